@@ -1,0 +1,31 @@
+# Every target that needs the environment makes it first; a second time that takes
+# a fraction of a second. Another interpreter: make setup PYTHON=python3.12
+PYTHON ?= python3
+VENV := .venv/bin
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test lint types clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: ## Make or update .venv with everything the project needs.
+	@$(PYTHON) tools/setup_env.py
+
+demo: setup ## Pretrain and evaluate a small spiking network on this machine.
+	$(VENV)/python tools/demo.py
+
+test: lint types ## Run the linter, the type checker and the tests.
+	$(VENV)/python -m pytest
+
+lint: setup ## Check style and format.
+	$(VENV)/python -m ruff check
+	$(VENV)/python -m ruff format --check
+
+types: setup ## Check the types.
+	$(VENV)/python -m mypy
+
+clean: ## Remove build products and tool caches; keep .venv, data and work_dirs.
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

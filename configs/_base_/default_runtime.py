@@ -1,0 +1,28 @@
+# Runtime of self-supervised pretraining: logs, checkpoints, monitors, random numbers
+default_scope = 'mmpretrain'
+custom_imports = dict(imports=['snnssl_mm'])
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=10),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    sampler_seed=dict(type='DistSamplerSeedHook'))
+custom_hooks = [
+    dict(type='snnssl_mm.EpochSeedHook'),
+    dict(type='snnssl_mm.FiringRateHook'),
+    dict(type='snnssl_mm.KNNHook', interval=1),
+    dict(type='snnssl_mm.LinearProbeHook'),
+]
+
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'))
+visualizer = dict(
+    type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+log_processor = dict(by_epoch=True)
+log_level = 'INFO'
+load_from = None
+resume = False
+randomness = dict(seed=0)

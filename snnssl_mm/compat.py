@@ -1,0 +1,305 @@
+"""Workarounds for other projects' bugs, one function each.
+
+Each function's docstring names the symptom (its first line), the cause, and when the
+function can be removed. All are idempotent, cheap, and import nothing of OpenMMLab
+unless it is installed, so that ``snnssl_mm.neurons`` works with torch alone. Their
+:class:`Status` is what ``tools/check_env.py`` prints.
+"""
+
+import contextlib
+import functools
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+
+MM_DISTRIBUTIONS = {
+    "mmengine": ("onedl-mmengine", ["mmengine"]),
+    "mmcv": ("onedl-mmcv", ["mmcv", "mmcv-lite", "mmcv-full"]),
+    "mmdet": ("onedl-mmdetection", ["mmdet"]),
+    "mmseg": ("onedl-mmsegmentation", ["mmsegmentation"]),
+    "mmpretrain": ("onedl-mmpretrain", ["mmpretrain"]),
+}
+"""Module -> (maintained distribution, original distributions)."""
+
+
+class Status(NamedTuple):
+    """What a trap is like on this machine.
+
+    Attributes:
+        state: ``'cured'``: the bug is here, and this module or tools/setup_env.py works
+            around it; ``'absent'``: the bug is not here; ``'not applicable'``: what it
+            concerns is not used on this machine; ``'broken'``: the user must act.
+        detail: One sentence: what was found, and the cure.
+    """
+
+    state: Literal["cured", "absent", "not applicable", "broken"]
+    detail: str
+
+
+def _installed(distribution: str) -> bool:
+    """Tell whether a distribution is installed (its version is not parsed: slow)."""
+    try:
+        importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def mixed_distributions() -> Status:
+    """Errors that name missing or wrong attributes anywhere in mmengine, mmcv, mmdet.
+
+    Cause: the original distribution (``mmdet``) and the maintained one
+    (``onedl-mmdetection``) install the same files; pip lets both in, and the files of
+    the one that came last win, module by module.
+    Removable: when the onedl distributions can declare the conflict to pip.
+
+    Warns:
+        RuntimeWarning: Both distributions of a module are installed.
+    """
+    mixed = []
+    for maintained, originals in MM_DISTRIBUTIONS.values():
+        if _installed(maintained):
+            mixed += [(name, maintained) for name in originals if _installed(name)]
+    if not mixed:
+        return Status("absent", "no module comes from two distributions")
+    both = ", ".join(f"{original} and {maintained}" for original, maintained in mixed)
+    originals_found = " ".join(original for original, _ in mixed)
+    maintained_found = " ".join(maintained for _, maintained in mixed)
+    detail = (
+        f"{both} overwrite each other's files; expected the onedl-* distributions "
+        f"only: pip uninstall -y {originals_found}; then pip install --no-deps "
+        f"--force-reinstall {maintained_found} (onedl-mmcv from the wheel of "
+        "tools/build_mmcv.py)"
+    )
+    warnings.warn(detail, RuntimeWarning, stacklevel=2)
+    return Status("broken", detail)
+
+
+_torchvision_fragment: torch.library.Library | None = None  # must outlive its operators
+
+
+def torchvision_operators() -> Status:
+    """``import torchvision``: operator torchvision::nms does not exist.
+
+    Cause: torchvision's compiled library does not load (a build for CUDA beside a CPU
+    torch), but its Python code registers shapes for the operators that are in it.
+    mmengine's Runner, mmpretrain and parts of spikingjelly import torchvision, for
+    things other than these operators. Declaring them lets the import pass; a call
+    still fails, and says that no kernel exists.
+    Removable: when torchvision guards ``register_fake("torchvision::nms")`` by
+    ``_has_ops()``; up to 0.28.0 it does not.
+    """
+    global _torchvision_fragment
+    if _torchvision_fragment is not None:
+        return Status("cured", "compiled library does not load; operators declared")
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return Status("not applicable", "torchvision is not installed")
+    if not torch._C._dispatch_has_kernel("torchvision::nms"):
+        # Loading is what torchvision does on import; a second time costs nothing.
+        loader = (
+            importlib.machinery.ExtensionFileLoader,
+            importlib.machinery.EXTENSION_SUFFIXES,
+        )
+        finder = importlib.machinery.FileFinder(str(Path(spec.origin).parent), loader)
+        library = finder.find_spec("_C")
+        if library is not None and library.origin is not None:
+            with contextlib.suppress(OSError):  # decided by what is registered then
+                torch.ops.load_library(library.origin)
+    if torch._C._dispatch_has_kernel("torchvision::nms"):
+        return Status("absent", "compiled library loads")
+    _torchvision_fragment = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):
+        _torchvision_fragment.define(
+            f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        )
+    return torchvision_operators()
+
+
+def _config_packages() -> dict[str, str] | None:
+    """Return mmengine's table of packages a ``_base_`` may name, if there is one."""
+    if importlib.util.find_spec("mmengine") is None:
+        return None
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    table: dict[str, str] = MODULE2PACKAGE
+    return table
+
+
+def mmseg_configs() -> Status:
+    """``_base_ = 'mmseg::...'``: mmsegmentation is not installed.
+
+    Cause: mmengine asks for the distribution ``mmsegmentation``; the maintained one is
+    called ``onedl-mmsegmentation``. Asked for ``mmseg``, it finds the module itself.
+    Removable: when ``MODULE2PACKAGE['mmseg']`` of onedl-mmengine names something that
+    is installed beside onedl-mmsegmentation; in 0.10.12 it does not.
+    """
+    packages = _config_packages()
+    if packages is None or importlib.util.find_spec("mmseg") is None:
+        return Status("not applicable", "mmengine or mmseg is not installed")
+    if _installed("mmsegmentation"):
+        return Status("absent", "mmsegmentation is installed under its original name")
+    packages["mmseg"] = "mmseg"
+    return Status("cured", "mmengine looks for the module mmseg")
+
+
+def own_configs() -> Status:
+    """``_base_ = 'snnssl_mm::...'``: mmengine does not support to load this config.
+
+    Cause: mmengine knows OpenMMLab's own packages by a fixed table only. (A
+    configuration can inherit so only after ``import snnssl_mm``; our tools do that.)
+    Removable: when mmengine takes any installed package that has a ``.mim`` folder.
+    """
+    packages = _config_packages()
+    if packages is None:
+        return Status("not applicable", "mmengine is not installed")
+    packages["snnssl_mm"] = "snnssl_mm"
+    return Status("cured", "snnssl_mm is in mmengine's table of packages")
+
+
+def activation_checkpointing() -> Status:
+    """``activation_checkpointing=['backbone']`` trains nothing in the backbone.
+
+    Cause: mmengine calls torch's re-entrant checkpoint (its default), which gives
+    gradients only if an input requires one; images do not (mmengine issue 1425).
+    Torch's warning about it is easily missed. mmengine.runner is slow to import, so
+    this acts only once it is there: when the Runner imports us, and again in
+    tools/train.py.
+    Removable: when mmengine's ``wrap_forward`` passes ``use_reentrant=False``; in
+    onedl-mmengine 0.10.12 it does not.
+    """
+    if importlib.util.find_spec("mmengine") is None:
+        return Status("not applicable", "mmengine is not installed")
+    module: Any = sys.modules.get("mmengine.runner.activation_checkpointing")
+    if module is None:
+        return Status("not applicable", "mmengine.runner is not imported yet")
+    if not isinstance(module.checkpoint, functools.partial):
+        module.checkpoint = functools.partial(module.checkpoint, use_reentrant=False)
+    return Status("cured", "checkpoints are not re-entrant")
+
+
+def safe_checkpoints() -> Status:
+    """``--resume``: Weights only load failed ... HistoryBuffer.
+
+    Cause: since torch 2.6 ``torch.load`` unpickles tensors and plain types only, and a
+    training checkpoint holds mmengine's own classes. onedl-mmengine allows exactly
+    these while it loads (checked by a test), so nothing is done here: allowing them
+    globally would also allow ``getattr``, which is on its list, to every other file.
+    What it cannot load so it loads unsafely after a warning; published files must
+    therefore pass ``torch.load(..., weights_only=True)`` without help.
+    Removable: with support for onedl-mmengine.
+    """
+    if _installed("onedl-mmengine"):
+        return Status("absent", "onedl-mmengine allows its own classes while it loads")
+    if importlib.util.find_spec("mmengine") is None:
+        return Status("not applicable", "mmengine is not installed")
+    return Status("broken", "original mmengine: install onedl-mmengine instead")
+
+
+def amp_optim_wrapper_cfg() -> dict[str, Any]:
+    """Return the optimizer wrapper's settings that ``--amp`` stands for here."""
+    if torch.cuda.is_available():
+        return {"type": "AmpOptimWrapper", "loss_scale": "dynamic"}
+    return {"type": "snnssl_mm.CpuAmpOptimWrapper"}
+
+
+def cpu_amp() -> Status:
+    """``--amp`` on a CPU: AmpOptimWrapper is only available training on gpu.
+
+    Cause: mmengine's wrapper is built around CUDA's gradient scaler, which bf16 does
+    not need. :class:`snnssl_mm.engine.amp.CpuAmpOptimWrapper` takes its place.
+    Removable: when ``AmpOptimWrapper(dtype='bfloat16')`` runs on a CPU.
+    """
+    if torch.cuda.is_available():
+        return Status("not applicable", "there is a GPU: AmpOptimWrapper works")
+    return Status("cured", "--amp takes CpuAmpOptimWrapper (bf16; not for mmdet)")
+
+
+TORCHRUN_VARIABLES = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+
+
+def init_cpu_process_group() -> bool:
+    """Join gloo's process group if launched by torchrun on a machine without GPU.
+
+    Call it before the Runner is built: the Runner then finds a group and makes none.
+
+    Returns:
+        Whether this process is one of several, or of one, on CPUs; then the Runner
+        needs :func:`cpu_model_wrapper_cfg`.
+    """
+    if torch.cuda.is_available() or not os.environ.keys() >= TORCHRUN_VARIABLES:
+        return False
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
+    return True
+
+
+def cpu_model_wrapper_cfg() -> dict[str, Any]:
+    """Return ``model_wrapper_cfg`` for gloo; mmengine's default names a GPU."""
+    return {
+        "type": "MMDistributedDataParallel",
+        "device_ids": None,
+        "broadcast_buffers": False,
+    }
+
+
+def cpu_process_group() -> Status:
+    """``torchrun`` on a CPU: the Runner dies in ``torch.cuda.set_device``.
+
+    Cause: mmengine's ``init_dist`` selects a CUDA device whatever the backend is, and
+    its default model wrapper hands a device id to DistributedDataParallel.
+    :func:`init_cpu_process_group` and :func:`cpu_model_wrapper_cfg` do without.
+    Removable: when ``init_dist('pytorch', backend='gloo')`` works without CUDA.
+    """
+    if torch.cuda.is_available():
+        return Status("not applicable", "there is a GPU: processes use NCCL")
+    return Status("cured", "tools/train.py joins a gloo group before the Runner")
+
+
+def cpu_sync_batch_norm() -> Status:
+    """SyncBatchNorm expected input tensor to be on GPU (torchrun on a CPU).
+
+    Cause: torch has no CPU kernel for it inside a process group. Nothing is done: a
+    replacement would change results. Train with ``norm_cfg=dict(type='BN')`` there, or
+    on one process, where the Runner turns SyncBN into BN.
+    Removable: when ``torch.nn.SyncBatchNorm`` takes CPU tensors over gloo.
+    """
+    if torch.cuda.is_available():
+        return Status("not applicable", "there is a GPU")
+    return Status("not applicable", "only under torchrun: use norm type BN there")
+
+
+class Workaround(NamedTuple):
+    """A row of WORKAROUNDS: the function and whether :func:`apply` calls it."""
+
+    function: Callable[[], Status]
+    at_import: bool
+
+
+WORKAROUNDS = (
+    Workaround(mixed_distributions, at_import=True),
+    Workaround(torchvision_operators, at_import=True),
+    Workaround(mmseg_configs, at_import=True),
+    Workaround(own_configs, at_import=True),
+    Workaround(activation_checkpointing, at_import=True),
+    Workaround(safe_checkpoints, at_import=False),
+    Workaround(cpu_amp, at_import=False),
+    Workaround(cpu_process_group, at_import=False),
+    Workaround(cpu_sync_batch_norm, at_import=False),
+)
+"""Every workaround; those not applied at import are asked for by tools/train.py."""
+
+
+def apply() -> None:
+    """Apply every workaround that acts at import; repeating it does no harm."""
+    for workaround in WORKAROUNDS:
+        if workaround.at_import:
+            workaround.function()

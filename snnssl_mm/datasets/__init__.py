@@ -1,0 +1,13 @@
+"""Datasets and the transforms that make two views of an image."""
+
+from snnssl_mm.datasets.digit_scenes import DigitScenes, generate
+from snnssl_mm.datasets.image_folder import ImageFolder
+from snnssl_mm.datasets.views import PhotometricFrames, RandomAffineScene
+
+__all__ = [
+    "DigitScenes",
+    "ImageFolder",
+    "PhotometricFrames",
+    "RandomAffineScene",
+    "generate",
+]

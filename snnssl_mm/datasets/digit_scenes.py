@@ -1,0 +1,241 @@
+"""Digit scenes: real handwritten digits, placed at random on larger canvases.
+
+scikit-learn ships 1,797 images of handwritten digits, 8 x 8 pixels each. Here each
+scene shows one of them somewhere on a canvas with mild clutter. Nothing has to be
+downloaded, and position makes raw pixels weak features, so that what a pretraining
+learned shows. The digits of training scenes never appear in test scenes.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from mmengine.dist import is_main_process
+from mmpretrain.datasets import CustomDataset
+from rich.progress import track
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from snnssl_mm.datasets.scene_drawing import (
+    draw_clutter,
+    finish,
+    place_digit,
+    random_placement,
+)
+from snnssl_mm.registry import DATASETS
+
+GENERATOR_VERSION = 1
+"""Counts up whenever the same parameters give other scenes."""
+
+SPLITS = ("train", "test")
+TEST_SHARE = 0.25
+
+
+def split_digits(split: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return the digits of one split, the classes in equal shares in both splits.
+
+    Args:
+        split: ``'train'`` (three quarters of all digits) or ``'test'`` (the rest).
+        seed: Decides which digit goes where.
+
+    Returns:
+        tuple: Intensities in [0, 1] of shape ``[N, 8, 8]`` and labels of shape ``[N]``.
+    """
+    images, labels = load_digits(return_X_y=True)
+    parts = train_test_split(
+        np.arange(len(labels)), test_size=TEST_SHARE, stratify=labels, random_state=seed
+    )
+    chosen = parts[SPLITS.index(split)]
+    return images[chosen].reshape(-1, 8, 8) / 16.0, labels[chosen]
+
+
+def iter_scenes(
+    split: str, count: int, size: int = 16, seed: int = 0
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield scenes; scene ``i`` depends on the split, the seed and ``i`` only.
+
+    Args:
+        split: ``'train'`` or ``'test'``.
+        count: Number of scenes. All digits are shown once before any is shown again.
+        size: Side of the canvas in pixels.
+        seed: Seed of everything.
+
+    Yields:
+        tuple: uint8 scene of shape ``[size, size]`` and its label.
+    """
+    digits, labels = split_digits(split, seed)
+    order: list[int] = []
+    for index in range(count):
+        rng = np.random.default_rng((seed, SPLITS.index(split), index))
+        if index % len(digits) == 0:
+            order = rng.permutation(len(digits)).tolist()
+        chosen = order[index % len(digits)]
+        placement = random_placement(digits[chosen], rng)
+        canvas, _ = place_digit(digits[chosen], placement, size)
+        canvas = np.maximum(canvas, draw_clutter(size, rng))
+        yield finish(canvas, rng), int(labels[chosen])
+
+
+def generate(
+    root: str | Path,
+    size: int = 16,
+    num_train: int = 4000,
+    num_test: int = 1000,
+    seed: int = 0,
+) -> Path:
+    """Write digit scenes as an image folder, unless they are there already.
+
+    The layout is ``root/{train,test}/<digit>/<scene index>.png`` and
+    ``root/meta.json`` with the parameters and a SHA-256 of each split's pixels. The
+    folder appears complete or not at all: it is written beside its place and then
+    renamed, so an interruption leaves nothing behind that looks complete, and several
+    processes may call this at once.
+
+    Args:
+        root: Folder to write.
+        size: Side of the canvas in pixels, at least 16.
+        num_train: Number of training scenes.
+        num_test: Number of test scenes.
+        seed: Seed of everything.
+
+    Returns:
+        pathlib.Path: ``root``.
+
+    Raises:
+        ValueError: If the size or a count is too small.
+        FileExistsError: If ``root`` holds something else or other scenes.
+    """
+    if size < 16 or min(num_train, num_test) < 1:
+        raise ValueError(
+            "Digit scenes need size >= 16 and at least one scene a split, got "
+            f"size={size}, num_train={num_train}, num_test={num_test}"
+        )
+    root = Path(root).expanduser().resolve()
+    counts = {"train": num_train, "test": num_test}
+    asked: dict[str, Any] = {"generator_version": GENERATOR_VERSION, "size": size}
+    asked |= {"num_train": num_train, "num_test": num_test, "seed": seed}
+    if _is_complete(root, asked):
+        return root
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as tmp:
+        folder = Path(tmp, "scenes")
+        digests = {
+            split: _write_split(folder / split, split, count, size, seed)
+            for split, count in counts.items()
+        }
+        meta = json.dumps(asked | {"sha256": digests}, indent=2)
+        (folder / "meta.json").write_text(meta + "\n")
+        try:
+            folder.rename(root)
+        except OSError:  # another process was faster, or something else lies there
+            if not _is_complete(root, asked):
+                raise
+    return root
+
+
+def _is_complete(root: Path, asked: dict[str, Any]) -> bool:
+    """Say whether ``root`` holds the scenes asked for; raise if it holds others."""
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return False
+    remedy = "set data_root to another folder or remove this one"
+    meta = root / "meta.json"
+    if not meta.is_file():
+        raise FileExistsError(f"{root} exists but holds no digit scenes: {remedy}")
+    found = json.loads(meta.read_text())
+    differing = [
+        f"{key}={found.get(key)} (asked for {value})"
+        for key, value in asked.items()
+        if found.get(key) != value
+    ]
+    if differing:
+        raise FileExistsError(
+            f"{root} holds digit scenes with {', '.join(differing)}: {remedy}"
+        )
+    return True
+
+
+def _write_split(folder: Path, split: str, count: int, size: int, seed: int) -> str:
+    """Write one split and return the SHA-256 of its pixels in the order of scenes."""
+    for digit in range(10):
+        (folder / str(digit)).mkdir(parents=True)
+    digest = hashlib.sha256()
+    scenes = track(
+        iter_scenes(split, count, size, seed),
+        description=f"digit scenes, {split}",
+        total=count,
+        disable=not is_main_process(),
+    )
+    for index, (scene, label) in enumerate(scenes):
+        digest.update(scene.tobytes())
+        image = cv2.cvtColor(scene, cv2.COLOR_GRAY2BGR)
+        if not cv2.imwrite(str(folder / str(label) / f"{index:05d}.png"), image):
+            raise OSError(f"Cannot write to {folder}: is the disk full?")
+    return digest.hexdigest()
+
+
+@DATASETS.register_module()
+class DigitScenes(CustomDataset):
+    """Digit scenes with their labels, generated on first use and kept in memory.
+
+    A sample has ``img`` (uint8 of shape ``[size, size, 3]``) and ``gt_label``: the
+    pipeline needs no ``LoadImageFromFile``. The order is that of the scenes, in which
+    classes are mixed, so ``indices=500`` is a fair subset.
+
+    Args:
+        data_root: Folder of the scenes; see :func:`generate`.
+        split: ``'train'`` or ``'test'``.
+        size: Side of the canvas in pixels.
+        seed: Seed of the generation.
+        num_train: Number of training scenes.
+        num_test: Number of test scenes.
+        **kwargs: Arguments of :class:`mmpretrain.datasets.CustomDataset`.
+
+    Raises:
+        ValueError: If the split is unknown.
+        FileExistsError: If ``data_root`` holds something else or other scenes.
+        RuntimeError: If files of ``data_root`` were changed after the generation.
+    """
+
+    METAINFO = {"classes": tuple("0123456789")}  # noqa: RUF012
+
+    def __init__(
+        self,
+        data_root: str = "data/digit_scenes",
+        split: str = "train",
+        size: int = 16,
+        seed: int = 0,
+        num_train: int = 4000,
+        num_test: int = 1000,
+        **kwargs: Any,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"DigitScenes has the splits {SPLITS}, got {split!r}")
+        self.split = split
+        self.parameters = {"size": size, "seed": seed}
+        self.parameters |= {"num_train": num_train, "num_test": num_test}
+        kwargs.setdefault("test_mode", split == "test")
+        root = str(Path(data_root).expanduser())
+        super().__init__(data_root=root, data_prefix=split, **kwargs)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Generate the scenes if necessary and read them into memory."""
+        root = generate(self.data_root, **self.parameters)
+        samples = super().load_data_list()
+        samples.sort(key=lambda sample: Path(sample["img_path"]).name)
+        digest = hashlib.sha256()
+        for sample in samples:
+            sample["img"] = cv2.imread(sample["img_path"], cv2.IMREAD_COLOR)
+            if sample["img"] is not None:
+                digest.update(sample["img"][..., 0].tobytes())
+        meta = json.loads((root / "meta.json").read_text())
+        if digest.hexdigest() != meta["sha256"][self.split]:
+            raise RuntimeError(
+                f"The images in {root / self.split} are not the ones that were "
+                "generated: remove the folder, and it is generated again"
+            )
+        return samples

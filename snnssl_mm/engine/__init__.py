@@ -1,0 +1,14 @@
+"""Hooks and optimizer wrappers that run with mmengine's Runner."""
+
+from snnssl_mm.engine.amp import CpuAmpOptimWrapper
+from snnssl_mm.engine.epoch_seed_hook import EpochSeedHook
+from snnssl_mm.engine.firing_rate_hook import FiringRateHook
+from snnssl_mm.engine.probe_hooks import KNNHook, LinearProbeHook
+
+__all__ = [
+    "CpuAmpOptimWrapper",
+    "EpochSeedHook",
+    "FiringRateHook",
+    "KNNHook",
+    "LinearProbeHook",
+]

@@ -1,0 +1,43 @@
+"""Random numbers that depend on the epoch only, so that a resumed run is the same."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.runner import set_random_seed
+
+from snnssl_mm.registry import HOOKS
+
+
+def seed_worker(worker_id: int, seed: int) -> None:
+    """Seed Python, NumPy and torch in a data loader worker."""
+    set_random_seed(seed + worker_id)
+
+
+@HOOKS.register_module()
+class EpochSeedHook(Hook):
+    """Seed everything anew before each epoch, data loader workers included.
+
+    mmengine restores weights, optimizer and schedule when a run resumes, but no
+    random state, and it seeds workers alike in every epoch. With this hook, training
+    k epochs equals training j, resuming, and training k - j.
+    """
+
+    priority = "VERY_HIGH"
+
+    def before_train_epoch(self, runner: Any) -> None:
+        """Seed this process, and the workers that the epoch will start."""
+        loader = runner.train_dataloader
+        if getattr(loader, "persistent_workers", False):
+            raise ValueError(
+                "EpochSeedHook seeds the workers of each epoch and cannot reach "
+                "persistent ones; set train_dataloader.persistent_workers=False"
+            )
+        entropy = np.random.SeedSequence((runner.seed, runner.epoch, get_rank()))
+        own, workers = (int(s) // 2 for s in entropy.generate_state(2))
+        loader.worker_init_fn = functools.partial(seed_worker, seed=workers)
+        set_random_seed(own)

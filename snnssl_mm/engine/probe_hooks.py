@@ -1,0 +1,155 @@
+"""Hooks that judge the features: k-NN while training, a linear probe at its end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch import nn
+
+from snnssl_mm.engine.probes import (
+    LabelledFeatures,
+    Loaders,
+    eval_loaders,
+    knn_accuracy,
+    labelled_features,
+    linear_accuracy,
+    random_init_model,
+    raw_pixels,
+)
+from snnssl_mm.registry import HOOKS
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model inside a distributed wrapper."""
+    return model.module if is_model_wrapper(model) else model
+
+
+class ProbeHook(Hook):
+    """What both probes share: three kinds of features, side by side.
+
+    Pretrained features are compared with those of the same network before training
+    (same recalibration of BatchNorm) and with raw pixels. The results go to the log,
+    to the visualizer, and to ``probes.json`` in the work directory.
+
+    Args:
+        recalibrate_bn: Whether BatchNorm statistics are taken anew on the spiking
+            path of the training images before features are computed.
+        **options: Of the accuracy function.
+    """
+
+    name = ""
+    priority = "LOW"
+
+    def __init__(self, recalibrate_bn: bool = True, **options: Any) -> None:
+        self.recalibrate_bn = recalibrate_bn
+        self.options = options
+        self.loaders: Loaders | None = None
+        self.baselines: dict[str, float] = {}
+
+    def accuracy(self, features: LabelledFeatures) -> float:
+        """Judge features."""
+        raise NotImplementedError
+
+    @master_only
+    def before_train(self, runner: Any) -> None:
+        """Open the labelled images first: missing ones must not cost an epoch."""
+        self.loaders = eval_loaders(runner.cfg)
+        if self.loaders is None:
+            runner.logger.info(f"{self.name}: off, the config has no labelled images")
+
+    @master_only
+    def report(self, runner: Any, epoch: int) -> None:
+        """Measure, log and write the accuracies after ``epoch`` epochs."""
+        if self.loaders is None:
+            return
+        options = (self.loaders, self.recalibrate_bn)
+        if not self.baselines:
+            untrained = random_init_model(runner.cfg)
+            random = labelled_features(untrained, *options)
+            pixels = raw_pixels(untrained, self.loaders)
+            self.baselines = {
+                "random_init": self.accuracy(random),
+                "raw_pixels": self.accuracy(pixels),
+            }
+        features = labelled_features(unwrapped(runner.model), *options)
+        results = {"pretrained": self.accuracy(features), **self.baselines}
+        texts = (f"{k.replace('_', ' ')} {100 * v:.1f} %" for k, v in results.items())
+        runner.logger.info(f"{self.name} top-1: {', '.join(texts)}")
+        runner.visualizer.add_scalars(
+            {f"{self.name}/{k}": v for k, v in results.items()}, step=epoch
+        )
+        append_results(
+            Path(runner.work_dir, "probes.json"),
+            {"probe": self.name, "epoch": epoch, **results},
+        )
+
+
+def append_results(path: Path, row: dict[str, Any]) -> None:
+    """Add a row to a JSON list; a row of the same probe and epoch is replaced."""
+    rows = json.loads(path.read_text()) if path.exists() else []
+    key = (row["probe"], row["epoch"])
+    rows = [r for r in rows if (r["probe"], r["epoch"]) != key] + [row]
+    path.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+@HOOKS.register_module()
+class KNNHook(ProbeHook):
+    """Weighted k-NN accuracy every ``interval`` epochs and after the last.
+
+    Args:
+        interval: Epochs between two measurements.
+        k: Number of neighbours.
+        temperature: Of the neighbours' weights.
+        recalibrate_bn: See ProbeHook.
+    """
+
+    name = "k-NN"
+
+    def __init__(
+        self,
+        interval: int = 1,
+        k: int = 20,
+        temperature: float = 0.07,
+        recalibrate_bn: bool = True,
+    ) -> None:
+        super().__init__(recalibrate_bn, k=k, temperature=temperature)
+        self.interval = interval
+
+    def accuracy(self, features: LabelledFeatures) -> float:
+        """Judge features by their neighbours."""
+        return knn_accuracy(features, **self.options)
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Measure after every ``interval`` epochs and after the last."""
+        if self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(
+            runner
+        ):
+            self.report(runner, runner.epoch + 1)
+
+
+@HOOKS.register_module()
+class LinearProbeHook(ProbeHook):
+    """Linear probe (logistic regression on frozen features) at the end of the run.
+
+    Args:
+        max_iter: Iterations of the solver.
+        recalibrate_bn: See ProbeHook.
+    """
+
+    name = "linear probe"
+
+    def __init__(self, max_iter: int = 500, recalibrate_bn: bool = True) -> None:
+        super().__init__(recalibrate_bn, max_iter=max_iter)
+
+    def accuracy(self, features: LabelledFeatures) -> float:
+        """Judge features by a linear classifier."""
+        return linear_accuracy(features, **self.options)
+
+    def after_train(self, runner: Any) -> None:
+        """Measure once."""
+        self.report(runner, runner.epoch)

@@ -1,0 +1,154 @@
+"""How good frozen features are: k-NN and a linear classifier, by scikit-learn."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import DATASETS, MODELS
+from mmengine.runner import Runner
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+from torch.utils.data import DataLoader
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+
+class Loaders(NamedTuple):
+    """Data loaders of labelled training and test images."""
+
+    train: DataLoader
+    test: DataLoader
+
+
+class LabelledFeatures(NamedTuple):
+    """Features ``[n, C]`` and labels ``[n]`` of a training and a test set."""
+
+    train: Arrays
+    test: Arrays
+
+
+def prepared_inputs(model: nn.Module, loader: Iterable[Any]) -> Iterable[Any]:
+    """Yield ``(inputs, labels)`` of a labelled loader, normalised, on the device."""
+    for batch in loader:
+        data = model.data_preprocessor(batch, training=False)
+        labels = [int(sample.gt_label) for sample in data["data_samples"]]
+        yield data["inputs"], labels
+
+
+@torch.no_grad()
+def collect(
+    model: nn.Module, loader: Iterable[Any], features_of: Callable[[Tensor], Tensor]
+) -> Arrays:
+    """Compute ``features_of(inputs)`` ``[N, C]`` over a labelled loader."""
+    features, labels = [], []
+    for inputs, batch_labels in prepared_inputs(model, loader):
+        features.append(features_of(inputs).float().cpu().numpy())
+        labels += batch_labels
+    return np.concatenate(features), np.array(labels)
+
+
+@torch.no_grad()
+def recalibrate(model: nn.Module, loader: Iterable[Any]) -> None:
+    """Take the backbone's BatchNorm statistics anew, on the spiking path.
+
+    In training they average over the spiking and the analog path; evaluation sees
+    only the former.
+    """
+    update_bn((x for x, _ in prepared_inputs(model, loader)), model.backbone)
+
+
+def labelled_features(
+    model: nn.Module, loaders: Loaders, recalibrate_bn: bool = True
+) -> LabelledFeatures:
+    """Spiking-path features: mean over time and space of the backbone's last map.
+
+    Args:
+        model: A DualPathSSL, left as it was.
+        loaders: Of labelled training and test images.
+        recalibrate_bn: Whether to take the BatchNorm statistics anew first.
+    """
+    model = copy.deepcopy(model).eval()
+    if recalibrate_bn:
+        recalibrate(model, loaders.train)
+        model.eval()
+
+    def pooled(inputs: Tensor) -> Tensor:
+        return model.extract_feat(inputs)[-1].mean(dim=(-2, -1))
+
+    return LabelledFeatures(*(collect(model, loader, pooled) for loader in loaders))
+
+
+def raw_pixels(model: nn.Module, loaders: Loaders) -> LabelledFeatures:
+    """The images themselves as features, the baseline that uses no network."""
+    return LabelledFeatures(
+        *(collect(model, loader, lambda x: x.flatten(1)) for loader in loaders)
+    )
+
+
+def eval_loaders(cfg: Config, max_samples: int = 50_000) -> Loaders | None:
+    """Build a config's ``eval_train_dataloader`` and ``eval_test_dataloader``.
+
+    Args:
+        cfg: Config; None if it has no labelled images.
+        max_samples: Of a larger dataset, so many samples are taken, evenly spread.
+    """
+    names = ("eval_train_dataloader", "eval_test_dataloader")
+    if any(cfg.get(name) is None for name in names):
+        return None
+    loaders = []
+    for name in names:
+        settings = copy.deepcopy(cfg[name])
+        dataset = DATASETS.build(settings.dataset)
+        if len(dataset) > max_samples:
+            chosen = np.linspace(0, len(dataset) - 1, max_samples).astype(int)
+            dataset = dataset.get_subset(chosen.tolist())
+        settings.dataset = dataset
+        loaders.append(Runner.build_dataloader(settings, seed=0))
+    return Loaders(*loaders)
+
+
+def random_init_model(cfg: Config, seed: int = 0) -> nn.Module:
+    """Build the config's model with fresh weights; global random state is kept."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        settings = {"data_preprocessor": cfg.get("data_preprocessor"), **cfg.model}
+        model = MODELS.build(copy.deepcopy(settings))
+        model.init_weights()
+    return model.to(get_device()).eval()
+
+
+def knn_accuracy(
+    features: LabelledFeatures, k: int = 20, temperature: float = 0.07
+) -> float:
+    """Top-1 accuracy of a weighted k-NN: cosine similarity, weight exp(s / T).
+
+    Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance
+    Discrimination", CVPR 2018.
+
+    Args:
+        features: Of the training set (the neighbours) and the test set.
+        k: Number of neighbours, at most the size of the training set.
+        temperature: T of the weights.
+    """
+    classifier = KNeighborsClassifier(
+        min(k, len(features.train[1])),
+        weights=lambda distance: np.exp((1 - distance) / temperature),
+        metric="cosine",
+    )
+    return float(classifier.fit(*features.train).score(*features.test))
+
+
+def linear_accuracy(features: LabelledFeatures, max_iter: int = 500) -> float:
+    """Top-1 accuracy of logistic regression on standardised features."""
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=max_iter))
+    return float(probe.fit(*features.train).score(*features.test))

@@ -1,0 +1,17 @@
+"""Temporal self-supervised losses in pure torch."""
+
+from snnssl_mm.losses.temporal import (
+    BoundaryTemporalLoss,
+    CrossTemporalLoss,
+    LossParts,
+    TemporalLoss,
+    TimeFlattenedLoss,
+)
+
+__all__ = [
+    "BoundaryTemporalLoss",
+    "CrossTemporalLoss",
+    "LossParts",
+    "TemporalLoss",
+    "TimeFlattenedLoss",
+]

@@ -1,0 +1,33 @@
+"""Registered models; importing this package fills the ``MODELS`` registry."""
+
+from snnssl_mm.losses import (
+    BoundaryTemporalLoss,
+    CrossTemporalLoss,
+    TimeFlattenedLoss,
+)
+from snnssl_mm.models.batch_norm import SplitBatchNorm2d, set_network_path
+from snnssl_mm.models.dual_path_ssl import DualPathSSL, TwoViewDataPreprocessor
+from snnssl_mm.models.heads import TemporalLossHead
+from snnssl_mm.models.init import BackboneInit, load_backbone
+from snnssl_mm.models.spikformer import Spikformer
+from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.registry import MODELS
+
+# Neurons and losses know nothing of OpenMMLab; they get their names here.
+for _module in (MixedLIF, CrossTemporalLoss, BoundaryTemporalLoss, TimeFlattenedLoss):
+    MODELS.register_module(module=_module)
+
+__all__ = [
+    "BackboneInit",
+    "BoundaryTemporalLoss",
+    "CrossTemporalLoss",
+    "DualPathSSL",
+    "MixedLIF",
+    "Spikformer",
+    "SplitBatchNorm2d",
+    "TemporalLossHead",
+    "TimeFlattenedLoss",
+    "TwoViewDataPreprocessor",
+    "load_backbone",
+    "set_network_path",
+]

@@ -1,0 +1,115 @@
+"""The self-supervised algorithm: two views, two paths, one pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmpretrain.models import BaseSelfSupervisor, SelfSupDataPreprocessor
+from torch import Tensor
+
+from snnssl_mm.models.batch_norm import set_network_path
+from snnssl_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
+    """mmpretrain's preprocessor, which also refuses images that hold NaN or inf.
+
+    A neuron answers NaN with silence, so it would never show in the loss.
+    """
+
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """Check, move, convert and normalise a batch of one or more views."""
+        views = data["inputs"] if isinstance(data, dict) else []
+        for index, view in enumerate(views if isinstance(views, list) else [views]):
+            if view.is_floating_point() and not torch.isfinite(view).all():
+                raise ValueError(
+                    f"view {index} of the batch contains NaN or inf; check the images "
+                    "and the transforms with tools/browse_dataset.py"
+                )
+        return super().forward(data, training)
+
+
+@MODELS.register_module()
+class DualPathSSL(BaseSelfSupervisor):
+    """Self-supervised learning with MixedLIF: spiking view A against analog view B.
+
+    The two views are concatenated and pass the network once; in training mode every
+    neuron sends the first half of the batch (A) through its spiking path and the
+    second (B) through its analog one, with shared weights. A projector maps each time
+    step's pooled features to embeddings, which the head's temporal loss compares. In
+    evaluation mode, and in every downstream task, everything spikes. A reconstruction
+    of the method of arXiv 2511.18542.
+
+    Args:
+        backbone: Config of a spiking backbone; its time readout is set to ``'none'``.
+        neck: Config of the projector, any mmpretrain neck; it sees [T N, C, H, W].
+        head: Config of the head, such as TemporalLossHead.
+        train_path: Path of the neurons in training mode: ``'dual'``, or ``'spike'``
+            or ``'analog'`` for both views as an ablation.
+        data_preprocessor: Config; a TwoViewDataPreprocessor by default.
+        init_cfg: Initialisation, see mmengine.
+    """
+
+    def __init__(
+        self,
+        backbone: dict[str, Any],
+        neck: dict[str, Any],
+        head: dict[str, Any],
+        train_path: str = "dual",
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: Any = None,
+    ) -> None:
+        data_preprocessor = dict(data_preprocessor or {})
+        data_preprocessor.setdefault("type", "snnssl_mm.TwoViewDataPreprocessor")
+        super().__init__(
+            backbone={**backbone, "time_readout": "none"},
+            neck=neck,
+            head=head,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        self.train_path = train_path
+        if set_network_path(self.backbone, "spike") == 0:
+            raise ValueError(
+                f"{type(self.backbone).__name__} has no MixedLIF neuron; DualPathSSL "
+                "needs a spiking backbone such as snnssl_mm.Spikformer"
+            )
+
+    def train(self, mode: bool = True) -> DualPathSSL:
+        """Switch mode; only training ever leaves the spiking path."""
+        super().train(mode)
+        set_network_path(self.backbone, self.train_path if mode else "spike")
+        return self
+
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Time-averaged maps ``[N, C, H, W]`` of the backbone for ``inputs``."""
+        return tuple(features.mean(0) for features in self.backbone(inputs))
+
+    def project(self, inputs: Tensor) -> Tensor:
+        """Embeddings ``[T, N, D]`` of ``inputs``."""
+        features = self.backbone(inputs)[-1]
+        (z,) = self.neck((features.flatten(0, 1),))
+        return z.unflatten(0, features.shape[:2])
+
+    def loss(
+        self, inputs: list[Tensor], data_samples: Any = None, **_: Any
+    ) -> dict[str, Tensor]:
+        """Loss and health of one batch of two views.
+
+        Args:
+            inputs: Views A and B, each ``[N, 3, H, W]`` (or ``[N, T, 3, H, W]``,
+                images with a time axis).
+            data_samples: Not used; there are no labels.
+        """
+        if not isinstance(inputs, list) or len(inputs) != 2:
+            raise ValueError(
+                "DualPathSSL needs two views of each image; use a two-view pipeline "
+                "with collate_fn=dict(type='default_collate')"
+            )
+        both = torch.cat(inputs)
+        if both.dim() == 5:
+            both = both.transpose(0, 1)
+        z_a, z_b = self.project(both).chunk(2, dim=1)
+        return self.head.loss(z_a, z_b)

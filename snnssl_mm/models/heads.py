@@ -1,0 +1,58 @@
+"""The head of the self-supervised algorithm: a temporal loss and its health."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from snnssl_mm.registry import MODELS
+
+
+@torch.no_grad()
+def embedding_std(z: Tensor) -> Tensor:
+    """Mean standard deviation per dimension of normalised embeddings, 0 to about 1.
+
+    sqrt(D) std(z / ||z||) over the batch, averaged over time steps and dimensions:
+    near 1 for embeddings that spread over the sphere, near 0 for collapsed ones
+    (Chen & He, "Exploring Simple Siamese Representation Learning", CVPR 2021).
+
+    Args:
+        z: Embeddings ``[T, B, D]``.
+    """
+    directions = F.normalize(z.float(), dim=-1)
+    return directions.std(dim=1, correction=0).mean() * z.shape[-1] ** 0.5
+
+
+@MODELS.register_module()
+class TemporalLossHead(BaseModule):
+    """Compute a temporal loss and what tells whether training is healthy.
+
+    Args:
+        loss: Config of CrossTemporalLoss, BoundaryTemporalLoss or TimeFlattenedLoss.
+        init_cfg: Initialisation, see mmengine.
+    """
+
+    def __init__(self, loss: dict[str, Any], init_cfg: Any = None) -> None:
+        super().__init__(init_cfg)
+        self.loss_module = MODELS.build(loss)
+
+    def loss(self, z_a: Tensor, z_b: Tensor) -> dict[str, Tensor]:
+        """Loss and health for the projections ``z_a``, ``z_b`` [T, B, D].
+
+        Returns:
+            ``loss`` (the only one with a gradient), its ``on_diagonal`` part and
+            ``off_diagonal`` part (weighted with lambda: they add up to the loss),
+            ``embedding_std`` of the spiking view.
+        """
+        on_diagonal, off_diagonal = self.loss_module.parts(z_a, z_b)
+        off_diagonal = self.loss_module.lambd * off_diagonal
+        return {
+            "loss": on_diagonal + off_diagonal,
+            "on_diagonal": on_diagonal.detach(),
+            "off_diagonal": off_diagonal.detach(),
+            "embedding_std": embedding_std(z_a),
+        }

@@ -1,0 +1,6 @@
+"""Spiking neurons in pure torch; nothing of OpenMMLab is needed to use them."""
+
+from snnssl_mm.neurons.mixed_lif import MixedLIF, set_path
+from snnssl_mm.neurons.surrogate import Surrogate
+
+__all__ = ["MixedLIF", "Surrogate", "set_path"]

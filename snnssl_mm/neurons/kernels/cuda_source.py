@@ -1,0 +1,168 @@
+"""How the CUDA kernels are compiled and launched; knows neither cupy nor a GPU.
+
+A launch is a kernel's name, its compile options, and plain numbers, so that tests can
+compile the same sources with the same options and run them elsewhere.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snnssl_mm.neurons.kernels.reference import LIFParameters
+
+HEADER = "mixed_lif.cuh"
+SCALARS = {
+    torch.float32: "FLOAT32",
+    torch.float16: "FLOAT16",
+    torch.bfloat16: "BFLOAT16",
+}
+VECTOR_BYTES = 16  # the widest load of one thread
+MEMBRANE_REGISTERS = 32  # of the 64 that leave half of a multiprocessor's threads alive
+
+
+class Launch(NamedTuple):
+    """One kernel call.
+
+    Attributes:
+        name: ``'mixed_lif_forward'`` or ``'mixed_lif_backward'``.
+        options: What the CUDA compiler gets besides the architecture.
+        packs: Independent units of work, one per thread and round.
+        arguments: Device addresses, sizes (64-bit) and float32 scalars, in order.
+    """
+
+    name: str
+    options: tuple[str, ...]
+    packs: int
+    arguments: tuple[Any, ...]
+
+
+class Layout(NamedTuple):
+    """How the kernels see a dense tensor's memory: [outer][T][stride_t].
+
+    Attributes:
+        steps: T.
+        neurons: Elements per time step.
+        stride_t: Distance between two time steps of a neuron.
+        samples: N.
+        stride_n: Distance between two samples.
+    """
+
+    steps: int
+    neurons: int
+    stride_t: int
+    samples: int
+    stride_n: int
+
+    @classmethod
+    def of(cls, x: Tensor) -> Layout:
+        """Read the layout of a dense ``x`` [T, N, ...], in any order of its axes."""
+        steps, samples = x.shape[:2]
+        neurons = x.numel() // steps
+        stride_t = x.stride(0) if steps > 1 else neurons  # else it may be anything
+        return cls(steps, neurons, stride_t, samples, x.stride(1))
+
+
+@functools.cache
+def kernel_source(name: str) -> str:
+    """CUDA source of ``name`` in one piece: NVRTC then needs no include path."""
+    folder = Path(__file__).parent
+    source = (folder / f"{name}.cu").read_text(encoding="utf-8")
+    header = (folder / HEADER).read_text(encoding="utf-8")
+    return source.replace(f'#include "{HEADER}"', header.replace("#pragma once", ""))
+
+
+def neurons_per_thread(
+    layout: Layout, path: str, element_size: int, addresses: tuple[int, ...]
+) -> int:
+    """How many neighbours in memory one thread takes with one load.
+
+    They must lie side by side at every step, be aligned, fit the registers, and, in
+    path ``'dual'``, belong to one sample.
+    """
+    for count in (8, 4, 2):
+        size = count * element_size
+        if (
+            size <= VECTOR_BYTES
+            and count * layout.steps <= MEMBRANE_REGISTERS
+            and layout.stride_t % count == 0
+            and (path != "dual" or layout.stride_n % count == 0)
+            and all(address % size == 0 for address in addresses)
+        ):
+            return count
+    return 1
+
+
+def has_exact_inverse(value: float) -> bool:
+    """Whether ``value`` is a power of two (and none near the ends of float32)."""
+    mantissa, exponent = math.frexp(value)
+    return mantissa == 0.5 and abs(exponent) < 64
+
+
+@functools.cache
+def compile_options(
+    p: LIFParameters,
+    path: str,
+    dtype: torch.dtype,
+    steps: int,
+    neurons_per_thread: int = 1,
+    wide_index: bool = False,
+) -> tuple[str, ...]:
+    """Options for the CUDA compiler; mixed_lif.cuh explains the macros.
+
+    The backward kernel is the same for all paths and ignores ``path``.
+    """
+    exact = has_exact_inverse(p.tau) and has_exact_inverse(p.surrogate.width)
+    macros = {
+        "T_STEPS": steps,
+        "SCALAR": SCALARS[dtype],
+        "SURROGATE": p.surrogate.name.upper(),
+        "SOFT_RESET": int(p.v_reset is None),
+        "DECAY_INPUT": int(p.decay_input),
+        "DETACH_RESET": int(p.detach_reset),
+        "PATH": path.upper(),
+        "NEURONS_PER_THREAD": neurons_per_thread,
+        "EXACT_INVERSES": int(exact),
+        "WIDE_INDEX": int(wide_index),
+    }
+    return ("--fmad=false", *(f"-D{name}={value}" for name, value in macros.items()))
+
+
+@functools.cache
+def _scalars(p: LIFParameters) -> tuple[np.float32, ...]:
+    rest = 0.0 if p.v_reset is None else p.v_reset
+    values = (p.tau, p.v_threshold, rest, p.surrogate.width)
+    return tuple(np.float32(value) for value in values)
+
+
+def forward_launch(x: Tensor, out: Tensor, p: LIFParameters, path: str) -> Launch:
+    """Plan ``out = MixedLIF(x)`` for dense tensors of the same strides."""
+    layout = Layout.of(x)
+    addresses = (x.data_ptr(), out.data_ptr())
+    count = neurons_per_thread(layout, path, x.element_size(), addresses)
+    options = compile_options(p, path, x.dtype, layout.steps, count, _is_wide(x))
+    sizes = (layout.neurons, layout.stride_t, layout.stride_n, layout.samples)
+    arguments = (*addresses, *sizes, *_scalars(p))
+    return Launch("mixed_lif_forward", options, layout.neurons // count, arguments)
+
+
+def backward_launch(
+    grad: Tensor, x: Tensor, grad_x: Tensor, p: LIFParameters
+) -> Launch:
+    """Plan the gradient ``grad_x`` from ``grad``, all dense and of the same strides."""
+    layout = Layout.of(x)
+    addresses = (grad.data_ptr(), x.data_ptr(), grad_x.data_ptr())
+    count = neurons_per_thread(layout, "any", x.element_size(), addresses)
+    options = compile_options(p, "spike", x.dtype, layout.steps, count, _is_wide(x))
+    arguments = (*addresses, layout.neurons, layout.stride_t, *_scalars(p))
+    return Launch("mixed_lif_backward", options, layout.neurons // count, arguments)
+
+
+def _is_wide(x: Tensor) -> bool:
+    return x.numel() >= 2**31

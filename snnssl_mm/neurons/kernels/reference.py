@@ -1,0 +1,78 @@
+"""MixedLIF in plain torch operations: the definition that every kernel is held to.
+
+Runs on any device and in any floating type (float64 included); autograd goes through
+every time step. Slow and readable on purpose.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from snnssl_mm.neurons.surrogate import Surrogate
+
+
+class LIFParameters(NamedTuple):
+    """What a MixedLIF computes with; see :class:`snnssl_mm.neurons.MixedLIF`."""
+
+    tau: float
+    v_threshold: float
+    v_reset: float | None
+    decay_input: bool
+    detach_reset: bool
+    surrogate: Surrogate
+
+
+class Fire(torch.autograd.Function):
+    """Spike 1[v >= 0] or analog g(v); the gradient of both is h(v)."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor, surrogate: Surrogate, analog: bool) -> Tensor:
+        """Return the output for ``v`` = membrane minus threshold."""
+        ctx.save_for_backward(v)
+        ctx.surrogate = surrogate
+        return surrogate.antiderivative(v) if analog else (v >= 0).to(v.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        """Multiply with the surrogate derivative."""
+        (v,) = ctx.saved_tensors
+        return grads[0] * ctx.surrogate.derivative(v), None, None
+
+
+def integrate(x: Tensor, p: LIFParameters, analog: bool) -> Tensor:
+    """Run one path of MixedLIF over the leading time axis of ``x`` [T, ...]."""
+    rest = 0.0 if p.v_reset is None else p.v_reset
+    v = torch.full_like(x[0], rest)
+    outputs = []
+    for x_t in x:
+        if p.decay_input:
+            u = v + (x_t - (v - rest)) / p.tau
+        else:
+            u = v - (v - rest) / p.tau + x_t
+        spike = Fire.apply(u - p.v_threshold, p.surrogate, False)
+        outputs.append(
+            Fire.apply(u - p.v_threshold, p.surrogate, True) if analog else spike
+        )
+        gate = spike.detach() if p.detach_reset else spike
+        if p.v_reset is None:
+            v = u - p.v_threshold * gate
+        else:
+            v = u * (1 - gate) + rest * gate
+    return torch.stack(outputs)
+
+
+def mixed_lif(x: Tensor, p: LIFParameters, path: str) -> Tensor:
+    """MixedLIF of ``x`` [T, N, ...]: path ``'spike'``, ``'analog'`` or ``'dual'``.
+
+    Half-precision input is integrated in float32 and rounded at the end, as the
+    kernels do.
+    """
+    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    if path == "dual":
+        spiking, analog = wide.chunk(2, dim=1)
+        halves = [integrate(spiking, p, False), integrate(analog, p, True)]
+        return torch.cat(halves, dim=1).to(x.dtype)
+    return integrate(wide, p, path == "analog").to(x.dtype)

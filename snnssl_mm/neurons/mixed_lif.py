@@ -1,0 +1,196 @@
+"""The MixedLIF neuron: a spiking and an analog path over one set of weights."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snnssl_mm.neurons.kernels import ops, reference
+from snnssl_mm.neurons.surrogate import Surrogate
+
+PATHS = ("spike", "analog", "dual")
+BACKENDS = ("auto", "torch", "cpu", "cupy")
+FUSED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+class MixedLIF(nn.Module):
+    r"""Leaky integrate-and-fire neuron with a spiking and an analog path.
+
+    Multi-step and stateless: the membrane starts at rest in every call, so there is
+    nothing to reset. With r = ``v_reset`` (0 if None) and v[0] = r::
+
+        u[t] = v[t-1] - (v[t-1] - r) / tau + x[t]          decay_input=False
+        u[t] = v[t-1] + (x[t] - (v[t-1] - r)) / tau        decay_input=True
+        s[t] = 1[u[t] >= theta]
+        v[t] = (1 - s[t]) u[t] + s[t] v_reset              hard reset
+        v[t] = u[t] - s[t] theta                           soft reset, v_reset=None
+
+    Path ``'spike'`` emits s[t], path ``'analog'`` g(u[t] - theta) with its own
+    membrane, reset by its own spikes; both have the derivative h(u[t] - theta).
+    Path ``'dual'`` takes the first half of the samples as view A through the spiking
+    path and the rest as view B through the analog one. Inference and every
+    downstream task use ``'spike'``, the default. A reconstruction of MixedLIF from
+    arXiv 2511.18542 and its public reviews.
+
+    Args:
+        tau: Membrane time constant in time steps, at least 1.
+        v_threshold: Firing threshold theta.
+        v_reset: Value after a spike; None subtracts the threshold (soft reset).
+        decay_input: Whether the leak also applies to the input, as in SpikingJelly.
+        detach_reset: Whether no gradient flows through the reset gate s[t]; if it
+            does, ds/du = h in both paths.
+        surrogate: ``'rectangle'``, ``'triangle'``, ``'atan'``, ``'sigmoid'``, or a
+            dict with its width, such as ``dict(type='atan', alpha=3.0)``.
+        backend: ``'torch'`` is the readable reference on any device, ``'cpu'`` and
+            ``'cupy'`` are the fused kernels. ``'auto'`` takes cupy for CUDA tensors
+            where it imports (else torch, said once), cpu for CPU tensors of float32
+            and below, torch for float64.
+
+    Shape:
+        - Input: ``[T, N, ...]``, floating point.
+        - Output: as the input, with its type.
+
+    Example:
+        >>> neuron = MixedLIF()
+        >>> neuron(torch.full((4, 1, 1), 0.6)).flatten()  # u = .6, .9, 1.05, .6
+        tensor([0., 0., 1., 0.])
+    """
+
+    def __init__(
+        self,
+        tau: float = 2.0,
+        v_threshold: float = 1.0,
+        v_reset: float | None = 0.0,
+        decay_input: bool = False,
+        detach_reset: bool = True,
+        surrogate: str | Mapping[str, Any] = "rectangle",
+        backend: str = "auto",
+    ) -> None:
+        super().__init__()
+        if not tau >= 1:
+            raise ValueError(f"MixedLIF needs tau >= 1 time step, got {tau}")
+        if backend not in BACKENDS:
+            raise ValueError(f"unknown backend {backend!r}; expected one of {BACKENDS}")
+        if backend in ("cpu", "cupy"):
+            require_backend(backend)
+        self.config = reference.LIFParameters(
+            float(tau),
+            float(v_threshold),
+            None if v_reset is None else float(v_reset),
+            decay_input,
+            detach_reset,
+            Surrogate.parse(surrogate),
+        )
+        self.backend = backend
+        self._path = "spike"
+
+    @property
+    def path(self) -> str:
+        """Which output is emitted: ``'spike'``, ``'analog'`` or ``'dual'``."""
+        return self._path
+
+    @path.setter
+    def path(self, value: str) -> None:
+        if value not in PATHS:
+            raise ValueError(f"unknown path {value!r}; expected one of {PATHS}")
+        self._path = value
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Integrate and fire over the leading time axis of ``x`` [T, N, ...]."""
+        if x.dim() < 2 or x.shape[0] == 0:
+            raise ValueError(
+                "MixedLIF expects [T, N, ...] with at least one time step, "
+                f"got shape {tuple(x.shape)}"
+            )
+        if not x.is_floating_point():
+            raise TypeError(f"MixedLIF expects floating point input, got {x.dtype}")
+        if self._path == "dual" and x.shape[1] % 2:
+            raise ValueError(
+                "path 'dual' splits the samples into two views, so their number must "
+                f"be even; got N={x.shape[1]}. Concatenate both views on dimension 1."
+            )
+        if x.numel() == 0:
+            return x.clone()
+        backend = self.backend
+        if backend == "auto":
+            backend = automatic_backend(x.device.type, x.dtype)
+        if backend == "torch":
+            return reference.mixed_lif(x, self.config, self._path)
+        if x.device.type != {"cpu": "cpu", "cupy": "cuda"}[backend]:
+            raise ValueError(
+                f"backend {backend!r} got a tensor on {x.device}; "
+                "move it, or use backend='auto'"
+            )
+        if x.dtype not in FUSED_DTYPES:
+            raise TypeError(
+                f"backend {backend!r} computes in float32 and got {x.dtype}; "
+                "use backend='torch' for float64"
+            )
+        return ops.mixed_lif(x, self.config, self._path)
+
+    def extra_repr(self) -> str:
+        """Show everything that changes the result."""
+        fields = zip(self.config._fields, self.config, strict=True)
+        return ", ".join(f"{k}={v}" for k, v in fields) + f", path={self._path!r}"
+
+
+def set_path(module: nn.Module, path: str) -> int:
+    """Set ``path`` on every MixedLIF in ``module``; return how many there are."""
+    neurons = [m for m in module.modules() if isinstance(m, MixedLIF)]
+    for neuron in neurons:
+        neuron.path = path
+    return len(neurons)
+
+
+def require_backend(backend: str) -> None:
+    """Raise ImportError with the true cause if a fused backend cannot be used."""
+    problem = backend_problem(backend)
+    if problem:
+        raise ImportError(problem)
+
+
+@functools.cache
+def backend_problem(backend: str) -> str:
+    """Why ``'cpu'`` or ``'cupy'`` cannot be used here; empty if it can."""
+    try:
+        importlib.import_module({"cpu": "numba", "cupy": "cupy"}[backend])
+        importlib.import_module(f"snnssl_mm.neurons.kernels.{backend}")
+    except Exception as cause:  # a broken CUDA driver raises other things on import
+        return f"backend {backend!r} is not usable: {cause!r}. {_remedy(backend)}"
+    return ""
+
+
+def _remedy(backend: str) -> str:
+    if backend == "cpu":
+        return "Install it with `pip install numba`."
+    cuda = torch.version.cuda
+    if cuda is None:
+        return "This torch has no CUDA; use backend='auto'."
+    package = f"cupy-cuda{cuda.split('.')[0]}x"
+    return f"Install it with `pip install {package}` (torch is built for CUDA {cuda})."
+
+
+@torch.compiler.assume_constant_result  # it imports, which cannot be traced
+def automatic_backend(device: str, dtype: torch.dtype) -> str:
+    """Choose the backend of ``'auto'``; say once why it is not the fused one."""
+    return _automatic_backend(device, dtype)
+
+
+@functools.cache
+def _automatic_backend(device: str, dtype: torch.dtype) -> str:
+    backend = {"cpu": "cpu", "cuda": "cupy"}.get(device, "torch")
+    if dtype not in FUSED_DTYPES or backend == "torch":
+        return "torch"
+    problem = backend_problem(backend)
+    if problem:
+        warnings.warn(
+            f"MixedLIF falls back to the slow 'torch' backend: {problem}", stacklevel=3
+        )
+        return "torch"
+    return backend

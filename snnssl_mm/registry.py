@@ -1,0 +1,29 @@
+"""Registries of the ``snnssl_mm`` scope, children of mmengine's root registries.
+
+mmengine imports this module when it meets a name such as ``snnssl_mm.Spikformer``,
+and then the modules listed in ``locations``. That is why configurations of mmdet,
+mmseg and mmpretrain need no ``custom_imports``.
+"""
+
+from mmengine import registry as root
+from mmengine.registry import Registry
+
+
+def _child(name: str, parent: Registry, location: str) -> Registry:
+    return Registry(name, parent=parent, scope="snnssl_mm", locations=[location])
+
+
+MODELS = _child("model", root.MODELS, "snnssl_mm.models")
+"""Neurons, losses, backbones, necks, heads and algorithms."""
+
+HOOKS = _child("hook", root.HOOKS, "snnssl_mm.engine")
+"""Monitors that run during training."""
+
+OPTIM_WRAPPERS = _child("optim_wrapper", root.OPTIM_WRAPPERS, "snnssl_mm.engine")
+"""Optimizer wrappers, such as the one for bf16 autocast on a CPU."""
+
+DATASETS = _child("dataset", root.DATASETS, "snnssl_mm.datasets")
+"""Datasets, such as the embedded digit scenes."""
+
+TRANSFORMS = _child("transform", root.TRANSFORMS, "snnssl_mm.datasets")
+"""Image transforms of the two-view pipelines."""

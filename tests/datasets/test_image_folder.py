@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import DATASETS, DefaultScope
+from PIL import Image
+
+import snnssl_mm  # noqa: F401
+from snnssl_mm.datasets import ImageFolder
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "_base_" / "datasets"
+LOAD = {"type": "LoadImageFromFile", "imdecode_backend": "pillow"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six images in two classes."""
+    rng = np.random.default_rng(0)
+    for index in range(6):
+        path = tmp_path / "train" / "ab"[index % 2] / f"{index}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 48, 3), np.uint8)).save(path)
+    return tmp_path / "train"
+
+
+@pytest.fixture(autouse=True)
+def mmpretrain_scope():
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        yield
+
+
+@pytest.fixture
+def log(caplog):
+    """What mmengine's logger says; it does not propagate to the root logger."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def truncate(path):
+    """Keep the header, lose the second half of the pixels."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def test_labels_come_from_sub_folders_or_not_at_all(folder):
+    assert ImageFolder(folder).get_gt_labels().tolist() == [0, 0, 0, 1, 1, 1]
+    unlabelled = ImageFolder(folder, with_label=False)
+    assert len(unlabelled) == 6
+    assert "gt_label" not in unlabelled.get_data_info(0)
+
+
+def test_missing_or_empty_folder_is_named_with_the_remedy(folder, tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"nowhere does not exist: set data_root"
+    ):
+        ImageFolder(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"empty: put images .* into it$"):
+        ImageFolder(tmp_path / "empty", with_label=False)
+    with pytest.raises(
+        FileNotFoundError, match="sub-folder a class, or set with_label"
+    ):
+        ImageFolder(folder / "a")
+
+
+def test_unreadable_images_stop_the_run_by_name(folder):
+    (folder / "a" / "broken.jpg").write_bytes(b"no image")
+    (folder / "b" / "void.png").touch()
+    with pytest.raises(ValueError, match=r"2 of 8 (.|\n)*broken.jpg(.|\n)*void.png"):
+        ImageFolder(folder)
+    with pytest.raises(ValueError, match="on_error must be"):
+        ImageFolder(folder, on_error="ignore")
+
+
+def test_unreadable_images_are_skipped_with_their_number(folder, log):
+    (folder / "a" / "broken.jpg").write_bytes(b"no image")
+    dataset = ImageFolder(folder, on_error="skip", pipeline=[LOAD])
+    assert len([dataset[index] for index in range(len(dataset))]) == 6
+    assert "Skipped 1 of 7 images" in log.text
+    assert "broken.jpg" in log.text
+
+
+def test_small_images_are_named_with_their_size(folder):
+    Image.new("RGB", (20, 50)).save(folder / "a" / "small.png")
+    with pytest.raises(
+        ValueError, match=r"small.png: 20 x 50 pixels, needs at least 32"
+    ):
+        ImageFolder(folder, min_size=32)
+    assert len(ImageFolder(folder, min_size=32, on_error="skip")) == 6
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_damage_behind_the_header_shows_when_decoding(folder, verify, log):
+    truncate(folder / "a" / "0.jpg")
+    strict = ImageFolder(folder, verify=verify, pipeline=[LOAD])
+    with pytest.raises(ValueError, match=r"Cannot read .*0.jpg: .*truncated"):
+        strict[0]
+    lenient = ImageFolder(folder, verify=verify, on_error="skip", pipeline=[LOAD])
+    for _ in range(3):
+        assert lenient[0]["img"].shape == (40, 48, 3)
+    assert lenient.num_skipped >= 3
+    assert log.text.count("Samples replaced") == 1
+    assert "0.jpg" in log.text
+
+
+def test_evaluation_never_swaps_a_sample(folder):
+    truncate(folder / "a" / "0.jpg")
+    dataset = ImageFolder(folder, on_error="skip", test_mode=True, pipeline=[LOAD])
+    with pytest.raises(ValueError, match="Cannot read"):
+        dataset[0]
+
+
+def test_errors_of_transforms_are_not_hidden(folder):
+    def fail(results):
+        raise ZeroDivisionError
+
+    dataset = ImageFolder(folder, on_error="skip", pipeline=[LOAD, fail])
+    with pytest.raises(ZeroDivisionError) as caught:
+        dataset[0]
+    assert "0.jpg" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(("name", "size"), [("_32", 32), ("", 224)])
+def test_recipe_runs_on_a_folder(folder, name, size):
+    config = Config.fromfile(CONFIGS / f"image_folder{name}.py")
+    for loader in (config.train_dataloader, config.eval_train_dataloader):
+        loader.dataset.data_root = str(folder.parent)
+    views = DATASETS.build(config.train_dataloader.dataset)[0]["inputs"]
+    assert [tuple(view.shape) for view in views] == 2 * [(3, size, size)]
+    sample = DATASETS.build(config.eval_train_dataloader.dataset)[5]
+    assert tuple(sample["inputs"].shape) == (3, size, size)
+    assert sample["data_samples"].gt_label.item() == 1

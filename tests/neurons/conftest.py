@@ -1,0 +1,146 @@
+"""Ways to check the CUDA sources without a GPU: run them on the CPU, or compile."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from snnssl_mm.neurons.kernels import cuda_source
+
+KERNELS = Path(cuda_source.__file__).parent
+SHIM = Path(__file__).with_name("cuda_on_cpu.cpp")
+COMPILED = ("SCALAR", "NEURONS_PER_THREAD", "WIDE_INDEX")  # the rest are variables
+SETTINGS = (
+    "T_STEPS",
+    "SURROGATE",
+    "SOFT_RESET",
+    "DECAY_INPUT",
+    "DETACH_RESET",
+    "PATH",
+    "EXACT_INVERSES",
+)
+BLOCKS, THREADS = 3, 8  # few, so that the kernels' loops take several rounds
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+class CudaOnCpu:
+    """The CUDA kernels, compiled by g++ and run on CPU tensors."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.launches: list[cuda_source.Launch] = []
+        header = (KERNELS / cuda_source.HEADER).read_text()
+        self.names = dict(re.findall(r"^#define ([A-Z0-9]+) (\d)$", header, re.M))
+        keys = [("FLOAT32", n, w) for n, w in ((1, 0), (2, 0), (4, 0), (1, 1), (4, 1))]
+        keys += [(s, n, 0) for s in ("FLOAT16", "BFLOAT16") for n in (1, 2, 4, 8)]
+        with ThreadPoolExecutor(2) as pool:
+            self.libraries = dict(zip(keys, pool.map(self._build, keys), strict=True))
+
+    def _build(self, key: tuple[str, int, int]) -> ctypes.CDLL:
+        library = self.folder / ("_".join(map(str, key)) + ".so")
+        macros = [f"-D{k}={v}" for k, v in zip(COMPILED, key, strict=True)]
+        command = ["g++", "-O1", "-std=c++17", "-ffp-contract=off", "-shared", "-fPIC"]
+        command += [*macros, f"-I{KERNELS}", str(SHIM), "-o", str(library)]
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        return ctypes.CDLL(str(library))
+
+    def run(self, launch: cuda_source.Launch, device: torch.device) -> None:
+        """Stand-in for ``kernels.cupy.run``."""
+        assert device.type == "cpu"
+        self.launches.append(launch)
+        macros = dict(o[2:].split("=") for o in launch.options if o.startswith("-D"))
+        assert set(macros) == {*COMPILED, *SETTINGS}
+        key = (
+            macros["SCALAR"],
+            int(macros["NEURONS_PER_THREAD"]),
+            int(macros["WIDE_INDEX"]),
+        )
+        values = [int(self.names.get(macros[name], macros[name])) for name in SETTINGS]
+        settings = (ctypes.c_int * len(SETTINGS))(*values)
+        numbers = [
+            ctypes.c_longlong(a) if isinstance(a, int) else ctypes.c_float(a)
+            for a in launch.arguments
+        ]
+        kernel = getattr(self.libraries[key], f"launch_{launch.name}")
+        kernel(ctypes.byref(settings), BLOCKS, THREADS, *numbers)
+
+
+@pytest.fixture(scope="session")
+def cuda_on_cpu(tmp_path_factory: pytest.TempPathFactory) -> CudaOnCpu:
+    if shutil.which("g++") is None:
+        pytest.skip("no g++ on this machine to build the CUDA sources for the CPU")
+    return CudaOnCpu(tmp_path_factory.mktemp("cuda_on_cpu"))
+
+
+class Nvrtc:
+    """NVIDIA's runtime compiler from its pip wheel; needs no GPU and no driver."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.library = library
+
+    @classmethod
+    def find(cls) -> Nvrtc | None:
+        for package in ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"):
+            try:
+                files = importlib.metadata.files(package) or []
+            except importlib.metadata.PackageNotFoundError:
+                continue
+            for file in files:
+                if re.fullmatch(r"libnvrtc\.so[.\d]*", file.name):
+                    return cls(ctypes.CDLL(str(file.locate())))
+        return None
+
+    def compile(self, name: str, options: tuple[str, ...], architecture: str) -> str:
+        """Compile to machine code; return what is wrong, empty if nothing."""
+        program = ctypes.c_void_p()
+        source = cuda_source.kernel_source(name).encode()
+        self.library.nvrtcCreateProgram(
+            ctypes.byref(program), source, f"{name}.cu".encode(), 0, None, None
+        )
+        flags = [o.encode() for o in (*options, f"--gpu-architecture={architecture}")]
+        array = (ctypes.c_char_p * len(flags))(*flags)
+        status = self.library.nvrtcCompileProgram(program, len(flags), array)
+        size = ctypes.c_size_t()
+        self.library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+        log = ctypes.create_string_buffer(size.value)
+        self.library.nvrtcGetProgramLog(program, log)
+        self.library.nvrtcDestroyProgram(ctypes.byref(program))
+        return log.value.decode() if status or log.value else ""
+
+
+class Nvcc:
+    """CUDA's offline compiler, where a toolkit is installed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def compile(self, name: str, options: tuple[str, ...], architecture: str) -> str:
+        source = self.folder / f"{name}.cu"
+        source.write_text(cuda_source.kernel_source(name))
+        command = ["nvcc", "-cubin", f"-arch={architecture}", *options, str(source)]
+        command += ["-o", str(self.folder / "kernel.cubin")]
+        result = subprocess.run(command, capture_output=True, text=True)
+        return result.stderr
+
+
+@pytest.fixture(scope="session")
+def cuda_compiler(tmp_path_factory: pytest.TempPathFactory) -> Nvrtc | Nvcc:
+    nvrtc = Nvrtc.find()
+    if nvrtc is not None:
+        return nvrtc
+    if shutil.which("nvcc"):
+        return Nvcc(tmp_path_factory.mktemp("nvcc"))
+    pytest.skip("neither NVRTC (pip install nvidia-cuda-nvrtc) nor nvcc is there")

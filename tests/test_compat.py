@@ -1,0 +1,267 @@
+"""Each workaround: the bug is cured, and is still there without the cure."""
+
+import os
+import socket
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from snnssl_mm import compat
+
+WITHOUT_MM = """if True:
+    import sys
+
+    class Hiding:
+        names = ("mmengine", "mmcv", "mmdet", "mmseg", "mmpretrain", "spikingjelly")
+
+        def __init__(self, finder):
+            self.finder = finder
+
+        def __getattr__(self, name):
+            return getattr(self.finder, name)
+
+        def find_spec(self, name, path=None, target=None):
+            if name.partition(".")[0] not in self.names:
+                return self.finder.find_spec(name, path, target)
+
+    sys.meta_path = [Hiding(finder) for finder in sys.meta_path]
+"""
+
+
+def python(code: str, folder: Path, **env: str) -> str:
+    """Run code in a fresh interpreter that finds the package under test."""
+    root = str(Path(compat.__file__).resolve().parents[1])
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, **env, "PYTHONPATH": root},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("row", compat.WORKAROUNDS, ids=lambda row: row[0].__name__)
+def test_every_row_tells_cause_and_end_and_can_be_repeated(
+    row: compat.Workaround,
+) -> None:
+    text = row.function.__doc__ or ""
+    assert "Cause:" in text
+    assert "Removable:" in text
+    assert row.function() == row.function()
+
+
+def test_neurons_work_with_torch_alone(tmp_path: Path) -> None:
+    code = """
+    import torch
+    from snnssl_mm.neurons import MixedLIF
+    spikes = MixedLIF(tau=2.0, backend="torch")(torch.ones(3, 1, 1))
+    print(spikes.flatten().tolist())
+    """
+    assert python(WITHOUT_MM + code, tmp_path).strip() == "[1.0, 1.0, 1.0]"
+
+
+def test_torchvision_imports(tmp_path: Path) -> None:
+    pytest.importorskip("mmengine")  # part of the whole installation, as torchvision is
+    code = "import snnssl_mm, torchvision; print('imported')"
+    assert python(code, tmp_path).strip() == "imported"
+
+
+def test_mmseg_configs_can_be_inherited_only_with_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mmseg")
+    from mmengine import Config
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    config = tmp_path / "config.py"
+    config.write_text("_base_ = ['mmseg::_base_/default_runtime.py']\n")
+    monkeypatch.setitem(MODULE2PACKAGE, "mmseg", "mmsegmentation")
+    with pytest.raises(ModuleNotFoundError, match="mmsegmentation is not installed"):
+        Config.fromfile(config)
+    assert compat.mmseg_configs().state == "cured"
+    assert Config.fromfile(config).default_scope == "mmseg"
+
+
+def test_activation_checkpointing_trains_only_with_the_cure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("mmengine.runner")
+    from mmengine.runner import activation_checkpointing
+    from torch.utils.checkpoint import checkpoint
+
+    def has_gradients() -> list[bool]:
+        model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
+        activation_checkpointing.turn_on_activation_checkpointing(model, ["0"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model(torch.randn(2, 3)).sum().backward()
+        return [parameter.grad is not None for parameter in model.parameters()]
+
+    monkeypatch.setattr(activation_checkpointing, "checkpoint", checkpoint)
+    assert has_gradients() == [False, False, True, True]
+    assert compat.activation_checkpointing().state == "cured"
+    assert has_gradients() == [True, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("installed", "named"),
+    [
+        ({"onedl-mmcv", "onedl-mmengine"}, None),
+        ({"mmcv", "mmengine"}, None),
+        ({"onedl-mmcv", "mmcv-lite"}, "mmcv-lite and onedl-mmcv"),
+        (
+            {"onedl-mmdetection", "mmdet", "onedl-mmengine", "mmengine"},
+            "mmengine and onedl-mmengine, mmdet and onedl-mmdetection",
+        ),
+    ],
+)
+def test_mixed_distributions_are_named_with_the_remedy(
+    installed: set[str], named: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compat, "_installed", lambda name: name in installed)
+    if named is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert compat.mixed_distributions().state == "absent"
+    else:
+        with pytest.warns(RuntimeWarning, match=f"{named} overwrite.*pip uninstall"):
+            assert compat.mixed_distributions().state == "broken"
+
+
+def test_training_checkpoints_load_safely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What safe_checkpoints relies on: mmengine never falls back to unsafe loading."""
+    pytest.importorskip("mmengine.runner")
+    import numpy as np
+    from mmengine.logging import MessageHub
+    from mmengine.runner import load_checkpoint, save_checkpoint
+
+    hub = MessageHub("test_training_checkpoints_load_safely")
+    hub.update_scalar("train/loss", 0.5)
+    hub.update_scalar("train/grad_norm", np.float64(0.5))
+    hub.update_scalar("train/lr", torch.tensor(0.5))
+    hub.update_info("iter", 3)
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    file = tmp_path / "epoch_1.pth"
+    state = {
+        "state_dict": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "message_hub": hub.state_dict(),
+        "meta": {"epoch": 1, "dataset_meta": {"classes": ("0", "1")}},
+    }
+    save_checkpoint(state, str(file))
+    safe = []
+    torch_load = torch.load
+
+    def spy(*args: object, **kwargs: object) -> object:
+        safe.append(kwargs["weights_only"])
+        return torch_load(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch, "load", spy)
+    loaded = load_checkpoint(nn.Linear(2, 1), str(file))
+    assert safe == [True]
+    history = loaded["message_hub"]["log_scalars"]["train/loss"]
+    assert history.current() == 0.5
+
+
+def test_amp_on_a_cpu_computes_in_bf16_and_keeps_float32_parameters() -> None:
+    pytest.importorskip("mmengine")
+    from mmengine.optim import build_optim_wrapper
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU: --amp takes mmengine's own wrapper")
+    from snnssl_mm.engine import amp
+
+    model = nn.Linear(8, 1)
+    config = {**compat.amp_optim_wrapper_cfg(), "optimizer": {"type": "SGD", "lr": 0.1}}
+    wrapper = build_optim_wrapper(model, config)
+    assert isinstance(wrapper, amp.CpuAmpOptimWrapper)
+    before = model.weight.detach().clone()
+    inputs = torch.randn(4, 8)
+    with wrapper.optim_context(model):
+        output = model(inputs)
+    assert output.dtype == torch.bfloat16
+    wrapper.update_params(output.float().mean())
+    assert model.weight.dtype == torch.float32
+    # The gradient of the mean is the mean input, up to bf16's 8 bits.
+    step = (before - model.weight.detach()) / 0.1
+    torch.testing.assert_close(step, inputs.mean(0)[None], rtol=0.02, atol=0.02)
+
+
+def test_amp_on_a_cpu_refuses_detectors_by_name() -> None:
+    pytest.importorskip("mmengine")
+    from snnssl_mm.engine.amp import CpuAmpOptimWrapper
+
+    detector = type("MaskRCNN", (nn.Linear,), {"__module__": "mmdet.models.x"})(2, 1)
+    wrapper = CpuAmpOptimWrapper(optimizer=torch.optim.SGD(detector.parameters(), 0.1))
+    message = "does not work for MaskRCNN.*train without --amp"
+    with (
+        pytest.raises(RuntimeError, match=message),
+        wrapper.optim_context(detector),
+    ):
+        pass
+
+
+TWO_PROCESSES = """
+import mmengine.model
+import torch
+from mmengine.registry import MODEL_WRAPPERS
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from snnssl_mm import compat
+
+assert compat.init_cpu_process_group()
+assert compat.init_cpu_process_group()  # again is harmless
+torch.manual_seed(0)
+model = nn.Linear(3, 1)
+inputs = torch.randn(4, 3)
+wrapped = MODEL_WRAPPERS.build(dict(compat.cpu_model_wrapper_cfg(), module=model))
+half = inputs[2 * distributed.get_rank():][:2]
+DistributedDataParallel.forward(wrapped, half).pow(2).mean().backward()
+parallel = model.weight.grad.clone()
+model.weight.grad = None
+model(inputs).pow(2).mean().backward()
+torch.testing.assert_close(parallel, model.weight.grad)
+assert (distributed.get_backend(), distributed.get_world_size()) == ("gloo", 2)
+distributed.barrier()  # the first one ends the store that the other uses
+distributed.destroy_process_group()
+"""
+
+
+def test_two_cpu_processes_train_like_one(tmp_path: Path) -> None:
+    pytest.importorskip("mmengine")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU: processes use NCCL")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    with ThreadPoolExecutor() as pool:
+        runs = [
+            pool.submit(python, TWO_PROCESSES, tmp_path / rank, **world, RANK=rank)
+            for rank in ("0", "1")
+        ]
+        for run in runs:
+            run.result()
+
+
+def test_no_process_group_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in compat.TORCHRUN_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert not compat.init_cpu_process_group()
+    assert not torch.distributed.is_initialized()

@@ -1,0 +1,57 @@
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.image import imread
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def tool():
+    path = ROOT / "tools" / "browse_dataset.py"
+    spec = importlib.util.spec_from_file_location("browse_dataset", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_pictures_have_the_right_colours(tool):
+    rgb = np.array([[[255, 0, 10]]], np.uint8)
+    stored = torch.from_numpy(rgb[..., ::-1].copy()).permute(2, 0, 1)
+    np.testing.assert_array_equal(tool.to_picture(stored, bgr=True), rgb)
+    frames = torch.stack([stored, stored]).flip(1).float()
+    picture = tool.to_picture(frames, bgr=False)
+    np.testing.assert_array_equal(picture, np.concatenate([rgb, rgb], axis=1))
+
+
+def test_digit_scenes_are_drawn(tool, tmp_path, monkeypatch, capsys):
+    config = ROOT / "configs" / "_base_" / "datasets" / "digit_scenes.py"
+    options = [
+        f"{name}_dataloader.dataset.{setting}"
+        for name in ("train", "eval_train", "eval_test")
+        for setting in (
+            "num_train=20",
+            "num_test=10",
+            f"data_root={tmp_path / 'scenes'}",
+        )
+    ]
+    command = [
+        "browse_dataset.py",
+        str(config),
+        "--num",
+        "3",
+        "--cfg-options",
+        *options,
+    ]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", command)
+    tool.main()
+    out = Path("work_dirs", "digit_scenes", "browse_dataset.png")
+    assert f"Wrote {out}" in capsys.readouterr().out
+    picture = imread(tmp_path / out)[..., :3]
+    assert (picture < 0.1).mean() > 0.3, "five rows of dark scenes"
+    assert (picture > 0.9).mean() > 0.1, "and a light frame"

@@ -1,0 +1,150 @@
+"""Show what a configuration feeds to the network, as one picture.
+
+Originals above their augmented views, then the images of the evaluation loaders:
+``python tools/browse_dataset.py configs/selfsup/spikformer_ctl.py --num 8``
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import mmcv
+import numpy as np
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import DATASETS, init_default_scope
+
+import snnssl_mm  # noqa: F401  (applies the workarounds before mmpretrain is imported)
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+EVALUATION = ("eval_train_dataloader", "eval_test_dataloader", "val_dataloader")
+Row = tuple[str, list[np.ndarray], list[str]]
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("config", type=Path, help="configuration file")
+    parser.add_argument("--num", type=int, default=8, help="samples a row (8)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="draws samples and views (0)"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="default: work_dirs/<config>/browse_dataset.png"
+    )
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, help="override settings: k=v"
+    )
+    return parser.parse_args()
+
+
+def to_picture(inputs: torch.Tensor, bgr: bool) -> np.ndarray:
+    """Return uint8 RGB ``[H, W, 3]``, the frames of a ``[T, C, H, W]`` side by side.
+
+    ``PackInputs`` yields intensities of 0..255; the data preprocessor normalises them
+    later, so there is no normalisation to undo here.
+    """
+    frames = inputs if inputs.ndim == 4 else inputs[None]
+    picture = np.concatenate([f.permute(1, 2, 0).numpy() for f in frames], axis=1)
+    picture = np.clip(picture, 0, 255).astype(np.uint8)
+    if picture.shape[2] == 1:
+        return np.repeat(picture, 3, axis=2)
+    return picture[..., ::-1] if bgr else picture
+
+
+def read_original(info: dict[str, Any], bgr: bool) -> np.ndarray:
+    """Return a sample's image before the pipeline, uint8 RGB ``[H, W, 3]``."""
+    if "img" not in info:
+        return mmcv.imread(info["img_path"], channel_order="rgb")
+    return info["img"][..., ::-1] if bgr else info["img"]
+
+
+def read_rows(dataset: Any, name: str, num: int, seed: int, bgr: bool) -> list[Row]:
+    """Return the rows of one loader: originals and views, or evaluation images.
+
+    Args:
+        dataset: A built dataset.
+        name: Heading of the rows.
+        num: Samples a row.
+        seed: Draws the samples.
+        bgr: Whether the channels are stored as BGR.
+
+    Returns:
+        list: For every row its heading, pictures and titles.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(dataset))[:num].tolist()
+    infos = [dataset.get_data_info(index) for index in chosen]
+    classes = dataset.metainfo.get("classes")
+    titles = [""] * len(infos)
+    if all("gt_label" in info for info in infos):
+        labels = [int(info["gt_label"]) for info in infos]
+        titles = [classes[label] if classes else str(label) for label in labels]
+    inputs = [dataset[index]["inputs"] for index in chosen]
+    if isinstance(inputs[0], torch.Tensor):
+        return [(name, [to_picture(image, bgr) for image in inputs], titles)]
+    rows: list[Row] = [
+        (f"{name}\noriginal", [read_original(info, bgr) for info in infos], titles)
+    ]
+    for letter, views in zip("ABCDEFGH", zip(*inputs, strict=True), strict=False):
+        pictures = [to_picture(view, bgr) for view in views]
+        rows.append((f"view {letter}", pictures, [""] * len(infos)))
+    return rows
+
+
+def draw(rows: list[Row], title: str, out: Path) -> None:
+    """Draw the rows below one another and save the picture."""
+    columns = max(len(pictures) for _, pictures, _ in rows)
+    figure, grid = plt.subplots(
+        len(rows),
+        columns,
+        figsize=(1.3 * columns + 1.2, 1.45 * len(rows) + 0.4),
+        squeeze=False,
+        layout="constrained",
+    )
+    figure.suptitle(title, fontsize=11)
+    for axes in grid.flat:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+    for (heading, pictures, titles), line in zip(rows, grid, strict=True):
+        line[0].set_ylabel(heading, rotation=0, ha="right", va="center", fontsize=9)
+        for axes, picture, text in zip(line, pictures, titles, strict=False):
+            small = max(picture.shape[:2]) < 128
+            axes.imshow(picture, interpolation="nearest" if small else "antialiased")
+            axes.set_title(text[:14], fontsize=8, pad=2)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=150)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Browse the loaders of a configuration."""
+    args = parse_args()
+    config = Config.fromfile(args.config)
+    config.merge_from_dict(args.cfg_options or {})
+    init_default_scope(config.get("default_scope", "mmpretrain"))
+    np.random.seed(args.seed)  # noqa: NPY002  (mmcv's transforms use the global one)
+    torch.manual_seed(args.seed)
+    bgr = bool(config.get("data_preprocessor", {}).get("to_rgb", False))
+    loaders = {"train": config["train_dataloader"]}
+    loaders |= {
+        key.removesuffix("_dataloader").replace("_", " "): config[key]
+        for key in EVALUATION
+        if config.get(key)
+    }
+    rows = []
+    for name, loader in loaders.items():
+        dataset = DATASETS.build(loader["dataset"])
+        heading = f"{name}\n({len(dataset):,})"
+        rows += read_rows(dataset, heading, args.num, args.seed, bgr)
+    kind = str(loaders["train"]["dataset"]["type"]).split(".")[-1]
+    out = args.out or Path("work_dirs", args.config.stem, "browse_dataset.png")
+    draw(rows, f"{kind}, as {args.config.name} reads it", out)
+    print(f"Wrote {out}")
+
+
+if __name__ == "__main__":
+    main()

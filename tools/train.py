@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Train anything of the three scopes: pretraining, detection, segmentation.
+
+usage: python tools/train.py configs/selfsup/spikformer_ctl.py [options]
+
+On several GPUs: torchrun --nproc-per-node=8 tools/train.py CONFIG --launcher pytorch
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from snnssl_mm import compat
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line; it takes precedence over the config."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("config", help="config file")
+    parser.add_argument(
+        "--work-dir", help="where logs and checkpoints go; work_dirs/<config's name>"
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CKPT",
+        help="continue from CKPT, or from the last checkpoint of the work directory",
+    )
+    parser.add_argument(
+        "--pretrained", metavar="CKPT", help="start from this backbone; it must fit"
+    )
+    parser.add_argument(
+        "--amp", action="store_true", help="mixed precision: fp16, bf16 on a CPU"
+    )
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate from the config's batch size to the actual one",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override settings of the config, such as train_dataloader.batch_size=64",
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="how this process was started",
+    )
+    # torch.distributed.launch passes the rank this way, torchrun by the environment.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config file and apply the command line to it."""
+    for what in (args.config, args.pretrained, args.resume):
+        if what and what != "auto" and "://" not in what and not Path(what).is_file():
+            raise SystemExit(f"error: {what} does not exist; check the path")
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    cfg.work_dir = (
+        args.work_dir
+        or cfg.get("work_dir")
+        or str(Path("work_dirs", Path(args.config).stem))
+    )
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == "auto" else args.resume
+    if args.pretrained:
+        cfg.model.backbone.init_cfg = dict(
+            type="BackboneInit", checkpoint=args.pretrained
+        )
+        if "pretrained" in cfg.model:  # mmseg's own way, which would win
+            cfg.model.pretrained = None
+    if args.amp:
+        cfg.optim_wrapper.update(compat.amp_optim_wrapper_cfg())
+    if args.auto_scale_lr:
+        enable_auto_scale_lr(cfg)
+    return cfg
+
+
+def enable_auto_scale_lr(cfg: Config) -> None:
+    """Switch on mmengine's learning-rate scaling."""
+    scaling = cfg.get("auto_scale_lr", ConfigDict())
+    if "base_batch_size" not in scaling:
+        raise SystemExit(
+            "error: --auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in "
+            "the config: the batch size that its learning rate is made for"
+        )
+    scaling.enable = True
+
+
+def main() -> None:
+    """Train."""
+    args = parse_args()
+    cfg = load_config(args)
+    if args.launcher == "pytorch" and compat.init_cpu_process_group():
+        cfg.model_wrapper_cfg = compat.cpu_model_wrapper_cfg()
+    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    runner.train()
+
+
+if __name__ == "__main__":
+    main()
