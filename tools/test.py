@@ -15,9 +15,7 @@ import json
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.device import get_device
-from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +25,7 @@ from snnssl_mm.engine.probes import (
     knn_accuracy,
     labelled_features,
     linear_accuracy,
+    load_model,
     random_init_model,
     raw_pixels,
 )
@@ -36,16 +35,8 @@ Results = dict[str, dict[str, float]]
 
 def probe(cfg: Config, checkpoint: str) -> Results:
     """Measure k-NN and linear accuracy of three kinds of features."""
-    init_default_scope(cfg.get("default_scope", "mmpretrain"))
     loaders = eval_loaders(cfg)
-    if loaders is None:
-        raise SystemExit(
-            "error: the config has no labelled images; set eval_train_dataloader and "
-            "eval_test_dataloader as configs/_base_/datasets/digit_scenes.py does"
-        )
-    settings = {"data_preprocessor": cfg.get("data_preprocessor"), **cfg.model}
-    model = MODELS.build(settings).to(get_device())
-    load_checkpoint(model, checkpoint, map_location="cpu", strict=True)
+    model = load_model(cfg, checkpoint)
     untrained = random_init_model(cfg)
     features = {
         "pretrained": labelled_features(model, loaders),

@@ -108,6 +108,7 @@ def enable_auto_scale_lr(cfg: Config) -> None:
 def main() -> None:
     """Train."""
     args = parse_args()
+    compat.apply()  # once more: one workaround waits for mmengine.runner
     cfg = load_config(args)
     if args.launcher == "pytorch" and compat.init_cpu_process_group():
         cfg.model_wrapper_cfg = compat.cpu_model_wrapper_cfg()

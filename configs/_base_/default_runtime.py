@@ -21,7 +21,9 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'))
 visualizer = dict(
     type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
-log_processor = dict(by_epoch=True)
+# Smoothed alike, so that the parts add up to the loss in every line of the log
+log_processor = dict(
+    by_epoch=True, mean_pattern=r'.*(loss|time|diagonal|embedding_std|grad_norm).*')
 log_level = 'INFO'
 load_from = None
 resume = False

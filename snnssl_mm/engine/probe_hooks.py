@@ -9,12 +9,12 @@ from typing import Any
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from torch import nn
 
 from snnssl_mm.engine.probes import (
     LabelledFeatures,
     Loaders,
     eval_loaders,
+    has_labelled_images,
     knn_accuracy,
     labelled_features,
     linear_accuracy,
@@ -24,7 +24,7 @@ from snnssl_mm.engine.probes import (
 from snnssl_mm.registry import HOOKS
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(model: Any) -> Any:
     """Return the model inside a distributed wrapper."""
     return model.module if is_model_wrapper(model) else model
 
@@ -58,8 +58,9 @@ class ProbeHook(Hook):
     @master_only
     def before_train(self, runner: Any) -> None:
         """Open the labelled images first: missing ones must not cost an epoch."""
-        self.loaders = eval_loaders(runner.cfg)
-        if self.loaders is None:
+        if has_labelled_images(runner.cfg):
+            self.loaders = eval_loaders(runner.cfg)
+        else:
             runner.logger.info(f"{self.name}: off, the config has no labelled images")
 
     @master_only

@@ -10,17 +10,18 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.registry import DATASETS, MODELS
-from mmengine.runner import Runner
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.runner import Runner, load_checkpoint
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
 Arrays = tuple[np.ndarray, np.ndarray]
+Model = Any  # a DualPathSSL; nn.Module hides the types of its children
 
 
 class Loaders(NamedTuple):
@@ -37,7 +38,7 @@ class LabelledFeatures(NamedTuple):
     test: Arrays
 
 
-def prepared_inputs(model: nn.Module, loader: Iterable[Any]) -> Iterable[Any]:
+def prepared_inputs(model: Model, loader: Iterable[Any]) -> Iterable[Any]:
     """Yield ``(inputs, labels)`` of a labelled loader, normalised, on the device."""
     for batch in loader:
         data = model.data_preprocessor(batch, training=False)
@@ -47,7 +48,7 @@ def prepared_inputs(model: nn.Module, loader: Iterable[Any]) -> Iterable[Any]:
 
 @torch.no_grad()
 def collect(
-    model: nn.Module, loader: Iterable[Any], features_of: Callable[[Tensor], Tensor]
+    model: Model, loader: Iterable[Any], features_of: Callable[[Tensor], Tensor]
 ) -> Arrays:
     """Compute ``features_of(inputs)`` ``[N, C]`` over a labelled loader."""
     features, labels = [], []
@@ -58,7 +59,7 @@ def collect(
 
 
 @torch.no_grad()
-def recalibrate(model: nn.Module, loader: Iterable[Any]) -> None:
+def recalibrate(model: Model, loader: Iterable[Any]) -> None:
     """Take the backbone's BatchNorm statistics anew, on the spiking path.
 
     In training they average over the spiking and the analog path; evaluation sees
@@ -68,7 +69,7 @@ def recalibrate(model: nn.Module, loader: Iterable[Any]) -> None:
 
 
 def labelled_features(
-    model: nn.Module, loaders: Loaders, recalibrate_bn: bool = True
+    model: Model, loaders: Loaders, recalibrate_bn: bool = True
 ) -> LabelledFeatures:
     """Spiking-path features: mean over time and space of the backbone's last map.
 
@@ -88,25 +89,38 @@ def labelled_features(
     return LabelledFeatures(*(collect(model, loader, pooled) for loader in loaders))
 
 
-def raw_pixels(model: nn.Module, loaders: Loaders) -> LabelledFeatures:
+def raw_pixels(model: Model, loaders: Loaders) -> LabelledFeatures:
     """The images themselves as features, the baseline that uses no network."""
     return LabelledFeatures(
         *(collect(model, loader, lambda x: x.flatten(1)) for loader in loaders)
     )
 
 
-def eval_loaders(cfg: Config, max_samples: int = 50_000) -> Loaders | None:
+EVAL_LOADERS = ("eval_train_dataloader", "eval_test_dataloader")
+
+
+def has_labelled_images(cfg: Config) -> bool:
+    """Whether a config names labelled training and test images."""
+    return all(cfg.get(name) is not None for name in EVAL_LOADERS)
+
+
+def eval_loaders(cfg: Config, max_samples: int = 50_000) -> Loaders:
     """Build a config's ``eval_train_dataloader`` and ``eval_test_dataloader``.
 
     Args:
-        cfg: Config; None if it has no labelled images.
+        cfg: Config.
         max_samples: Of a larger dataset, so many samples are taken, evenly spread.
+
+    Raises:
+        ValueError: If the config has no labelled images.
     """
-    names = ("eval_train_dataloader", "eval_test_dataloader")
-    if any(cfg.get(name) is None for name in names):
-        return None
+    if not has_labelled_images(cfg):
+        raise ValueError(
+            f"the config has no labelled images; set {' and '.join(EVAL_LOADERS)} as "
+            "configs/_base_/datasets/digit_scenes.py does"
+        )
     loaders = []
-    for name in names:
+    for name in EVAL_LOADERS:
         settings = copy.deepcopy(cfg[name])
         dataset = DATASETS.build(settings.dataset)
         if len(dataset) > max_samples:
@@ -117,14 +131,40 @@ def eval_loaders(cfg: Config, max_samples: int = 50_000) -> Loaders | None:
     return Loaders(*loaders)
 
 
-def random_init_model(cfg: Config, seed: int = 0) -> nn.Module:
+def build_model(cfg: Config) -> Model:
+    """Build a config's model and data preprocessor on the device, in eval mode."""
+    init_default_scope(cfg.get("default_scope", "mmpretrain"))
+    settings = {"data_preprocessor": cfg.get("data_preprocessor"), **cfg.model}
+    return MODELS.build(copy.deepcopy(settings)).to(get_device()).eval()
+
+
+def load_model(cfg: Config, checkpoint: str) -> Model:
+    """Build a config's model with the weights of a checkpoint; all must fit.
+
+    Raises:
+        ValueError: If a tensor is missing, left over or of another shape.
+    """
+    model = build_model(cfg)
+    try:
+        load_checkpoint(model, checkpoint, map_location="cpu", strict=True)
+    except RuntimeError as error:
+        lines = str(error).splitlines()
+        raise ValueError(
+            f"{checkpoint} does not fit the config's model: {' '.join(lines[:2])[:300]}"
+            " ... Use the config that it was trained with"
+        ) from error
+    return model
+
+
+def random_init_model(cfg: Config, seed: int = 0) -> Model:
     """Build the config's model with fresh weights; global random state is kept."""
+    cfg = copy.deepcopy(cfg)
+    cfg.model.backbone.init_cfg = None  # may name pretrained weights
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        settings = {"data_preprocessor": cfg.get("data_preprocessor"), **cfg.model}
-        model = MODELS.build(copy.deepcopy(settings))
+        model = build_model(cfg)
         model.init_weights()
-    return model.to(get_device()).eval()
+    return model
 
 
 def knn_accuracy(

@@ -43,7 +43,7 @@ def normalize_slices(z: Tensor) -> Tensor:
 
 def correlation_diagonals(z: Tensor) -> Tensor:
     """C_ii(p, q) of all slice pairs of ``z`` [S, B, D], as [D, S, S]."""
-    by_dimension = z.permute(2, 0, 1)
+    by_dimension = z.permute(2, 0, 1).contiguous()  # strided, bmm falls to a loop
     return by_dimension @ by_dimension.transpose(1, 2) / z.shape[1]
 
 

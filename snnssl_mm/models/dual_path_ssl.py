@@ -14,21 +14,32 @@ from snnssl_mm.registry import MODELS
 
 @MODELS.register_module()
 class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
-    """mmpretrain's preprocessor, which also refuses images that hold NaN or inf.
+    """mmpretrain's preprocessor, which also takes clips and refuses NaN and inf.
 
     A neuron answers NaN with silence, so it would never show in the loss.
     """
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """Check, move, convert and normalise a batch of one or more views."""
-        views = data["inputs"] if isinstance(data, dict) else []
-        for index, view in enumerate(views if isinstance(views, list) else [views]):
+        """Check, move, convert and normalise a batch.
+
+        Args:
+            data: ``inputs`` (one tensor or a list of views, each ``[N, 3, H, W]`` or
+                ``[N, T, 3, H, W]``) and ``data_samples``.
+            training: As in mmpretrain.
+        """
+        inputs = data["inputs"]
+        views = inputs if isinstance(inputs, list) else [inputs]
+        for index, view in enumerate(views):
             if view.is_floating_point() and not torch.isfinite(view).all():
                 raise ValueError(
                     f"view {index} of the batch contains NaN or inf; check the images "
                     "and the transforms with tools/browse_dataset.py"
                 )
-        return super().forward(data, training)
+        samples_and_steps = views[0].shape[:-3]
+        frames = [view.flatten(0, -4) for view in views]
+        result = super().forward({**data, "inputs": frames}, training)
+        views = [view.unflatten(0, samples_and_steps) for view in result["inputs"]]
+        return {**result, "inputs": views if isinstance(inputs, list) else views[0]}
 
 
 @MODELS.register_module()

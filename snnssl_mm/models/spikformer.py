@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -60,7 +61,9 @@ def spiking_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attention without softmax, (q k^T) v = q (k^T v), in the cheaper order.
 
     Args:
-        q: Spikes ``[..., d, L]``: head channels by tokens; likewise ``k`` and ``v``.
+        q: Spikes ``[..., d, L]``, head channels by tokens.
+        k: Likewise.
+        v: Likewise.
 
     Returns:
         ``[..., d, L]``. Cost 2 d^2 L operations if d < L, else 2 d L^2.
@@ -121,8 +124,7 @@ class SpikingPatchStem(nn.Module):
         channels = [3, dims // 8, dims // 4, dims // 2, dims]
         self.pooled_stages = POOLED_STAGES[kind]
         self.stages = nn.ModuleList(
-            ConvNormNeuron(i, o, 3, False, neuron, bn)
-            for i, o in zip(channels, channels[1:], strict=False)
+            ConvNormNeuron(i, o, 3, False, neuron, bn) for i, o in pairwise(channels)
         )
         self.position = ConvNormNeuron(dims, dims, 3, False, neuron, bn)
 
@@ -137,6 +139,7 @@ class SpikingPatchStem(nn.Module):
         """
         maps = []
         for index, stage in enumerate(self.stages):
+            assert isinstance(stage, ConvNormNeuron)
             if x.dim() == 4:
                 current = stage.current(x.unsqueeze(0))
                 x = stage.neuron(current.expand(time_steps, *current.shape[1:]))

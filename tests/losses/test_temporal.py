@@ -10,8 +10,8 @@ from snnssl_mm.losses import (
     BoundaryTemporalLoss,
     CrossTemporalLoss,
     TimeFlattenedLoss,
+    temporal,
 )
-from snnssl_mm.losses import temporal
 
 ALL_LOSSES = [CrossTemporalLoss, BoundaryTemporalLoss, TimeFlattenedLoss]
 
@@ -105,8 +105,9 @@ def test_one_step_is_mmpretrains_barlow_twins(kind):
 @pytest.mark.parametrize("normalize", ["mean", "paper"])
 def test_ctl_is_btl_at_two_steps(normalize):
     z_a, z_b = random_views(steps=2)
-    ctl, btl = CrossTemporalLoss(normalize=normalize), BoundaryTemporalLoss(
-        normalize=normalize
+    ctl, btl = (
+        CrossTemporalLoss(normalize=normalize),
+        BoundaryTemporalLoss(normalize=normalize),
     )
     torch.testing.assert_close(ctl(z_a, z_b), btl(z_a, z_b))
 
@@ -128,7 +129,9 @@ def test_invariances(kind):
     torch.testing.assert_close(kind()(z_a[:, samples], z_b[:, samples]), loss)
     torch.testing.assert_close(kind()(z_a[..., dims], z_b[..., dims]), loss)
     torch.testing.assert_close(kind()(z_b, z_a), loss)
-    torch.testing.assert_close(kind()(z_a * 3 - 7, z_b / 2 + 1), loss, rtol=1e-3, atol=0)
+    torch.testing.assert_close(
+        kind()(z_a * 3 - 7, z_b / 2 + 1), loss, rtol=1e-3, atol=0
+    )
 
 
 def test_ctl_does_not_depend_on_the_order_of_time():

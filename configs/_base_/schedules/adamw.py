@@ -1,6 +1,4 @@
-# AdamW, linear warm-up and cosine decay; epochs and warm-up are set in the configs
-max_epochs = 100
-warmup_epochs = 5
+# AdamW without weight decay on biases and norms; the schedule is set in the configs
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),

@@ -1,0 +1,1 @@
+"""What happened in a run: curves, neighbours, records of results."""

@@ -1,0 +1,65 @@
+"""What the tests of tools, hooks and configs share: a job of a few seconds."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.visualization import Visualizer
+
+import snnssl_mm  # noqa: F401
+
+ROOT = Path(__file__).parents[1]
+MAIN_JOB = ROOT / "configs" / "selfsup" / "spikformer_ctl.py"
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory):
+    """Folder for 64 training and 32 test scenes, generated once."""
+    return tmp_path_factory.mktemp("data") / "scenes"
+
+
+@pytest.fixture
+def tiny_options(scenes):
+    """Overrides that shrink the main job to a second an epoch."""
+    options = {
+        "model.backbone.arch": dict(embed_dims=16, depth=1, num_heads=2, mlp_ratio=1),
+        "model.neck.in_channels": 16,
+        "model.neck.hid_channels": 16,
+        "model.neck.out_channels": 8,
+        "train_cfg.max_epochs": 2,
+        "train_dataloader.batch_size": 16,
+        "default_hooks.logger.interval": 1,
+    }
+    for name in ("train_dataloader", "eval_train_dataloader", "eval_test_dataloader"):
+        options |= {
+            f"{name}.dataset.data_root": str(scenes),
+            f"{name}.dataset.num_train": 64,
+            f"{name}.dataset.num_test": 32,
+        }
+    return options
+
+
+@pytest.fixture
+def tiny_config(tiny_options, tmp_path):
+    """The main job, shrunk, as a config file."""
+    cfg = Config.fromfile(MAIN_JOB)
+    cfg.merge_from_dict(tiny_options)
+    file = tmp_path / "tiny.py"
+    cfg.dump(file)
+    return file
+
+
+@pytest.fixture
+def run_tool(monkeypatch):
+    """Run a tool as from the command line, in this process."""
+
+    def run(name, *arguments):
+        for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
+            keeper._instance_dict.clear()
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(ROOT / "tools" / name), run_name="__main__")
+
+    return run

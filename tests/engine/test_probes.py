@@ -1,0 +1,107 @@
+"""Probes against closed cases, and fully spiking features."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from snnssl_mm.engine import probes
+from snnssl_mm.engine.firing_rate_hook import FiringCounter
+from snnssl_mm.engine.probes import LabelledFeatures
+from snnssl_mm.neurons import MixedLIF
+
+
+def clusters(noise, seed=0):
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(4, 8))
+    parts = []
+    for count in (40, 20):
+        labels = np.arange(count) % 4
+        points = centres[labels] + noise * rng.normal(size=(count, 8))
+        parts.append((points, labels))
+    return LabelledFeatures(*parts)
+
+
+@pytest.mark.parametrize("accuracy", [probes.knn_accuracy, probes.linear_accuracy])
+def test_separate_classes_are_found_and_noise_is_not(accuracy):
+    assert accuracy(clusters(0.01)) == 1.0
+    noise = clusters(0.01)
+    shuffled = np.random.default_rng(1).permutation(noise.train[1])
+    assert accuracy(LabelledFeatures((noise.train[0], shuffled), noise.test)) < 0.7
+
+
+def test_knn_weights_are_exponential_in_cosine_similarity():
+    """Two far neighbours of class 1 lose against one near neighbour of class 0."""
+    angles = np.array([0.1, 0.9, 0.9])
+    train = np.stack([np.cos(angles), np.sin(angles)], 1)
+    query = np.array([[1.0, 0.0]])
+    features = LabelledFeatures((train, np.array([0, 1, 1])), (query, np.array([0])))
+    assert probes.knn_accuracy(features, k=3, temperature=0.07) == 1.0
+    assert probes.knn_accuracy(features, k=3, temperature=10.0) == 0.0
+
+
+def test_probe_features_are_fully_spiking_and_leave_the_model_alone(tiny_config):
+    cfg = Config.fromfile(tiny_config)
+    model = probes.random_init_model(cfg).train()
+    seen = []
+    for module in model.modules():
+        if isinstance(module, MixedLIF):
+            module.register_forward_hook(lambda m, i, out: seen.append(out.unique()))
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    probes.labelled_features(model, probes.eval_loaders(cfg))
+    assert seen
+    assert set(torch.cat(seen).tolist()) <= {0.0, 1.0}
+    assert model.training
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_recalibration_takes_the_statistics_of_the_spiking_path(tiny_config):
+    cfg = Config.fromfile(tiny_config)
+    loaders = probes.eval_loaders(cfg)
+    model = probes.random_init_model(cfg)
+    probes.recalibrate(model, loaders.train)
+    norm = model.backbone.stem.stages[0].bn
+    with torch.no_grad():
+        images = torch.cat([x for x, _ in probes.prepared_inputs(model, loaders.train)])
+        current = model.backbone.stem.stages[0].conv(images)
+    torch.testing.assert_close(norm.running_mean, current.mean((0, 2, 3)))
+
+
+def test_large_datasets_are_sampled_evenly(tiny_config):
+    cfg = Config.fromfile(tiny_config)
+    loaders = probes.eval_loaders(cfg, max_samples=16)
+    assert [len(loader.dataset) for loader in loaders] == [16, 16]
+    first, last = (loaders.train.dataset.get_data_info(i) for i in (0, 15))
+    whole = probes.eval_loaders(cfg).train.dataset
+    assert first["img_path"] == whole.get_data_info(0)["img_path"]
+    assert last["img_path"] == whole.get_data_info(63)["img_path"]
+
+
+def test_random_init_keeps_the_global_random_state(tiny_config):
+    cfg = Config.fromfile(tiny_config)
+    state = torch.get_rng_state()
+    first, second = (probes.random_init_model(cfg) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_no_labelled_images_is_said(tiny_config):
+    cfg = Config.fromfile(tiny_config)
+    cfg.eval_test_dataloader = None
+    assert not probes.has_labelled_images(cfg)
+    with pytest.raises(ValueError, match="no labelled images; set eval_train"):
+        probes.eval_loaders(cfg)
+
+
+@pytest.mark.parametrize(("path", "rate"), [("spike", 1 / 3), ("dual", 0.5)])
+def test_firing_rate_counts_the_spiking_path(path, rate):
+    neuron = MixedLIF(tau=1.0)
+    neuron.path = path
+    counter = FiringCounter()
+    neuron.register_forward_hook(counter)
+    x = torch.zeros(2, 6, 4)
+    x[0, :3] = 2.0  # half of the steps of the first half of the samples fire
+    x[1, 3:4] = 2.0 if path == "spike" else 0.7
+    neuron(x)
+    assert counter.rate() == pytest.approx(rate)

@@ -1,0 +1,135 @@
+"""The algorithm: two views in one pass, dual only in training, spiking elsewhere."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+
+from snnssl_mm.losses import CrossTemporalLoss
+from snnssl_mm.neurons import MixedLIF
+
+
+def config(**options):
+    backbone = dict(
+        type="snnssl_mm.Spikformer",
+        arch=dict(embed_dims=16, depth=1, num_heads=2),
+        stem="cifar",
+        time_steps=3,
+        bn=options.pop("bn", "pooled"),
+    )
+    neck = dict(
+        type="mmpretrain.NonLinearNeck",
+        in_channels=16,
+        hid_channels=32,
+        out_channels=8,
+        num_layers=3,
+        with_last_bn=False,
+        norm_cfg=dict(type="BN1d"),
+    )
+    loss = options.pop("loss", dict(type="snnssl_mm.CrossTemporalLoss"))
+    head = dict(type="snnssl_mm.TemporalLossHead", loss=loss)
+    return dict(
+        type="snnssl_mm.DualPathSSL", backbone=backbone, neck=neck, head=head, **options
+    )
+
+
+def build(**options):
+    torch.manual_seed(0)
+    return MODELS.build(config(**options))
+
+
+def two_views(batch=6, size=8):
+    return [torch.randn(batch, 3, size, size) for _ in "ab"]
+
+
+def paths(model):
+    return {m.path for m in model.modules() if isinstance(m, MixedLIF)}
+
+
+def test_dual_in_train_mode_only():
+    model = build()
+    assert paths(model.train()) == {"dual"}
+    assert paths(model.eval()) == {"spike"}
+    assert paths(copy.deepcopy(model).train()) == {"dual"}
+
+
+@pytest.mark.parametrize("train_path", ["spike", "analog"])
+def test_ablation_paths(train_path):
+    model = build(train_path=train_path)
+    assert paths(model.train()) == {train_path}
+    assert paths(model.eval()) == {"spike"}
+
+
+def test_view_a_spikes_and_view_b_is_analog():
+    model, outputs = build().train(), []
+    neuron = model.backbone.stem.stages[1].neuron
+    neuron.register_forward_hook(lambda m, i, out: outputs.append(out))
+    model(two_views(), mode="loss")
+    spiking, analog = outputs[0].chunk(2, dim=1)
+    assert set(spiking.unique().tolist()) <= {0.0, 1.0}
+    assert len(analog.unique()) > 2
+
+
+def test_loss_compares_the_projections_of_both_views():
+    model, views = build().train(), two_views()
+    result = model(views, mode="loss")
+    z_a, z_b = model.project(torch.cat(views)).chunk(2, dim=1)
+    torch.testing.assert_close(result["loss"], CrossTemporalLoss()(z_a, z_b))
+    parts = result["on_diagonal"] + result["off_diagonal"]
+    torch.testing.assert_close(parts, result["loss"].detach())
+
+
+@pytest.mark.parametrize("bn", ["pooled", "split"])
+@pytest.mark.parametrize(
+    "loss", ["CrossTemporalLoss", "BoundaryTemporalLoss", "TimeFlattenedLoss"]
+)
+def test_every_parameter_gets_a_gradient(loss, bn):
+    model = build(loss=dict(type=f"snnssl_mm.{loss}"), bn=bn).train()
+    model(two_views(batch=5), mode="loss")["loss"].backward()  # odd batch
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_clip_of_equal_frames_gives_the_loss_of_the_image():
+    model, views = build().train(), two_views()
+    clips = [view.unsqueeze(1).expand(-1, 3, -1, -1, -1) for view in views]
+    still, moving = (model(v, mode="loss")["loss"] for v in (views, clips))
+    torch.testing.assert_close(moving, still)
+
+
+def test_embedding_std_tells_collapse():
+    from snnssl_mm.models.heads import embedding_std
+
+    spread = torch.randn(2, 512, 64)
+    collapsed = torch.ones(2, 512, 64) + 1e-3 * spread
+    assert embedding_std(spread) == pytest.approx(1, abs=0.05)
+    assert embedding_std(collapsed) < 0.01
+
+
+def test_nan_in_the_images_is_refused():
+    model, views = build().train(), two_views()
+    views[1][2, 0, 3, 3] = float("nan")
+    batch = {"inputs": views, "data_samples": None}
+    with pytest.raises(ValueError, match="view 1 of the batch contains NaN or inf"):
+        model.data_preprocessor(batch, training=True)
+
+
+def test_clips_are_converted_along_their_channels():
+    settings = dict(type="snnssl_mm.TwoViewDataPreprocessor", to_rgb=True)
+    preprocessor = MODELS.build(settings)
+    clip = torch.rand(2, 4, 3, 8, 8)
+    (out,) = preprocessor({"inputs": [clip], "data_samples": None})["inputs"]
+    assert torch.equal(out, clip.flip(2))
+
+
+def test_errors_name_the_value_and_the_remedy():
+    model = build().train()
+    with pytest.raises(ValueError, match="at least 2 samples, got B=1"):
+        model(two_views(batch=1), mode="loss")
+    with pytest.raises(ValueError, match="needs two views of each image"):
+        model(two_views()[0], mode="loss")
+    plain = config()
+    plain["backbone"]["neuron"] = dict(type="mmengine.MyReLU")
+    MODELS.register_module("MyReLU", module=lambda **_: torch.nn.ReLU(), force=True)
+    with pytest.raises(ValueError, match="has no MixedLIF neuron"):
+        MODELS.build(plain)

@@ -1,0 +1,170 @@
+"""Spikformer's size, algebra and invariants."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+
+from snnssl_mm.models import Spikformer
+from snnssl_mm.models.spikformer import spiking_attention
+from snnssl_mm.neurons import MixedLIF, set_path
+
+# Backbone parameters in millions: Spikformer's ImageNet models without their head.
+PARAMETERS = {
+    "4-384": 9.316,
+    "8-384": 16.431,
+    "8-512": 29.176,
+    "8-768": 65.570,
+    "16-512": 54.441,
+}
+TINY = dict(embed_dims=16, depth=2, num_heads=2)
+
+
+def tiny(**options):
+    torch.manual_seed(0)
+    options = {"stem": "cifar", "time_steps": 3, **options}
+    return busy(Spikformer(TINY, **options)).eval()
+
+
+def busy(model):
+    """Lower the thresholds, so that an untrained network is not silent."""
+    for name, neuron in model.named_modules():
+        if isinstance(neuron, MixedLIF) and not name.endswith("attention_neuron"):
+            neuron.config = neuron.config._replace(v_threshold=0.3)
+    return model
+
+
+@pytest.mark.parametrize(("arch", "millions"), PARAMETERS.items())
+@pytest.mark.parametrize("stem", ["imagenet", "cifar"])
+def test_parameter_counts(arch, stem, millions):
+    with torch.device("meta"):
+        model = Spikformer(arch, stem=stem)
+    total = sum(p.numel() for p in model.parameters())
+    assert round(total / 1e6, 3) == millions
+
+
+@pytest.mark.parametrize(("channels", "tokens"), [(4, 9), (9, 4)])
+def test_both_attention_orders_are_the_same(channels, tokens):
+    q, k, v = (torch.rand(3, 2, channels, tokens) < 0.5).double()
+    expected = (q.mT @ k @ v.mT).mT  # tokens by channels, as in the paper
+    assert torch.equal(spiking_attention(q, k, v), expected)
+
+
+def test_attention_counts_are_exact_under_autocast():
+    q, k, v = torch.ones(3, 1, 1, 8, 64, dtype=torch.bfloat16)
+    from snnssl_mm.models.spikformer import exact_products
+
+    with torch.autocast("cpu", dtype=torch.bfloat16), exact_products(q.device):
+        counts = spiking_attention(q.float(), k.float(), v.float())
+    assert torch.equal(counts, torch.full_like(counts, 512))
+
+
+@pytest.mark.parametrize(
+    ("stem", "strides"), [("imagenet", (4, 8, 16, 32)), ("cifar", (1, 2, 4, 8))]
+)
+def test_pyramid_strides_and_channels(stem, strides):
+    model = tiny(stem=stem, out_indices=(0, 1, 2, 3))
+    maps = model(torch.rand(2, 3, 32, 64))
+    for out, stride, channels in zip(maps, strides, (4, 8, 16, 16), strict=True):
+        assert out.shape == (2, channels, 32 // stride, 64 // stride)
+
+
+def test_mean_readout_is_the_mean_of_the_steps():
+    image = torch.rand(2, 3, 8, 8)
+    steps = tiny(time_readout="none")(image)[0]
+    assert steps.shape[0] == 3
+    torch.testing.assert_close(tiny()(image)[0], steps.mean(0))
+
+
+def test_still_image_equals_a_constant_clip():
+    """The first convolution runs once for an image, at every step for a clip."""
+    model, image = tiny(), torch.rand(2, 3, 8, 8)
+    clip = image.expand(3, *image.shape)
+    torch.testing.assert_close(model(image)[0], model(clip)[0])
+
+
+def test_batch_independence():
+    model = tiny()
+    images = torch.rand(3, 3, 8, 8)
+    changed = images.clone()
+    changed[1:] = torch.rand(2, 3, 8, 8)
+    torch.testing.assert_close(model(images)[0][0], model(changed)[0][0])
+
+
+def test_time_causality():
+    model = tiny(time_readout="none")
+    clip = torch.rand(3, 2, 3, 8, 8)
+    changed = clip.clone()
+    changed[2] = torch.rand(2, 3, 8, 8)
+    before, after = model(clip)[0], model(changed)[0]
+    assert torch.equal(before[:2], after[:2])
+    assert not torch.equal(before[2], after[2])
+
+
+def test_stateless_deepcopy_and_pickle_after_training():
+    model, image = tiny().train(), torch.rand(2, 3, 8, 8)
+    model(image)[0].sum().backward()
+    model.eval()
+    first = model(image)[0]
+    assert torch.equal(model(image)[0], first)
+    assert torch.equal(copy.deepcopy(model)(image)[0], first)
+    assert torch.equal(pickle.loads(pickle.dumps(model))(image)[0], first)
+
+
+@pytest.mark.parametrize("bn", ["pooled", "split"])
+def test_every_parameter_gets_a_gradient(bn):
+    model = tiny(bn=bn).train()
+    model(torch.rand(2, 3, 8, 8))[0].square().sum().backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_everything_spikes_in_eval_mode():
+    model, seen = tiny(), []
+    for module in model.modules():
+        if isinstance(module, MixedLIF):
+            module.register_forward_hook(lambda m, i, out: seen.append(out.unique()))
+    model(torch.rand(2, 3, 8, 8))
+    values = torch.cat(seen).unique()
+    assert len(seen) == 5 + 5 * TINY["depth"]
+    assert torch.equal(values, torch.tensor([0.0, 1.0]))
+
+
+def test_analog_path_is_not_binary():
+    """The binary check above can fail."""
+    model = tiny()
+    set_path(model, "analog")
+    out = model.stem(torch.rand(2, 3, 8, 8), 3)[0]
+    assert len(out.unique()) > 2
+
+
+def test_neuron_options_reach_every_neuron_and_attention_keeps_its_threshold():
+    model = Spikformer(TINY, neuron=dict(tau=3.0, v_threshold=0.8))
+    for name, neuron in model.named_modules():
+        if isinstance(neuron, MixedLIF):
+            assert neuron.config.tau == 3.0
+            expected = 0.5 if name.endswith("attention_neuron") else 0.8
+            assert neuron.config.v_threshold == expected
+
+
+def test_bf16_autocast_runs_and_stays_close():
+    model, image = tiny(), torch.rand(4, 3, 8, 8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = model(image)[0]
+    assert torch.isfinite(half).all()
+    assert (half.float() - model(image)[0]).abs().mean() < 0.3
+
+
+def test_errors_name_the_value_and_the_remedy():
+    with pytest.raises(ValueError, match="time_steps >= 1, got 0"):
+        Spikformer(TINY, time_steps=0)
+    with pytest.raises(ValueError, match="unknown arch '9-1'"):
+        Spikformer("9-1")
+    with pytest.raises(ValueError, match="out_indices must be among 0..3"):
+        Spikformer(TINY, out_indices=(4,))
+    with pytest.raises(ValueError, match="multiples of 4, got 10x8.*pad_size_divisor"):
+        tiny()(torch.rand(1, 3, 10, 8))
+    with pytest.raises(ValueError, match="multiples of 16, got 8x8"):
+        tiny(stem="imagenet")(torch.rand(1, 3, 8, 8))
+    with pytest.raises(ValueError, match="expects .N, 3, H, W."):
+        tiny()(torch.rand(1, 1, 8, 8))

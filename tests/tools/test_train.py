@@ -1,0 +1,130 @@
+"""tools/train.py: it trains, resumes to the bit, starts from a backbone, refuses."""
+
+import json
+
+import pytest
+import torch
+
+
+def weights(work_dir, epoch):
+    file = work_dir / f"epoch_{epoch}.pth"
+    return torch.load(file, map_location="cpu", weights_only=False)["state_dict"]
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_interrupted_run_resumes_to_the_same_weights(
+    run_tool, tiny_config, tmp_path, monkeypatch
+):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    workers = ["--cfg-options", "train_dataloader.num_workers=2"]
+    run_tool("train.py", tiny_config, "--work-dir", whole, *workers)
+
+    from snnssl_mm.models import DualPathSSL
+
+    steps, loss = [], DualPathSSL.loss
+
+    def dying_loss(self, *args, **kwargs):
+        steps.append(1)
+        if len(steps) == 6:  # in the second of two epochs of four iterations
+            raise Interrupted
+        return loss(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DualPathSSL, "loss", dying_loss)
+        with pytest.raises(Interrupted):
+            run_tool("train.py", tiny_config, "--work-dir", parts, *workers)
+    run_tool("train.py", tiny_config, "--work-dir", parts, "--resume", *workers)
+
+    expected = weights(whole, 2)
+    assert not torch.equal(
+        expected["backbone.stem.stages.0.conv.weight"],
+        weights(whole, 1)["backbone.stem.stages.0.conv.weight"],
+    )
+    for name, tensor in weights(parts, 2).items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_log_and_probes_hold_what_a_reader_needs(run_tool, tiny_config, tmp_path):
+    run_tool("train.py", tiny_config, "--work-dir", tmp_path / "run")
+    (log,) = tmp_path.glob("run/*/vis_data/scalars.json")
+    rows = [json.loads(line) for line in log.open()]
+    iterations = [row for row in rows if "loss" in row]
+    assert len(iterations) == 8
+    for row in iterations:
+        assert row["loss"] == pytest.approx(row["on_diagonal"] + row["off_diagonal"])
+        assert 0 <= row["embedding_std"] <= 1.1
+        assert 0 <= row["firing_rate"] <= 1
+    probes = json.loads((tmp_path / "run" / "probes.json").read_text())
+    assert [(p["probe"], p["epoch"]) for p in probes] == [
+        ("k-NN", 1),
+        ("k-NN", 2),
+        ("linear probe", 2),
+    ]
+    for row in probes:
+        assert all(
+            0 <= row[k] <= 1 for k in ("pretrained", "random_init", "raw_pixels")
+        )
+
+
+def test_evaluation_gives_the_numbers_of_the_run(run_tool, tiny_config, tmp_path):
+    run_tool("train.py", tiny_config, "--work-dir", tmp_path)
+    out = tmp_path / "results.json"
+    run_tool("test.py", tiny_config, tmp_path / "epoch_2.pth", "--out", out)
+    results = json.loads(out.read_text())
+    for row in json.loads((tmp_path / "probes.json").read_text())[1:]:
+        for features in ("pretrained", "random_init", "raw_pixels"):
+            again = results[features.replace("_", " ")][row["probe"]]
+            assert again == pytest.approx(row[features])
+
+
+def test_pretrained_backbone_is_where_training_starts(run_tool, tiny_config, tmp_path):
+    run_tool("train.py", tiny_config, "--work-dir", tmp_path / "first")
+    first = tmp_path / "first" / "epoch_2.pth"
+    options = ["--cfg-options", "optim_wrapper.optimizer.lr=0.0"]
+    options += ["optim_wrapper.optimizer.weight_decay=0.0", "param_scheduler=None"]
+    second = tmp_path / "second"
+    run_tool(
+        "train.py", tiny_config, "--work-dir", second, "--pretrained", first, *options
+    )
+    name = "backbone.blocks.0.attention.qkv.conv.weight"
+    assert torch.equal(weights(second, 1)[name], weights(tmp_path / "first", 2)[name])
+
+
+def test_amp_on_a_cpu_trains(run_tool, tiny_config, tmp_path):
+    run_tool("train.py", tiny_config, "--work-dir", tmp_path, "--amp")
+    assert all(torch.isfinite(w).all() for w in weights(tmp_path, 2).values())
+
+
+def test_without_labels_the_probes_are_off(run_tool, tiny_config, tmp_path):
+    options = ["eval_train_dataloader=None", "eval_test_dataloader=None"]
+    run_tool("train.py", tiny_config, "--work-dir", tmp_path, "--cfg-options", *options)
+    assert not (tmp_path / "probes.json").exists()
+    assert weights(tmp_path, 2)
+
+
+@pytest.mark.parametrize("flag", ["--resume", "--pretrained"])
+def test_missing_checkpoint_is_named(run_tool, tiny_config, flag):
+    with pytest.raises(SystemExit, match="nowhere.pth does not exist"):
+        run_tool("train.py", tiny_config, flag, "nowhere.pth")
+
+
+def test_checkpoint_that_fits_nothing_stops_before_training(
+    run_tool, tiny_config, tmp_path
+):
+    other = tmp_path / "other.pth"
+    torch.save({"state_dict": {"layer1.weight": torch.zeros(3)}}, other)
+    with pytest.raises(ValueError, match="does not fit Spikformer"):
+        run_tool("train.py", tiny_config, "--work-dir", tmp_path, "--pretrained", other)
+    assert not list(tmp_path.glob("epoch_*.pth"))
+
+
+def test_persistent_workers_are_refused(run_tool, tiny_config, tmp_path):
+    options = ["train_dataloader.num_workers=1"]
+    options += ["train_dataloader.persistent_workers=True"]
+    with pytest.raises(ValueError, match="persistent_workers=False"):
+        run_tool(
+            "train.py", tiny_config, "--work-dir", tmp_path, "--cfg-options", *options
+        )

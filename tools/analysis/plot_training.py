@@ -1,0 +1,25 @@
+#!/usr/bin/env python3
+"""Draw the loss parts, k-NN accuracy and firing rate of a run over its epochs.
+
+usage: python tools/analysis/plot_training.py WORK_DIR [--out PNG]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from snnssl_mm.analysis.training_curves import plot_training
+
+
+def main() -> None:
+    """Draw."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("work_dir", type=Path, help="work directory of the run")
+    parser.add_argument("--out", type=Path, help="WORK_DIR/curves.png by default")
+    args = parser.parse_args()
+    print(plot_training(args.work_dir, args.out or args.work_dir / "curves.png"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Draw test images beside their nearest training images in feature space.
+
+usage: python tools/visualization/nearest_neighbours.py CONFIG CHECKPOINT [--out PNG]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from snnssl_mm.analysis.neighbours import plot_neighbours, to_pictures
+from snnssl_mm.engine.probes import (
+    collect,
+    eval_loaders,
+    labelled_features,
+    load_model,
+)
+
+
+def main() -> None:
+    """Draw."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("config", help="config file")
+    parser.add_argument("checkpoint", help="file or URL")
+    parser.add_argument(
+        "--out", type=Path, help="neighbours.png beside the checkpoint by default"
+    )
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE"
+    )
+    args = parser.parse_args()
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    model = load_model(cfg, args.checkpoint)
+    loaders = eval_loaders(cfg)
+    train, test = (
+        to_pictures(collect(model, loader, lambda inputs: inputs)[0])
+        for loader in loaders
+    )
+    out = args.out or Path(args.checkpoint).parent / "neighbours.png"
+    print(plot_neighbours(labelled_features(model, loaders), (train, test), out))
+
+
+if __name__ == "__main__":
+    main()
