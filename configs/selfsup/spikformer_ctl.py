@@ -7,14 +7,23 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    backbone=dict(arch=dict(embed_dims=128, depth=2, num_heads=4)),
-    neck=dict(in_channels=128, hid_channels=512, out_channels=512))
+    backbone=dict(arch=dict(embed_dims=64, depth=1, num_heads=4)),
+    neck=dict(in_channels=64, hid_channels=512, out_channels=512))
 
-max_epochs = 12
-train_cfg = dict(by_epoch=True, max_epochs=max_epochs)
+# 30 epochs of 62 iterations. The learning rate is what matters most here: of 0.002,
+# 0.005, 0.01 and 0.02, 0.01 was the best by far (k-NN after 11 epochs, one seed).
+train_dataloader = dict(batch_size=64)
+optim_wrapper = dict(optimizer=dict(lr=1e-2))
+train_cfg = dict(by_epoch=True, max_epochs=30)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.1, end=1, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=1, T_max=max_epochs - 1, eta_min=1e-6,
+    dict(type='LinearLR', start_factor=0.02, end=2, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=2, end=30, eta_min=1e-4,
          convert_to_iter_based=True),
 ]
-train_dataloader = dict(persistent_workers=False)
+custom_hooks = [
+    dict(type='snnssl_mm.KeepMemoryHook'),
+    dict(type='snnssl_mm.EpochSeedHook'),
+    dict(type='snnssl_mm.FiringRateHook'),
+    dict(type='snnssl_mm.KNNHook', interval=5),
+    dict(type='snnssl_mm.LinearProbeHook'),
+]

@@ -3,6 +3,7 @@
 from snnssl_mm.engine.amp import CpuAmpOptimWrapper
 from snnssl_mm.engine.epoch_seed_hook import EpochSeedHook
 from snnssl_mm.engine.firing_rate_hook import FiringRateHook
+from snnssl_mm.engine.keep_memory_hook import KeepMemoryHook
 from snnssl_mm.engine.probe_hooks import KNNHook, LinearProbeHook
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     "EpochSeedHook",
     "FiringRateHook",
     "KNNHook",
+    "KeepMemoryHook",
     "LinearProbeHook",
 ]

@@ -171,7 +171,10 @@ def _remedy(backend: str) -> str:
         return "Install it with `pip install numba`."
     cuda = torch.version.cuda
     if cuda is None:
-        return "This torch has no CUDA; use backend='auto'."
+        return (
+            "This torch has no CUDA: install one that has and `pip install "
+            "cupy-cuda13x` (cupy-cuda12x for CUDA 12), or use backend='auto'."
+        )
     package = f"cupy-cuda{cuda.split('.')[0]}x"
     return f"Install it with `pip install {package}` (torch is built for CUDA {cuda})."
 

@@ -1,0 +1,44 @@
+"""Curves of a run, also of one that was resumed."""
+
+import json
+
+import pytest
+from matplotlib.image import imread
+
+from snnssl_mm.analysis.training_curves import epochs_of, plot_training, read_log
+
+
+def write_log(folder, steps, per_epoch):
+    file = folder / "vis_data" / "scalars.json"
+    file.parent.mkdir(parents=True)
+    rows = [
+        dict(step=s, epoch=(s - 1) // per_epoch + 1, loss=1 / s, on_diagonal=0.6 / s)
+        | dict(off_diagonal=0.4 / s, firing_rate=0.1)
+        for s in steps
+    ]
+    rows.append({"k-NN/pretrained": 0.5, "step": 1})
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_resumed_run_is_one_run_and_the_later_values_count(tmp_path):
+    write_log(tmp_path / "20260101_000000", range(1, 8), per_epoch=5)
+    write_log(tmp_path / "20260101_000100", range(6, 11), per_epoch=5)
+    rows = read_log(tmp_path)
+    assert [row["step"] for row in rows] == list(range(1, 11))
+    assert epochs_of(rows) == pytest.approx([s / 5 for s in range(1, 11)])
+
+
+@pytest.mark.parametrize("probes", [True, False])
+def test_picture_is_drawn_with_and_without_labels(tmp_path, probes):
+    write_log(tmp_path / "20260101_000000", range(1, 8), per_epoch=5)
+    if probes:
+        row = dict(probe="k-NN", epoch=1, pretrained=0.5, random_init=0.2)
+        rows = [row | dict(raw_pixels=0.3)]
+        (tmp_path / "probes.json").write_text(json.dumps(rows))
+    picture = imread(plot_training(tmp_path, tmp_path / "out" / "curves.png"))
+    assert picture[..., :3].std() > 0.05
+
+
+def test_folder_without_a_log_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="work directory of a run"):
+        read_log(tmp_path)

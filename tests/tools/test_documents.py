@@ -1,0 +1,52 @@
+"""The README: its tables come from the results files, its code runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_tables_are_those_of_the_results_files(run_tool):
+    run_tool("update_readme.py", "--check")
+
+
+def test_changed_numbers_are_noticed(run_tool, monkeypatch):
+    changed = re.sub(r"(\| pretrained \| )\d+", r"\g<1>99", README)
+    assert changed != README
+    monkeypatch.setattr(Path, "read_text", read_with(changed, Path.read_text))
+    with pytest.raises(SystemExit, match="out of date"):
+        run_tool("update_readme.py", "--check")
+
+
+def read_with(changed, read_text):
+    return lambda path, *a: changed if path.name == "README.md" else read_text(path, *a)
+
+
+def test_files_that_it_names_exist():
+    shell = re.findall(
+        r"(?:configs|tools|benchmarks)/[\w/.-]+\.(?:py|json|png)", README
+    )
+    assert len(shell) > 10
+    assert [name for name in set(shell) if not (ROOT / name).exists()] == []
+
+
+def test_library_example_runs():
+    (code,) = re.findall(r"```python\n(import torch.*?)```", README, re.DOTALL)
+    namespace = {}
+    exec(code, namespace)
+    assert namespace["spikes"].unique().tolist() in ([0.0], [1.0], [0.0, 1.0])
+    assert namespace["loss"] > 0
+
+
+def test_own_images_example_inherits(tmp_path, monkeypatch):
+    from mmengine.config import Config
+
+    (code,) = re.findall(r"```python\n(_base_.*?)```", README, re.DOTALL)
+    file = tmp_path / "mine.py"
+    file.write_text(code.replace("configs/", f"{ROOT}/configs/"))
+    cfg = Config.fromfile(file)
+    assert cfg.train_dataloader.dataset.data_root == "my_images"
+    assert cfg.eval_train_dataloader is None
