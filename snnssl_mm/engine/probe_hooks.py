@@ -39,14 +39,18 @@ class ProbeHook(Hook):
     Args:
         recalibrate_bn: Whether BatchNorm statistics are taken anew on the spiking
             path of the training images before features are computed.
+        max_samples: Of larger datasets, so many images are taken, evenly spread.
         **options: Of the accuracy function.
     """
 
     name = ""
     priority = "LOW"
 
-    def __init__(self, recalibrate_bn: bool = True, **options: Any) -> None:
+    def __init__(
+        self, recalibrate_bn: bool = True, max_samples: int = 50_000, **options: Any
+    ) -> None:
         self.recalibrate_bn = recalibrate_bn
+        self.max_samples = max_samples
         self.options = options
         self.loaders: Loaders | None = None
         self.baselines: dict[str, float] = {}
@@ -59,7 +63,7 @@ class ProbeHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Open the labelled images first: missing ones must not cost an epoch."""
         if has_labelled_images(runner.cfg):
-            self.loaders = eval_loaders(runner.cfg)
+            self.loaders = eval_loaders(runner.cfg, self.max_samples)
         else:
             runner.logger.info(f"{self.name}: off, the config has no labelled images")
 
@@ -106,7 +110,7 @@ class KNNHook(ProbeHook):
         interval: Epochs between two measurements.
         k: Number of neighbours.
         temperature: Of the neighbours' weights.
-        recalibrate_bn: See ProbeHook.
+        **common: Of ProbeHook: ``recalibrate_bn`` and ``max_samples``.
     """
 
     name = "k-NN"
@@ -116,9 +120,9 @@ class KNNHook(ProbeHook):
         interval: int = 1,
         k: int = 20,
         temperature: float = 0.07,
-        recalibrate_bn: bool = True,
+        **common: Any,
     ) -> None:
-        super().__init__(recalibrate_bn, k=k, temperature=temperature)
+        super().__init__(k=k, temperature=temperature, **common)
         self.interval = interval
 
     def accuracy(self, features: LabelledFeatures) -> float:
@@ -139,13 +143,13 @@ class LinearProbeHook(ProbeHook):
 
     Args:
         max_iter: Iterations of the solver.
-        recalibrate_bn: See ProbeHook.
+        **common: Of ProbeHook: ``recalibrate_bn`` and ``max_samples``.
     """
 
     name = "linear probe"
 
-    def __init__(self, max_iter: int = 500, recalibrate_bn: bool = True) -> None:
-        super().__init__(recalibrate_bn, max_iter=max_iter)
+    def __init__(self, max_iter: int = 500, **common: Any) -> None:
+        super().__init__(max_iter=max_iter, **common)
 
     def accuracy(self, features: LabelledFeatures) -> float:
         """Judge features by a linear classifier."""
