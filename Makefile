@@ -1,6 +1,6 @@
 # Every target that needs the environment makes it first; a second time that takes
 # a fraction of a second. Another interpreter: make setup PYTHON=python3.12
-PYTHON ?= python3
+PYTHON ?= $(or $(wildcard .venv/bin/python),python3)
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help

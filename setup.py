@@ -124,7 +124,7 @@ setup(
             "hypothesis",
             "setuptools>=77",
             # Compiles the CUDA kernels in tests on machines without a GPU.
-            "nvidia-cuda-nvrtc",
+            "nvidia-cuda-nvrtc; sys_platform == 'linux'",
         ],
     },
     classifiers=[

@@ -204,10 +204,15 @@ def safe_checkpoints() -> Status:
     return Status("broken", "original mmengine: install onedl-mmengine instead")
 
 
-def amp_optim_wrapper_cfg() -> dict[str, Any]:
-    """Return the optimizer wrapper's settings that ``--amp`` stands for here."""
+def amp_optim_wrapper_cfg(dtype: str = "float16") -> dict[str, Any]:
+    """Return the optimizer wrapper's settings that ``--amp`` stands for here.
+
+    Args:
+        dtype: ``'float16'`` or ``'bfloat16'``; a CPU always takes the latter.
+    """
     if torch.cuda.is_available():
-        return {"type": "AmpOptimWrapper", "loss_scale": "dynamic"}
+        scale = "dynamic" if dtype == "float16" else 1.0
+        return {"type": "AmpOptimWrapper", "dtype": dtype, "loss_scale": scale}
     return {"type": "snnssl_mm.CpuAmpOptimWrapper"}
 
 

@@ -16,6 +16,11 @@ def _child(name: str, parent: Registry, location: str) -> Registry:
 MODELS = _child("model", root.MODELS, "snnssl_mm.models")
 """Neurons, losses, backbones, necks, heads and algorithms."""
 
+WEIGHT_INITIALIZERS = _child(
+    "weight initializer", root.WEIGHT_INITIALIZERS, "snnssl_mm.models"
+)
+"""Ways to fill a module, such as from a pretrained backbone."""
+
 HOOKS = _child("hook", root.HOOKS, "snnssl_mm.engine")
 """Monitors that run during training."""
 

@@ -14,8 +14,9 @@ from mmengine.runner import Runner
 
 import snnssl_mm  # noqa: F401
 
-FOLDER = Path(__file__).parents[1] / "configs" / "selfsup"
-CONFIGS = sorted(FOLDER.glob("*.py"))
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "configs" / "selfsup"
+CONFIGS = sorted([*FOLDER.glob("*.py"), *ROOT.glob("benchmarks/configs/*.py")])
 SIZE = 32
 
 
@@ -75,10 +76,12 @@ def test_config_trains_for_two_iterations(file, image_folder, tmp_path):
     cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=2)
     cfg.custom_hooks = [dict(type="snnssl_mm.FiringRateHook", interval=1)]
     cfg.param_scheduler = None
+    cfg.optim_wrapper.optimizer.weight_decay = 0.0  # which would change weights too
     cfg.default_hooks.checkpoint = None
     cfg.default_hooks.logger.interval = 1
     cfg.experiment_name = f"{file.stem}-{tmp_path.name}"
     runner = Runner.from_cfg(cfg)
+    assert type(runner.model.data_preprocessor).__name__ == "TwoViewDataPreprocessor"
     before = [p.detach().clone() for p in runner.model.backbone.parameters()]
     runner.train()
     loss = runner.message_hub.get_scalar("train/loss").current()

@@ -44,21 +44,23 @@ def last_checkpoint(work_dir: Path) -> Path:
 
 
 def pretrain_and_evaluate(config: str, seed: int, work_dir: Path) -> dict[str, Any]:
-    """Do the job for one seed; return its results."""
-    seconds = run(
-        "train.py",
-        *(config, "--work-dir", str(work_dir), "--resume"),
-        *("--cfg-options", f"randomness.seed={seed}"),
-    )
+    """Do the job for one seed; return its results.
+
+    ``train_seconds`` is the whole of tools/train.py, start-up, k-NN monitor and linear
+    probe included; None if this run continued an earlier one.
+    """
+    options = ("--cfg-options", f"randomness.seed={seed}")
+    resumed = Path(work_dir, "last_checkpoint").exists()
+    seconds = run("train.py", config, "--work-dir", str(work_dir), "--resume", *options)
     checkpoint = str(last_checkpoint(work_dir))
     results = work_dir / "results.json"
-    run("test.py", config, checkpoint, "--out", str(results))
+    run("test.py", config, checkpoint, "--out", str(results), *options)
     run("analysis/plot_training.py", str(work_dir))
     neighbours = str(work_dir / "neighbours.png")
     run("visualization/nearest_neighbours.py", config, checkpoint, "--out", neighbours)
     return {
         "seed": seed,
-        "train_seconds": round(seconds),
+        "train_seconds": None if resumed else round(seconds),
         "results": json.loads(results.read_text()),
     }
 

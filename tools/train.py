@@ -37,7 +37,11 @@ def parse_args() -> argparse.Namespace:
         "--pretrained", metavar="CKPT", help="start from this backbone; it must fit"
     )
     parser.add_argument(
-        "--amp", action="store_true", help="mixed precision: fp16, bf16 on a CPU"
+        "--amp",
+        nargs="?",
+        const="float16",
+        choices=["float16", "bfloat16"],
+        help="mixed precision; fp16 with loss scaling by default, always bf16 on a CPU",
     )
     parser.add_argument(
         "--auto-scale-lr",
@@ -83,15 +87,35 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.load_from = None if args.resume == "auto" else args.resume
     if args.pretrained:
         cfg.model.backbone.init_cfg = dict(
-            type="BackboneInit", checkpoint=args.pretrained
+            type="snnssl_mm.BackboneInit", checkpoint=args.pretrained
         )
         if "pretrained" in cfg.model:  # mmseg's own way, which would win
             cfg.model.pretrained = None
     if args.amp:
-        cfg.optim_wrapper.update(compat.amp_optim_wrapper_cfg())
+        enable_amp(cfg, args.amp)
     if args.auto_scale_lr:
         enable_auto_scale_lr(cfg)
     return cfg
+
+
+def enable_amp(cfg: Config, dtype: str) -> None:
+    """Swap the optimizer wrapper for one with autocast; keep the user's loss scale."""
+    amp = compat.amp_optim_wrapper_cfg(dtype)
+    scale = cfg.optim_wrapper.pop("loss_scale", None)
+    cfg.optim_wrapper.pop("dtype", None)
+    cfg.optim_wrapper.update(amp)
+    if scale is not None and "loss_scale" in amp:
+        cfg.optim_wrapper.loss_scale = scale
+
+
+def check_batches(runner: Runner) -> None:
+    """Refuse a dataset that does not fill one batch."""
+    loader = runner.train_loop.dataloader
+    if len(loader) == 0:
+        raise SystemExit(
+            f"error: {len(loader.dataset)} training images do not fill one batch of "
+            f"{loader.batch_size}; lower train_dataloader.batch_size"
+        )
 
 
 def enable_auto_scale_lr(cfg: Config) -> None:
@@ -113,6 +137,7 @@ def main() -> None:
     if args.launcher == "pytorch" and compat.init_cpu_process_group():
         cfg.model_wrapper_cfg = compat.cpu_model_wrapper_cfg()
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    check_batches(runner)
     runner.train()
 
 

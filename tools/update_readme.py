@@ -31,16 +31,13 @@ def markdown(report: dict[str, Any]) -> str:
         for features, row in summary.items()
     ]
     seeds = ", ".join(str(run["seed"]) for run in runs)
+    what = f"Seeds {seeds}, mean ± standard deviation" if len(runs) > 1 else "One seed"
     minutes = max(run["train_seconds"] for run in runs) / 60
-    what = f"seeds {seeds}, mean ± standard deviation" if len(runs) > 1 else "one seed"
-    lines += [
-        "",
-        f"{report.get('note', '')} {what.capitalize()}; training took at most "
-        f"{minutes:.1f} minutes a seed on {machine['cores']} cores of an "
-        f"{machine['processor']} (GPU: {machine['gpu']}). "
-        f"Command: `{report['command']}`.".strip(),
-    ]
-    return "\n".join(lines).replace("\n ", "\n")
+    device = machine["gpu"]
+    if device == "none":
+        device = f"{machine['cores']} cores ({machine['processor']})"
+    took = f"training took {minutes:.1f} minutes a seed at most on {device}"
+    return "\n".join([*lines, "", f"{what}; {took}: `{report['command']}`."])
 
 
 def updated(text: str) -> str:

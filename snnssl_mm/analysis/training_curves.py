@@ -33,9 +33,13 @@ def read_log(work_dir: Path) -> list[dict[str, Any]]:
             f"{work_dir} holds no <time>/vis_data/scalars.json; give the work "
             "directory of a run of tools/train.py"
         )
-    rows = [json.loads(line) for file in files for line in file.open() if line.strip()]
-    by_step = {row["step"]: row for row in rows if "loss" in row}
-    return [by_step[step] for step in sorted(by_step)]
+    rows: list[dict[str, Any]] = []
+    for file in files:
+        lines = (json.loads(line) for line in file.open() if line.strip())
+        later = [row for row in lines if "loss" in row]
+        if later:  # a resumed run repeats what its checkpoint did not hold
+            rows = [row for row in rows if row["step"] < later[0]["step"]] + later
+    return rows
 
 
 def epochs_of(rows: list[dict[str, Any]]) -> list[float]:

@@ -55,12 +55,13 @@ class FiringRateHook(Hook):
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any) -> None:
         """Start counting in the iterations that will be logged."""
-        if self.every_n_inner_iters(batch_idx, self.interval):
+        last = self.end_of_epoch(runner.train_dataloader, batch_idx)
+        if last or self.every_n_inner_iters(batch_idx, self.interval):
             self.counter = FiringCounter()
             self.handles = [
                 module.register_forward_hook(self.counter)
                 for module in runner.model.modules()
-                if isinstance(module, MixedLIF)
+                if isinstance(module, MixedLIF) and module.path != "analog"
             ]
 
     def after_train_iter(

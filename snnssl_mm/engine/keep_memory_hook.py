@@ -13,7 +13,6 @@ from snnssl_mm.registry import HOOKS
 
 # From glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-LARGEST = 2**30
 
 
 def keep_freed_memory() -> bool:
@@ -31,7 +30,9 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:  # another C library, such as musl
         return False
-    return all(mallopt(what, LARGEST) for what in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD))
+    # glibc before 2.34 takes 32 MiB at most for the first.
+    unmapped = mallopt(M_MMAP_THRESHOLD, 2**30) or mallopt(M_MMAP_THRESHOLD, 2**25)
+    return bool(unmapped and mallopt(M_TRIM_THRESHOLD, 2**30))
 
 
 @HOOKS.register_module()

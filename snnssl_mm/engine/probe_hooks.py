@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import master_only
+from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
@@ -32,9 +32,10 @@ def unwrapped(model: Any) -> Any:
 class ProbeHook(Hook):
     """What both probes share: three kinds of features, side by side.
 
-    Pretrained features are compared with those of the same network before training
-    (same recalibration of BatchNorm) and with raw pixels. The results go to the log,
-    to the visualizer, and to ``probes.json`` in the work directory.
+    Pretrained features are compared with those of a freshly initialised network (same
+    recalibration of BatchNorm) and with raw pixels. The results go to the log, to the
+    visualizer, and to ``probes.json`` in the work directory. Of several processes the
+    first measures and the others wait.
 
     Args:
         recalibrate_bn: Whether BatchNorm statistics are taken anew on the spiking
@@ -44,7 +45,7 @@ class ProbeHook(Hook):
     """
 
     name = ""
-    priority = "LOW"
+    priority = "LOWEST"  # after the checkpoint: a probe that fails must not cost it
 
     def __init__(
         self, recalibrate_bn: bool = True, max_samples: int = 50_000, **options: Any
@@ -59,24 +60,28 @@ class ProbeHook(Hook):
         """Judge features."""
         raise NotImplementedError
 
-    @master_only
     def before_train(self, runner: Any) -> None:
         """Open the labelled images first: missing ones must not cost an epoch."""
         if has_labelled_images(runner.cfg):
             self.loaders = eval_loaders(runner.cfg, self.max_samples)
         else:
             runner.logger.info(f"{self.name}: off, the config has no labelled images")
+        if runner.epoch == 0 and is_main_process():  # not the rows of an earlier run
+            Path(runner.work_dir, "probes.json").unlink(missing_ok=True)
 
-    @master_only
     def report(self, runner: Any, epoch: int) -> None:
         """Measure, log and write the accuracies after ``epoch`` epochs."""
-        if self.loaders is None:
-            return
-        options = (self.loaders, self.recalibrate_bn)
+        if self.loaders is not None and is_main_process():
+            self.measure(runner, epoch, self.loaders)
+        barrier()
+
+    def measure(self, runner: Any, epoch: int, loaders: Loaders) -> None:
+        """Do what :meth:`report` promises, in one process."""
+        options = (loaders, self.recalibrate_bn)
         if not self.baselines:
             untrained = random_init_model(runner.cfg)
             random = labelled_features(untrained, *options)
-            pixels = raw_pixels(untrained, self.loaders)
+            pixels = raw_pixels(untrained, loaders)
             self.baselines = {
                 "random_init": self.accuracy(random),
                 "raw_pixels": self.accuracy(pixels),

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import Runner, load_checkpoint
 from sklearn.linear_model import LogisticRegression
@@ -17,8 +18,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
-from torch.optim.swa_utils import update_bn
-from torch.utils.data import DataLoader
+from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.modules.batchnorm import _NormBase
+from torch.utils.data import DataLoader, SequentialSampler
 
 Arrays = tuple[np.ndarray, np.ndarray]
 Model = Any  # a DualPathSSL; nn.Module hides the types of its children
@@ -63,9 +65,20 @@ def recalibrate(model: Model, loader: Iterable[Any]) -> None:
     """Take the backbone's BatchNorm statistics anew, on the spiking path.
 
     In training they average over the spiking and the analog path; evaluation sees
-    only the former.
+    only the former. The new ones are averages over all batches of ``loader``.
     """
-    update_bn((x for x, _ in prepared_inputs(model, loader)), model.backbone)
+    norms = [m for m in model.backbone.modules() if isinstance(m, _NormBase)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative average
+    model.eval()
+    model.backbone.train()  # batch statistics, while the neurons stay on path 'spike'
+    for inputs, _ in prepared_inputs(model, loader):
+        model.extract_feat(inputs)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
 
 
 def labelled_features(
@@ -78,10 +91,9 @@ def labelled_features(
         loaders: Of labelled training and test images.
         recalibrate_bn: Whether to take the BatchNorm statistics anew first.
     """
-    model = copy.deepcopy(model).eval()
+    model = revert_sync_batchnorm(copy.deepcopy(model)).eval()
     if recalibrate_bn:
         recalibrate(model, loaders.train)
-        model.eval()
 
     def pooled(inputs: Tensor) -> Tensor:
         return model.extract_feat(inputs)[-1].mean(dim=(-2, -1))
@@ -90,12 +102,17 @@ def labelled_features(
 
 
 def raw_pixels(model: Model, loaders: Loaders) -> LabelledFeatures:
-    """The images themselves as features, the baseline that uses no network."""
-    return LabelledFeatures(
-        *(collect(model, loader, lambda x: x.flatten(1)) for loader in loaders)
-    )
+    """The images as features, averaged down to at most 32 x 32: no network at all."""
+
+    def pixels(inputs: Tensor) -> Tensor:
+        height, width = (min(side, RAW_SIDE) for side in inputs.shape[-2:])
+        frames = inputs.flatten(0, -4)  # of clips; images have no axis to join
+        return adaptive_avg_pool2d(frames, (height, width)).reshape(len(inputs), -1)
+
+    return LabelledFeatures(*(collect(model, loader, pixels) for loader in loaders))
 
 
+RAW_SIDE = 32
 EVAL_LOADERS = ("eval_train_dataloader", "eval_test_dataloader")
 
 
@@ -111,9 +128,13 @@ def eval_loaders(cfg: Config, max_samples: int = 50_000) -> Loaders:
         cfg: Config.
         max_samples: Of a larger dataset, so many samples are taken, evenly spread.
 
+    Every process gets all samples: who calls this decides which one computes.
+
     Raises:
-        ValueError: If the config has no labelled images.
+        ValueError: If the config has no labelled images, or training and test images
+            have different classes.
     """
+    init_default_scope(cfg.get("default_scope", "mmpretrain"))
     if not has_labelled_images(cfg):
         raise ValueError(
             f"the config has no labelled images; set {' and '.join(EVAL_LOADERS)} as "
@@ -127,7 +148,14 @@ def eval_loaders(cfg: Config, max_samples: int = 50_000) -> Loaders:
             chosen = np.linspace(0, len(dataset) - 1, max_samples).astype(int)
             dataset = dataset.get_subset(chosen.tolist())
         settings.dataset = dataset
+        settings.sampler = SequentialSampler(dataset)
         loaders.append(Runner.build_dataloader(settings, seed=0))
+    classes = [set(loader.dataset.metainfo.get("classes") or ()) for loader in loaders]
+    if classes[0] != classes[1]:
+        raise ValueError(
+            "training and test images have different classes, so their labels do not "
+            f"mean the same; only in one of them: {sorted(classes[0] ^ classes[1])[:5]}"
+        )
     return Loaders(*loaders)
 
 
@@ -156,12 +184,15 @@ def load_model(cfg: Config, checkpoint: str) -> Model:
     return model
 
 
-def random_init_model(cfg: Config, seed: int = 0) -> Model:
-    """Build the config's model with fresh weights; global random state is kept."""
+def random_init_model(cfg: Config) -> Model:
+    """Build the config's model with fresh weights of the run's seed.
+
+    Global random state is left as it is.
+    """
     cfg = copy.deepcopy(cfg)
     cfg.model.backbone.init_cfg = None  # may name pretrained weights
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(cfg.get("randomness", {}).get("seed") or 0)
         model = build_model(cfg)
         model.init_weights()
     return model

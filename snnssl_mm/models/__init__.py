@@ -5,7 +5,7 @@ from snnssl_mm.losses import (
     CrossTemporalLoss,
     TimeFlattenedLoss,
 )
-from snnssl_mm.models.batch_norm import SplitBatchNorm2d, set_network_path
+from snnssl_mm.models.batch_norm import SplitBatchNorm2d
 from snnssl_mm.models.dual_path_ssl import DualPathSSL, TwoViewDataPreprocessor
 from snnssl_mm.models.heads import TemporalLossHead
 from snnssl_mm.models.init import BackboneInit, load_backbone
@@ -29,5 +29,4 @@ __all__ = [
     "TimeFlattenedLoss",
     "TwoViewDataPreprocessor",
     "load_backbone",
-    "set_network_path",
 ]

@@ -8,8 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from snnssl_mm.neurons import set_path
-
 
 class SplitBatchNorm2d(_NormBase):
     """BatchNorm2d whose batch statistics are taken per path while both run.
@@ -29,6 +27,7 @@ class SplitBatchNorm2d(_NormBase):
         - Input and output: ``[T, N, C, H, W]``.
     """
 
+    follows_path = True
     path = "spike"
 
     def _check_input_dim(self, x: Tensor) -> None:
@@ -57,9 +56,12 @@ class SplitBatchNorm2d(_NormBase):
     def _normalize(
         self, x: Tensor, running_mean: Tensor | None, running_var: Tensor | None
     ) -> Tensor:
+        factor = 0.0 if self.momentum is None else self.momentum
         if self.training and running_mean is not None:
             assert self.num_batches_tracked is not None
             self.num_batches_tracked.add_(1)
+            if self.momentum is None:  # cumulative average, as in nn.BatchNorm2d
+                factor = 1.0 / float(self.num_batches_tracked)
         y = F.batch_norm(
             x.flatten(0, 1),
             running_mean,
@@ -67,7 +69,7 @@ class SplitBatchNorm2d(_NormBase):
             self.weight,
             self.bias,
             self.training,
-            self.momentum or 0.0,
+            factor,
             self.eps,
         )
         return y.unflatten(0, x.shape[:2])
@@ -91,11 +93,3 @@ def normalize(norm: nn.Module, x: Tensor) -> Tensor:
     if isinstance(norm, SplitBatchNorm2d):
         return norm(x)
     return norm(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-
-
-def set_network_path(module: nn.Module, path: str) -> int:
-    """Set ``path`` on every MixedLIF and SplitBatchNorm2d; return how many neurons."""
-    for child in module.modules():
-        if isinstance(child, SplitBatchNorm2d):
-            child.path = path
-    return set_path(module, path)

@@ -8,7 +8,7 @@ import torch
 from mmpretrain.models import BaseSelfSupervisor, SelfSupDataPreprocessor
 from torch import Tensor
 
-from snnssl_mm.models.batch_norm import set_network_path
+from snnssl_mm.neurons import set_path
 from snnssl_mm.registry import MODELS
 
 
@@ -29,6 +29,11 @@ class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
         """
         inputs = data["inputs"]
         views = inputs if isinstance(inputs, list) else [inputs]
+        if not all(isinstance(view, Tensor) for view in views):
+            raise ValueError(
+                "expected one stacked tensor a view, got lists; set "
+                "collate_fn=dict(type='default_collate') in the data loader"
+            )
         for index, view in enumerate(views):
             if view.is_floating_point() and not torch.isfinite(view).all():
                 raise ValueError(
@@ -82,25 +87,32 @@ class DualPathSSL(BaseSelfSupervisor):
             init_cfg=init_cfg,
         )
         self.train_path = train_path
-        if set_network_path(self.backbone, "spike") == 0:
+        if set_path(self.backbone, "spike") == 0:
             raise ValueError(
                 f"{type(self.backbone).__name__} has no MixedLIF neuron; DualPathSSL "
                 "needs a spiking backbone such as snnssl_mm.Spikformer"
             )
+        self.train(self.training)
 
     def train(self, mode: bool = True) -> DualPathSSL:
         """Switch mode; only training ever leaves the spiking path."""
         super().train(mode)
-        set_network_path(self.backbone, self.train_path if mode else "spike")
+        set_path(self.backbone, self.train_path if mode else "spike")
         return self
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """Time-averaged maps ``[N, C, H, W]`` of the backbone for ``inputs``."""
-        return tuple(features.mean(0) for features in self.backbone(inputs))
+        return tuple(features.mean(0) for features in self.run_backbone(inputs))
+
+    def run_backbone(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Maps ``[T, N, C, H, W]`` for images or clips as the data loader has them."""
+        if inputs.dim() == 5:  # [N, T, ...] from the loader, time first in the network
+            inputs = inputs.transpose(0, 1)
+        return self.backbone(inputs)
 
     def project(self, inputs: Tensor) -> Tensor:
         """Embeddings ``[T, N, D]`` of ``inputs``."""
-        features = self.backbone(inputs)[-1]
+        features = self.run_backbone(inputs)[-1]
         (z,) = self.neck((features.flatten(0, 1),))
         return z.unflatten(0, features.shape[:2])
 
@@ -119,8 +131,5 @@ class DualPathSSL(BaseSelfSupervisor):
                 "DualPathSSL needs two views of each image; use a two-view pipeline "
                 "with collate_fn=dict(type='default_collate')"
             )
-        both = torch.cat(inputs)
-        if both.dim() == 5:
-            both = both.transpose(0, 1)
-        z_a, z_b = self.project(both).chunk(2, dim=1)
+        z_a, z_b = self.project(torch.cat(inputs)).chunk(2, dim=1)
         return self.head.loss(z_a, z_b)

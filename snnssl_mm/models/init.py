@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.logging import print_log
-from mmengine.registry import WEIGHT_INITIALIZERS
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
+
+from snnssl_mm.registry import WEIGHT_INITIALIZERS
 
 
 def find_state_dict(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
@@ -85,7 +86,7 @@ def load_backbone(backbone: nn.Module, path: str, strict: bool = True) -> str:
 
 @WEIGHT_INITIALIZERS.register_module()
 class BackboneInit:
-    """Initialiser ``init_cfg=dict(type='BackboneInit', checkpoint=...)``.
+    """Initialiser ``init_cfg=dict(type='snnssl_mm.BackboneInit', checkpoint=...)``.
 
     Args:
         checkpoint: File or URL; see :func:`load_backbone`.

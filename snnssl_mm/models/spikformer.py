@@ -45,15 +45,15 @@ def exact_products(device: torch.device) -> Iterator[None]:
     Products of spikes are counts. bf16 loses integers above 256, fp16 and TF32
     above 2048.
     """
-    precision = torch.get_float32_matmul_precision()
-    lower = device.type == "cuda" and precision != "highest"
-    if lower:
-        torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.autocast(device.type, enabled=False):
+    with torch.autocast(device.type, enabled=False):
+        if device.type != "cuda" or torch.get_float32_matmul_precision() == "highest":
             yield
-    finally:
-        if lower:
+            return
+        precision = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
             torch.set_float32_matmul_precision(precision)
 
 
@@ -225,7 +225,7 @@ class Spikformer(BaseModule):
 
     Shape:
         - Input: ``[N, 3, H, W]`` (still images) or ``[T, N, 3, H, W]``; H and W are
-          multiples of the stride.
+          multiples of the largest stride in use.
         - Output: tuple of ``[N, C, H', W']``, or ``[T, N, C, H', W']``.
 
     Example:
@@ -270,7 +270,7 @@ class Spikformer(BaseModule):
         self.time_steps = time_steps
         self.out_indices = tuple(out_indices)
         self.time_readout = time_readout
-        self.stride = 2 ** len(POOLED_STAGES[stem])
+        self.stride = 2 ** (len(POOLED_STAGES[stem]) + (3 in out_indices))
         self.stem = SpikingPatchStem(dims, stem, neuron, bn)
         self.blocks = nn.Sequential(
             *(

@@ -141,11 +141,17 @@ class MixedLIF(nn.Module):
 
 
 def set_path(module: nn.Module, path: str) -> int:
-    """Set ``path`` on every MixedLIF in ``module``; return how many there are."""
-    neurons = [m for m in module.modules() if isinstance(m, MixedLIF)]
-    for neuron in neurons:
-        neuron.path = path
-    return len(neurons)
+    """Set ``path`` on every MixedLIF in ``module``; return how many there are.
+
+    Layers that treat the two paths apart (an attribute ``follows_path = True``, as
+    SplitBatchNorm2d has) are told too.
+    """
+    neurons = 0
+    for child in module.modules():
+        if isinstance(child, MixedLIF) or getattr(child, "follows_path", False):
+            child.path = path
+            neurons += isinstance(child, MixedLIF)
+    return neurons
 
 
 def require_backend(backend: str) -> None:
@@ -161,6 +167,8 @@ def backend_problem(backend: str) -> str:
     try:
         importlib.import_module({"cpu": "numba", "cupy": "cupy"}[backend])
         importlib.import_module(f"snnssl_mm.neurons.kernels.{backend}")
+        if backend == "cupy":  # it imports without the compiler that it needs later
+            importlib.import_module("cupy").cuda.nvrtc.getVersion()
     except Exception as cause:  # a broken CUDA driver raises other things on import
         return f"backend {backend!r} is not usable: {cause!r}. {_remedy(backend)}"
     return ""

@@ -84,6 +84,15 @@ def test_unreadable_images_are_skipped_with_their_number(folder, log):
     assert "broken.jpg" in log.text
 
 
+def test_truncated_images_are_found_before_training(folder):
+    truncate(folder / "a" / "0.jpg")
+    with pytest.raises(ValueError, match=r"1 of 6 (.|\n)*0.jpg.*truncated"):
+        ImageFolder(folder)
+    assert len(ImageFolder(folder, on_error="skip")) == 5
+    with pytest.raises(ValueError, match="'decode', 'header' or None, got True"):
+        ImageFolder(folder, verify=True)
+
+
 def test_small_images_are_named_with_their_size(folder):
     Image.new("RGB", (20, 50)).save(folder / "a" / "small.png")
     with pytest.raises(
@@ -93,7 +102,7 @@ def test_small_images_are_named_with_their_size(folder):
     assert len(ImageFolder(folder, min_size=32, on_error="skip")) == 6
 
 
-@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("verify", ["header", None])
 def test_damage_behind_the_header_shows_when_decoding(folder, verify, log):
     truncate(folder / "a" / "0.jpg")
     strict = ImageFolder(folder, verify=verify, pipeline=[LOAD])
@@ -109,7 +118,8 @@ def test_damage_behind_the_header_shows_when_decoding(folder, verify, log):
 
 def test_evaluation_never_swaps_a_sample(folder):
     truncate(folder / "a" / "0.jpg")
-    dataset = ImageFolder(folder, on_error="skip", test_mode=True, pipeline=[LOAD])
+    options = dict(on_error="skip", test_mode=True, verify="header")
+    dataset = ImageFolder(folder, pipeline=[LOAD], **options)
     with pytest.raises(ValueError, match="Cannot read"):
         dataset[0]
 

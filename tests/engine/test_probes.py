@@ -1,5 +1,8 @@
 """Probes against closed cases, and fully spiking features."""
 
+from types import SimpleNamespace
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -55,8 +58,10 @@ def test_probe_features_are_fully_spiking_and_leave_the_model_alone(tiny_config)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
-def test_recalibration_takes_the_statistics_of_the_spiking_path(tiny_config):
+@pytest.mark.parametrize("bn", ["pooled", "split"])
+def test_recalibration_takes_the_statistics_of_the_spiking_path(tiny_config, bn):
     cfg = Config.fromfile(tiny_config)
+    cfg.model.backbone.bn = bn
     loaders = probes.eval_loaders(cfg)
     model = probes.random_init_model(cfg)
     probes.recalibrate(model, loaders.train)
@@ -65,6 +70,8 @@ def test_recalibration_takes_the_statistics_of_the_spiking_path(tiny_config):
         images = torch.cat([x for x, _ in probes.prepared_inputs(model, loaders.train)])
         current = model.backbone.stem.stages[0].conv(images)
     torch.testing.assert_close(norm.running_mean, current.mean((0, 2, 3)))
+    assert norm.momentum == 0.1
+    assert not model.training
 
 
 def test_large_datasets_are_sampled_evenly(tiny_config):
@@ -84,6 +91,35 @@ def test_random_init_keeps_the_global_random_state(tiny_config):
     assert torch.equal(torch.get_rng_state(), state)
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_different_classes_are_refused(tiny_config, tmp_path):
+    cfg = Config.fromfile(tiny_config)
+    for split, names in (("train", "abc"), ("test", "ac")):
+        for name in names:
+            file = tmp_path / split / name / "1.png"
+            file.parent.mkdir(parents=True)
+            cv2.imwrite(str(file), np.zeros((8, 8, 3), np.uint8))
+        cfg[f"eval_{split}_dataloader"].dataset = dict(
+            type="ImageFolder", _scope_="snnssl_mm", data_root=str(tmp_path / split)
+        )
+    with pytest.raises(ValueError, match=r"different classes.*\['b'\]"):
+        probes.eval_loaders(cfg)
+
+
+def test_raw_pixels_are_at_most_32_by_32():
+    model = SimpleNamespace(
+        data_preprocessor=lambda batch, training: {
+            "inputs": batch,
+            "data_samples": [SimpleNamespace(gt_label=0)] * len(batch),
+        }
+    )
+    image = torch.rand(2, 3, 64, 16)
+    loaders = probes.Loaders([image], [image])
+    expected = image.unflatten(2, (32, 2)).mean(3).reshape(2, -1)
+    np.testing.assert_allclose(
+        probes.raw_pixels(model, loaders).test[0], expected, rtol=1e-5
+    )
 
 
 def test_no_labelled_images_is_said(tiny_config):

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from snnssl_mm.models import SplitBatchNorm2d
+from snnssl_mm.neurons import MixedLIF, set_path
 
 
 def example():
@@ -32,14 +33,24 @@ def test_running_statistics_follow_the_spiking_half():
         torch.testing.assert_close(norm.state_dict()[key], value)
 
 
+@pytest.mark.parametrize("momentum", [0.1, None])
 @pytest.mark.parametrize("training", [True, False])
-def test_spiking_path_is_nn_batch_norm(training):
-    x = torch.randn(3, 2, 4, 5, 5)
+def test_spiking_path_is_nn_batch_norm(training, momentum):
     norm, plain = SplitBatchNorm2d(4), nn.BatchNorm2d(4)
+    norm.momentum = plain.momentum = momentum
     norm.train(training)
     plain.train(training)
-    expected = plain(x.flatten(0, 1)).unflatten(0, (3, 2))
-    torch.testing.assert_close(norm(x), expected)
+    for _ in range(3):
+        x = torch.randn(3, 2, 4, 5, 5)
+        expected = plain(x.flatten(0, 1)).unflatten(0, (3, 2))
+        torch.testing.assert_close(norm(x), expected)
+    torch.testing.assert_close(norm.running_var, plain.running_var)
+
+
+def test_set_path_reaches_it():
+    norm = SplitBatchNorm2d(4)
+    assert set_path(nn.Sequential(norm, MixedLIF()), "dual") == 1
+    assert norm.path == "dual"
 
 
 def test_sync_conversion_leaves_it_alone():

@@ -49,6 +49,8 @@ def paths(model):
 
 def test_dual_in_train_mode_only():
     model = build()
+    assert model.training
+    assert paths(model) == {"dual"}
     assert paths(model.train()) == {"dual"}
     assert paths(model.eval()) == {"spike"}
     assert paths(copy.deepcopy(model).train()) == {"dual"}
@@ -95,6 +97,9 @@ def test_clip_of_equal_frames_gives_the_loss_of_the_image():
     clips = [view.unsqueeze(1).expand(-1, 3, -1, -1, -1) for view in views]
     still, moving = (model(v, mode="loss")["loss"] for v in (views, clips))
     torch.testing.assert_close(moving, still)
+    model.eval()
+    still, moving = (model.extract_feat(v[0])[0] for v in (views, clips))
+    torch.testing.assert_close(moving, still)
 
 
 def test_embedding_std_tells_collapse():
@@ -126,6 +131,8 @@ def test_errors_name_the_value_and_the_remedy():
     model = build().train()
     with pytest.raises(ValueError, match="at least 2 samples, got B=1"):
         model(two_views(batch=1), mode="loss")
+    with pytest.raises(ValueError, match="default_collate"):
+        model.data_preprocessor({"inputs": [[torch.zeros(3, 8, 8)]]}, training=True)
     with pytest.raises(ValueError, match="needs two views of each image"):
         model(two_views()[0], mode="loss")
     plain = config()

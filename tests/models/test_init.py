@@ -34,7 +34,7 @@ def test_any_prefix_loads_all_tensors(source, tmp_path, prefix, wrapper):
 def test_init_cfg_loads(source, tmp_path):
     file = str(tmp_path / "checkpoint.pth")
     torch.save(source.state_dict(), file)
-    init_cfg = ConfigDict(type="BackboneInit", checkpoint=file)
+    init_cfg = ConfigDict(type="snnssl_mm.BackboneInit", checkpoint=file)
     target = Spikformer(ARCH, init_cfg=init_cfg)
     target.init_weights()
     assert torch.equal(

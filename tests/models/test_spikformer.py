@@ -84,6 +84,14 @@ def test_still_image_equals_a_constant_clip():
     torch.testing.assert_close(model(image)[0], model(clip)[0])
 
 
+def test_first_convolution_sees_a_still_image_once():
+    model, batches = tiny(), []
+    for stage in model.stem.stages:
+        stage.conv.register_forward_hook(lambda m, i, out: batches.append(len(out)))
+    model(torch.rand(2, 3, 8, 8))
+    assert batches == [2, 6, 6, 6]  # N, then T N with T = 3
+
+
 def test_batch_independence():
     model = tiny()
     images = torch.rand(3, 3, 8, 8)
@@ -164,6 +172,8 @@ def test_errors_name_the_value_and_the_remedy():
         Spikformer(TINY, out_indices=(4,))
     with pytest.raises(ValueError, match="multiples of 4, got 10x8.*pad_size_divisor"):
         tiny()(torch.rand(1, 3, 10, 8))
+    with pytest.raises(ValueError, match="multiples of 32, got 48x48"):
+        tiny(stem="imagenet", out_indices=(3,))(torch.rand(1, 3, 48, 48))
     with pytest.raises(ValueError, match="multiples of 16, got 8x8"):
         tiny(stem="imagenet")(torch.rand(1, 3, 8, 8))
     with pytest.raises(ValueError, match="expects .N, 3, H, W."):

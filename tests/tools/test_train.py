@@ -1,7 +1,11 @@
 """tools/train.py: it trains, resumes to the bit, starts from a backbone, refuses."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
+import mmpretrain
 import pytest
 import torch
 
@@ -93,8 +97,18 @@ def test_pretrained_backbone_is_where_training_starts(run_tool, tiny_config, tmp
     assert torch.equal(weights(second, 1)[name], weights(tmp_path / "first", 2)[name])
 
 
-def test_amp_on_a_cpu_trains(run_tool, tiny_config, tmp_path):
+def test_amp_on_a_cpu_trains_in_bf16(run_tool, tiny_config, tmp_path, monkeypatch):
+    from snnssl_mm.models.heads import TemporalLossHead
+
+    types, loss = set(), TemporalLossHead.loss
+
+    def recording_loss(self, z_a, z_b):
+        types.add(z_a.dtype)
+        return loss(self, z_a, z_b)
+
+    monkeypatch.setattr(TemporalLossHead, "loss", recording_loss)
     run_tool("train.py", tiny_config, "--work-dir", tmp_path, "--amp")
+    assert types == {torch.bfloat16}
     assert all(torch.isfinite(w).all() for w in weights(tmp_path, 2).values())
 
 
@@ -119,6 +133,22 @@ def test_checkpoint_that_fits_nothing_stops_before_training(
     with pytest.raises(ValueError, match="does not fit Spikformer"):
         run_tool("train.py", tiny_config, "--work-dir", tmp_path, "--pretrained", other)
     assert not list(tmp_path.glob("epoch_*.pth"))
+
+
+def test_too_few_images_for_a_batch(run_tool, tiny_config, tmp_path):
+    options = ["train_dataloader.batch_size=65"]
+    with pytest.raises(SystemExit, match="64 training images do not fill one batch"):
+        run_tool(
+            "train.py", tiny_config, "--work-dir", tmp_path, "--cfg-options", *options
+        )
+
+
+def test_mmpretrains_own_train_script_takes_the_config(tiny_config, tmp_path):
+    """What ``mim train mmpretrain CONFIG`` runs, in a process that knows nothing."""
+    script = next(Path(p) for p in mmpretrain.__path__) / ".mim" / "tools" / "train.py"
+    command = [sys.executable, script, tiny_config, "--work-dir", tmp_path]
+    subprocess.run([*map(str, command)], check=True, capture_output=True)
+    assert weights(tmp_path, 2)
 
 
 def test_persistent_workers_are_refused(run_tool, tiny_config, tmp_path):

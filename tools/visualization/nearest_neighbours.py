@@ -19,6 +19,8 @@ from snnssl_mm.engine.probes import (
     load_model,
 )
 
+MAX_SAMPLES = 5_000  # of the training and of the test images; all are kept in memory
+
 
 def main() -> None:
     """Draw."""
@@ -36,7 +38,7 @@ def main() -> None:
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     model = load_model(cfg, args.checkpoint)
-    loaders = eval_loaders(cfg)
+    loaders = eval_loaders(cfg, max_samples=MAX_SAMPLES)
     train, test = (
         to_pictures(collect(model, loader, lambda inputs: inputs)[0])
         for loader in loaders

@@ -1,4 +1,5 @@
-# CIFAR-10 at 32 pixels: the Barlow Twins pair without blur, labels for k-NN
+# CIFAR-10 at 32 pixels: the Barlow Twins pair without blur (grey is the plain mean of
+# the channels), labels for k-NN.
 # For JPEGs in class folders take image_folder_32.py: this dataset is RGB, files are BGR.
 cifar10 = dict(type='CIFAR10', data_root='data/cifar10')
 data_preprocessor = dict(

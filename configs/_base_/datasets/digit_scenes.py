@@ -7,8 +7,7 @@ data_preprocessor = dict(
 view = [dict(type='snnssl_mm.RandomAffineScene')]
 train_dataloader = dict(
     batch_size=128,
-    num_workers=1,
-    persistent_workers=False,
+    num_workers=0,  # making views of scenes is cheap, starting a process is not
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),

@@ -2,6 +2,7 @@
 # For a folder of your own JPEGs take image_folder.py, or mmpretrain's CustomDataset with
 # train_dataloader.dataset=dict(type='CustomDataset', data_root=..., with_label=False).
 _base_ = ['mmpretrain::_base_/datasets/imagenet_bs32_byol.py']
+data_preprocessor = dict(type='snnssl_mm.TwoViewDataPreprocessor')
 imagenet = dict(type='ImageNet', data_root='data/imagenet')
 
 train_dataloader = dict(

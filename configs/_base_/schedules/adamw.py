@@ -2,4 +2,4 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
-    paramwise_cfg=dict(norm_decay_mult=0., bias_decay_mult=0.))
+    paramwise_cfg=dict(bias_decay_mult=0., custom_keys={'.bn': dict(decay_mult=0.)}))

@@ -1,6 +1,6 @@
 # The CIFAR-10 recipe, made small enough for two CPU cores: one epoch, 64 channels.
 # Images: CIFAR-10 as JPEGs in data/cifar10-jpeg/{train,test}/<class>/*.jpg
-_base_ = '../configs/selfsup/spikformer-4-384_ctl_cifar10.py'
+_base_ = '../../configs/selfsup/spikformer-4-384_ctl_cifar10.py'
 model = dict(
     backbone=dict(arch=dict(embed_dims=64, depth=2, num_heads=4)),
     neck=dict(in_channels=64, hid_channels=512, out_channels=512))
