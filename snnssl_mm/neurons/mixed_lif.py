@@ -147,6 +147,7 @@ def set_path(module: nn.Module, path: str) -> int:
     SplitBatchNorm2d has) are told too.
     """
     neurons = 0
+    child: Any
     for child in module.modules():
         if isinstance(child, MixedLIF) or getattr(child, "follows_path", False):
             child.path = path
