@@ -217,6 +217,8 @@ def test_amp_on_a_cpu_refuses_detectors_by_name() -> None:
 
 
 TWO_PROCESSES = """
+import os
+
 import mmengine.model
 import torch
 from mmengine.registry import MODEL_WRAPPERS
@@ -238,8 +240,12 @@ model.weight.grad = None
 model(inputs).pow(2).mean().backward()
 torch.testing.assert_close(parallel, model.weight.grad)
 assert (distributed.get_backend(), distributed.get_world_size()) == ("gloo", 2)
-distributed.barrier()  # the first one ends the store that the other uses
-distributed.destroy_process_group()
+# The first process holds the store that the other uses: it leaves last.
+store = distributed.distributed_c10d._get_default_store()
+store.set(f"done{distributed.get_rank()}", "yes")
+if distributed.get_rank() == 0:
+    store.wait(["done1"])
+os._exit(0)
 """
 
 

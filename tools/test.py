@@ -33,9 +33,9 @@ from snnssl_mm.engine.probes import (
 Results = dict[str, dict[str, float]]
 
 
-def probe(cfg: Config, checkpoint: str, max_samples: int) -> Results:
+def probe(cfg: Config, checkpoint: str) -> Results:
     """Measure k-NN and linear accuracy of three kinds of features."""
-    loaders = eval_loaders(cfg, max_samples)
+    loaders = eval_loaders(cfg)
     model = load_model(cfg, checkpoint)
     untrained = random_init_model(cfg)
     features = {
@@ -63,12 +63,6 @@ def main() -> None:
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", help="file or URL")
     parser.add_argument("--out", type=Path, help="JSON file for the results")
-    parser.add_argument(
-        "--max-samples",
-        type=int,
-        default=50_000,
-        help="images that probes take of a larger dataset, evenly spread",
-    )
     parser.add_argument("--work-dir", help="where mmengine's logs go")
     parser.add_argument("--launcher", default="none")
     parser.add_argument(
@@ -79,7 +73,7 @@ def main() -> None:
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     if cfg.get("test_dataloader") is None:
-        results = probe(cfg, args.checkpoint, args.max_samples)
+        results = probe(cfg, args.checkpoint)
         print_table(results)
     else:
         cfg.load_from = args.checkpoint

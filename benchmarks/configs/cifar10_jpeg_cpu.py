@@ -27,12 +27,5 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.02, by_epoch=False, end=40),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=40, end=390, eta_min=5e-5),
 ]
-few = dict(max_samples=10_000)
-custom_hooks = [
-    dict(type='snnssl_mm.KeepMemoryHook'),
-    dict(type='snnssl_mm.EpochSeedHook'),
-    dict(type='snnssl_mm.FiringRateHook'),
-    dict(type='snnssl_mm.KNNHook', **few),
-    dict(type='snnssl_mm.LinearProbeHook', **few),
-]
+max_probe_samples = 10_000
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=1))

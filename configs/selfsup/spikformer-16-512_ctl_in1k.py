@@ -19,10 +19,10 @@ param_scheduler = [
 ]
 sync_bn = 'torch'
 default_hooks = dict(logger=dict(interval=100))
-few = dict(max_samples=10_000)
+max_probe_samples = 10_000
 custom_hooks = [
     dict(type='snnssl_mm.EpochSeedHook'),
     dict(type='snnssl_mm.FiringRateHook'),
-    dict(type='snnssl_mm.KNNHook', interval=10, **few),
-    dict(type='snnssl_mm.LinearProbeHook', **few),
+    dict(type='snnssl_mm.KNNHook', interval=10),
+    dict(type='snnssl_mm.LinearProbeHook'),
 ]

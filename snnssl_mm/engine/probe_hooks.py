@@ -40,18 +40,14 @@ class ProbeHook(Hook):
     Args:
         recalibrate_bn: Whether BatchNorm statistics are taken anew on the spiking
             path of the training images before features are computed.
-        max_samples: Of larger datasets, so many images are taken, evenly spread.
         **options: Of the accuracy function.
     """
 
     name = ""
     priority = "LOWEST"  # after the checkpoint: a probe that fails must not cost it
 
-    def __init__(
-        self, recalibrate_bn: bool = True, max_samples: int = 50_000, **options: Any
-    ) -> None:
+    def __init__(self, recalibrate_bn: bool = True, **options: Any) -> None:
         self.recalibrate_bn = recalibrate_bn
-        self.max_samples = max_samples
         self.options = options
         self.loaders: Loaders | None = None
         self.baselines: dict[str, float] = {}
@@ -63,7 +59,7 @@ class ProbeHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Open the labelled images first: missing ones must not cost an epoch."""
         if has_labelled_images(runner.cfg):
-            self.loaders = eval_loaders(runner.cfg, self.max_samples)
+            self.loaders = eval_loaders(runner.cfg)
         else:
             runner.logger.info(f"{self.name}: off, the config has no labelled images")
         if runner.epoch == 0 and is_main_process():  # not the rows of an earlier run
@@ -115,7 +111,7 @@ class KNNHook(ProbeHook):
         interval: Epochs between two measurements.
         k: Number of neighbours.
         temperature: Of the neighbours' weights.
-        **common: Of ProbeHook: ``recalibrate_bn`` and ``max_samples``.
+        recalibrate_bn: See ProbeHook.
     """
 
     name = "k-NN"
@@ -125,9 +121,9 @@ class KNNHook(ProbeHook):
         interval: int = 1,
         k: int = 20,
         temperature: float = 0.07,
-        **common: Any,
+        recalibrate_bn: bool = True,
     ) -> None:
-        super().__init__(k=k, temperature=temperature, **common)
+        super().__init__(recalibrate_bn, k=k, temperature=temperature)
         self.interval = interval
 
     def accuracy(self, features: LabelledFeatures) -> float:
@@ -148,13 +144,13 @@ class LinearProbeHook(ProbeHook):
 
     Args:
         max_iter: Iterations of the solver.
-        **common: Of ProbeHook: ``recalibrate_bn`` and ``max_samples``.
+        recalibrate_bn: See ProbeHook.
     """
 
     name = "linear probe"
 
-    def __init__(self, max_iter: int = 500, **common: Any) -> None:
-        super().__init__(max_iter=max_iter, **common)
+    def __init__(self, max_iter: int = 500, recalibrate_bn: bool = True) -> None:
+        super().__init__(recalibrate_bn, max_iter=max_iter)
 
     def accuracy(self, features: LabelledFeatures) -> float:
         """Judge features by a linear classifier."""

@@ -113,6 +113,7 @@ def raw_pixels(model: Model, loaders: Loaders) -> LabelledFeatures:
 
 
 RAW_SIDE = 32
+MAX_PROBE_SAMPLES = 50_000
 EVAL_LOADERS = ("eval_train_dataloader", "eval_test_dataloader")
 
 
@@ -121,12 +122,12 @@ def has_labelled_images(cfg: Config) -> bool:
     return all(cfg.get(name) is not None for name in EVAL_LOADERS)
 
 
-def eval_loaders(cfg: Config, max_samples: int = 50_000) -> Loaders:
+def eval_loaders(cfg: Config) -> Loaders:
     """Build a config's ``eval_train_dataloader`` and ``eval_test_dataloader``.
 
     Args:
-        cfg: Config.
-        max_samples: Of a larger dataset, so many samples are taken, evenly spread.
+        cfg: Config; of datasets larger than its ``max_probe_samples`` (50,000 if it
+            has none), so many samples are taken, evenly spread.
 
     Every process gets all samples: who calls this decides which one computes.
 
@@ -140,6 +141,7 @@ def eval_loaders(cfg: Config, max_samples: int = 50_000) -> Loaders:
             f"the config has no labelled images; set {' and '.join(EVAL_LOADERS)} as "
             "configs/_base_/datasets/digit_scenes.py does"
         )
+    max_samples = cfg.get("max_probe_samples", MAX_PROBE_SAMPLES)
     loaders = []
     for name in EVAL_LOADERS:
         settings = copy.deepcopy(cfg[name])

@@ -76,10 +76,11 @@ def test_recalibration_takes_the_statistics_of_the_spiking_path(tiny_config, bn)
 
 def test_large_datasets_are_sampled_evenly(tiny_config):
     cfg = Config.fromfile(tiny_config)
-    loaders = probes.eval_loaders(cfg, max_samples=16)
+    whole = probes.eval_loaders(cfg).train.dataset
+    cfg.max_probe_samples = 16
+    loaders = probes.eval_loaders(cfg)
     assert [len(loader.dataset) for loader in loaders] == [16, 16]
     first, last = (loaders.train.dataset.get_data_info(i) for i in (0, 15))
-    whole = probes.eval_loaders(cfg).train.dataset
     assert first["img_path"] == whole.get_data_info(0)["img_path"]
     assert last["img_path"] == whole.get_data_info(63)["img_path"]
 

@@ -38,7 +38,8 @@ def main() -> None:
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     model = load_model(cfg, args.checkpoint)
-    loaders = eval_loaders(cfg, max_samples=MAX_SAMPLES)
+    cfg.max_probe_samples = MAX_SAMPLES
+    loaders = eval_loaders(cfg)
     train, test = (
         to_pictures(collect(model, loader, lambda inputs: inputs)[0])
         for loader in loaders

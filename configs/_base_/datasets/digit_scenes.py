@@ -8,6 +8,7 @@ view = [dict(type='snnssl_mm.RandomAffineScene')]
 train_dataloader = dict(
     batch_size=128,
     num_workers=0,  # making views of scenes is cheap, starting a process is not
+    persistent_workers=False,
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
