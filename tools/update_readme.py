@@ -37,7 +37,8 @@ def markdown(report: dict[str, Any]) -> str:
     if device == "none":
         device = f"{machine['cores']} cores ({machine['processor']})"
     took = f"training took {minutes:.1f} minutes a seed at most on {device}"
-    return "\n".join([*lines, "", f"{what}; {took}: `{report['command']}`."])
+    lines += ["", f"{what}; {took}: `{report['command']}`.", report.get("note", "")]
+    return "\n".join(lines).rstrip()
 
 
 def updated(text: str) -> str:

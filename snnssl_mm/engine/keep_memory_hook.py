@@ -18,8 +18,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 def keep_freed_memory() -> bool:
     """Tell glibc to hand large freed blocks out again instead of unmapping them.
 
-    By default every large tensor is mapped afresh and each of its pages faults once:
-    a fifth of the processor time of a small network's training step.
+    By default every large tensor is mapped afresh and each of its pages faults once,
+    which a small network's training step feels.
 
     Returns:
         Whether the C library took the setting.
