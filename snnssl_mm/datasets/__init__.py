@@ -2,6 +2,10 @@
 
 from snnssl_mm.datasets.digit_scenes import DigitScenes, generate
 from snnssl_mm.datasets.image_folder import ImageFolder
+from snnssl_mm.datasets.multi_digit_scenes import (
+    multi_digit_detection,
+    multi_digit_segmentation,
+)
 from snnssl_mm.datasets.views import PhotometricFrames, RandomAffineScene
 
 __all__ = [
@@ -10,4 +14,6 @@ __all__ = [
     "PhotometricFrames",
     "RandomAffineScene",
     "generate",
+    "multi_digit_detection",
+    "multi_digit_segmentation",
 ]
