@@ -35,3 +35,4 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=25),
     checkpoint=dict(type='CheckpointHook', interval=12))
 log_processor = dict(by_epoch=True)
+optim_wrapper = dict(optimizer=dict(lr=5e-3))
