@@ -5,6 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from downstream import (  # noqa: F401  (fixtures)
+    classifier_cfg,
+    detection_batch,
+    detector_cfg,
+    segmentation_batch,
+    segmentor_cfg,
+)
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.visualization import Visualizer

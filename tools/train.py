@@ -86,16 +86,40 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.resume = True
         cfg.load_from = None if args.resume == "auto" else args.resume
     if args.pretrained:
-        cfg.model.backbone.init_cfg = dict(
-            type="snnssl_mm.BackboneInit", checkpoint=args.pretrained
-        )
-        if "pretrained" in cfg.model:  # mmseg's own way, which would win
-            cfg.model.pretrained = None
+        start_from(cfg, args.pretrained)
+    check_pretrained(cfg)
     if args.amp:
         enable_amp(cfg, args.amp)
     if args.auto_scale_lr:
         enable_auto_scale_lr(cfg)
     return cfg
+
+
+def start_from(cfg: Config, checkpoint: str) -> None:
+    """Load a pretrained backbone; ``init_cfg.strict=False`` of the config is kept."""
+    backbone = cfg.model.get("backbone")
+    if backbone is None:
+        raise SystemExit(
+            "error: --pretrained expects a model with a backbone, and "
+            f"{cfg.model.get('type')} of {cfg.filename} has none of its own"
+        )
+    before = backbone.get("init_cfg")
+    strict = before.get("strict", True) if isinstance(before, dict) else True
+    backbone.init_cfg = dict(
+        type="snnssl_mm.BackboneInit", checkpoint=checkpoint, strict=strict
+    )
+    for owner in (cfg.model, backbone):  # mmseg's and old ways, which would win
+        if "pretrained" in owner:
+            owner.pretrained = None
+
+
+def check_pretrained(cfg: Config) -> None:
+    """Have a backbone of BackboneInit compared with its file before training."""
+    init_cfg = (cfg.model.get("backbone") or {}).get("init_cfg")
+    if isinstance(init_cfg, dict) and init_cfg.get("type") == "snnssl_mm.BackboneInit":
+        options = {key: value for key, value in init_cfg.items() if key != "type"}
+        hook = dict(type="snnssl_mm.PretrainedCheckHook", **options)
+        cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
 
 
 def enable_amp(cfg: Config, dtype: str) -> None:
