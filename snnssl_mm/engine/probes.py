@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS, init_default_scope
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import Runner
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -166,24 +166,6 @@ def build_model(cfg: Config) -> Model:
     init_default_scope(cfg.get("default_scope", "mmpretrain"))
     settings = {"data_preprocessor": cfg.get("data_preprocessor"), **cfg.model}
     return MODELS.build(copy.deepcopy(settings)).to(get_device()).eval()
-
-
-def load_model(cfg: Config, checkpoint: str) -> Model:
-    """Build a config's model with the weights of a checkpoint; all must fit.
-
-    Raises:
-        ValueError: If a tensor is missing, left over or of another shape.
-    """
-    model = build_model(cfg)
-    try:
-        load_checkpoint(model, checkpoint, map_location="cpu", strict=True)
-    except RuntimeError as error:
-        lines = str(error).splitlines()
-        raise ValueError(
-            f"{checkpoint} does not fit the config's model: {' '.join(lines[:2])[:300]}"
-            " ... Use the config that it was trained with"
-        ) from error
-    return model
 
 
 def random_init_model(cfg: Config) -> Model:
