@@ -1,24 +1,15 @@
-"""Models with weights, from a config and a checkpoint."""
+"""Models to be looked at, from a config and a checkpoint."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
 
+from snnssl_mm.checkpoints import load_whole_model
 from snnssl_mm.engine.probes import build_model
-from snnssl_mm.models import load_backbone, load_whole_model
-
-
-def load_model(cfg: Config, checkpoint: str) -> Any:
-    """Build a config's model with the weights of a checkpoint; all must fit.
-
-    Raises:
-        ValueError: If the file is no checkpoint or does not fit the model.
-    """
-    model = build_model(cfg)
-    load_whole_model(model, checkpoint)
-    return model
+from snnssl_mm.models import load_backbone
 
 
 def load_pictured_model(cfg: Config, checkpoint: str) -> Any:
@@ -36,6 +27,14 @@ def load_pictured_model(cfg: Config, checkpoint: str) -> Any:
     except ValueError as misfit:
         try:
             load_backbone(model.backbone, checkpoint)
-        except Exception:
+        except ValueError:
             raise misfit from None
     return model
+
+
+def preprocessor_settings(cfg: Config) -> Mapping[str, Any]:
+    """Settings of a config's data preprocessor, the model's own or the common one."""
+    found: Mapping[str, Any] = (
+        cfg.model.get("data_preprocessor") or cfg.get("data_preprocessor") or {}
+    )
+    return found

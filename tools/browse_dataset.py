@@ -120,7 +120,7 @@ def main() -> None:
     """Browse the loaders of a configuration."""
     args = parse_args()
     config = load_config(args)
-    name = Path(args.config)
+    file = Path(args.config)
     init_default_scope(config.get("default_scope", "mmpretrain"))
     np.random.seed(args.seed)  # noqa: NPY002  (mmcv's transforms use the global one)
     torch.manual_seed(args.seed)
@@ -137,8 +137,8 @@ def main() -> None:
         heading = f"{name}\n({len(dataset):,})"
         rows += read_rows(dataset, heading, args.num, args.seed, bgr)
     kind = str(loaders["train"]["dataset"]["type"]).split(".")[-1]
-    out = args.out or Path("work_dirs", name.stem, "browse_dataset.png")
-    draw(rows, f"{kind}, as {name.name} reads it", out)
+    out = args.out or Path("work_dirs", file.stem, "browse_dataset.png")
+    draw(rows, f"{kind}, as {file.name} reads it", out)
     print(f"Wrote {out}")
 
 

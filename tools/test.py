@@ -28,17 +28,17 @@ from rich.console import Console
 from rich.table import Table
 
 from snnssl_mm import compat
-from snnssl_mm.apis import load_model
+from snnssl_mm.checkpoints import load_whole_model
 from snnssl_mm.engine.data_check import check_data
 from snnssl_mm.engine.probes import (
     eval_loaders,
     knn_accuracy,
     labelled_features,
     linear_accuracy,
+    load_model,
     random_init_model,
     raw_pixels,
 )
-from snnssl_mm.models import load_whole_model
 from snnssl_mm.tooling import add_config_arguments, errors_as_sentences, load_config
 
 Probes = dict[str, dict[str, float]]

@@ -117,13 +117,14 @@ def check_batches(loader: DataLoader) -> None:
     Raises:
         DataError: If the training would see nothing.
     """
-    if len(loader.dataset) == 0:
+    dataset: Any = loader.dataset
+    if len(dataset) == 0:
         raise DataError(
             "no training image is left after the dataset's filter_cfg; are there "
             "annotations in train_dataloader.dataset.ann_file?"
         )
     if len(loader) == 0:
         raise DataError(
-            f"{len(loader.dataset)} training images do not fill one batch of "
+            f"{len(dataset)} training images do not fill one batch of "
             f"{loader.batch_size}; lower train_dataloader.batch_size"
         )

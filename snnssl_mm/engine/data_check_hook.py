@@ -39,7 +39,7 @@ class DataCheckHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         head = getattr(model, "decode_head", None)
         if head is not None:  # of a segmentor; several in a cascade
-            last = head[-1] if isinstance(head, nn.ModuleList) else head
+            last: Any = head[-1] if isinstance(head, nn.ModuleList) else head
             self.num_classes, self.ignored = last.num_classes, last.ignore_index
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any) -> None:

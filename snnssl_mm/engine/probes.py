@@ -22,6 +22,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.data import DataLoader, SequentialSampler
 
+from snnssl_mm.checkpoints import load_whole_model
+
 Arrays = tuple[np.ndarray, np.ndarray]
 Model = Any  # a DualPathSSL; nn.Module hides the types of its children
 
@@ -166,6 +168,17 @@ def build_model(cfg: Config) -> Model:
     init_default_scope(cfg.get("default_scope", "mmpretrain"))
     settings = {"data_preprocessor": cfg.get("data_preprocessor"), **cfg.model}
     return MODELS.build(copy.deepcopy(settings)).to(get_device()).eval()
+
+
+def load_model(cfg: Config, checkpoint: str) -> Model:
+    """Build a config's model with the weights of a checkpoint; all must fit.
+
+    Raises:
+        ValueError: If a tensor is missing, left over or of another shape.
+    """
+    model = build_model(cfg)
+    load_whole_model(model, checkpoint)
+    return model
 
 
 def random_init_model(cfg: Config) -> Model:

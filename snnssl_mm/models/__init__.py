@@ -8,7 +8,7 @@ from snnssl_mm.losses import (
 from snnssl_mm.models.batch_norm import SplitBatchNorm2d
 from snnssl_mm.models.dual_path_ssl import DualPathSSL, TwoViewDataPreprocessor
 from snnssl_mm.models.heads import TemporalLossHead
-from snnssl_mm.models.init import BackboneInit, load_backbone, load_whole_model
+from snnssl_mm.models.init import BackboneInit, load_backbone
 from snnssl_mm.models.spikformer import Spikformer
 from snnssl_mm.neurons import MixedLIF
 from snnssl_mm.registry import MODELS
@@ -29,5 +29,4 @@ __all__ = [
     "TimeFlattenedLoss",
     "TwoViewDataPreprocessor",
     "load_backbone",
-    "load_whole_model",
 ]

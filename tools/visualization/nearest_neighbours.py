@@ -10,11 +10,11 @@ import argparse
 from pathlib import Path
 
 from snnssl_mm.analysis.neighbours import plot_neighbours, to_pictures
-from snnssl_mm.apis import load_model
 from snnssl_mm.engine.probes import (
     collect,
     eval_loaders,
     labelled_features,
+    load_model,
 )
 from snnssl_mm.tooling import (
     add_config_arguments,
