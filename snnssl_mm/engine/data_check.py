@@ -13,7 +13,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from torch.utils.data import DataLoader
 
 from snnssl_mm.engine.coco_check import check_coco
-from snnssl_mm.engine.data_error import DataError, require_path
+from snnssl_mm.engine.data_error import DataError, require_file, require_folder
 from snnssl_mm.engine.mask_check import check_masks
 
 LOADERS = ("train_dataloader", "val_dataloader")
@@ -52,24 +52,38 @@ def check_dataset(cfg: Config, settings: Any, where: str) -> None:
         found = registry.get(kind) if isinstance(kind, str) else kind
     bases = {base.__name__ for base in getattr(found, "__mro__", ())}
     elsewhere = settings.get("backend_args") or "://" in str(settings.get("data_root"))
-    if elsewhere or not bases & COVERED or "ImageFolder" in bases:
-        return  # other datasets, and ours, have their own sentences
+    if elsewhere or not bases & COVERED or not reads_files(found):
+        return
     lazy = {**copy.deepcopy(settings), "lazy_init": True, "pipeline": []}
     dataset = DATASETS.build(lazy)
     if dataset.ann_file:
-        require_path(dataset.ann_file, where, "data_root and ann_file")
+        require_file(dataset.ann_file, where)
     if "CustomDataset" in bases:
-        require_path(dataset.img_prefix, where, "data_root and data_prefix")
+        require_folder(dataset.img_prefix, where)
         return
     for prefix in filter(None, dataset.data_prefix.values()):
-        require_path(prefix, where, "data_root and data_prefix")
+        require_folder(prefix, where)
     heads = dict(class_counts(cfg.get("model")))
     if "BaseSegDataset" in bases:
         check_masks(dataset, heads, ignored_label(cfg.model), where, MAX_FILES)
-    elif "CocoPanopticDataset" not in bases:  # things and stuff are counted otherwise
+    elif (
+        found.load_data_list.__qualname__ == "CocoDataset.load_data_list"
+        and "CocoPanopticDataset" not in bases  # things and stuff: counted otherwise
+    ):
         explicit = "classes" in (settings.get("metainfo") or {})
         for note in check_coco(dataset, heads, explicit, where, MAX_FILES):
             print_log(note, logger="current")
+
+
+def reads_files(kind: type) -> bool:
+    """Whether a class lists its samples as OpenMMLab's do.
+
+    Ours make their files first, or have sentences of their own; a user's may do
+    anything, unless it only renames the classes.
+    """
+    listing = getattr(kind, "load_data_list", kind).__module__
+    stock = listing.startswith(("mmdet.", "mmseg.", "mmpretrain."))
+    return stock and not kind.__module__.startswith("snnssl_mm.")
 
 
 def leaf_datasets(settings: Any) -> Iterator[Any]:

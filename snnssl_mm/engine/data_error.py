@@ -13,21 +13,34 @@ class DataError(ValueError):
     """The data do not fit the model; the message is for the user."""
 
 
-def require_path(path: str, where: str, settings: str) -> None:
-    """Raise unless ``path`` exists.
+def require_file(path: str, where: str) -> None:
+    """Raise unless a dataset's annotation file exists.
 
     Args:
-        path: File or folder that a dataset will read.
+        path: The file.
         where: The dataset's place in the config.
-        settings: The settings that make up the path.
 
     Raises:
-        DataError: It names the missing path.
+        DataError: It names the file.
     """
-    if not Path(path).exists():
+    if not Path(path).is_file():
         raise DataError(
-            f"{where} reads {Path(path).absolute()}, which does not exist; set "
-            f"{settings} of {where}"
+            f"{where} reads the file {Path(path).absolute()}, which does not exist; "
+            f"set data_root and ann_file of {where}"
+        )
+
+
+def require_folder(path: str, where: str) -> None:
+    """Raise unless a dataset's image folder exists; arguments as above.
+
+    Raises:
+        DataError: It names the folder.
+    """
+    if not Path(path).is_dir():
+        state = "is not a folder" if Path(path).exists() else "does not exist"
+        raise DataError(
+            f"{where} reads the folder {Path(path).absolute()}, which {state}; "
+            f"set data_root and data_prefix of {where}"
         )
 
 

@@ -186,9 +186,19 @@ def test_image_that_the_annotations_name_is_missing(job, tmp_path):
 def test_missing_path_is_named(job, tmp_path, name, what):
     cfg = job(name)
     shutil.move(tmp_path / what, tmp_path / "elsewhere")
-    match = rf"train_dataloader.dataset reads {tmp_path / what}, which does not exist"
+    kind = "file" if "." in what else "folder"
+    match = rf"train_dataloader.dataset reads the {kind} {tmp_path / what}, which does"
     with pytest.raises(DataError, match=match):
         check_data(cfg)
+
+
+def test_datasets_that_make_their_files_are_left_alone(job, tmp_path):
+    cfg = job("classification")
+    cfg.train_dataloader.dataset = dict(
+        type="snnssl_mm.DigitScenes", data_root=str(tmp_path / "to be made"), size=16
+    )
+    check_data(cfg, ["train_dataloader"])
+    assert not (tmp_path / "to be made").exists()
 
 
 def test_wrappers_are_looked_into():
