@@ -17,6 +17,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from snnssl_mm import compat
+from snnssl_mm.engine.data_check import check_batches, check_data
+from snnssl_mm.tooling import errors_as_sentences
 
 
 def parse_args() -> argparse.Namespace:
@@ -132,16 +134,6 @@ def enable_amp(cfg: Config, dtype: str) -> None:
         cfg.optim_wrapper.loss_scale = scale
 
 
-def check_batches(runner: Runner) -> None:
-    """Refuse a dataset that does not fill one batch."""
-    loader = runner.train_loop.dataloader
-    if len(loader) == 0:
-        raise SystemExit(
-            f"error: {len(loader.dataset)} training images do not fill one batch of "
-            f"{loader.batch_size}; lower train_dataloader.batch_size"
-        )
-
-
 def enable_auto_scale_lr(cfg: Config) -> None:
     """Switch on mmengine's learning-rate scaling."""
     scaling = cfg.get("auto_scale_lr", ConfigDict())
@@ -160,8 +152,13 @@ def main() -> None:
     cfg = load_config(args)
     if args.launcher == "pytorch" and compat.init_cpu_process_group():
         cfg.model_wrapper_cfg = compat.cpu_model_wrapper_cfg()
+    with errors_as_sentences():
+        check_data(cfg)
+    check = dict(type="snnssl_mm.DataCheckHook", files=False)
+    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), check]
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
-    check_batches(runner)
+    with errors_as_sentences():
+        check_batches(runner.train_loop.dataloader)
     runner.train()
 
 

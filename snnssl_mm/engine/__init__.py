@@ -1,6 +1,7 @@
 """Hooks and optimizer wrappers that run with mmengine's Runner."""
 
 from snnssl_mm.engine.amp import CpuAmpOptimWrapper
+from snnssl_mm.engine.data_check_hook import DataCheckHook
 from snnssl_mm.engine.epoch_seed_hook import EpochSeedHook
 from snnssl_mm.engine.firing_rate_hook import FiringRateHook
 from snnssl_mm.engine.keep_memory_hook import KeepMemoryHook
@@ -10,6 +11,7 @@ from snnssl_mm.engine.probe_hooks import KNNHook, LinearProbeHook
 
 __all__ = [
     "CpuAmpOptimWrapper",
+    "DataCheckHook",
     "EpochSeedHook",
     "FiringRateHook",
     "KNNHook",
