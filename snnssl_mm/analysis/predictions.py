@@ -106,8 +106,8 @@ def draw_box(axis: Any, box: np.ndarray, name: str, color: np.ndarray) -> None:
     axis.add_patch(
         Rectangle((x, y), right - x, bottom - y, fill=False, color=color, linewidth=1.2)
     )
-    place = dict(ha="right", va="bottom", fontsize=8, clip_on=True)
-    axis.text(x, y + 2, name, color=color, path_effects=OUTLINE, **place)
+    place = dict(ha="left", va="bottom", fontsize=8, clip_on=True)
+    axis.text(x, max(y, 3), name, color=color, path_effects=OUTLINE, **place)
 
 
 def overlay(
