@@ -2,6 +2,7 @@
 
 from snnssl_mm.datasets.digit_scenes import DigitScenes, generate
 from snnssl_mm.datasets.image_folder import ImageFolder
+from snnssl_mm.datasets.labelled_fraction import labelled_fraction
 from snnssl_mm.datasets.views import PhotometricFrames, RandomAffineScene
 
 __all__ = [
@@ -10,4 +11,5 @@ __all__ = [
     "PhotometricFrames",
     "RandomAffineScene",
     "generate",
+    "labelled_fraction",
 ]
