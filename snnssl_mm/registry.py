@@ -27,6 +27,11 @@ HOOKS = _child("hook", root.HOOKS, "snnssl_mm.engine")
 OPTIM_WRAPPERS = _child("optim_wrapper", root.OPTIM_WRAPPERS, "snnssl_mm.engine")
 """Optimizer wrappers, such as the one for bf16 autocast on a CPU."""
 
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    "optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS, "snnssl_mm.engine"
+)
+"""Rules by which parameters get their learning rates."""
+
 DATASETS = _child("dataset", root.DATASETS, "snnssl_mm.datasets")
 """Datasets, such as the embedded digit scenes."""
 

@@ -3,8 +3,16 @@
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from downstream import (  # noqa: F401  (fixtures)
+    classifier_cfg,
+    detection_batch,
+    detector_cfg,
+    segmentation_batch,
+    segmentor_cfg,
+)
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.visualization import Visualizer
@@ -63,3 +71,30 @@ def run_tool(monkeypatch):
         runpy.run_path(str(ROOT / "tools" / name), run_name="__main__")
 
     return run
+
+
+@pytest.fixture(scope="session")
+def task(tmp_path_factory):
+    """Config file, checkpoint of random weights and images of a downstream task."""
+    import torch
+    from downstream_tasks import TASKS, write_config, write_scenes
+
+    from snnssl_mm.engine.probes import build_model
+
+    made = {}
+
+    def make(name):
+        if name not in made:
+            root = tmp_path_factory.mktemp(name)
+            write_scenes(root)
+            config = write_config(root / f"{name}.py", TASKS[name](root))
+            torch.manual_seed(0)
+            model = build_model(Config.fromfile(config))
+            checkpoint = root / "random.pth"
+            torch.save({"state_dict": model.state_dict(), "meta": {}}, checkpoint)
+            made[name] = SimpleNamespace(
+                root=root, config=config, checkpoint=checkpoint, images=root / "images"
+            )
+        return made[name]
+
+    return make

@@ -12,10 +12,9 @@ import matplotlib as mpl
 import mmcv
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
 from mmengine.registry import DATASETS, init_default_scope
 
-import snnssl_mm  # noqa: F401  (applies the workarounds before mmpretrain is imported)
+from snnssl_mm.tooling import add_config_arguments, load_config
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -27,16 +26,13 @@ Row = tuple[str, list[np.ndarray], list[str]]
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("config", type=Path, help="configuration file")
+    add_config_arguments(parser)
     parser.add_argument("--num", type=int, default=8, help="samples a row (8)")
     parser.add_argument(
         "--seed", type=int, default=0, help="draws samples and views (0)"
     )
     parser.add_argument(
         "--out", type=Path, help="default: work_dirs/<config>/browse_dataset.png"
-    )
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, help="override settings: k=v"
     )
     return parser.parse_args()
 
@@ -123,8 +119,8 @@ def draw(rows: list[Row], title: str, out: Path) -> None:
 def main() -> None:
     """Browse the loaders of a configuration."""
     args = parse_args()
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options or {})
+    config = load_config(args)
+    file = Path(args.config)
     init_default_scope(config.get("default_scope", "mmpretrain"))
     np.random.seed(args.seed)  # noqa: NPY002  (mmcv's transforms use the global one)
     torch.manual_seed(args.seed)
@@ -141,8 +137,8 @@ def main() -> None:
         heading = f"{name}\n({len(dataset):,})"
         rows += read_rows(dataset, heading, args.num, args.seed, bgr)
     kind = str(loaders["train"]["dataset"]["type"]).split(".")[-1]
-    out = args.out or Path("work_dirs", args.config.stem, "browse_dataset.png")
-    draw(rows, f"{kind}, as {args.config.name} reads it", out)
+    out = args.out or Path("work_dirs", file.stem, "browse_dataset.png")
+    draw(rows, f"{kind}, as {file.name} reads it", out)
     print(f"Wrote {out}")
 
 

@@ -5,8 +5,9 @@ usage: python tools/demo.py [--seeds 0] [--work-dir work_dirs/demo] [--out FILE.
 
 For every seed: pretrain a small Spikformer without labels, evaluate the checkpoint
 (k-NN and linear probe on unseen digits, beside a random network and raw pixels),
-draw the training curves and the nearest neighbours. An interrupted demo goes on where
-it stopped.
+draw the training curves and the nearest neighbours. Then train mmdet's and mmseg's own
+models on scenes with several digits, from the pretrained and from a random backbone,
+and draw what they find. An interrupted demo goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -26,6 +27,18 @@ from rich.table import Table
 from snnssl_mm.analysis.machine import describe_machine
 
 CONFIG = "configs/selfsup/spikformer_ctl.py"
+TRANSFER = {
+    "mask-rcnn": "configs/detection/mask-rcnn_spikformer_fpn_digits.py",
+    "semantic-fpn": "configs/segmentation/semantic-fpn_spikformer_digits.py",
+}
+METRICS = {
+    "box AP": ("coco/bbox_mAP", 1.0),
+    "box AP50": ("coco/bbox_mAP_50", 1.0),
+    "mask AP": ("coco/segm_mAP", 1.0),
+    "mIoU": ("mIoU", 0.01),
+}
+"""Column of the table -> name in the log and what turns it into a share of 1."""
+
 TOOLS = Path(__file__).resolve().parent
 console = Console()
 
@@ -65,27 +78,64 @@ def pretrain_and_evaluate(config: str, seed: int, work_dir: Path) -> dict[str, A
     }
 
 
+def last_metrics(work_dir: Path) -> dict[str, float]:
+    """Metrics of the last evaluation that a run's log holds, from 0 to 1."""
+    found: dict[str, float] = {}
+    for file in sorted(work_dir.glob("*/vis_data/scalars.json")):
+        for row in map(json.loads, file.read_text().splitlines()):
+            found |= {
+                name: round(scale * row[key], 4)
+                for name, (key, scale) in METRICS.items()
+                if key in row
+            }
+    return found
+
+
+def transfer(seed: int, checkpoint: Path, work_dir: Path) -> dict[str, Any]:
+    """Train detection and segmentation, each from both backbones; draw the results.
+
+    ``transfer_seconds`` is the time of the four trainings with their evaluations.
+    """
+    results: dict[str, dict[str, float]] = {"pretrained": {}, "random init": {}}
+    starts = {"pretrained": ("--pretrained", str(checkpoint)), "random init": ()}
+    options = ("--cfg-options", f"randomness.seed={seed}")
+    models, seconds, resumed = [], 0.0, False
+    for task, config in TRANSFER.items():
+        for start, arguments in starts.items():
+            folder = work_dir / f"{task}_{start.replace(' ', '-')}"
+            resumed |= Path(folder, "last_checkpoint").exists()
+            where = ("--work-dir", str(folder), "--resume")
+            seconds += run("train.py", config, *where, *arguments, *options)
+            results[start] |= last_metrics(folder)
+            models.append(f"{task}, {start}={config},{last_checkpoint(folder)}")
+    picture = str(work_dir / "predictions.png")
+    run("visualization/predictions.py", *models, "--out", picture)
+    taken = None if resumed else round(seconds)
+    return {"transfer_seconds": taken, "results": results}
+
+
 def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
     """Mean and standard deviation over the seeds, in percent."""
     first = rows[0]["results"]
     summary: dict[str, dict[str, str]] = {}
     for features in first:
         summary[features] = {}
-        for probe in first[features]:
-            values = [100 * row["results"][features][probe] for row in rows]
+        for measure in first[features]:
+            values = [100 * row["results"][features][measure] for row in rows]
             text = f"{statistics.mean(values):.1f}"
             if len(values) > 1:
                 text += f" ± {statistics.stdev(values):.1f}"
-            summary[features][probe] = text
+            summary[features][measure] = text
     return summary
 
 
 def print_summary(summary: dict[str, dict[str, str]], seeds: int) -> None:
     """Print the table of all seeds."""
-    title = "unseen digits, top-1 accuracy, %" + f" ({seeds} seeds)" * (seeds > 1)
-    table = Table("features", *next(iter(summary.values())), title=title)
+    title = "unseen images, %" + f" ({seeds} seeds)" * (seeds > 1)
+    columns = list(next(iter(summary.values())))
+    table = Table("backbone", *columns, title=title)
     for features, row in summary.items():
-        table.add_row(features, *row.values())
+        table.add_row(features, *(row.get(column, "-") for column in columns))
     console.print(table)
 
 
@@ -97,8 +147,10 @@ def print_paths(work_dir: Path) -> None:
         ("log", log),
         ("training curves", work_dir / "curves.png"),
         ("nearest neighbours", work_dir / "neighbours.png"),
+        ("predictions", work_dir / "predictions.png"),
     ):
-        console.print(f"{what + ':':20}{path}", soft_wrap=True, highlight=False)
+        if path.exists():
+            console.print(f"{what + ':':20}{path}", soft_wrap=True, highlight=False)
 
 
 def main() -> None:
@@ -110,10 +162,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="results of all seeds, as JSON")
     args = parser.parse_args()
 
-    rows = [
-        pretrain_and_evaluate(args.config, seed, args.work_dir / f"seed{seed}")
-        for seed in args.seeds
-    ]
+    rows = []
+    for seed in args.seeds:
+        work_dir = args.work_dir / f"seed{seed}"
+        row = pretrain_and_evaluate(args.config, seed, work_dir)
+        if args.config == CONFIG:  # the transfer configs have its backbone
+            moved = transfer(seed, last_checkpoint(work_dir), work_dir)
+            for start, measures in moved.pop("results").items():
+                row["results"][start] |= measures
+            row |= moved
+        rows.append(row)
     summary = summarise(rows)
     console.rule("results")
     print_summary(summary, len(rows))

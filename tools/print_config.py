@@ -8,23 +8,14 @@ from __future__ import annotations
 
 import argparse
 
-from mmengine.config import Config, DictAction
-
-import snnssl_mm  # noqa: F401  (makes mmseg:: and snnssl_mm:: bases work)
+from snnssl_mm.tooling import add_config_arguments, load_config
 
 
 def main() -> None:
     """Print the merged config as text that is itself a config."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("config", help="config file")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE"
-    )
-    args = parser.parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    print(cfg.pretty_text)
+    add_config_arguments(parser)
+    print(load_config(parser.parse_args()).pretty_text)
 
 
 if __name__ == "__main__":

@@ -4,22 +4,32 @@
 usage: python tools/test.py CONFIG CHECKPOINT [--out FILE.json]
 
 A pretrained model is judged by k-NN and by a linear probe on its frozen, fully
-spiking features, beside a random network and raw pixels. For every other config
-this is mmengine's ``Runner.test``.
+spiking features, beside a random network and raw pixels. For a config with a
+``test_dataloader`` (classification, detection, segmentation) this is mmengine's
+``Runner.test``. All weights of the checkpoint must fit the config's model.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
-import snnssl_mm  # noqa: F401  (makes mmseg:: and snnssl_mm:: bases work)
+from snnssl_mm import compat
+from snnssl_mm.checkpoints import load_whole_model
+from snnssl_mm.engine.data_check import check_data
 from snnssl_mm.engine.probes import (
     eval_loaders,
     knn_accuracy,
@@ -29,14 +39,36 @@ from snnssl_mm.engine.probes import (
     random_init_model,
     raw_pixels,
 )
+from snnssl_mm.tooling import add_config_arguments, errors_as_sentences, load_config
 
-Results = dict[str, dict[str, float]]
+Probes = dict[str, dict[str, float]]
+Metrics = dict[str, float | None]
 
 
-def probe(cfg: Config, checkpoint: str) -> Results:
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    add_config_arguments(parser, checkpoint=True)
+    parser.add_argument("--out", type=Path, help="JSON file for the results")
+    parser.add_argument("--work-dir", help="where mmengine's logs go")
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="how this process was started",
+    )
+    # torch.distributed.launch passes the rank this way, torchrun by the environment.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+def probe(cfg: Config, checkpoint: str) -> Probes:
     """Measure k-NN and linear accuracy of three kinds of features."""
-    loaders = eval_loaders(cfg)
-    model = load_model(cfg, checkpoint)
+    with errors_as_sentences():
+        loaders = eval_loaders(cfg)
+        model = load_model(cfg, checkpoint)
     untrained = random_init_model(cfg)
     features = {
         "pretrained": labelled_features(model, loaders),
@@ -49,7 +81,27 @@ def probe(cfg: Config, checkpoint: str) -> Results:
     }
 
 
-def print_table(results: Results) -> None:
+def evaluate(cfg: Config, checkpoint: str) -> Metrics:
+    """Run the config's test loop; return its metrics, None where one is not a number.
+
+    mmengine's own loading skips weights that do not fit; here they stop the program.
+    """
+    cfg.load_from, cfg.resume = None, False
+    with errors_as_sentences():
+        check_data(cfg, ["test_dataloader"])
+    runner: Any = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    with errors_as_sentences():
+        load_whole_model(model, checkpoint)
+    metrics = runner.test()
+    return {
+        name: float(value) if math.isfinite(value) else None
+        for name, value in metrics.items()
+        if isinstance(value, Real)
+    }
+
+
+def print_probes(results: Probes) -> None:
     """Print accuracies in percent."""
     table = Table("features", *next(iter(results.values())), title="top-1 accuracy, %")
     for name, row in results.items():
@@ -57,29 +109,33 @@ def print_table(results: Results) -> None:
     Console().print(table)
 
 
+def print_metrics(metrics: Metrics, title: str) -> None:
+    """Print metrics as the dataset's evaluator scales them."""
+    table = Table("metric", title=title)
+    table.add_column("value", justify="right")
+    for name, value in metrics.items():
+        table.add_row(name, "none" if value is None else f"{value:.4g}")
+    Console().print(table)
+
+
 def main() -> None:
     """Evaluate."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("config", help="config file")
-    parser.add_argument("checkpoint", help="file or URL")
-    parser.add_argument("--out", type=Path, help="JSON file for the results")
-    parser.add_argument("--work-dir", help="where mmengine's logs go")
-    parser.add_argument("--launcher", default="none")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE"
-    )
-    args = parser.parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    args = parse_args()
+    cfg = load_config(args)
+    results: Any
     if cfg.get("test_dataloader") is None:
         results = probe(cfg, args.checkpoint)
-        print_table(results)
+        print_probes(results)
     else:
-        cfg.load_from = args.checkpoint
         cfg.launcher = args.launcher
-        cfg.work_dir = args.work_dir or str(Path("work_dirs", Path(args.config).stem))
-        results = Runner.from_cfg(cfg).test()
+        name = Path(args.config).stem
+        cfg.work_dir = args.work_dir or str(Path("work_dirs", name))
+        if args.launcher == "pytorch" and compat.init_cpu_process_group():
+            cfg.model_wrapper_cfg = compat.cpu_model_wrapper_cfg()
+        results = evaluate(cfg, args.checkpoint)
+        if not is_main_process():
+            return
+        print_metrics(results, f"{name}, {Path(args.checkpoint).name}")
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(results, indent=1) + "\n")

@@ -17,6 +17,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from snnssl_mm import compat
+from snnssl_mm.engine.data_check import check_batches, check_data
+from snnssl_mm.tooling import errors_as_sentences
 
 
 def parse_args() -> argparse.Namespace:
@@ -86,16 +88,40 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.resume = True
         cfg.load_from = None if args.resume == "auto" else args.resume
     if args.pretrained:
-        cfg.model.backbone.init_cfg = dict(
-            type="snnssl_mm.BackboneInit", checkpoint=args.pretrained
-        )
-        if "pretrained" in cfg.model:  # mmseg's own way, which would win
-            cfg.model.pretrained = None
+        start_from(cfg, args.pretrained)
+    check_pretrained(cfg)
     if args.amp:
         enable_amp(cfg, args.amp)
     if args.auto_scale_lr:
         enable_auto_scale_lr(cfg)
     return cfg
+
+
+def start_from(cfg: Config, checkpoint: str) -> None:
+    """Load a pretrained backbone; ``init_cfg.strict=False`` of the config is kept."""
+    backbone = cfg.model.get("backbone")
+    if backbone is None:
+        raise SystemExit(
+            "error: --pretrained expects a model with a backbone, and "
+            f"{cfg.model.get('type')} of {cfg.filename} has none of its own"
+        )
+    before = backbone.get("init_cfg")
+    strict = before.get("strict", True) if isinstance(before, dict) else True
+    backbone.init_cfg = dict(
+        type="snnssl_mm.BackboneInit", checkpoint=checkpoint, strict=strict
+    )
+    for owner in (cfg.model, backbone):  # mmseg's and old ways, which would win
+        if "pretrained" in owner:
+            owner.pretrained = None
+
+
+def check_pretrained(cfg: Config) -> None:
+    """Have a backbone of BackboneInit compared with its file before training."""
+    init_cfg = (cfg.model.get("backbone") or {}).get("init_cfg")
+    if isinstance(init_cfg, dict) and init_cfg.get("type") == "snnssl_mm.BackboneInit":
+        options = {key: value for key, value in init_cfg.items() if key != "type"}
+        hook = dict(type="snnssl_mm.PretrainedCheckHook", **options)
+        cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
 
 
 def enable_amp(cfg: Config, dtype: str) -> None:
@@ -106,16 +132,6 @@ def enable_amp(cfg: Config, dtype: str) -> None:
     cfg.optim_wrapper.update(amp)
     if scale is not None and "loss_scale" in amp:
         cfg.optim_wrapper.loss_scale = scale
-
-
-def check_batches(runner: Runner) -> None:
-    """Refuse a dataset that does not fill one batch."""
-    loader = runner.train_loop.dataloader
-    if len(loader) == 0:
-        raise SystemExit(
-            f"error: {len(loader.dataset)} training images do not fill one batch of "
-            f"{loader.batch_size}; lower train_dataloader.batch_size"
-        )
 
 
 def enable_auto_scale_lr(cfg: Config) -> None:
@@ -136,8 +152,13 @@ def main() -> None:
     cfg = load_config(args)
     if args.launcher == "pytorch" and compat.init_cpu_process_group():
         cfg.model_wrapper_cfg = compat.cpu_model_wrapper_cfg()
+    with errors_as_sentences():
+        check_data(cfg)
+    check = dict(type="snnssl_mm.DataCheckHook", files=False)
+    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), check]
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
-    check_batches(runner)
+    with errors_as_sentences():
+        check_batches(runner.train_loop.dataloader)
     runner.train()
 
 

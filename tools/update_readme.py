@@ -23,11 +23,11 @@ def markdown(report: dict[str, Any]) -> str:
     summary, runs, machine = report["summary"], report["runs"], report["machine"]
     probes = list(next(iter(summary.values())))
     lines = [
-        f"| top-1 on unseen images, % | {' | '.join(probes)} |",
+        f"| on unseen images, % | {' | '.join(probes)} |",
         "|---" * (len(probes) + 1) + "|",
     ]
     lines += [
-        f"| {features} | {' | '.join(row[probe] for probe in probes)} |"
+        f"| {features} | {' | '.join(row.get(probe, '-') for probe in probes)} |"
         for features, row in summary.items()
     ]
     seeds = ", ".join(str(run["seed"]) for run in runs)

@@ -3,6 +3,10 @@
 from snnssl_mm.datasets.digit_scenes import DigitScenes, generate
 from snnssl_mm.datasets.image_folder import ImageFolder
 from snnssl_mm.datasets.labelled_fraction import labelled_fraction
+from snnssl_mm.datasets.multi_digit_scenes import (
+    multi_digit_detection,
+    multi_digit_segmentation,
+)
 from snnssl_mm.datasets.views import PhotometricFrames, RandomAffineScene
 
 __all__ = [
@@ -12,4 +16,6 @@ __all__ = [
     "RandomAffineScene",
     "generate",
     "labelled_fraction",
+    "multi_digit_detection",
+    "multi_digit_segmentation",
 ]

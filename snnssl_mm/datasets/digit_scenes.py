@@ -7,8 +7,6 @@ learned shows. The digits of training scenes never appear in test scenes.
 """
 
 import hashlib
-import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from rich.progress import track
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from snnssl_mm.datasets.generated_folder import generate_once, read_meta
 from snnssl_mm.datasets.scene_drawing import (
     draw_clutter,
     finish,
@@ -92,9 +91,7 @@ def generate(
 
     The layout is ``root/{train,test}/<digit>/<scene index>.png`` and
     ``root/meta.json`` with the parameters and a SHA-256 of each split's pixels. The
-    folder appears complete or not at all: it is written beside its place and then
-    renamed, so an interruption leaves nothing behind that looks complete, and several
-    processes may call this at once.
+    folder appears complete or not at all, see :func:`generate_once`.
 
     Args:
         root: Folder to write.
@@ -115,48 +112,18 @@ def generate(
             "Digit scenes need size >= 16 and at least one scene a split, got "
             f"size={size}, num_train={num_train}, num_test={num_test}"
         )
-    root = Path(root).expanduser().resolve()
     counts = {"train": num_train, "test": num_test}
     asked: dict[str, Any] = {"generator_version": GENERATOR_VERSION, "size": size}
     asked |= {"num_train": num_train, "num_test": num_test, "seed": seed}
-    if _is_complete(root, asked):
-        return root
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as tmp:
-        folder = Path(tmp, "scenes")
+
+    def write(folder: Path) -> dict[str, Any]:
         digests = {
             split: _write_split(folder / split, split, count, size, seed)
             for split, count in counts.items()
         }
-        meta = json.dumps(asked | {"sha256": digests}, indent=2)
-        (folder / "meta.json").write_text(meta + "\n")
-        try:
-            folder.rename(root)
-        except OSError:  # another process was faster, or something else lies there
-            if not _is_complete(root, asked):
-                raise
-    return root
+        return {"sha256": digests}
 
-
-def _is_complete(root: Path, asked: dict[str, Any]) -> bool:
-    """Say whether ``root`` holds the scenes asked for; raise if it holds others."""
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return False
-    remedy = "set data_root to another folder or remove this one"
-    meta = root / "meta.json"
-    if not meta.is_file():
-        raise FileExistsError(f"{root} exists but holds no digit scenes: {remedy}")
-    found = json.loads(meta.read_text())
-    differing = [
-        f"{key}={found.get(key)} (asked for {value})"
-        for key, value in asked.items()
-        if found.get(key) != value
-    ]
-    if differing:
-        raise FileExistsError(
-            f"{root} holds digit scenes with {', '.join(differing)}: {remedy}"
-        )
-    return True
+    return generate_once(root, "digit scenes", asked, write)
 
 
 def _write_split(folder: Path, split: str, count: int, size: int, seed: int) -> str:
@@ -232,8 +199,7 @@ class DigitScenes(CustomDataset):
             sample["img"] = cv2.imread(sample["img_path"], cv2.IMREAD_COLOR)
             if sample["img"] is not None:
                 digest.update(sample["img"][..., 0].tobytes())
-        meta = json.loads((root / "meta.json").read_text())
-        if digest.hexdigest() != meta["sha256"][self.split]:
+        if digest.hexdigest() != read_meta(root)["sha256"][self.split]:
             raise RuntimeError(
                 f"The images in {root / self.split} are not the ones that were "
                 "generated: remove the folder, and it is generated again"

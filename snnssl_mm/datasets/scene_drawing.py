@@ -104,28 +104,31 @@ def draw_clutter(
     rng: np.random.Generator,
     num_strokes: int = 3,
     max_intensity: float = 0.4,
+    unit: int | None = None,
 ) -> np.ndarray:
     """Draw a dark background with a few short, dim strokes.
 
     Args:
         size: Side of the canvas in pixels.
         rng: Source of randomness.
-        num_strokes: Number of strokes, each a quarter of the side long.
+        num_strokes: Number of strokes, each a quarter of ``unit`` long.
         max_intensity: Brightest stroke; the dimmest has half of it.
+        unit: Pixels that the strokes' size relates to; ``size`` by default.
 
     Returns:
         numpy.ndarray: float32 in [0, 1] of shape ``[size, size]``.
     """
+    unit = unit or size
     canvas = np.zeros((size, size), np.float32)
     for _ in range(num_strokes):
         center = rng.uniform(0, size, 2)
         angle = rng.uniform(0, np.pi)
-        half = size / 8 * np.array([np.cos(angle), np.sin(angle)])
+        half = unit / 8 * np.array([np.cos(angle), np.sin(angle)])
         intensity = rng.uniform(max_intensity / 2, max_intensity)
         ends = np.array([center - half, center + half])
         start, end = np.round(16 * ends).astype(int).tolist()  # 1/16 pixel: shift=4
         stroke = np.zeros((size, size), np.uint8)
-        width = max(1, size // 16)
+        width = max(1, unit // 16)
         cv2.line(stroke, start, end, 255, width, cv2.LINE_AA, shift=4)
         canvas = np.maximum(canvas, intensity / 255 * stroke)
     return canvas

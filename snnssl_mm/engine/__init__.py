@@ -1,16 +1,22 @@
 """Hooks and optimizer wrappers that run with mmengine's Runner."""
 
 from snnssl_mm.engine.amp import CpuAmpOptimWrapper
+from snnssl_mm.engine.data_check_hook import DataCheckHook
 from snnssl_mm.engine.epoch_seed_hook import EpochSeedHook
 from snnssl_mm.engine.firing_rate_hook import FiringRateHook
 from snnssl_mm.engine.keep_memory_hook import KeepMemoryHook
+from snnssl_mm.engine.layer_decay import LayerDecayOptimWrapperConstructor
+from snnssl_mm.engine.pretrained_check_hook import PretrainedCheckHook
 from snnssl_mm.engine.probe_hooks import KNNHook, LinearProbeHook
 
 __all__ = [
     "CpuAmpOptimWrapper",
+    "DataCheckHook",
     "EpochSeedHook",
     "FiringRateHook",
     "KNNHook",
     "KeepMemoryHook",
+    "LayerDecayOptimWrapperConstructor",
     "LinearProbeHook",
+    "PretrainedCheckHook",
 ]

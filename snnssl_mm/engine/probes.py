@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS, init_default_scope
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import Runner
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -21,6 +21,8 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.data import DataLoader, SequentialSampler
+
+from snnssl_mm.checkpoints import load_whole_model
 
 Arrays = tuple[np.ndarray, np.ndarray]
 Model = Any  # a DualPathSSL; nn.Module hides the types of its children
@@ -67,13 +69,14 @@ def recalibrate(model: Model, loader: Iterable[Any]) -> None:
     In training they average over the spiking and the analog path; evaluation sees
     only the former. The new ones are averages over all batches of ``loader``.
     """
+    model.eval()
+    model.backbone.train()  # batch statistics, while the neurons stay on path 'spike'
     norms = [m for m in model.backbone.modules() if isinstance(m, _NormBase)]
+    norms = [norm for norm in norms if norm.training]  # not what is frozen
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative average
-    model.eval()
-    model.backbone.train()  # batch statistics, while the neurons stay on path 'spike'
     for inputs, _ in prepared_inputs(model, loader):
         model.extract_feat(inputs)
     for norm, momentum in zip(norms, momenta, strict=True):
@@ -175,14 +178,7 @@ def load_model(cfg: Config, checkpoint: str) -> Model:
         ValueError: If a tensor is missing, left over or of another shape.
     """
     model = build_model(cfg)
-    try:
-        load_checkpoint(model, checkpoint, map_location="cpu", strict=True)
-    except RuntimeError as error:
-        lines = str(error).splitlines()
-        raise ValueError(
-            f"{checkpoint} does not fit the config's model: {' '.join(lines[:2])[:300]}"
-            " ... Use the config that it was trained with"
-        ) from error
+    load_whole_model(model, checkpoint)
     return model
 
 

@@ -1,5 +1,6 @@
 """Registered models; importing this package fills the ``MODELS`` registry."""
 
+from snnssl_mm.checkpoints import load_backbone, load_whole_model
 from snnssl_mm.losses import (
     BoundaryTemporalLoss,
     CrossTemporalLoss,
@@ -8,7 +9,8 @@ from snnssl_mm.losses import (
 from snnssl_mm.models.batch_norm import SplitBatchNorm2d
 from snnssl_mm.models.dual_path_ssl import DualPathSSL, TwoViewDataPreprocessor
 from snnssl_mm.models.heads import TemporalLossHead
-from snnssl_mm.models.init import BackboneInit, load_backbone
+from snnssl_mm.models.init import BackboneInit
+from snnssl_mm.models.pyramid import SimpleFeaturePyramid
 from snnssl_mm.models.spikformer import Spikformer
 from snnssl_mm.neurons import MixedLIF
 from snnssl_mm.registry import MODELS
@@ -23,10 +25,12 @@ __all__ = [
     "CrossTemporalLoss",
     "DualPathSSL",
     "MixedLIF",
+    "SimpleFeaturePyramid",
     "Spikformer",
     "SplitBatchNorm2d",
     "TemporalLossHead",
     "TimeFlattenedLoss",
     "TwoViewDataPreprocessor",
     "load_backbone",
+    "load_whole_model",
 ]

@@ -6,17 +6,15 @@ arXiv 2209.15425; with MixedLIF neurons, biases as in its ImageNet models.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from snnssl_mm.models.batch_norm import build_batch_norm, normalize
+from snnssl_mm.models.attention import SpikingSelfAttention
+from snnssl_mm.models.backbone import SpikingBackbone, run_plainly
+from snnssl_mm.models.layers import ConvNormNeuron, NeuronConfig, halve
 from snnssl_mm.registry import MODELS
 
 ARCHS = {
@@ -27,88 +25,30 @@ ARCHS = {
     "16-512": dict(embed_dims=512, depth=16, num_heads=8),
 }
 POOLED_STAGES = {"imagenet": (0, 1, 2, 3), "cifar": (2, 3)}
-ATTENTION_SCALE = 0.125
-ATTENTION_THRESHOLD = 0.5
-
-NeuronConfig = Mapping[str, Any]
 
 
-def build_neuron(neuron: NeuronConfig, **overrides: Any) -> nn.Module:
-    """Build the configured neuron, a MixedLIF unless ``type`` says otherwise."""
-    return MODELS.build({"type": "snnssl_mm.MixedLIF", **neuron, **overrides})
-
-
-@contextmanager
-def exact_products(device: torch.device) -> Iterator[None]:
-    """Multiply in float32 proper: no autocast, no TF32.
-
-    Products of spikes are counts. bf16 loses integers above 256, fp16 and TF32
-    above 2048.
-    """
-    with torch.autocast(device.type, enabled=False):
-        if device.type != "cuda" or torch.get_float32_matmul_precision() == "highest":
-            yield
-            return
-        precision = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(precision)
-
-
-def spiking_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention without softmax, (q k^T) v = q (k^T v), in the cheaper order.
-
-    Args:
-        q: Spikes ``[..., d, L]``, head channels by tokens.
-        k: Likewise.
-        v: Likewise.
-
-    Returns:
-        ``[..., d, L]``. Cost 2 d^2 L operations if d < L, else 2 d L^2.
-    """
-    channels, tokens = q.shape[-2:]
-    if channels < tokens:
-        return (v @ k.transpose(-2, -1)) @ q
-    return v @ (k.transpose(-2, -1) @ q)
-
-
-class ConvNormNeuron(nn.Module):
-    """Convolution, batch norm and neuron: the unit that Spikformer is made of.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        kernel_size: 1 or 3, padded to keep the size.
-        bias: Whether the convolution has a bias.
-        neuron: Options of the neuron.
-        bn: ``'pooled'`` or ``'split'``, see :mod:`snnssl_mm.models.batch_norm`.
-    """
+class PatchStage(ConvNormNeuron):
+    """A stage of the stem, with or without the pooling that ends it."""
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
-        bias: bool,
         neuron: NeuronConfig,
         bn: str,
+        pooled: bool,
     ) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(
-            in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias
-        )
-        self.bn = build_batch_norm(bn, out_channels)
-        self.neuron = build_neuron(neuron)
+        super().__init__(in_channels, out_channels, 3, False, neuron, bn)
+        self.pooled = pooled
 
-    def current(self, x: Tensor) -> Tensor:
-        """Input current of the neuron for ``x`` [T, N, C, H, W]."""
-        return normalize(self.bn, self.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Spikes for ``x`` [T, N, C, H, W]."""
-        return self.neuron(self.current(x))
+    def forward(self, x: Tensor, time_steps: int = 1) -> Tensor:
+        """Spikes [T, N, C, H, W] for ``x``, see :class:`SpikingPatchStem`."""
+        if x.dim() == 4:
+            current = self.current(x.unsqueeze(0))
+            spikes = self.neuron(current.expand(time_steps, *current.shape[1:]))
+        else:
+            spikes = super().forward(x)
+        return halve(spikes) if self.pooled else spikes
 
 
 class SpikingPatchStem(nn.Module):
@@ -122,13 +62,15 @@ class SpikingPatchStem(nn.Module):
     def __init__(self, dims: int, kind: str, neuron: NeuronConfig, bn: str) -> None:
         super().__init__()
         channels = [3, dims // 8, dims // 4, dims // 2, dims]
-        self.pooled_stages = POOLED_STAGES[kind]
         self.stages = nn.ModuleList(
-            ConvNormNeuron(i, o, 3, False, neuron, bn) for i, o in pairwise(channels)
+            PatchStage(i, o, neuron, bn, index in POOLED_STAGES[kind])
+            for index, (i, o) in enumerate(pairwise(channels))
         )
         self.position = ConvNormNeuron(dims, dims, 3, False, neuron, bn)
 
-    def forward(self, x: Tensor, time_steps: int) -> list[Tensor]:
+    def forward(
+        self, x: Tensor, time_steps: int, run: Callable[..., Tensor] = run_plainly
+    ) -> list[Tensor]:
         """Return the maps of C/4, C/2 and C channels for an image or a clip.
 
         Args:
@@ -136,52 +78,14 @@ class SpikingPatchStem(nn.Module):
                 convolution and its batch norm then run once, not T times; or
                 ``[T, N, 3, H, W]``.
             time_steps: T of a still image.
+            run: How a stage is called, see :mod:`snnssl_mm.models.backbone`.
         """
         maps = []
-        for index, stage in enumerate(self.stages):
-            assert isinstance(stage, ConvNormNeuron)
-            if x.dim() == 4:
-                current = stage.current(x.unsqueeze(0))
-                x = stage.neuron(current.expand(time_steps, *current.shape[1:]))
-            else:
-                x = stage(x)
-            if index in self.pooled_stages:
-                x = halve(x)
+        for stage in self.stages:
+            x = run(stage, x, time_steps)
             maps.append(x)
-        maps[-1] = self.position(x) + x
+        maps[-1] = run(self.position, x) + x
         return maps[1:]
-
-
-def halve(x: Tensor) -> Tensor:
-    """Max-pool ``x`` [T, N, C, H, W] to half its size."""
-    return F.max_pool2d(x.flatten(0, 1), 3, 2, 1).unflatten(0, x.shape[:2])
-
-
-class SpikingSelfAttention(nn.Module):
-    """Multi-head self-attention over spikes, without softmax.
-
-    out = neuron(0.125 q (k^T v)) with threshold 0.5, then a projection. q, k and v
-    come from one convolution of 3 C channels.
-    """
-
-    def __init__(
-        self, dims: int, num_heads: int, neuron: NeuronConfig, bn: str
-    ) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.qkv = ConvNormNeuron(dims, 3 * dims, 1, False, neuron, bn)
-        self.attention_neuron = build_neuron(neuron, v_threshold=ATTENTION_THRESHOLD)
-        self.projection = ConvNormNeuron(dims, dims, 1, True, neuron, bn)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Attend within each time step of ``x`` [T, N, C, H, W]."""
-        steps, samples, _, height, width = x.shape
-        qkv = self.qkv(x).reshape(steps, samples, 3, self.num_heads, -1, height * width)
-        with exact_products(x.device):
-            exact = qkv if qkv.dtype == torch.float64 else qkv.float()
-            counts = spiking_attention(*exact.unbind(2))
-        out = self.attention_neuron(counts * ATTENTION_SCALE)
-        return self.projection(out.reshape(x.shape))
 
 
 class SpikingBlock(nn.Module):
@@ -205,7 +109,7 @@ class SpikingBlock(nn.Module):
 
 
 @MODELS.register_module()
-class Spikformer(BaseModule):
+class Spikformer(SpikingBackbone):
     """Spikformer backbone: stateless, T steps inside, plain maps out.
 
     Args:
@@ -221,6 +125,11 @@ class Spikformer(BaseModule):
         neuron: Options of every MixedLIF; the attention neuron keeps its threshold
             of 0.5.
         bn: ``'pooled'`` batch statistics over both paths, or ``'split'``.
+        frozen_stages: -1 for none, 0 for the stem, k for the stem and the first k
+            blocks: no gradient, and in eval mode whatever the model's mode.
+        norm_eval: Whether batch norms stay in eval mode while training.
+        with_cp: Whether each stage of the stem and each block stores its input only
+            and computes the rest again in the backward pass: less memory, more time.
         init_cfg: Initialisation, see mmengine.
 
     Shape:
@@ -243,9 +152,12 @@ class Spikformer(BaseModule):
         time_readout: str = "mean",
         neuron: NeuronConfig | None = None,
         bn: str = "pooled",
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
         init_cfg: Any = None,
     ) -> None:
-        super().__init__(init_cfg)
+        super().__init__(norm_eval, with_cp, init_cfg)
         if isinstance(arch, str) and arch not in ARCHS:
             raise ValueError(f"unknown arch {arch!r}; expected one of {sorted(ARCHS)}")
         settings = {"mlp_ratio": 4, **(ARCHS[arch] if isinstance(arch, str) else arch)}
@@ -278,12 +190,16 @@ class Spikformer(BaseModule):
                 for _ in range(settings["depth"])
             )
         )
+        blocks = (f"blocks.{index}" for index in range(settings["depth"]))
+        self.layer_names = ("stem", *blocks)
+        self.freeze(frozen_stages)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the maps of ``out_indices`` for images or clips."""
         self._check_input(x)
-        maps = self.stem(x, self.time_steps)
-        maps[-1] = self.blocks(maps[-1])
+        maps = self.stem(x, self.time_steps, self.run)
+        for block in self.blocks:
+            maps[-1] = self.run(block, maps[-1])
         if 3 in self.out_indices:
             maps.append(halve(maps[-1]))
         outputs = (maps[i] for i in self.out_indices)

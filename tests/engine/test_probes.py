@@ -74,6 +74,17 @@ def test_recalibration_takes_the_statistics_of_the_spiking_path(tiny_config, bn)
     assert not model.training
 
 
+def test_recalibration_leaves_frozen_statistics_alone(tiny_config):
+    cfg = Config.fromfile(tiny_config)
+    cfg.model.backbone.frozen_stages = 0
+    model = probes.random_init_model(cfg)
+    frozen = model.backbone.stem.stages[0].bn
+    frozen.running_mean.fill_(5.0)
+    probes.recalibrate(model, probes.eval_loaders(cfg).train)
+    assert (frozen.running_mean == 5).all()
+    assert model.backbone.blocks[0].mlp[0].bn.num_batches_tracked > 0
+
+
 def test_large_datasets_are_sampled_evenly(tiny_config):
     cfg = Config.fromfile(tiny_config)
     whole = probes.eval_loaders(cfg).train.dataset

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from snnssl_mm.models import Spikformer
-from snnssl_mm.models.spikformer import spiking_attention
+from snnssl_mm.models.attention import exact_products, spiking_attention
 from snnssl_mm.neurons import MixedLIF, set_path
 
 # Backbone parameters in millions: Spikformer's ImageNet models without their head.
@@ -53,8 +53,6 @@ def test_both_attention_orders_are_the_same(channels, tokens):
 
 def test_attention_counts_are_exact_under_autocast():
     q, k, v = torch.ones(3, 1, 1, 8, 64, dtype=torch.bfloat16)
-    from snnssl_mm.models.spikformer import exact_products
-
     with torch.autocast("cpu", dtype=torch.bfloat16), exact_products(q.device):
         counts = spiking_attention(q.float(), k.float(), v.float())
     assert torch.equal(counts, torch.full_like(counts, 512))

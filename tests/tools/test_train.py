@@ -1,6 +1,7 @@
 """tools/train.py: it trains, resumes to the bit, starts from a backbone, refuses."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,11 @@ from pathlib import Path
 import mmpretrain
 import pytest
 import torch
+from mmengine.config import Config
+
+from snnssl_mm.engine.probes import build_model
+
+ROOT = Path(__file__).parents[2]
 
 
 def weights(work_dir, epoch):
@@ -94,6 +100,57 @@ def test_pretrained_backbone_is_where_training_starts(run_tool, tiny_config, tmp
     )
     name = "backbone.blocks.0.attention.qkv.conv.weight"
     assert torch.equal(weights(second, 1)[name], weights(tmp_path / "first", 2)[name])
+
+
+def test_what_undoes_the_loading_is_caught(run_tool, tiny_config, tmp_path):
+    cfg = Config.fromfile(tiny_config)
+    for name in ("pretrained", "other"):  # two random networks
+        torch.save(build_model(cfg).state_dict(), tmp_path / f"{name}.pth")
+    options = ["--pretrained", tmp_path / "pretrained.pth"]
+    options += ["--cfg-options", f"load_from={tmp_path / 'other.pth'}"]
+    with pytest.raises(RuntimeError, match=r"are not those of .*pretrained.*load_from"):
+        run_tool("train.py", tiny_config, "--work-dir", tmp_path / "run", *options)
+    assert not list(tmp_path.glob("run/*.pth"))
+
+
+BASES = {
+    "mmpretrain": "mmpretrain::resnet/resnet18_8xb16_cifar10.py",
+    "mmdet": "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py",
+    "mmseg": "mmseg::sem_fpn/fpn_r50_4xb4-160k_ade20k-512x512.py",
+}
+
+
+def load_train_config(monkeypatch, *arguments):
+    """Config as tools/train.py sees it, without the training."""
+    tool = runpy.run_path(str(ROOT / "tools" / "train.py"))
+    monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
+    return tool["load_config"](tool["parse_args"]())
+
+
+@pytest.mark.parametrize("scope", BASES)
+@pytest.mark.parametrize("strict", [True, False])
+def test_pretrained_works_in_the_three_scopes(monkeypatch, tmp_path, scope, strict):
+    config, checkpoint = tmp_path / "config.py", tmp_path / "checkpoint.pth"
+    config.write_text(f"_base_ = {BASES[scope]!r}\n")
+    checkpoint.touch()
+    options = ["--pretrained", checkpoint]
+    if not strict:
+        options += ["--cfg-options", "model.backbone.init_cfg.strict=False"]
+    cfg = load_train_config(monkeypatch, config, *options)
+    expected = dict(checkpoint=str(checkpoint), strict=strict)
+    assert cfg.model.backbone.init_cfg == {"type": "snnssl_mm.BackboneInit", **expected}
+    check = {"type": "snnssl_mm.PretrainedCheckHook", **expected}
+    assert cfg.custom_hooks.count(check) == 1
+    assert cfg.model.get("pretrained") is None
+    assert cfg.model.backbone.get("pretrained") is None
+
+
+def test_pretrained_without_a_backbone_is_named(monkeypatch, tmp_path):
+    config, checkpoint = tmp_path / "config.py", tmp_path / "checkpoint.pth"
+    config.write_text("model = dict(type='SoftTeacher', detector=dict())\n")
+    checkpoint.touch()
+    with pytest.raises(SystemExit, match=r"SoftTeacher of .*config.py has none"):
+        load_train_config(monkeypatch, config, "--pretrained", checkpoint)
 
 
 def test_amp_on_a_cpu_trains_in_bf16(run_tool, tiny_config, tmp_path, monkeypatch):

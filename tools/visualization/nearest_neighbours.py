@@ -9,14 +9,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
-
 from snnssl_mm.analysis.neighbours import plot_neighbours, to_pictures
 from snnssl_mm.engine.probes import (
     collect,
     eval_loaders,
     labelled_features,
     load_model,
+)
+from snnssl_mm.tooling import (
+    add_config_arguments,
+    errors_as_sentences,
+    load_config,
 )
 
 MAX_SAMPLES = 5_000  # of the training and of the test images; all are kept in memory
@@ -25,19 +28,14 @@ MAX_SAMPLES = 5_000  # of the training and of the test images; all are kept in m
 def main() -> None:
     """Draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("config", help="config file")
-    parser.add_argument("checkpoint", help="file or URL")
+    add_config_arguments(parser, checkpoint=True)
     parser.add_argument(
         "--out", type=Path, help="neighbours.png beside the checkpoint by default"
     )
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE"
-    )
     args = parser.parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    model = load_model(cfg, args.checkpoint)
+    cfg = load_config(args)
+    with errors_as_sentences():
+        model = load_model(cfg, args.checkpoint)
     cfg.max_probe_samples = MAX_SAMPLES
     loaders = eval_loaders(cfg)
     train, test = (

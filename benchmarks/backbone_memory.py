@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Measure what detection at 1333x800 costs in a Spikformer, and what with_cp saves.
+
+usage: python benchmarks/backbone_memory.py [--height 800] [--width 1344] [--out FILE]
+
+Peak memory and time of one forward and backward pass of the pyramid (strides 4 to 32)
+on one image in float32, with and without gradient checkpointing, each in a process of
+its own; and the operations of the blocks' attention against the number of tokens, in
+both orders of the products.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+import timeit
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from snnssl_mm.analysis.machine import describe_machine
+from snnssl_mm.models import Spikformer
+from snnssl_mm.models.attention import spiking_attention
+
+MIB = 2**20
+OUT = Path(__file__).parent / "results" / "backbone_memory.json"
+HEADS, HEAD_CHANNELS = 12, 32  # of Spikformer-4-384
+
+
+class PeakMemory:
+    """Highest memory in use above that at the start, in MiB.
+
+    On CUDA what torch has allocated; on a CPU the process's resident memory, which is
+    more than torch's tensors (at 1344x800 with with_cp these peak at 2,792 MiB by
+    torch's profiler). What ran before must be smaller: ``ru_maxrss`` never falls.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def __enter__(self) -> PeakMemory:
+        """Note where it starts."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+            self.start = torch.cuda.memory_allocated()
+        else:
+            self.start = resident()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """Note the peak."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+            self.peak = torch.cuda.max_memory_allocated()
+        else:
+            self.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self.mib = (self.peak - self.start) / MIB
+
+
+def resident() -> int:
+    """Resident memory of this process in bytes."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def measure(with_cp: bool, height: int, width: int) -> dict[str, float]:
+    """Forward and backward once; on CUDA after a pass that loads the kernels."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(0)
+    model = Spikformer("4-384", out_indices=(0, 1, 2, 3), with_cp=with_cp)
+    model.to(device).train()
+
+    def passes(image: Tensor) -> None:
+        sum(m.mean() for m in model(image)).backward()
+        model.zero_grad()
+
+    passes(torch.rand(1, 3, 64, 64, device=device))  # compiles the neurons' kernels
+    image = torch.rand(1, 3, height, width, device=device)
+    with PeakMemory(device) as memory:
+        start = time.perf_counter()
+        passes(image)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+    return {"peak_mib": round(memory.mib), "seconds": round(seconds, 2)}
+
+
+def in_own_process(with_cp: bool, height: int, width: int) -> dict[str, float]:
+    """Call :func:`measure` in a fresh process, so that nothing is left from before."""
+    options = ["--height", str(height), "--width", str(width)]
+    command = [sys.executable, __file__, "--child", str(int(with_cp)), *options]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def quadratic_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Multiply in the order that costs 2 d L^2 operations, whatever d and L."""
+    return v @ (k.transpose(-2, -1) @ q)
+
+
+def attention_cost(
+    attention: Callable[[Tensor, Tensor, Tensor], Tensor], tokens: int
+) -> dict[str, float]:
+    """Operations (10^9, a product and a sum are two) and seconds of one time step."""
+    q, k, v = torch.ones(3, 1, HEADS, HEAD_CHANNELS, tokens)
+    with FlopCounterMode(display=False) as counter:
+        attention(q, k, v)
+    seconds = min(timeit.repeat(lambda: attention(q, k, v), number=1, repeat=5))
+    return {
+        "gflop": round(counter.get_total_flops() / 1e9, 3),
+        "seconds": round(seconds, 4),
+    }
+
+
+def print_tables(report: dict[str, Any]) -> None:
+    """Print both tables."""
+    console = Console()
+    table = Table("with_cp", "peak MiB", "seconds", title=report["task"])
+    for name, row in report["backbone"].items():
+        table.add_row(name, f"{row['peak_mib']:,}", f"{row['seconds']}")
+    console.print(table)
+    table = Table("tokens", "order", "10^9 operations", "seconds", title="attention")
+    for row in report["attention"]:
+        table.add_row(*(str(value) for value in row.values()))
+    console.print(table)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--height", type=int, default=800)
+    parser.add_argument("--width", type=int, default=1344, help="1333, padded to 32")
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--note", default="", help="what a reader should know")
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    size = (args.height, args.width)
+    if args.child is not None:
+        print(json.dumps(measure(bool(args.child), *size)))
+        return
+    tokens = args.height * args.width // 256
+    report = {
+        "command": " ".join(["python", *sys.argv]),
+        "machine": describe_machine(),
+        "note": args.note,
+        "task": "Spikformer-4-384, T=4, strides 4 to 32, forward and backward, "
+        f"1 x 3 x {args.height} x {args.width}, float32",
+        "backbone": {
+            str(with_cp): in_own_process(with_cp, *size) for with_cp in (False, True)
+        },
+        "attention": [
+            {"tokens": n, "order": order, **attention_cost(function, n)}
+            for n in (tokens // 4, tokens)
+            for order, function in (
+                ("q (k^T v), chosen", spiking_attention),
+                ("(q k^T) v", quadratic_attention),
+            )
+        ],
+    }
+    print_tables(report)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

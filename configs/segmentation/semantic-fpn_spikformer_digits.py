@@ -1,0 +1,38 @@
+# Semantic FPN on multi-digit scenes, https://github.com/open-mmlab/mmsegmentation/blob/main/configs/_base_/models/fpn_r50.py
+# The backbone of selfsup/spikformer_ctl.py.
+# python tools/train.py THIS --pretrained work_dirs/spikformer_ctl/epoch_28.pth
+_base_ = [
+    'mmseg::_base_/models/fpn_r50.py',
+    'mmseg::_base_/default_runtime.py',
+    '../_base_/datasets/multi_digit_segmentation.py',
+    '../_base_/schedules/digits_transfer.py',
+]
+model = dict(
+    pretrained=None,
+    data_preprocessor=dict(
+        mean=[38.0, 38.0, 38.0],
+        std=[62.0, 62.0, 62.0],
+        size_divisor=8,
+        test_cfg=dict(size_divisor=8)),
+    backbone=dict(
+        _delete_=True,
+        type='snnssl_mm.Spikformer',
+        arch=dict(embed_dims=64, depth=1, num_heads=4),
+        stem='cifar',
+        time_steps=4,
+        out_indices=(1, 2, 3)),
+    neck=dict(in_channels=[32, 64, 64], out_channels=64, num_outs=3),
+    decode_head=dict(
+        in_channels=[64, 64, 64],
+        in_index=[0, 1, 2],
+        feature_strides=[2, 4, 8],
+        channels=64,
+        num_classes=11,
+        norm_cfg=dict(type='BN'),
+        # Nine of ten pixels are background.
+        loss_decode=dict(class_weight=[0.1] + [1.0] * 10)))
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=25),
+    checkpoint=dict(type='CheckpointHook', interval=12))
+log_processor = dict(by_epoch=True)
+optim_wrapper = dict(optimizer=dict(lr=5e-3))

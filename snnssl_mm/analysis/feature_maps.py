@@ -1,0 +1,75 @@
+"""What a backbone hands to a neck: its maps of an image, level by level."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+from torch import nn
+
+from snnssl_mm.analysis.images import NetworkImage, crop_to_picture
+from snnssl_mm.analysis.picture_grid import label_row, picture_grid
+
+
+@torch.no_grad()
+def feature_maps(backbone: nn.Module, image: NetworkImage) -> list[np.ndarray]:
+    """Maps ``[C, H, W]`` of every level of a backbone, averaged over time.
+
+    Args:
+        backbone: It returns a tuple of ``[N, C, H, W]`` or ``[T, N, C, H, W]``, and is
+            used in evaluation mode.
+        image: Without its padding, which the maps lose too.
+    """
+    device = next(backbone.parameters()).device
+    outputs = backbone.eval()(image.inputs.to(device))
+    levels = [output.mean(0) if output.dim() == 5 else output for output in outputs]
+    return [crop_to_picture(level[0].float().cpu().numpy(), image) for level in levels]
+
+
+def liveliest_channels(level: np.ndarray, number: int) -> np.ndarray:
+    """Indices of the channels of ``[C, H, W]`` that vary most over the image."""
+    return np.argsort(-level.std(axis=(1, 2)), kind="stable")[:number]
+
+
+def plot_feature_maps(
+    levels: list[np.ndarray], picture: np.ndarray, out: Path, channels: int = 6
+) -> Path:
+    """Draw maps below one another: over the image, their mean, single channels.
+
+    Args:
+        levels: Maps ``[C, H, W]`` of each level.
+        picture: The image, RGB ``[H, W, 3]``.
+        out: Picture to write.
+        channels: How many channels are drawn, those that vary most.
+    """
+    height, width = picture.shape[:2]
+    figure, grid = picture_grid(len(levels), 2 + channels, (height, width), left=1.2)
+    extent = (0, width, height, 0)
+    style: Any = dict(cmap="magma", extent=extent, interpolation="nearest")
+    for level, line in zip(levels, grid, strict=True):
+        mean = level.mean(0)
+        strength = (mean - mean.min()) / (np.ptp(mean) or 1)
+        line[0].imshow(picture.mean(-1), "gray", extent=extent)
+        line[0].imshow(mean, alpha=0.75 * strength, **style)
+        line[1].imshow(mean, vmin=0, **style)
+        line[1].set_title(f"mean, 0 to {mean.max():.2g}", fontsize=8, pad=2.5)
+        chosen = liveliest_channels(level, channels)
+        for axis, channel in zip(line[2:], chosen, strict=False):
+            axis.imshow(level[channel], vmin=0, **style)
+            largest = f"{level[channel].max():.2g}"
+            axis.set_title(f"#{channel}, 0 to {largest}", fontsize=8, pad=2.5)
+        for axis in line[2 + len(chosen) :]:
+            axis.set_visible(False)
+        size = f"{level.shape[2]} x {level.shape[1]}"
+        stride = f"stride {round(width / level.shape[2])}"
+        label_row(line[0], stride, size, f"{level.shape[0]} channels")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=150)
+    plt.close(figure)
+    return out

@@ -1,0 +1,69 @@
+"""An image file as a picture and as a network's input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import mmcv
+import numpy as np
+import torch
+from torch import Tensor
+
+from snnssl_mm.datasets.image_folder import check_image
+
+
+class NetworkImage(NamedTuple):
+    """An image twice: as people and as networks see it.
+
+    Attributes:
+        picture: RGB, uint8 ``[H, W, 3]``, without padding.
+        inputs: Normalised ``[1, 3, H', W']``, padded below and to the right.
+    """
+
+    picture: np.ndarray
+    inputs: Tensor
+
+
+def read_network_image(
+    file: str,
+    preprocessor: Mapping[str, Any],
+    divisor: int = 1,
+    max_size: int = 640,
+) -> NetworkImage:
+    """Read an image as a data preprocessor would prepare it.
+
+    Args:
+        file: The image.
+        preprocessor: A config's ``data_preprocessor``; its ``mean``, ``std`` and
+            ``to_rgb`` (``bgr_to_rgb``) count.
+        divisor: Both sides are padded to a multiple of it.
+        max_size: A longer side, in pixels, is reduced to this.
+
+    Raises:
+        ValueError: If the file is no readable image.
+    """
+    fault = check_image(file, decode=True)
+    if fault:
+        raise ValueError(f"cannot read {fault}")
+    image = mmcv.imread(file)
+    if max(image.shape[:2]) > max_size:
+        image = mmcv.imrescale(image, (max_size, max_size))
+    picture = np.ascontiguousarray(image[..., ::-1])
+    rgb = preprocessor.get("to_rgb") or preprocessor.get("bgr_to_rgb")
+    values = (picture if rgb else image).astype(np.float32)
+    if preprocessor.get("mean") is not None:
+        mean, std = (np.array(preprocessor[k], np.float32) for k in ("mean", "std"))
+        values = (values - mean) / std
+    values = mmcv.impad_to_multiple(values, divisor)
+    inputs = torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
+    return NetworkImage(picture, inputs[None])
+
+
+def crop_to_picture(maps: np.ndarray, image: NetworkImage) -> np.ndarray:
+    """Cut what belongs to the padding off maps ``[..., h, w]`` of an image."""
+    height, width = image.picture.shape[:2]
+    padded_height, padded_width = image.inputs.shape[-2:]
+    rows = max(1, round(maps.shape[-2] * height / padded_height))
+    columns = max(1, round(maps.shape[-1] * width / padded_width))
+    return maps[..., :rows, :columns]

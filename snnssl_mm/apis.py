@@ -1,0 +1,40 @@
+"""Models to be looked at, from a config and a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+from snnssl_mm.checkpoints import load_whole_model
+from snnssl_mm.engine.probes import build_model
+from snnssl_mm.models import load_backbone
+
+
+def load_pictured_model(cfg: Config, checkpoint: str) -> Any:
+    """Build a config's model, of which only the backbone will be looked at.
+
+    A checkpoint of the whole model is loaded as one; of any other, the backbone must
+    fit. So a detector's config goes with the pretraining that it starts from, too.
+
+    Raises:
+        ValueError: If neither fits.
+    """
+    model = build_model(cfg)
+    try:
+        load_whole_model(model, checkpoint)
+    except ValueError as misfit:
+        try:
+            load_backbone(model.backbone, checkpoint)
+        except ValueError:
+            raise misfit from None
+    return model
+
+
+def preprocessor_settings(cfg: Config) -> Mapping[str, Any]:
+    """Settings of a config's data preprocessor, the model's own or the common one."""
+    found: Mapping[str, Any] = (
+        cfg.model.get("data_preprocessor") or cfg.get("data_preprocessor") or {}
+    )
+    return found

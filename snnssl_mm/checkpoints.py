@@ -1,0 +1,286 @@
+"""Loading weights that cannot fail silently: a backbone's, or a whole model's.
+
+Needs torch and mmengine only. ``init_cfg=dict(type='snnssl_mm.BackboneInit', ...)`` in
+:mod:`snnssl_mm.models.init` is how configs ask for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+
+# Where the weights lie, the averaged ones first. mmengine's EMAHook needs no entry: it
+# saves the averaged weights as state_dict, and as ema_state_dict the others.
+STATE_DICT_KEYS = (
+    "state_dict_ema",  # timm
+    "model_ema",  # DeiT, ConvNeXt
+    "state_dict",
+    "model",
+    "ema_state_dict",
+)
+# Modules of mmdet's and mmseg's models that train on labels of pixels or boxes.
+LABELLED_HEADS = frozenset(
+    (
+        "auxiliary_head",
+        "bbox_head",
+        "decode_head",
+        "mask_head",
+        "panoptic_fusion_head",
+        "panoptic_head",
+        "query_head",
+        "roi_head",
+        "rpn_head",
+        "semantic_head",
+    )
+)
+SHOWN = 3  # names in a message
+
+
+def read_checkpoint(path: str) -> Mapping[str, Any]:
+    """Read a file of ``torch.save``.
+
+    Args:
+        path: File or URL.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is empty, damaged, something else than a checkpoint, or has
+            no mapping inside.
+    """
+    if "://" not in path:
+        if not Path(path).expanduser().is_file():
+            raise FileNotFoundError(
+                f"checkpoint {path} does not exist; expected a file, check the path"
+            )
+        if Path(path).expanduser().stat().st_size == 0:
+            raise ValueError(
+                f"checkpoint {path} is empty (0 bytes), expected a file written by "
+                "torch.save; was writing or copying it interrupted?"
+            )
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(path, "cpu", logger="silent")
+    except Exception as error:  # the unpickler raises anything on arbitrary bytes
+        cause = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint ({cause[:120]}); expected a whole "
+            "file written by torch.save: it is cut off or something else"
+        ) from error
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(
+            f"{path} holds a {type(checkpoint).__name__}, expected a checkpoint: a "
+            "dict of tensors, or one with such a dict as 'state_dict'"
+        )
+    return checkpoint
+
+
+def find_state_dict(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """Find the tensors in a checkpoint: bare, or under the usual keys.
+
+    Of averaged and plain weights, the averaged ones (EMA): those are evaluated.
+    """
+    for key in STATE_DICT_KEYS:
+        if isinstance(checkpoint.get(key), Mapping):
+            return checkpoint[key]
+    return checkpoint
+
+
+def find_prefix(state_dict: Iterable[str], names: set[str]) -> str:
+    """Prefix under which most of ``names`` are found in ``state_dict``.
+
+    Of several that are equally good, the shortest: ``backbone.`` before
+    ``momentum_encoder.backbone.``.
+    """
+    found: Counter[str] = Counter()
+    for key in state_dict:
+        parts = key.split(".")
+        for cut in range(len(parts)):
+            if ".".join(parts[cut:]) in names:
+                found["".join(f"{part}." for part in parts[:cut])] += 1
+    return min(
+        found, key=lambda prefix: (-found[prefix], len(prefix), prefix), default=""
+    )
+
+
+class Match(NamedTuple):
+    """What of a checkpoint fits a backbone.
+
+    Attributes:
+        path: The checkpoint.
+        prefix: Of the backbone's names in it.
+        fitting: Tensors of the checkpoint, by their names in the backbone.
+        problems: One phrase for each of the other tensors of the backbone.
+        left_over: One phrase for each tensor beside them that the backbone has no
+            place for, such as those of further blocks.
+        labelled: Detection and segmentation heads that the checkpoint has.
+    """
+
+    path: str
+    prefix: str
+    fitting: dict[str, Tensor]
+    problems: list[str]
+    left_over: list[str]
+    labelled: list[str]
+
+    def __str__(self) -> str:
+        """Say what was, or will be, loaded."""
+        total = len(self.fitting) + len(self.problems)
+        return (
+            f"loaded {len(self.fitting)}/{total} backbone tensors from {self.path} "
+            f"(prefix {self.prefix!r})"
+        )
+
+
+def match_backbone(backbone: nn.Module, path: str, strict: bool = True) -> Match:
+    """Find a backbone's tensors in a checkpoint; nothing is loaded.
+
+    Args:
+        backbone: The module to fill.
+        path: File or URL.
+        strict: Whether every tensor must fit, and the checkpoint must be one of
+            pretraining (or of a classifier).
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no checkpoint, if nothing fits, or if ``strict``
+            and something does not.
+    """
+    state_dict = find_state_dict(read_checkpoint(path))
+    labelled = labelled_heads(state_dict)
+    if labelled and strict:
+        raise ValueError(
+            f"{path} is the checkpoint of a detector or segmentor (it has "
+            f"{', '.join(labelled)}), whose backbone was trained with labels; expected "
+            "one of pretraining. If it is meant, set "
+            "model.backbone.init_cfg.strict=False"
+        )
+    wanted = backbone.state_dict()
+    prefix = find_prefix(state_dict, set(wanted))
+    fitting, problems = {}, []
+    for name, tensor in wanted.items():
+        found = state_dict.get(prefix + name)
+        if not isinstance(found, Tensor):
+            problems.append(f"{name} is missing")
+        elif found.shape != tensor.shape:
+            shapes = f"{tuple(found.shape)} instead of {tuple(tensor.shape)}"
+            problems.append(f"{name} has shape {shapes}")
+        else:
+            fitting[name] = found
+    children = {name.partition(".")[0] for name in wanted}
+    left_over = [
+        f"{key.removeprefix(prefix)} has no place"
+        for key in state_dict
+        if key.startswith(prefix)
+        and (name := key.removeprefix(prefix)) not in wanted
+        and name.partition(".")[0] in children
+    ]
+    if not fitting or (strict and (problems or left_over)):
+        remedy = "Use the config that the checkpoint was trained with"
+        if fitting:
+            remedy += ", or model.backbone.init_cfg.strict=False to load what fits"
+        counts = f"{len(problems)} of {len(wanted)} tensors do not match"
+        if left_over:
+            counts += f" and {len(left_over)} are left over"
+        raise ValueError(
+            f"{path} does not fit {type(backbone).__name__}: {counts}, first: "
+            f"{first(problems + left_over)}. {remedy}."
+        )
+    return Match(path, prefix, fitting, problems, left_over, labelled)
+
+
+def labelled_heads(state_dict: Iterable[str]) -> list[str]:
+    """Names of detection and segmentation heads among the keys of a checkpoint."""
+    return sorted(
+        {part for key in state_dict for part in key.split(".")} & LABELLED_HEADS
+    )
+
+
+def first(phrases: list[str]) -> str:
+    """Join the first few phrases."""
+    return "; ".join(phrases[:SHOWN])
+
+
+def load_backbone(backbone: nn.Module, path: str, strict: bool = True) -> str:
+    """Load a backbone's tensors from any checkpoint that holds them.
+
+    A whole self-supervised checkpoint, a backbone-only file, a wrapped model
+    (``module.``) and averaged weights (EMA) all work: the prefix is found from the
+    names.
+
+    Args:
+        backbone: The module to fill.
+        path: File or URL.
+        strict: Whether a missing tensor, one of another shape, and a detector's or
+            segmentor's checkpoint are errors. If not, what fits is loaded and a
+            warning says what is not.
+
+    Returns:
+        What was loaded, such as ``loaded 142/142 backbone tensors from FILE
+        (prefix 'backbone.')``; it is logged too.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no checkpoint, if nothing fits, or if ``strict``
+            and something does not; nothing is loaded then.
+    """
+    match = match_backbone(backbone, path, strict)
+    backbone.load_state_dict(match.fitting, strict=False)
+    message = str(match)
+    print_log(message, logger="current")
+    if match.problems:
+        text = f"{len(match.problems)} backbone tensors keep their initial values"
+        warn(f"{text}, first: {first(match.problems)}")
+    if match.left_over:
+        text = f"{len(match.left_over)} tensors of {path} are left over"
+        warn(f"{text}, first: {first(match.left_over)}")
+    if match.labelled:
+        heads = ", ".join(match.labelled)
+        warn(f"the backbone in {path} was trained with labels: it has {heads}")
+    return message
+
+
+def warn(message: str) -> None:
+    """Log a warning."""
+    print_log(message, logger="current", level=logging.WARNING)
+
+
+def load_whole_model(model: nn.Module, path: str) -> None:
+    """Load every tensor of a model for evaluation.
+
+    Of a checkpoint with averaged weights, these are taken.
+
+    Args:
+        model: The model, or a distributed wrapper of it.
+        path: File or URL.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no checkpoint, or a tensor is missing, left over or
+            of another shape.
+    """
+    inner: Any = model.module if is_model_wrapper(model) else model
+    state_dict = find_state_dict(read_checkpoint(path))
+    stripped = OrderedDict(
+        (k.removeprefix("module."), v) for k, v in state_dict.items()
+    )
+    # Versions of layers, by which they convert their tensors of earlier versions.
+    stripped._metadata = getattr(state_dict, "_metadata", {})  # type: ignore[attr-defined]
+    try:
+        missing, left_over = inner.load_state_dict(stripped, strict=False)
+        problems = [f"{name} is missing" for name in missing]
+        problems += [f"{name} is not in the model" for name in left_over]
+    except RuntimeError as error:  # torch's list of wrong shapes, after a heading
+        problems = [line.strip() for line in str(error).splitlines()[1:]]
+    if problems:
+        raise ValueError(
+            f"{path} does not fit the config's model {type(inner).__name__}: "
+            f"{len(problems)} tensors do not match, first: {first(problems)}. "
+            "Use the config that it was trained with"
+        )

@@ -1,0 +1,75 @@
+"""How a dataset's fault is reported, and what the checks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class DataError(ValueError):
+    """The data do not fit the model; the message is for the user."""
+
+
+def require_file(path: str, where: str) -> None:
+    """Raise unless a dataset's annotation file exists.
+
+    Args:
+        path: The file.
+        where: The dataset's place in the config.
+
+    Raises:
+        DataError: It names the file.
+    """
+    if not Path(path).is_file():
+        raise DataError(
+            f"{where} reads the file {Path(path).absolute()}, which does not exist; "
+            f"set data_root and ann_file of {where}"
+        )
+
+
+def require_folder(path: str, where: str) -> None:
+    """Raise unless a dataset's image folder exists; arguments as above.
+
+    Raises:
+        DataError: It names the folder.
+    """
+    if not Path(path).is_dir():
+        state = "is not a folder" if Path(path).exists() else "does not exist"
+        raise DataError(
+            f"{where} reads the folder {Path(path).absolute()}, which {state}; "
+            f"set data_root and data_prefix of {where}"
+        )
+
+
+def sampled(items: Sequence[Any], number: int) -> list[Any]:
+    """At most ``number`` of ``items``, evenly spread."""
+    if len(items) <= number:
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, number).astype(int)]
+
+
+def check_class_counts(
+    heads: dict[str, int], classes: Sequence[str], where: str
+) -> None:
+    """Raise unless every head has as many classes as the dataset.
+
+    Raises:
+        DataError: It names the first head that has not.
+    """
+    for head, count in heads.items():
+        if count != len(classes):
+            raise DataError(
+                f"{head}={count}, but {where} has {len(classes)} classes "
+                f"({shortened(classes)}); set num_classes={len(classes)} there, or the "
+                f"classes of {where} by metainfo=dict(classes=(...))"
+            )
+
+
+def shortened(names: Sequence[str], number: int = 5) -> str:
+    """The first names of a list, and how many there are more."""
+    text = ", ".join(map(str, names[:number]))
+    more = len(names) - number
+    return f"{text} and {more} more" if more > 0 else text

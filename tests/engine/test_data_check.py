@@ -1,0 +1,325 @@
+"""Data that do not fit the model: a sentence before training, never a crash in it."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from downstream_tasks import TASKS, write_config, write_scenes
+from mmengine.config import Config
+from mmengine.registry import TRANSFORMS, init_default_scope
+from mmseg.structures import SegDataSample
+
+from snnssl_mm.engine import DataCheckHook
+from snnssl_mm.engine.data_check import check_data, class_counts, leaf_datasets
+from snnssl_mm.engine.data_error import DataError
+from snnssl_mm.engine.mask_check import loaded_label
+
+FOREIGN = ("RBC", "WBC", "Platelets")
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Make a config on data of its own, which the test may spoil."""
+
+    def make(name):
+        write_scenes(tmp_path)
+        return Config.fromfile(
+            write_config(tmp_path / f"{name}.py", TASKS[name](tmp_path))
+        )
+
+    return make
+
+
+def edit_annotations(root, edit):
+    file = root / "instances.json"
+    content = json.loads(file.read_text())
+    edit(content)
+    file.write_text(json.dumps(content))
+
+
+def rename_categories(root, names):
+    def edit(content):
+        for category, name in zip(content["categories"], names, strict=True):
+            category["name"] = name
+
+    edit_annotations(root, edit)
+
+
+def spoil_mask(root, value, index=3):
+    file = root / "maps" / f"{index}.png"
+    labels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    labels[0, :40] = value
+    cv2.imwrite(str(file), labels)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_good_data_pass(job, name):
+    check_data(job(name), ["train_dataloader", "val_dataloader", "test_dataloader"])
+
+
+def test_foreign_annotations_with_the_default_classes(job, tmp_path):
+    cfg = job("detection")
+    rename_categories(tmp_path, FOREIGN)
+    del cfg.train_dataloader.dataset["metainfo"]  # COCO's 80 then
+    with pytest.raises(DataError) as error:
+        check_data(cfg)
+    text = str(error.value)
+    for part in (
+        "instances.json has 3 categories, of which 3 are not among the 80 classes",
+        "RBC, WBC, Platelets",
+        "expected person, bicycle",
+        f"metainfo=dict(classes={FOREIGN}) in train_dataloader.dataset",
+        "num_classes=3",
+    ):
+        assert part in text
+
+
+def test_one_unknown_category_among_known_ones(job, tmp_path):
+    cfg = job("detection")
+    rename_categories(tmp_path, ("person", "car", "drone"))
+    del cfg.train_dataloader.dataset["metainfo"]
+    with pytest.raises(DataError, match=r"of which 1 are not among.*: drone; expected"):
+        check_data(cfg)
+
+
+def test_classes_of_the_config_that_match_no_category(job, tmp_path):
+    cfg = job("detection")
+    rename_categories(tmp_path, FOREIGN)
+    with pytest.raises(DataError, match="RBC, WBC, Platelets; expected square, disc"):
+        check_data(cfg)
+
+
+def test_a_deliberate_selection_is_logged_with_what_it_leaves_out(job, capsys):
+    cfg = job("detection")
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.metainfo = dict(classes=("square", "disc"))
+    cfg.model.roi_head.bbox_head.num_classes = 2
+    cfg.model.roi_head.mask_head.num_classes = 2
+    notes = logged(cfg)
+    assert "1 of 4 annotations are left out" in notes[0]
+    assert notes[0].endswith("bar")
+
+
+def test_classes_that_the_file_lacks_are_logged(job, tmp_path):
+    cfg = job("detection")
+
+    def edit(content):
+        content["categories"] = content["categories"][:2]
+        content["annotations"] = content["annotations"][:2]
+
+    edit_annotations(tmp_path, edit)
+    assert "lacks 1 of the 3 classes" in logged(cfg)[0]
+
+
+def logged(cfg):
+    import snnssl_mm.engine.data_check as module
+
+    notes = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "print_log", lambda note, **_: notes.append(note))
+        check_data(cfg)
+    return notes
+
+
+def test_order_of_classes_follows_the_file(job):
+    """mmdet numbers categories as the file does, whatever metainfo says."""
+    cfg = job("detection")
+    cfg.train_dataloader.dataset.metainfo = dict(classes=("disc", "square", "bar"))
+    with pytest.raises(DataError, match=r"order square, disc, bar.*metainfo=dict"):
+        check_data(cfg)
+
+
+@pytest.mark.parametrize("head", ["bbox_head", "mask_head"])
+def test_heads_and_classes_must_agree(job, head):
+    cfg = job("detection")
+    cfg.model.roi_head[head].num_classes = 80
+    match = rf"model.roi_head.{head}.num_classes=80, but train.* has 3 classes"
+    with pytest.raises(DataError, match=match):
+        check_data(cfg)
+
+
+def test_annotations_of_no_category(job, tmp_path):
+    cfg = job("detection")
+    edit_annotations(tmp_path, lambda c: c["annotations"][0].update(category_id=9))
+    with pytest.raises(DataError, match="1 annotations of category_id 9"):
+        check_data(cfg)
+
+
+def test_boxes_without_masks_for_a_mask_head(job, tmp_path):
+    cfg = job("detection")
+    edit_annotations(tmp_path, lambda c: c["annotations"][0].update(segmentation=[]))
+    with pytest.raises(DataError, match="1 of 4 annotations.*have no segmentation"):
+        check_data(cfg)
+
+
+def test_file_that_is_no_annotation_file(job, tmp_path):
+    cfg = job("detection")
+    (tmp_path / "instances.json").write_text("[]")
+    with pytest.raises(DataError, match="no list of images and annotations and"):
+        check_data(cfg)
+    (tmp_path / "instances.json").write_text('{"images": [')
+    with pytest.raises(DataError, match="instances.json is not a JSON file"):
+        check_data(cfg)
+
+
+def test_image_that_the_annotations_name_is_missing(job, tmp_path):
+    cfg = job("detection")
+    (tmp_path / "images" / "2.png").unlink()
+    with pytest.raises(DataError, match=r"1 of 4 images.*first .*images/2.png"):
+        check_data(cfg)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("detection", "instances.json"),
+        ("detection", "images"),
+        ("segmentation", "images"),
+        ("segmentation", "maps"),
+        ("classification", "images"),
+        ("classification", "labels.txt"),
+    ],
+)
+def test_missing_path_is_named(job, tmp_path, name, what):
+    cfg = job(name)
+    shutil.move(tmp_path / what, tmp_path / "elsewhere")
+    kind = "file" if "." in what else "folder"
+    match = rf"train_dataloader.dataset reads the {kind} {tmp_path / what}, which does"
+    with pytest.raises(DataError, match=match):
+        check_data(cfg)
+
+
+def test_datasets_that_make_their_files_are_left_alone(job, tmp_path):
+    cfg = job("classification")
+    cfg.train_dataloader.dataset = dict(
+        type="snnssl_mm.DigitScenes", data_root=str(tmp_path / "to be made"), size=16
+    )
+    check_data(cfg, ["train_dataloader"])
+    assert not (tmp_path / "to be made").exists()
+
+
+def test_wrappers_are_looked_into():
+    inner = dict(type="CocoDataset", pipeline=[])
+    other = dict(type="VOCDataset")
+    wrapped = dict(
+        type="RepeatDataset",
+        dataset=dict(type="ConcatDataset", datasets=[inner, other]),
+    )
+    mixed = dict(type="MultiImageMixDataset", dataset=wrapped)
+    assert list(leaf_datasets(mixed)) == [inner, other]
+    assert list(leaf_datasets(None)) == []
+
+
+def test_wrapped_dataset_is_checked(job, tmp_path):
+    cfg = job("detection")
+    rename_categories(tmp_path, FOREIGN)
+    inner = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(
+        type="RepeatDataset", times=2, dataset=dict(inner)
+    )
+    with pytest.raises(DataError, match="RBC"):
+        check_data(cfg)
+
+
+def test_heads_are_found_at_any_depth():
+    box, mask = dict(num_classes=7), dict(num_classes=8)
+    model = dict(
+        rpn_head=dict(num_classes=1),
+        roi_head=dict(bbox_head=[box, box], mask_head=mask),
+        auxiliary_head=[dict(type="STDCHead", num_classes=2)],
+    )
+    assert dict(class_counts(model)) == {
+        "model.roi_head.bbox_head[0].num_classes": 7,
+        "model.roi_head.bbox_head[1].num_classes": 7,
+        "model.roi_head.mask_head.num_classes": 8,
+    }
+
+
+def test_label_beyond_the_classes(job, tmp_path):
+    cfg = job("segmentation")
+    spoil_mask(tmp_path, 7)
+    with pytest.raises(DataError) as error:
+        check_data(cfg)
+    for part in ("maps/3.png", "label 7,", "3 classes", "reduce_zero_label=True"):
+        assert part in str(error.value)
+    spoil_mask(tmp_path, 255)  # ignored
+    check_data(cfg)
+
+
+def test_masks_that_count_from_one_fit_with_reduce_zero_label(job, tmp_path):
+    cfg = job("segmentation")
+    for index in range(4):
+        spoil_mask(tmp_path, 3, index)
+    with pytest.raises(DataError, match="has the label 3,"):
+        check_data(cfg)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.reduce_zero_label = True
+    check_data(cfg)
+    spoil_mask(tmp_path, 4)
+    with pytest.raises(DataError, match=r"label 3 \(stored as 4\).*already lowered"):
+        check_data(cfg)
+
+
+def test_segmentor_head_with_other_classes(job):
+    cfg = job("segmentation")
+    cfg.model.decode_head.num_classes = 19
+    with pytest.raises(DataError, match="decode_head.num_classes=19, but train"):
+        check_data(cfg)
+
+
+def test_masks_that_are_no_maps_of_labels(job, tmp_path):
+    cfg = job("segmentation")
+    file = tmp_path / "maps" / "1.png"
+    cv2.imwrite(str(file), np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(DataError, match="1.png is a colour image"):
+        check_data(cfg)
+    file.write_text("no picture")
+    with pytest.raises(DataError, match="cannot read the mask .*1.png of the image"):
+        check_data(cfg)
+    file.unlink()
+    with pytest.raises(DataError, match="cannot read the mask .*1.png"):
+        check_data(cfg)
+
+
+def test_folder_without_images(job):
+    cfg = job("segmentation")
+    cfg.train_dataloader.dataset.img_suffix = ".jpg"
+    with pytest.raises(DataError, match=r"finds no .jpg images in .*img_suffix"):
+        check_data(cfg)
+
+
+@pytest.mark.parametrize("reduce_zero_label", [False, True])
+@pytest.mark.parametrize("label_map", [None, {0: 255, 1: 0, 2: 1}])
+def test_labels_are_those_that_mmseg_loads(tmp_path, reduce_zero_label, label_map):
+    init_default_scope("mmseg")
+    stored = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    file = tmp_path / "all.png"
+    cv2.imwrite(str(file), stored)
+    load = TRANSFORMS.build(dict(type="mmseg.LoadAnnotations"))
+    options = dict(reduce_zero_label=reduce_zero_label, label_map=label_map)
+    loaded = load(dict(seg_map_path=str(file), seg_fields=[], **options))["gt_seg_map"]
+    ours = [loaded_label(value, **options) for value in range(256)]
+    assert loaded.flatten().tolist() == ours
+
+
+def batch(value):
+    sample = SegDataSample(metainfo=dict(seg_map_path="maps/9.png"))
+    labels = torch.zeros(1, 4, 4, dtype=torch.int64)
+    labels[0, 1, 1] = value
+    from mmengine.structures import PixelData
+
+    sample.gt_sem_seg = PixelData(data=labels)
+    return dict(data_samples=[sample])
+
+
+def test_every_batch_of_a_segmentor_is_checked():
+    hook = DataCheckHook()
+    hook.before_train_iter(None, 0, batch(7))  # not a segmentor: nothing to check
+    hook.num_classes, hook.ignored = 3, 255
+    hook.before_train_iter(None, 0, batch(2))
+    hook.before_train_iter(None, 0, batch(255))
+    with pytest.raises(DataError, match=r"maps/9.png has the label 7, but there are 3"):
+        hook.before_train_iter(None, 0, batch(7))

@@ -1,0 +1,67 @@
+"""tools/visualization/{feature,spike}_maps.py: every scope, weights that must fit."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+TOOLS = ("visualization/feature_maps.py", "visualization/spike_maps.py")
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("name", ["detection", "segmentation", "classification"])
+def test_picture_of_a_downstream_model(run_tool, task, tool, name, tmp_path):
+    job, out = task(name), tmp_path / "maps.png"
+    image = job.images / "0.png"
+    run_tool(tool, job.config, job.checkpoint, image, "--out", out)
+    assert np.ptp(cv2.imread(str(out))) > 200
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_picture_of_a_pretrained_model(run_tool, task, tiny_config, tool, tmp_path):
+    from mmengine.config import Config
+
+    from snnssl_mm.engine.probes import build_model
+
+    model = build_model(Config.fromfile(tiny_config))
+    checkpoint, out = tmp_path / "pretrained.pth", tmp_path / "maps.png"
+    torch.save({"state_dict": model.state_dict()}, checkpoint)
+    image = task("classification").images / "0.png"
+    run_tool(tool, tiny_config, checkpoint, image, "--out", out)
+    assert np.ptp(cv2.imread(str(out))) > 200
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_backbone_alone_is_enough(run_tool, task, tool, tmp_path):
+    """A detector's config goes with the pretraining that it starts from."""
+    job = task("detection")
+    state = torch.load(job.checkpoint)["state_dict"]
+    backbone = {k: v for k, v in state.items() if k.startswith("backbone.")}
+    file, out = tmp_path / "backbone.pth", tmp_path / "maps.png"
+    torch.save({"state_dict": backbone}, file)
+    run_tool(tool, job.config, file, job.images / "0.png", "--out", out)
+    assert out.exists()
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_what_does_not_fit_is_refused(run_tool, task, tool, tmp_path):
+    job = task("classification")
+    other, image = tmp_path / "other.pth", job.images / "0.png"
+    torch.save({"state_dict": {"layer1.weight": torch.zeros(3)}}, other)
+    with pytest.raises(SystemExit, match=r"^error: .*other.pth"):
+        run_tool(tool, job.config, other, image)
+    with pytest.raises(SystemExit, match=r"^error: cannot read .*labels.txt"):
+        run_tool(tool, job.config, job.checkpoint, job.root / "labels.txt")
+
+
+def test_layers_can_be_chosen(run_tool, task, tmp_path):
+    job = task("classification")
+    sizes = []
+    for pattern in ("", "stem"):
+        out = tmp_path / f"maps{pattern}.png"
+        run_tool(
+            TOOLS[1], job.config, job.checkpoint, job.images / "0.png", "--out", out,
+            "--layers", pattern,
+        )  # fmt: skip
+        sizes.append(cv2.imread(str(out)).shape[0])
+    assert sizes[1] < sizes[0], "fewer rows"

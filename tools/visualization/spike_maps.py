@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""Draw where and when a backbone fires for an image: every layer, every time step.
+
+usage: python tools/visualization/spike_maps.py CONFIG CHECKPOINT IMAGE --out PNG
+
+For configs of pretraining, classification, detection and segmentation.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from snnssl_mm.analysis.images import read_network_image
+from snnssl_mm.analysis.spike_maps import plot_spike_maps, spike_maps
+from snnssl_mm.apis import load_pictured_model, preprocessor_settings
+from snnssl_mm.tooling import add_config_arguments, errors_as_sentences, load_config
+
+
+def main() -> None:
+    """Draw."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    add_config_arguments(parser, checkpoint=True)
+    parser.add_argument("image", help="image file")
+    parser.add_argument("--out", type=Path, default=Path("spike_maps.png"))
+    parser.add_argument(
+        "--layers",
+        default="",
+        metavar="REGEX",
+        help="layers to draw, such as 'stem' or 'blocks.0'; all by default",
+    )
+    parser.add_argument(
+        "--max-size", type=int, default=640, help="longer sides are reduced to it (640)"
+    )
+    args = parser.parse_args()
+    cfg = load_config(args)
+    with errors_as_sentences():
+        backbone = load_pictured_model(cfg, args.checkpoint).backbone
+        divisor = getattr(backbone, "stride", 32)
+        settings = preprocessor_settings(cfg)
+        image = read_network_image(args.image, settings, divisor, args.max_size)
+        layers = spike_maps(backbone, image, args.layers)
+    print(plot_spike_maps(layers, image.picture, args.out))
+
+
+if __name__ == "__main__":
+    main()
