@@ -1,5 +1,9 @@
-"""Every self-supervised config loads, builds, and trains on stand-in data."""
+"""Every config loads, builds and says the truth; pretraining trains on stand-in data.
 
+tests/test_transfer_configs.py trains the downstream ones.
+"""
+
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +22,17 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "configs" / "selfsup"
 SHIPPED = sorted(FOLDER.glob("*.py"))
 CONFIGS = [*SHIPPED, *sorted(ROOT.glob("benchmarks/configs/*.py"))]
+DOWNSTREAM = sorted(
+    file
+    for name in ("classification", "detection", "segmentation")
+    for file in ROOT.glob(f"configs/{name}/*.py")
+)
+LIBRARIES = {
+    "mmdetection": "mmdet",
+    "mmsegmentation": "mmseg",
+    "mmpretrain": "mmpretrain",
+}
+LINK = re.compile(r"https://github.com/open-mmlab/(\w+)/blob/main/configs/(\S+\.py)$")
 SIZE = 32
 
 
@@ -91,20 +106,118 @@ def test_config_trains_for_two_iterations(file, image_folder, tmp_path):
     assert any(not torch.equal(a, b) for a, b in zip(after, before, strict=True))
 
 
-@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", CONFIGS + DOWNSTREAM, ids=lambda file: file.stem)
 def test_config_is_short_and_says_what_it_is(file):
     lines = file.read_text().splitlines()
     assert len(lines) < 60
     assert lines[0].startswith("# ")
 
 
-@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def inherited(file):
+    """Names of the other libraries' configs among a config's bases, at any depth."""
+    found = re.search(r"^_base_ = (\[.*?\]|'.*?')", file.read_text(), re.S | re.M)
+    bases = re.findall("'(.*?)'", found[1]) if found else []
+    own = [base for base in bases if "::" not in base]
+    deeper = [name for base in own for name in inherited(file.parent / base)]
+    return [base for base in bases if "::" in base] + deeper
+
+
+@pytest.mark.parametrize("file", DOWNSTREAM, ids=lambda file: file.stem)
+def test_first_line_links_to_what_is_inherited(file):
+    link = LINK.search(file.read_text().splitlines()[0])
+    assert link, "the first line ends with the upstream config's address"
+    assert f"{LIBRARIES[link[1]]}::{link[2]}" in inherited(file)
+
+
+def length(cfg):
+    """Training length as a number and its unit."""
+    by_iterations = "max_iters" in cfg.train_cfg
+    return cfg.train_cfg["max_iters" if by_iterations else "max_epochs"], by_iterations
+
+
+@pytest.mark.parametrize("file", SHIPPED + DOWNSTREAM, ids=lambda file: file.stem)
 def test_schedule_ends_with_the_training(file):
     cfg = Config.fromfile(file)
-    cosine = cfg.param_scheduler[-1]
-    end = cosine.get("end", cosine.begin + cosine.get("T_max", 0))
-    assert end == cfg.train_cfg.max_epochs
-    assert cfg.param_scheduler[0].end == cosine.begin
+    schedulers = cfg.param_scheduler
+    schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
+    total, by_iterations = length(cfg)
+    last = schedulers[-1]
+    assert last.get("by_epoch", True) != by_iterations, "in the unit of the training"
+    assert last.get("end", last.get("begin", 0) + last.get("T_max", 0)) == total
+    assert last.get("T_max", total - last.begin) == total - last.begin
+    if len(schedulers) == 2 and schedulers[0].get("by_epoch", True) != by_iterations:
+        assert schedulers[0].end == last.begin
+
+
+NUMBER = re.compile(r"_(\d+)([xke])(?=_|$)")
+NUMBERED = [file for file in SHIPPED + DOWNSTREAM if NUMBER.search(file.stem)]
+
+
+@pytest.mark.parametrize("file", NUMBERED, ids=lambda file: file.stem)
+def test_training_is_as_long_as_the_name_says(file):
+    units = {"x": (12, False), "k": (1000, True), "e": (1, False)}
+    ((number, unit),) = NUMBER.findall(file.stem)
+    factor, by_iterations = units[unit]
+    assert length(Config.fromfile(file)) == (int(number) * factor, by_iterations)
+
+
+def test_coco_and_ade20k_configs_name_their_length():
+    long = {file for file in DOWNSTREAM if re.search("_(coco|ade20k)", file.stem)}
+    assert long
+    assert long <= set(NUMBERED)
+
+
+def backbone_settings(cfg):
+    """What decides which weights fit a backbone and what they compute."""
+    free = ("frozen_stages", "norm_eval", "with_cp", "out_indices", "init_cfg")
+    settings = {k: v for k, v in cfg.model.backbone.items() if k not in free}
+    return {"time_steps": 4, "arch": "4-384", **settings}
+
+
+@pytest.mark.parametrize("file", DOWNSTREAM, ids=lambda file: file.stem)
+def test_model_is_the_one_that_the_name_says(file):
+    cfg = Config.fromfile(file)
+    init_default_scope(cfg.default_scope)
+    with torch.device("meta"):
+        model = MODELS.build(cfg.model)
+    named = re.search(r"_?spikformer-(\d+-\d+)_", file.stem)
+    if named:
+        assert cfg.model.backbone.arch == named[1]
+        depth, dims = map(int, named[1].split("-"))
+        assert (len(model.backbone.blocks), model.backbone.embed_dims) == (depth, dims)
+    dims = model.backbone.embed_dims
+    channels = [
+        (dims // 4, dims // 2, dims, dims)[i] for i in model.backbone.out_indices
+    ]
+    user = cfg.model.get("neck") or cfg.model.get("decode_head") or cfg.model.head
+    if user.type == "GlobalAveragePooling":
+        user = cfg.model.head
+    expected = user.in_channels
+    assert channels == (expected if isinstance(expected, list) else [expected])
+    if "linear" in file.stem:
+        frozen = [p for p in model.parameters() if not p.requires_grad]
+        assert len(frozen) == len(list(model.backbone.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("pretraining", "downstream"),
+    [("4-384_ctl_cifar10", "4-384_*_cifar10"), ("16-512_ctl_in1k", "16-512_*")],
+)
+def test_pretrained_backbones_are_those_that_downstream_configs_take(
+    pretraining, downstream
+):
+    """Also in what no tensor shows: neurons, time steps, normalisation of images."""
+    cfg = Config.fromfile(FOLDER / f"spikformer-{pretraining}.py")
+    files = [f for f in DOWNSTREAM if f.match(f"*spikformer-{downstream}.py")]
+    assert files
+    for file in files:
+        other = Config.fromfile(file)
+        assert backbone_settings(other) == backbone_settings(cfg), file.stem
+        images = other.model.get("data_preprocessor") or other.data_preprocessor
+        for key in ("mean", "std"):
+            assert images[key] == cfg.data_preprocessor[key], file.stem
+        rgb = images.get("to_rgb", images.get("bgr_to_rgb"))
+        assert rgb == cfg.data_preprocessor.to_rgb, file.stem
 
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)

@@ -2,6 +2,7 @@
 
 from snnssl_mm.datasets.digit_scenes import DigitScenes, generate
 from snnssl_mm.datasets.image_folder import ImageFolder
+from snnssl_mm.datasets.labelled_fraction import labelled_fraction
 from snnssl_mm.datasets.multi_digit_scenes import (
     multi_digit_detection,
     multi_digit_segmentation,
@@ -14,6 +15,7 @@ __all__ = [
     "PhotometricFrames",
     "RandomAffineScene",
     "generate",
+    "labelled_fraction",
     "multi_digit_detection",
     "multi_digit_segmentation",
 ]

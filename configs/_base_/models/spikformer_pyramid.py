@@ -1,0 +1,16 @@
+# Spikformer-8-512 under a stock neck or head: C/4, C/2, C, C channels, strides 4 to 32
+# with_cp: at 1333x800 activations, not weights, fill the memory.
+spikformer = dict(
+    type='snnssl_mm.Spikformer',
+    arch='8-512',
+    stem='imagenet',
+    time_steps=4,
+    out_indices=(0, 1, 2, 3),
+    with_cp=True)
+spikformer_channels = [128, 256, 512, 512]
+
+# 10 depths (stem, 8 blocks, head): the stem learns at 0.8 ** 9 = 0.13 of the rate.
+layer_decay = dict(
+    constructor='snnssl_mm.LayerDecayOptimWrapperConstructor',
+    paramwise_cfg=dict(
+        layer_decay_rate=0.8, norm_decay_mult=0., bias_decay_mult=0.))

@@ -1,0 +1,17 @@
+# Fine-tuning on CIFAR-10, https://github.com/open-mmlab/mmpretrain/blob/main/configs/resnet/resnet18_8xb16_cifar10.py
+# python tools/train.py CONFIG --pretrained CKPT, with a checkpoint of
+# configs/selfsup/spikformer-4-384_ctl_cifar10.py; without, the supervised baseline.
+_base_ = 'spikformer-4-384_linear_cifar10.py'
+model = dict(backbone=dict(frozen_stages=-1, init_cfg=None))
+
+# 6 depths: the stem learns at 0.7 ** 5 = 0.17 of the rate.
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.05),
+    constructor='snnssl_mm.LayerDecayOptimWrapperConstructor',
+    paramwise_cfg=dict(
+        layer_decay_rate=0.7, norm_decay_mult=0., bias_decay_mult=0.))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, end=5, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=5, end=100, eta_min=1e-6,
+         convert_to_iter_based=True),
+]

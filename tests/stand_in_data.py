@@ -1,0 +1,84 @@
+"""A few images of at most 96 pixels, in the layout and format of each dataset."""
+
+import hashlib
+import json
+import pickle
+
+import cv2
+import numpy as np
+from mmdet.datasets import CocoDataset
+
+
+def write_image(file, rng, height=64, width=96):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(file), rng.integers(0, 256, (height, width, 3), np.uint8))
+
+
+def write_coco(root, rng):
+    """COCO 2017: JPEGs, boxes and polygons; two objects an image."""
+    names = CocoDataset.METAINFO["classes"]
+    categories = [dict(id=i + 1, name=name) for i, name in enumerate(names)]
+    (root / "annotations").mkdir(parents=True)
+    for split, size in (("train2017", 4), ("val2017", 2)):
+        content = dict(categories=categories, images=[], annotations=[])
+        for index in range(size):
+            name = f"{index:012}.jpg"
+            write_image(root / split / name, rng)
+            image = dict(id=index, file_name=name, height=64, width=96)
+            content["images"].append(image)
+            for number in range(2):
+                x, y, w, h = 4 + 46 * number, 10 + index, 40, 44
+                annotation = dict(
+                    id=2 * index + number + 1,
+                    image_id=index,
+                    category_id=40 * number + 1,
+                    bbox=[x, y, w, h],
+                    area=w * h,
+                    iscrowd=0,
+                    segmentation=[[x, y, x + w, y, x + w, y + h, x, y + h]],
+                )
+                content["annotations"].append(annotation)
+        file = root / "annotations" / f"instances_{split}.json"
+        file.write_text(json.dumps(content))
+
+
+def write_ade20k(root, rng):
+    """ADEChallengeData2016: JPEGs, and maps of 0 (other) to 150 as PNGs."""
+    for split, size in (("training", 4), ("validation", 2)):
+        for index in range(size):
+            name = f"ADE_{split[:5]}_{index:08}"
+            write_image(root / "images" / split / f"{name}.jpg", rng)
+            file = root / "annotations" / split / f"{name}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            labels = rng.integers(0, 151, (4, 6), np.uint8).repeat(16, 0).repeat(16, 1)
+            cv2.imwrite(str(file), labels)
+
+
+def write_imagenet(root, rng):
+    """ImageNet-1K with lists in meta/ (without them all 1000 folders are needed)."""
+    (root / "meta").mkdir(parents=True)
+    for split, size in (("train", 4), ("val", 2)):
+        names = [f"n0144076{index}/{split}_{index}.JPEG" for index in range(size)]
+        for name in names:
+            write_image(root / split / name, rng)
+        lines = [f"{name} {label}\n" for label, name in enumerate(names)]
+        (root / "meta" / f"{split}.txt").write_text("".join(lines))
+
+
+def write_cifar10(root, rng):
+    """CIFAR-10's pickled batches; returns the files' checksums."""
+    folder = root / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    # mmpretrain reads five training batches; the first hold one image each here.
+    sizes = {f"data_batch_{number}": int(number < 5) for number in range(1, 6)}
+    checksums = {}
+    for name, size in {**sizes, "test_batch": 2}.items():
+        content = pickle.dumps(
+            dict(
+                data=rng.integers(0, 256, (size, 3 * 32 * 32), np.uint8),
+                labels=rng.integers(0, 10, size).tolist(),
+            )
+        )
+        (folder / name).write_bytes(content)
+        checksums[name] = hashlib.md5(content).hexdigest()
+    return checksums
