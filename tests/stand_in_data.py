@@ -17,29 +17,42 @@ def write_image(file, rng, height=64, width=96):
 def write_coco(root, rng):
     """COCO 2017: JPEGs, boxes and polygons; two objects an image."""
     names = CocoDataset.METAINFO["classes"]
-    categories = [dict(id=i + 1, name=name) for i, name in enumerate(names)]
-    (root / "annotations").mkdir(parents=True)
     for split, size in (("train2017", 4), ("val2017", 2)):
-        content = dict(categories=categories, images=[], annotations=[])
-        for index in range(size):
-            name = f"{index:012}.jpg"
-            write_image(root / split / name, rng)
-            image = dict(id=index, file_name=name, height=64, width=96)
-            content["images"].append(image)
-            for number in range(2):
-                x, y, w, h = 4 + 46 * number, 10 + index, 40, 44
-                annotation = dict(
-                    id=2 * index + number + 1,
-                    image_id=index,
-                    category_id=40 * number + 1,
-                    bbox=[x, y, w, h],
-                    area=w * h,
-                    iscrowd=0,
-                    segmentation=[[x, y, x + w, y, x + w, y + h, x, y + h]],
-                )
-                content["annotations"].append(annotation)
         file = root / "annotations" / f"instances_{split}.json"
-        file.write_text(json.dumps(content))
+        write_boxes(file, root / split, size, names, (1, 41), rng)
+
+
+def write_blood_cells(root, rng):
+    """BCCD in COCO's format: all JPEGs in one folder, three classes."""
+    for split, size in (("train", 4), ("val", 2)):
+        file = root / "annotations" / f"{split}.json"
+        names = ("RBC", "WBC", "Platelets")
+        write_boxes(file, root / "images", size, names, (1, 2), rng)
+
+
+def write_boxes(file, folder, size, names, category_ids, rng):
+    """Write ``size`` JPEGs and their annotations in COCO's format."""
+    categories = [dict(id=i + 1, name=name) for i, name in enumerate(names)]
+    content = dict(categories=categories, images=[], annotations=[])
+    for index in range(size):
+        name = f"{file.stem}_{index:012}.jpg"
+        write_image(folder / name, rng)
+        image = dict(id=index, file_name=name, height=64, width=96)
+        content["images"].append(image)
+        for number, category_id in enumerate(category_ids):
+            x, y, w, h = 4 + 46 * number, 10 + index, 40, 44
+            annotation = dict(
+                id=2 * index + number + 1,
+                image_id=index,
+                category_id=category_id,
+                bbox=[x, y, w, h],
+                area=w * h,
+                iscrowd=0,
+                segmentation=[[x, y, x + w, y, x + w, y + h, x, y + h]],
+            )
+            content["annotations"].append(annotation)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content))
 
 
 def write_ade20k(root, rng):

@@ -10,14 +10,21 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.datasets import CIFAR10
-from stand_in_data import write_ade20k, write_cifar10, write_coco, write_imagenet
+from stand_in_data import (
+    write_ade20k,
+    write_blood_cells,
+    write_cifar10,
+    write_coco,
+    write_imagenet,
+)
 
 from snnssl_mm.models.spikformer import ARCHS
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("detection", "segmentation", "classification")
 CONFIGS = [
-    f for name in FOLDERS for f in sorted((ROOT / "configs" / name).glob("*.py"))
+    *(f for name in FOLDERS for f in sorted((ROOT / "configs" / name).glob("*.py"))),
+    ROOT / "benchmarks" / "configs" / "blood_cells_retinanet.py",
 ]
 VALIDATED = {
     "mask-rcnn_spikformer-4-384_fpn_1x_coco": "coco/segm_mAP",
@@ -34,6 +41,7 @@ def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("stand_in")
     rng = np.random.default_rng(0)
     write_coco(root / "data/coco", rng)
+    write_blood_cells(root / "data/blood-cells", rng)
     write_ade20k(root / "data/ade/ADEChallengeData2016", rng)
     write_imagenet(root / "data/imagenet", rng)
     checksums = write_cifar10(root / "data/cifar10", rng)

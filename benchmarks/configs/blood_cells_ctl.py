@@ -1,0 +1,42 @@
+# Pretraining on unlabelled photographs of blood cells, small enough for two CPU cores
+# Images: data_root/train/*.jpg, see benchmarks/blood_cells.py
+_base_ = [
+    '../../configs/_base_/models/spikformer_ctl.py',
+    '../../configs/_base_/datasets/image_folder_32.py',
+    '../../configs/_base_/schedules/adamw.py',
+    '../../configs/_base_/default_runtime.py',
+]
+model = dict(
+    backbone=dict(
+        arch=dict(embed_dims=128, depth=2, num_heads=4), stem='imagenet'),
+    neck=dict(in_channels=128, hid_channels=512, out_channels=512))
+
+# Crops of 96 pixels, about a cell or two. Colour tells the cells apart: it changes little.
+view = [
+    dict(type='RandomResizedCrop', scale=96, crop_ratio_range=(0.05, 0.4)),
+    dict(type='RandomFlip', prob=[0.4, 0.4], direction=['horizontal', 'vertical']),
+    dict(type='ColorJitter', brightness=0.3, contrast=0.3, saturation=0.2, hue=0.02),
+]
+two_views = dict(type='MultiView', num_views=2, transforms=[view])
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=1,
+    dataset=dict(
+        data_root='data/blood-cells',
+        pipeline=[_base_.load, two_views, dict(type='PackInputs')]))
+eval_train_dataloader = eval_test_dataloader = None
+
+# 60 epochs of 6 iterations
+optim_wrapper = dict(optimizer=dict(lr=5e-3))
+train_cfg = dict(by_epoch=True, max_epochs=60)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.02, end=5, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=5, end=60, eta_min=5e-5,
+         convert_to_iter_based=True),
+]
+default_hooks = dict(logger=dict(interval=6), checkpoint=dict(interval=60))
+custom_hooks = [
+    dict(type='snnssl_mm.KeepMemoryHook'),
+    dict(type='snnssl_mm.EpochSeedHook'),
+    dict(type='snnssl_mm.FiringRateHook'),
+]
