@@ -18,37 +18,83 @@ ROOT = Path(__file__).resolve().parents[1]
 TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def markdown(report: dict[str, Any]) -> str:
-    """Render the results of tools/demo.py as a table and a line on how they came."""
-    summary, runs, machine = report["summary"], report["runs"], report["machine"]
-    probes = list(next(iter(summary.values())))
-    lines = [
-        f"| on unseen images, % | {' | '.join(probes)} |",
-        "|---" * (len(probes) + 1) + "|",
-    ]
-    lines += [
-        f"| {features} | {' | '.join(row.get(probe, '-') for probe in probes)} |"
+def device(report: dict[str, Any]) -> str:
+    """Name the machine of a results file."""
+    machine = report["machine"]
+    if machine["gpu"] != "none":
+        return machine["gpu"]
+    return f"{machine['cores']} cores ({machine['processor']})"
+
+
+def table(heads: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def demo(report: dict[str, Any]) -> list[str]:
+    """Results of tools/demo.py, and how they came about."""
+    summary, runs = report["summary"], report["runs"]
+    measures = list(next(iter(summary.values())))
+    rows = [
+        [features, *(row.get(measure, "-") for measure in measures)]
         for features, row in summary.items()
     ]
     seeds = ", ".join(str(run["seed"]) for run in runs)
     what = f"Seeds {seeds}, mean ± standard deviation" if len(runs) > 1 else "One seed"
-    minutes = max(run["train_seconds"] for run in runs) / 60
-    device = machine["gpu"]
-    if device == "none":
-        device = f"{machine['cores']} cores ({machine['processor']})"
-    took = f"training took {minutes:.1f} minutes a seed at most on {device}"
-    lines += ["", f"{what}; {took}: `{report['command']}`.", report.get("note", "")]
-    return "\n".join(lines).rstrip()
+    parts = {"train_seconds": "pretraining", "transfer_seconds": "transfer"}
+    times = {part: [run.get(key) for run in runs] for key, part in parts.items()}
+    took = " and ".join(
+        f"{max(seconds) / 60:.1f} minutes of {part}"
+        for part, seconds in times.items()
+        if all(seconds)  # an interrupted run has no time
+    )
+    where = f"at most {took} a seed on {device(report)}"
+    lines = table(["on unseen images, %", *measures], rows)
+    return [*lines, "", f"{what}; {where}: `{report['command']}`."]
+
+
+def memory(report: dict[str, Any]) -> list[str]:
+    """Results of benchmarks/backbone_memory.py."""
+    names = {"False": "without", "True": "with"}
+    rows = [
+        [f"{names[key]} `with_cp`", f"{row['peak_mib']:,} MiB"]
+        for key, row in report["backbone"].items()
+    ]
+    lines = table([report["task"], "peak memory"], rows)
+    return [*lines, "", f"On {device(report)}: `{report['command']}`."]
+
+
+def blood_cells(report: dict[str, Any]) -> list[str]:
+    """Results of benchmarks/blood_cells.py: AP50 over epochs."""
+    epochs = list(report["runs"][0]["results"]["pretrained"])
+    rows = [
+        [start, str(run["seed"]), *(f"{100 * row[e]['AP50']:.1f}" for e in epochs)]
+        for run in report["runs"]
+        for start, row in run["results"].items()
+    ]
+    lines = table(["AP50, %", "seed", *(f"epoch {e}" for e in epochs)], rows)
+    return [*lines, "", f"On {device(report)}: `{report['command']}`."]
+
+
+RENDERERS = {"backbone_memory": memory, "blood_cells": blood_cells}
+"""Results file -> how to show it; the others are the demo's."""
+
+
+def markdown(file: Path) -> str:
+    """Render a results file, with the note that it may have."""
+    report = json.loads(file.read_text())
+    lines = RENDERERS.get(file.stem, demo)(report)
+    return "\n".join([*lines, report.get("note", "")]).rstrip()
 
 
 def updated(text: str) -> str:
     """Replace every table of a text."""
 
-    def table(match: re.Match[str]) -> str:
-        report = json.loads((ROOT / match[2]).read_text())
-        return f"{match[1]}{markdown(report)}\n{match[3]}"
+    def rendered(match: re.Match[str]) -> str:
+        return f"{match[1]}{markdown(ROOT / match[2])}\n{match[3]}"
 
-    return TABLE.sub(table, text)
+    return TABLE.sub(rendered, text)
 
 
 def main() -> None:

@@ -4,6 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+import snnssl_mm  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -41,12 +46,27 @@ def test_library_example_runs():
     assert namespace["loss"] > 0
 
 
-def test_own_images_example_inherits(tmp_path, monkeypatch):
-    from mmengine.config import Config
+@pytest.fixture
+def examples(tmp_path):
+    """The configs that the README shows."""
+    configs = []
+    for code in re.findall(r"```python\n(_base_.*?)```", README, re.DOTALL):
+        file = tmp_path / f"mine{len(configs)}.py"
+        file.write_text(code.replace("configs/", f"{ROOT}/configs/"))
+        configs.append(Config.fromfile(file))
+    return configs
 
-    (code,) = re.findall(r"```python\n(_base_.*?)```", README, re.DOTALL)
-    file = tmp_path / "mine.py"
-    file.write_text(code.replace("configs/", f"{ROOT}/configs/"))
-    cfg = Config.fromfile(file)
+
+def test_own_images_example_inherits(examples):
+    (cfg,) = (cfg for cfg in examples if cfg.default_scope == "mmpretrain")
     assert cfg.train_dataloader.dataset.data_root == "my_images"
     assert cfg.eval_train_dataloader is None
+
+
+def test_own_detector_example_fits_together(examples):
+    (cfg,) = (cfg for cfg in examples if cfg.default_scope == "mmdet")
+    init_default_scope("mmdet")
+    model = MODELS.build(cfg.model)
+    with torch.no_grad():
+        maps = model.extract_feat(torch.zeros(1, 3, 64, 64))
+    assert [m.shape[-1] for m in maps] == [16, 8, 4, 2, 1]

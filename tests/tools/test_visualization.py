@@ -65,3 +65,13 @@ def test_layers_can_be_chosen(run_tool, task, tmp_path):
         )  # fmt: skip
         sizes.append(cv2.imread(str(out)).shape[0])
     assert sizes[1] < sizes[0], "fewer rows"
+
+
+def test_predictions_of_detector_and_segmentor(run_tool, task, tmp_path):
+    jobs = [task(name) for name in ("detection", "segmentation")]
+    models = [f"random={job.config},{job.checkpoint}" for job in jobs]
+    out = tmp_path / "predictions.png"
+    tool = "visualization/predictions.py"
+    run_tool(tool, *models, "--out", out, "--count", 2)
+    height, width = cv2.imread(str(out)).shape[:2]
+    assert width / 4 == pytest.approx(height / 2, rel=0.15)  # truth and prediction, x 2

@@ -1,0 +1,68 @@
+"""Drawn boxes lie where the data samples say; label images keep their classes."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData, PixelData
+from mmseg.structures import SegDataSample
+
+from snnssl_mm.analysis.predictions import Column, draw
+
+CLASSES = dict(classes=("a", "b"), palette=[[255, 0, 0], [0, 255, 0]])
+BACKGROUND = dict(classes=("background", "b"), palette=[[0, 0, 0], [0, 255, 0]])
+
+
+@pytest.fixture
+def axis():
+    figure, axis = plt.subplots()
+    yield axis
+    plt.close(figure)
+
+
+@pytest.fixture
+def image(tmp_path):
+    file = str(tmp_path / "image.png")
+    cv2.imwrite(file, np.zeros((20, 30, 3), np.uint8))
+    return file
+
+
+def detected(image):
+    """Annotations are in the resized image's pixels, predictions in the image's."""
+    meta = dict(img_path=image, scale_factor=(2.0, 4.0))
+    sample = DetDataSample(metainfo=meta)
+    sample.gt_instances = InstanceData(
+        bboxes=torch.tensor([[4.0, 8.0, 20.0, 40.0]]), labels=torch.tensor([1])
+    )
+    sample.pred_instances = InstanceData(
+        bboxes=torch.tensor([[1.0, 2.0, 11.0, 12.0], [3.0, 3.0, 9.0, 9.0]]),
+        labels=torch.tensor([0, 1]),
+        scores=torch.tensor([0.9, 0.1]),
+    )
+    return sample
+
+
+@pytest.mark.parametrize(
+    ("truth", "corners", "name"),
+    [(True, (2, 2, 10, 10), "b"), (False, (1, 2, 11, 12), "a")],
+)
+def test_boxes(axis, image, truth, corners, name):
+    sample = detected(image)
+    draw(axis, sample, Column("", [sample], CLASSES, truth), score=0.3)
+    (box,) = axis.patches  # the prediction below the score is not drawn
+    x, y = np.add(box.get_xy(), 0.5)  # from pixel centres to edges
+    assert (x, y, x + box.get_width(), y + box.get_height()) == corners
+    assert [text.get_text() for text in axis.texts] == [name]
+
+
+def test_background_of_a_label_image_stays_clear(axis, image):
+    labels = torch.zeros(1, 20, 30, dtype=torch.long)
+    labels[0, 5:10, 5:12] = 1
+    sample = SegDataSample(metainfo=dict(img_path=image))
+    sample.pred_sem_seg = PixelData(data=labels)
+    draw(axis, sample, Column("", [sample], BACKGROUND), score=0.3)
+    shown = axis.images[-1].get_array()
+    np.testing.assert_array_equal(shown[..., 3] > 0, labels[0].numpy() == 1)
+    assert [text.get_text() for text in axis.texts] == ["b"]
