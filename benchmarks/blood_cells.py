@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from snnssl_mm.analysis.machine import describe_machine
+from snnssl_mm.analysis.run_log import read_scalars
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "benchmarks" / "configs"
@@ -48,13 +49,12 @@ def link_training_images(data_root: Path, folder: Path) -> None:
 
 def average_precision(work_dir: Path) -> dict[int, dict[str, float]]:
     """AP and AP50 of every evaluation of a run, by epoch."""
-    found = {}
-    for file in sorted(work_dir.glob("*/vis_data/scalars.json")):
-        for row in map(json.loads, file.read_text().splitlines()):
-            if "coco/bbox_mAP" in row:
-                names = {"AP": "coco/bbox_mAP", "AP50": "coco/bbox_mAP_50"}
-                found[row["step"]] = {name: row[key] for name, key in names.items()}
-    return found
+    names = {"AP": "coco/bbox_mAP", "AP50": "coco/bbox_mAP_50"}
+    return {
+        row["step"]: {name: row[key] for name, key in names.items()}
+        for row in read_scalars(work_dir)[-1]
+        if "coco/bbox_mAP" in row
+    }
 
 
 def run_seed(seed: int, data_root: Path, work_dir: Path) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
+from snnssl_mm.checkpoint_config import structural_differences
+
 # Where the weights lie, the averaged ones first. mmengine's EMAHook needs no entry: it
 # saves the averaged weights as state_dict, and as ema_state_dict the others.
 STATE_DICT_KEYS = (
@@ -120,6 +122,8 @@ class Match(NamedTuple):
         left_over: One phrase for each tensor beside them that the backbone has no
             place for, such as those of further blocks.
         labelled: Detection and segmentation heads that the checkpoint has.
+        differing: One phrase for each setting that the checkpoint was trained with
+            otherwise and that no tensor shows.
     """
 
     path: str
@@ -128,6 +132,7 @@ class Match(NamedTuple):
     problems: list[str]
     left_over: list[str]
     labelled: list[str]
+    differing: list[str]
 
     def __str__(self) -> str:
         """Say what was, or will be, loaded."""
@@ -152,7 +157,8 @@ def match_backbone(backbone: nn.Module, path: str, strict: bool = True) -> Match
         ValueError: If the file is no checkpoint, if nothing fits, or if ``strict``
             and something does not.
     """
-    state_dict = find_state_dict(read_checkpoint(path))
+    checkpoint = read_checkpoint(path)
+    state_dict = find_state_dict(checkpoint)
     labelled = labelled_heads(state_dict)
     if labelled and strict:
         raise ValueError(
@@ -173,6 +179,13 @@ def match_backbone(backbone: nn.Module, path: str, strict: bool = True) -> Match
             problems.append(f"{name} has shape {shapes}")
         else:
             fitting[name] = found
+    differing = structural_differences(backbone, checkpoint)
+    if differing and strict:
+        raise ValueError(
+            f"{path} was trained with another {type(backbone).__name__}, of the same "
+            f"tensors: {first(differing)}. Use a config like the one that it was "
+            "trained with, or set model.backbone.init_cfg.strict=False"
+        )
     children = {name.partition(".")[0] for name in wanted}
     left_over = [
         f"{key.removeprefix(prefix)} has no place"
@@ -192,7 +205,7 @@ def match_backbone(backbone: nn.Module, path: str, strict: bool = True) -> Match
             f"{path} does not fit {type(backbone).__name__}: {counts}, first: "
             f"{first(problems + left_over)}. {remedy}."
         )
-    return Match(path, prefix, fitting, problems, left_over, labelled)
+    return Match(path, prefix, fitting, problems, left_over, labelled, differing)
 
 
 def labelled_heads(state_dict: Iterable[str]) -> list[str]:
@@ -240,6 +253,8 @@ def load_backbone(backbone: nn.Module, path: str, strict: bool = True) -> str:
     if match.left_over:
         text = f"{len(match.left_over)} tensors of {path} are left over"
         warn(f"{text}, first: {first(match.left_over)}")
+    if match.differing:
+        warn(f"{path} was trained with {first(match.differing)}")
     if match.labelled:
         heads = ", ".join(match.labelled)
         warn(f"the backbone in {path} was trained with labels: it has {heads}")
@@ -249,6 +264,11 @@ def load_backbone(backbone: nn.Module, path: str, strict: bool = True) -> str:
 def warn(message: str) -> None:
     """Log a warning."""
     print_log(message, logger="current", level=logging.WARNING)
+
+
+def unwrapped(model: Any) -> Any:
+    """Return the model inside a distributed wrapper."""
+    return model.module if is_model_wrapper(model) else model
 
 
 def load_whole_model(model: nn.Module, path: str) -> None:
@@ -265,7 +285,7 @@ def load_whole_model(model: nn.Module, path: str) -> None:
         ValueError: If the file is no checkpoint, or a tensor is missing, left over or
             of another shape.
     """
-    inner: Any = model.module if is_model_wrapper(model) else model
+    inner = unwrapped(model)
     state_dict = find_state_dict(read_checkpoint(path))
     stripped = OrderedDict(
         (k.removeprefix("module."), v) for k, v in state_dict.items()

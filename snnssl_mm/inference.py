@@ -120,7 +120,9 @@ class Inferencer:
             self.draw(image, sample, picture, pred_score_thr=self.score_thr)
         else:
             sample = self.inferencer(str(image), return_datasamples=True)
-            labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
+            labels = sample.pred_sem_seg.data[0].cpu().numpy()
+            few = len(self.inferencer.model.dataset_meta["classes"]) <= 256
+            labels = labels.astype(np.uint8 if few else np.uint16)
             Image.fromarray(labels).save(file.with_name(f"{image.stem}.png"))
             self.draw(image, sample, picture)
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, DictAction
 
-import snnssl_mm  # noqa: F401  (makes mmseg:: and snnssl_mm:: bases work)
+from snnssl_mm import compat  # makes mmseg:: and snnssl_mm:: bases work
+
+CHECKPOINTS = ("checkpoint", "pretrained", "resume")
+"""Arguments that name a checkpoint."""
 
 
 def add_config_arguments(
@@ -28,17 +33,51 @@ def add_config_arguments(
     )
 
 
+def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher`` and the rank that torch.distributed.launch passes."""
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="how this process was started",
+    )
+    # torchrun passes it by the environment.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+
+
+def build_runner(cfg: Config, args: argparse.Namespace) -> Any:
+    """Build the config's runner for the launcher that ``args`` names."""
+    from mmengine.registry import RUNNERS  # slow; tools/print_config.py does without
+    from mmengine.runner import Runner
+
+    compat.apply()  # once more: one workaround waits for mmengine.runner
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    cfg.launcher = args.launcher
+    if args.launcher == "pytorch" and compat.init_cpu_process_group():
+        cfg.model_wrapper_cfg = compat.cpu_model_wrapper_cfg()
+    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config file and apply ``--cfg-options`` to it.
 
     Raises:
-        SystemExit: If the config or the checkpoint that ``args`` names is no file.
+        SystemExit: If the config or a checkpoint that ``args`` names is no file.
     """
-    for what in (args.config, getattr(args, "checkpoint", None)):
-        if what and "://" not in str(what) and not Path(what).is_file():
+    named = (getattr(args, name, None) for name in CHECKPOINTS)
+    for what in (args.config, *named):
+        if (
+            what
+            and what != "auto"
+            and "://" not in str(what)
+            and not Path(what).is_file()
+        ):
             raise SystemExit(f"error: {what} does not exist; check the path")
     cfg = Config.fromfile(args.config)
     if args.cfg_options:
+        backbone = (cfg.get("model") or {}).get("backbone") or {}
+        if backbone.get("init_cfg", "") is None:  # a dict cannot be merged into None
+            del backbone["init_cfg"]
         cfg.merge_from_dict(args.cfg_options)
     return cfg
 

@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from snnssl_mm.analysis.machine import describe_machine
+from snnssl_mm.analysis.run_log import read_scalars
 
 CONFIG = "configs/selfsup/spikformer_ctl.py"
 TRANSFER = {
@@ -81,13 +83,12 @@ def pretrain_and_evaluate(config: str, seed: int, work_dir: Path) -> dict[str, A
 def last_metrics(work_dir: Path) -> dict[str, float]:
     """Metrics of the last evaluation that a run's log holds, from 0 to 1."""
     found: dict[str, float] = {}
-    for file in sorted(work_dir.glob("*/vis_data/scalars.json")):
-        for row in map(json.loads, file.read_text().splitlines()):
-            found |= {
-                name: round(scale * row[key], 4)
-                for name, (key, scale) in METRICS.items()
-                if key in row
-            }
+    for row in chain(*read_scalars(work_dir)):
+        found |= {
+            name: round(scale * row[key], 4)
+            for name, (key, scale) in METRICS.items()
+            if key in row
+        }
     return found
 
 
@@ -166,7 +167,7 @@ def main() -> None:
     for seed in args.seeds:
         work_dir = args.work_dir / f"seed{seed}"
         row = pretrain_and_evaluate(args.config, seed, work_dir)
-        if args.config == CONFIG:  # the transfer configs have its backbone
+        if Path(args.config).resolve() == Path(CONFIG).resolve():  # their backbone
             moved = transfer(seed, last_checkpoint(work_dir), work_dir)
             for start, measures in moved.pop("results").items():
                 row["results"][start] |= measures

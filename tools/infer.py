@@ -5,8 +5,8 @@ usage: python tools/infer.py CONFIG CHECKPOINT IMAGES --out-dir DIR
 
 IMAGES is a file or a folder. DIR/vis receives the drawn results; DIR/pred boxes, masks
 and scores (detection) or the best classes (classification) as JSON, label maps
-(segmentation) as PNG. All weights must fit. Images that cannot be read are left out and
-named at the end, with exit status 1.
+(segmentation) as PNG, in which 0 is the first class. All weights must fit. Images that
+cannot be read are left out and named at the end, with exit status 1.
 """
 
 from __future__ import annotations

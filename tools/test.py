@@ -14,22 +14,18 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.model import is_model_wrapper
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
-from snnssl_mm import compat
 from snnssl_mm.checkpoints import load_whole_model
 from snnssl_mm.engine.data_check import check_data
+from snnssl_mm.engine.data_check_hook import DataCheckHook
 from snnssl_mm.engine.probes import (
     eval_loaders,
     knn_accuracy,
@@ -39,7 +35,13 @@ from snnssl_mm.engine.probes import (
     random_init_model,
     raw_pixels,
 )
-from snnssl_mm.tooling import add_config_arguments, errors_as_sentences, load_config
+from snnssl_mm.tooling import (
+    add_config_arguments,
+    add_launcher_arguments,
+    build_runner,
+    errors_as_sentences,
+    load_config,
+)
 
 Probes = dict[str, dict[str, float]]
 Metrics = dict[str, float | None]
@@ -51,17 +53,8 @@ def parse_args() -> argparse.Namespace:
     add_config_arguments(parser, checkpoint=True)
     parser.add_argument("--out", type=Path, help="JSON file for the results")
     parser.add_argument("--work-dir", help="where mmengine's logs go")
-    parser.add_argument(
-        "--launcher",
-        choices=["none", "pytorch", "slurm", "mpi"],
-        default="none",
-        help="how this process was started",
-    )
-    # torch.distributed.launch passes the rank this way, torchrun by the environment.
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    return args
+    add_launcher_arguments(parser)
+    return parser.parse_args()
 
 
 def probe(cfg: Config, checkpoint: str) -> Probes:
@@ -81,7 +74,7 @@ def probe(cfg: Config, checkpoint: str) -> Probes:
     }
 
 
-def evaluate(cfg: Config, checkpoint: str) -> Metrics:
+def evaluate(cfg: Config, args: argparse.Namespace) -> Metrics:
     """Run the config's test loop; return its metrics, None where one is not a number.
 
     mmengine's own loading skips weights that do not fit; here they stop the program.
@@ -89,10 +82,10 @@ def evaluate(cfg: Config, checkpoint: str) -> Metrics:
     cfg.load_from, cfg.resume = None, False
     with errors_as_sentences():
         check_data(cfg, ["test_dataloader"])
-    runner: Any = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    runner: Any = build_runner(cfg, args)
+    runner.register_hook(DataCheckHook(files=False))
     with errors_as_sentences():
-        load_whole_model(model, checkpoint)
+        load_whole_model(runner.model, args.checkpoint)
     metrics = runner.test()
     return {
         name: float(value) if math.isfinite(value) else None
@@ -127,12 +120,9 @@ def main() -> None:
         results = probe(cfg, args.checkpoint)
         print_probes(results)
     else:
-        cfg.launcher = args.launcher
         name = Path(args.config).stem
         cfg.work_dir = args.work_dir or str(Path("work_dirs", name))
-        if args.launcher == "pytorch" and compat.init_cpu_process_group():
-            cfg.model_wrapper_cfg = compat.cpu_model_wrapper_cfg()
-        results = evaluate(cfg, args.checkpoint)
+        results = evaluate(cfg, args)
         if not is_main_process():
             return
         print_metrics(results, f"{name}, {Path(args.checkpoint).name}")

@@ -9,22 +9,27 @@ On several GPUs: torchrun --nproc-per-node=8 tools/train.py CONFIG --launcher py
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
-from mmengine.config import Config, ConfigDict, DictAction
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.config import Config, ConfigDict
 
 from snnssl_mm import compat
+from snnssl_mm.checkpoints import match_backbone, read_checkpoint, unwrapped
 from snnssl_mm.engine.data_check import check_batches, check_data
-from snnssl_mm.tooling import errors_as_sentences
+from snnssl_mm.tooling import (
+    add_config_arguments,
+    add_launcher_arguments,
+    build_runner,
+    errors_as_sentences,
+    load_config,
+)
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line; it takes precedence over the config."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("config", help="config file")
+    add_config_arguments(parser)
+    add_launcher_arguments(parser)
     parser.add_argument(
         "--work-dir", help="where logs and checkpoints go; work_dirs/<config's name>"
     )
@@ -50,35 +55,12 @@ def parse_args() -> argparse.Namespace:
         action="store_true",
         help="scale the learning rate from the config's batch size to the actual one",
     )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        metavar="KEY=VALUE",
-        help="override settings of the config, such as train_dataloader.batch_size=64",
-    )
-    parser.add_argument(
-        "--launcher",
-        choices=["none", "pytorch", "slurm", "mpi"],
-        default="none",
-        help="how this process was started",
-    )
-    # torch.distributed.launch passes the rank this way, torchrun by the environment.
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    return args
+    return parser.parse_args()
 
 
-def load_config(args: argparse.Namespace) -> Config:
+def config_of(args: argparse.Namespace) -> Config:
     """Read the config file and apply the command line to it."""
-    for what in (args.config, args.pretrained, args.resume):
-        if what and what != "auto" and "://" not in what and not Path(what).is_file():
-            raise SystemExit(f"error: {what} does not exist; check the path")
-    cfg = Config.fromfile(args.config)
-    cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args)
     cfg.work_dir = (
         args.work_dir
         or cfg.get("work_dir")
@@ -148,17 +130,22 @@ def enable_auto_scale_lr(cfg: Config) -> None:
 def main() -> None:
     """Train."""
     args = parse_args()
-    compat.apply()  # once more: one workaround waits for mmengine.runner
-    cfg = load_config(args)
-    if args.launcher == "pytorch" and compat.init_cpu_process_group():
-        cfg.model_wrapper_cfg = compat.cpu_model_wrapper_cfg()
+    cfg = config_of(args)
     with errors_as_sentences():
+        if args.pretrained:
+            read_checkpoint(args.pretrained)
         check_data(cfg)
     check = dict(type="snnssl_mm.DataCheckHook", files=False)
     cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), check]
-    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    runner = build_runner(cfg, args)
+    if args.pretrained:
+        init_cfg = cfg.model.backbone.init_cfg
+        with errors_as_sentences():
+            backbone = unwrapped(runner.model).backbone
+            match_backbone(backbone, args.pretrained, init_cfg.strict)
+    loader = runner.train_loop.dataloader
     with errors_as_sentences():
-        check_batches(runner.train_loop.dataloader)
+        check_batches(loader)
     runner.train()
 
 

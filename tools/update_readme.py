@@ -62,7 +62,20 @@ def memory(report: dict[str, Any]) -> list[str]:
         for key, row in report["backbone"].items()
     ]
     lines = table([report["task"], "peak memory"], rows)
-    return [*lines, "", f"On {device(report)}: `{report['command']}`."]
+    gflop: dict[str, list[float]] = {}
+    for row in report["attention"]:
+        gflop.setdefault(row["order"], []).append(row["gflop"])
+    tokens = sorted({row["tokens"] for row in report["attention"]})
+    growth = ", ".join(
+        f"{values[-1] / values[0]:.0f} times in the order {order}"
+        for order, values in gflop.items()
+    )
+    text = (
+        f"On {device(report)}: `{report['command']}`. From {tokens[0]:,} to "
+        f"{tokens[-1]:,} tokens ({tokens[-1]:,} at 1344x800) the operations of "
+        f"attention grow {growth}."
+    )
+    return [*lines, "", text]
 
 
 def blood_cells(report: dict[str, Any]) -> list[str]:

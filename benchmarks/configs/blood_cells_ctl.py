@@ -11,6 +11,10 @@ model = dict(
         arch=dict(embed_dims=128, depth=2, num_heads=4), stem='imagenet'),
     neck=dict(in_channels=128, hid_channels=512, out_channels=512))
 
+# As the detector normalises its images
+data_preprocessor = dict(
+    mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+
 # Crops of 96 pixels, about a cell or two. Colour tells the cells apart: it changes little.
 view = [
     dict(type='RandomResizedCrop', scale=96, crop_ratio_range=(0.05, 0.4)),

@@ -95,9 +95,17 @@ def draw(axis: Any, sample: Any, column: Column, score: float) -> None:
     scale = np.tile(sample.get("scale_factor", (1, 1)) if column.truth else (1, 1), 2)
     for index in range(len(instances)):
         if column.truth or instances.scores[index] >= score:
+            if "masks" in instances and not column.truth:
+                mask = np.asarray(instances.masks[index].cpu())
+                cover(axis, mask, colors[int(instances.labels[index])])
             box = instances.bboxes[index].cpu().numpy() / scale
             label = int(instances.labels[index])
             draw_box(axis, box, classes[label], colors[label])
+
+
+def cover(axis: Any, mask: np.ndarray, color: np.ndarray) -> None:
+    """Lay a colour over the pixels of a boolean mask."""
+    axis.imshow(np.multiply.outer(mask, [*color, 0.6]), interpolation="nearest")
 
 
 def draw_box(axis: Any, box: np.ndarray, name: str, color: np.ndarray) -> None:

@@ -11,6 +11,8 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+from snnssl_mm.analysis.run_log import read_scalars
+
 LABELS = {
     "pretrained": "pretrained",
     "random_init": "random init",
@@ -27,16 +29,9 @@ def read_log(work_dir: Path) -> list[dict[str, Any]]:
     Raises:
         FileNotFoundError: If there is no log.
     """
-    files = sorted(work_dir.glob("*/vis_data/scalars.json"))
-    if not files:
-        raise FileNotFoundError(
-            f"{work_dir} holds no <time>/vis_data/scalars.json; give the work "
-            "directory of a run of tools/train.py"
-        )
     rows: list[dict[str, Any]] = []
-    for file in files:
-        lines = (json.loads(line) for line in file.open() if line.strip())
-        later = [row for row in lines if "loss" in row]
+    for start in read_scalars(work_dir):
+        later = [row for row in start if "loss" in row]
         if later:  # a resumed run repeats what its checkpoint did not hold
             rows = [row for row in rows if row["step"] < later[0]["step"]] + later
     return rows

@@ -16,8 +16,12 @@ from snnssl_mm.engine.data_error import (
 )
 
 
-def read_annotations(file: str) -> dict[str, Any]:
+def read_annotations(file: str, labelled: bool = True) -> dict[str, Any]:
     """Read a COCO annotation file.
+
+    Args:
+        file: Its path.
+        labelled: Whether it must have annotations; that of COCO's test-dev has none.
 
     Raises:
         DataError: If it is no JSON, or lacks one of COCO's three lists.
@@ -26,6 +30,8 @@ def read_annotations(file: str) -> dict[str, Any]:
         content = json.loads(Path(file).read_text())
     except ValueError as error:
         raise DataError(f"{file} is not a JSON file: {error}") from error
+    if isinstance(content, dict) and not labelled:
+        content.setdefault("annotations", [])
     wanted = ("images", "annotations", "categories")
     missing = [k for k in wanted if not isinstance(content, dict) or k not in content]
     if missing:
@@ -38,7 +44,7 @@ def read_annotations(file: str) -> dict[str, Any]:
 
 def check_coco(
     dataset: Any, heads: dict[str, int], explicit: bool, where: str, max_files: int
-) -> list[str]:
+) -> tuple[list[str], list[str]]:
     """Compare an annotation file with a dataset's classes and a model's heads.
 
     Args:
@@ -50,14 +56,15 @@ def check_coco(
         max_files: How many images are looked for.
 
     Returns:
-        Lines for the log: what is left out, whose number is shifted.
+        The classes as mmdet numbers them, and lines for the log: what is left out,
+        what is absent.
 
     Raises:
         DataError: If annotations would be lost or mean another class, or files are
             missing.
     """
     file, classes = dataset.ann_file, list(dataset.metainfo["classes"])
-    content = read_annotations(file)
+    content = read_annotations(file, labelled=not where.startswith("test"))
     names = {category["id"]: category["name"] for category in content["categories"]}
     unknown = [name for name in names.values() if name not in classes]
     known = [name for name in names.values() if name in classes]
@@ -99,10 +106,9 @@ def check_coco(
     if absent:
         notes.append(
             f"{file} lacks {len(absent)} of the {len(classes)} classes of {where}: "
-            f"{shortened(absent)}; mmdet numbers the others without a gap, so training "
-            "and evaluation files must lack the same ones"
+            f"{shortened(absent)}; mmdet numbers the others without a gap"
         )
-    return notes
+    return known, notes
 
 
 def check_segmentations(annotations: Sequence[dict[str, Any]], file: str) -> None:

@@ -13,7 +13,12 @@ from mmengine.registry import DATASETS, init_default_scope
 from torch.utils.data import DataLoader
 
 from snnssl_mm.engine.coco_check import check_coco
-from snnssl_mm.engine.data_error import DataError, require_file, require_folder
+from snnssl_mm.engine.data_error import (
+    DataError,
+    require_file,
+    require_folder,
+    shortened,
+)
 from snnssl_mm.engine.mask_check import check_masks
 
 LOADERS = ("train_dataloader", "val_dataloader")
@@ -40,27 +45,55 @@ def check_data(cfg: Config, loaders: Sequence[str] = LOADERS) -> None:
     if int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))):
         return
     init_default_scope(cfg.get("default_scope") or "mmengine")
+    numbered: dict[str, list[str]] = {}
     for name in loaders:
         for settings in leaf_datasets((cfg.get(name) or {}).get("dataset")):
-            check_dataset(cfg, settings, f"{name}.dataset")
+            where = f"{name}.dataset"
+            classes = check_dataset(cfg, settings, where)
+            if classes:
+                numbered[where] = classes
+    check_numbering(numbered)
 
 
-def check_dataset(cfg: Config, settings: Any, where: str) -> None:
-    """Check one dataset, given by its settings and its place in the config."""
+def check_numbering(numbered: dict[str, list[str]]) -> None:
+    """Refuse detection datasets that number the same classes differently.
+
+    mmdet numbers the classes that an annotation file has, without a gap for one that it
+    lacks.
+
+    Raises:
+        DataError: It names two datasets and their classes.
+    """
+    first, *others = numbered.items() or [("", [])]
+    for where, classes in others:
+        if classes != first[1]:
+            raise DataError(
+                f"{first[0]} numbers its classes {shortened(first[1])}, {where} "
+                f"{shortened(classes)}: a class would be taken for another. Name all "
+                "classes in the categories of both annotation files"
+            )
+
+
+def check_dataset(cfg: Config, settings: Any, where: str) -> list[str] | None:
+    """Check one dataset, given by its settings and its place in the config.
+
+    Returns:
+        A COCO dataset's classes as mmdet numbers them, None for others.
+    """
     with DATASETS.switch_scope_and_registry(settings.get("_scope_")) as registry:
         kind = settings["type"]
         found = registry.get(kind) if isinstance(kind, str) else kind
     bases = {base.__name__ for base in getattr(found, "__mro__", ())}
     elsewhere = settings.get("backend_args") or "://" in str(settings.get("data_root"))
     if elsewhere or not bases & COVERED or not reads_files(found):
-        return
+        return None
     lazy = {**copy.deepcopy(settings), "lazy_init": True, "pipeline": []}
     dataset = DATASETS.build(lazy)
     if dataset.ann_file:
         require_file(dataset.ann_file, where)
     if "CustomDataset" in bases:
         require_folder(dataset.img_prefix, where)
-        return
+        return None
     for prefix in filter(None, dataset.data_prefix.values()):
         require_folder(prefix, where)
     heads = dict(class_counts(cfg.get("model")))
@@ -71,8 +104,11 @@ def check_dataset(cfg: Config, settings: Any, where: str) -> None:
         and "CocoPanopticDataset" not in bases  # things and stuff: counted otherwise
     ):
         explicit = "classes" in (settings.get("metainfo") or {})
-        for note in check_coco(dataset, heads, explicit, where, MAX_FILES):
+        known, notes = check_coco(dataset, heads, explicit, where, MAX_FILES)
+        for note in notes:
             print_log(note, logger="current")
+        return known
+    return None
 
 
 def reads_files(kind: type) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import nn
 
+from snnssl_mm.checkpoints import unwrapped
 from snnssl_mm.engine.data_check import check_batches, check_data
 from snnssl_mm.engine.data_error import DataError
 from snnssl_mm.engine.mask_check import beyond
@@ -16,11 +17,12 @@ from snnssl_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class DataCheckHook(Hook):
-    """Check the files before training, and the masks of every batch of a segmentor.
+    """Check the files before training, and the labels of every batch.
 
     The files are those of :func:`snnssl_mm.engine.data_check.check_data`, which reads
-    a sample of the masks; a label beyond the classes in any other would end in an
-    index error that names no file, or, on a GPU, in one that kills the process.
+    a sample of the masks. A label beyond the classes of a segmentor or classifier in
+    any other would end in an index error that names no file, on a GPU in one that
+    kills the process; and mmseg's mIoU would pass over it.
 
     Args:
         files: Whether to check files; tools/train.py has done so, earlier.
@@ -36,17 +38,24 @@ class DataCheckHook(Hook):
         check_batches(runner.train_dataloader)
         if self.files:
             check_data(runner.cfg)
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        head = getattr(model, "decode_head", None)
-        if head is not None:  # of a segmentor; several in a cascade
-            last: Any = head[-1] if isinstance(head, nn.ModuleList) else head
-            self.num_classes, self.ignored = last.num_classes, last.ignore_index
 
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any) -> None:
-        """Check the labels of a segmentor's batch."""
-        if self.num_classes is None:
+    def before_run(self, runner: Any) -> None:
+        """Read from the model how many classes there are."""
+        model = unwrapped(runner.model)
+        head = getattr(model, "decode_head", None) or getattr(model, "head", None)
+        # The last of a cascade of segmentation heads.
+        last: Any = head[-1] if isinstance(head, nn.ModuleList) else head
+        self.num_classes = getattr(last, "num_classes", None)
+        self.ignored = getattr(last, "ignore_index", None)
+
+    def _before_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, mode: str = "train"
+    ) -> None:
+        """Check the labels of a batch, in training, validation and test."""
+        if self.num_classes is None or not isinstance(data_batch, Mapping):
             return
-        for sample in data_batch["data_samples"]:
+        for sample in data_batch.get("data_samples") or ():
+            self.check_class(sample)
             if "gt_sem_seg" not in sample:
                 continue
             labels = sample.gt_sem_seg.data
@@ -56,3 +65,15 @@ class DataCheckHook(Hook):
                 reduced = bool(sample.get("reduce_zero_label"))
                 label = int(wrong.max())
                 raise DataError(beyond(label, self.num_classes, path, reduced, ""))
+
+    def check_class(self, sample: Any) -> None:
+        """Check the class of an image; some have none."""
+        if "gt_label" not in sample or self.num_classes is None:
+            return
+        label = int(sample.gt_label.max())
+        if label >= self.num_classes:
+            raise DataError(
+                f"{sample.get('img_path', 'an image')} has label {label}, expected 0 "
+                f"to {self.num_classes - 1}; set num_classes of the model's head to "
+                "the number of the dataset's classes"
+            )

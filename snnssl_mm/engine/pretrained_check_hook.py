@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import Tensor
 
-from snnssl_mm.checkpoints import match_backbone
+from snnssl_mm.checkpoints import match_backbone, unwrapped
 from snnssl_mm.registry import HOOKS
 
 
@@ -39,7 +38,7 @@ class PretrainedCheckHook(Hook):
         """Compare all tensors."""
         if runner.iter > 0:
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         fitting = match_backbone(model.backbone, self.checkpoint, self.strict).fitting
         loaded = model.backbone.state_dict()
         differences = {

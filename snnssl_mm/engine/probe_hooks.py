@@ -8,8 +8,8 @@ from typing import Any
 
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
+from snnssl_mm.checkpoints import unwrapped
 from snnssl_mm.engine.probes import (
     LabelledFeatures,
     Loaders,
@@ -22,11 +22,6 @@ from snnssl_mm.engine.probes import (
     raw_pixels,
 )
 from snnssl_mm.registry import HOOKS
-
-
-def unwrapped(model: Any) -> Any:
-    """Return the model inside a distributed wrapper."""
-    return model.module if is_model_wrapper(model) else model
 
 
 class ProbeHook(Hook):

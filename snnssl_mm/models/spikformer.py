@@ -190,6 +190,12 @@ class Spikformer(SpikingBackbone):
                 for _ in range(settings["depth"])
             )
         )
+        # What decides the function beside the tensors' shapes; T may change.
+        self.structure = {
+            "stem": stem,
+            "num_heads": num_heads,
+            "neuron": getattr(self.stem.position.neuron, "config", neuron),
+        }
         blocks = (f"blocks.{index}" for index in range(settings["depth"]))
         self.layer_names = ("stem", *blocks)
         self.freeze(frozen_stages)
@@ -217,6 +223,7 @@ class Spikformer(SpikingBackbone):
         if height % self.stride or width % self.stride or 0 in (height, width):
             raise ValueError(
                 f"Spikformer needs image sides that are multiples of {self.stride}, "
-                f"got {height}x{width}; resize, or pad with pad_size_divisor="
-                f"{self.stride} in the data preprocessor"
+                f"got {height}x{width}; resize, or pad in the data preprocessor: "
+                f"pad_size_divisor={self.stride} (mmdet, mmpretrain), or "
+                f"test_cfg=dict(size_divisor={self.stride}) (mmseg)"
             )

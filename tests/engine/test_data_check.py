@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -10,12 +11,14 @@ import torch
 from downstream_tasks import TASKS, write_config, write_scenes
 from mmengine.config import Config
 from mmengine.registry import TRANSFORMS, init_default_scope
+from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
 from snnssl_mm.engine import DataCheckHook
 from snnssl_mm.engine.data_check import check_data, class_counts, leaf_datasets
 from snnssl_mm.engine.data_error import DataError
 from snnssl_mm.engine.mask_check import loaded_label
+from snnssl_mm.engine.probes import build_model
 
 FOREIGN = ("RBC", "WBC", "Platelets")
 
@@ -315,11 +318,51 @@ def batch(value):
     return dict(data_samples=[sample])
 
 
-def test_every_batch_of_a_segmentor_is_checked():
+@pytest.mark.parametrize("mode", ["train", "val", "test"])
+def test_every_batch_of_a_segmentor_is_checked(mode):
     hook = DataCheckHook()
-    hook.before_train_iter(None, 0, batch(7))  # not a segmentor: nothing to check
+    check = getattr(hook, f"before_{mode}_iter")
+    check(None, 0, batch(7))  # not a segmentor: nothing to check
     hook.num_classes, hook.ignored = 3, 255
-    hook.before_train_iter(None, 0, batch(2))
-    hook.before_train_iter(None, 0, batch(255))
+    check(None, 0, batch(2))
+    check(None, 0, batch(255))
     with pytest.raises(DataError, match=r"maps/9.png has the label 7, but there are 3"):
-        hook.before_train_iter(None, 0, batch(7))
+        check(None, 0, batch(7))
+
+
+def test_every_batch_of_a_classifier_is_checked(task):
+    cfg = Config.fromfile(task("classification").config)
+    hook = DataCheckHook()
+    hook.before_run(SimpleNamespace(model=build_model(cfg)))
+    classes = hook.num_classes
+    sample = DataSample(metainfo=dict(img_path="a.jpg")).set_gt_label(classes - 1)
+    hook.before_train_iter(None, 0, dict(data_samples=[sample]))
+    sample.set_gt_label(classes)
+    with pytest.raises(DataError, match=rf"a.jpg has label {classes}, expected 0 to"):
+        hook.before_train_iter(None, 0, dict(data_samples=[sample]))
+
+
+def test_training_and_validation_number_the_classes_alike(job, tmp_path):
+    """Without a gap for a category that one of the files lacks."""
+    cfg = job("detection")
+    shutil.copy(tmp_path / "instances.json", tmp_path / "validation.json")
+
+    def leave_out_the_first(content):
+        content["categories"] = content["categories"][1:]
+        first = content["annotations"][0]["category_id"]
+        content["annotations"] = [
+            a for a in content["annotations"] if a["category_id"] != first
+        ]
+
+    edit_annotations(tmp_path, leave_out_the_first)
+    cfg.val_dataloader.dataset.ann_file = "validation.json"
+    with pytest.raises(DataError, match="a class would be taken for another"):
+        check_data(cfg)
+
+
+def test_only_a_test_may_lack_annotations(job, tmp_path):
+    cfg = job("detection")
+    edit_annotations(tmp_path, lambda content: content.pop("annotations"))
+    check_data(cfg, ["test_dataloader"])  # such as COCO's test-dev
+    with pytest.raises(DataError, match="no list of annotations"):
+        check_data(cfg)

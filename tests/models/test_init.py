@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 
 from snnssl_mm import checkpoints
 from snnssl_mm.checkpoints import find_prefix
@@ -204,3 +204,48 @@ def test_whole_model_loads_or_says_what_does_not_fit(source, tmp_path, prefix):
 def test_initialiser_without_a_file():
     with pytest.raises(ValueError, match="got ''; pass it with --pretrained"):
         BackboneInit("")
+
+
+def trained_with(tmp_path, backbone, **settings):
+    """Checkpoint as mmengine saves it, with the text of its config."""
+    cfg = Config(
+        dict(model=dict(backbone=dict(type="snnssl_mm.Spikformer", **settings)))
+    )
+    file = str(tmp_path / "trained.pth")
+    meta = dict(cfg=cfg.pretty_text)
+    torch.save({"meta": meta, "state_dict": backbone.state_dict()}, file)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        (dict(stem="cifar"), "stem='cifar' instead of 'imagenet'"),
+        (dict(neuron=dict(tau=3.0)), r"neuron=.*tau=3\.0.* instead of .*tau=2\.0"),
+        (dict(arch={**ARCH, "num_heads": 4}), "num_heads=4 instead of 2"),
+    ],
+)
+def test_what_no_tensor_shows_must_fit_too(source, tmp_path, caplog, settings, found):
+    file = trained_with(tmp_path, source, **{"arch": ARCH, **settings})
+    with pytest.raises(ValueError, match=f"same tensors: {found}.*strict=False"):
+        load_backbone(Spikformer(ARCH), file)
+    with caplog.at_level(logging.WARNING, logger="mmengine"):
+        load_backbone(Spikformer(ARCH), file, strict=False)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [dict(time_steps=2), dict(out_indices=(0, 3)), dict(neuron=dict(tau=2.0))],
+)
+def test_what_does_not_change_the_function_may_differ(source, tmp_path, settings):
+    file = trained_with(tmp_path, source, arch=ARCH, **settings)
+    load_backbone(Spikformer(ARCH), file)
+
+
+def test_config_of_a_checkpoint_is_not_executed(source, tmp_path):
+    trap = tmp_path / "trap"
+    file = str(tmp_path / "hostile.pth")
+    text = f"model = dict(backbone=open({str(trap)!r}, 'w'))"
+    torch.save({"meta": dict(cfg=text), "state_dict": source.state_dict()}, file)
+    load_backbone(Spikformer(ARCH), file)
+    assert not trap.exists()

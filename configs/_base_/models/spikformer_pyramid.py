@@ -13,4 +13,4 @@ spikformer_channels = [128, 256, 512, 512]
 layer_decay = dict(
     constructor='snnssl_mm.LayerDecayOptimWrapperConstructor',
     paramwise_cfg=dict(
-        layer_decay_rate=0.8, norm_decay_mult=0., bias_decay_mult=0.))
+        layer_decay_rate=0.8, norm_decay_mult=0., bias_decay_mult=0., flat_decay_mult=0.))

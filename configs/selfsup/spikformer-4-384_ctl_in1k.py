@@ -1,0 +1,4 @@
+# Spikformer-4-384 on ImageNet-1K, the recipe of spikformer-16-512_ctl_in1k.py; not run yet
+# Its checkpoints are what the 4-384 configs of detection and segmentation start from.
+_base_ = 'spikformer-16-512_ctl_in1k.py'
+model = dict(backbone=dict(arch='4-384'), neck=dict(in_channels=384))

@@ -1,0 +1,27 @@
+"""What a run wrote down: mmengine's scalars."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def read_scalars(work_dir: Path) -> list[list[dict[str, Any]]]:
+    """Read the scalars of a work directory: a list for each time it was started.
+
+    Args:
+        work_dir: Work directory that holds ``<time>/vis_data/scalars.json``.
+
+    Raises:
+        FileNotFoundError: If there is no log.
+    """
+    files = sorted(work_dir.glob("*/vis_data/scalars.json"))
+    if not files:
+        raise FileNotFoundError(
+            f"{work_dir} holds no <time>/vis_data/scalars.json; give the work "
+            "directory of a run of tools/train.py"
+        )
+    return [
+        [json.loads(line) for line in file.open() if line.strip()] for file in files
+    ]

@@ -1,0 +1,83 @@
+"""The config that a checkpoint was trained with, read without running it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def stored_backbone(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Find ``model.backbone`` in the config text that mmengine saves in ``meta``.
+
+    The text is parsed as literals and ``dict(...)`` calls: nothing of it is executed.
+
+    Returns:
+        The settings, or None if there are none that can be read.
+    """
+    text = (checkpoint.get("meta") or {}).get("cfg")
+    if not isinstance(text, str):
+        return None
+    try:
+        for statement in ast.parse(text).body:
+            if (
+                isinstance(statement, ast.Assign)
+                and isinstance(statement.targets[0], ast.Name)
+                and statement.targets[0].id == "model"
+            ):
+                backbone = literal(statement.value).get("backbone")
+                return backbone if isinstance(backbone, dict) else None
+    except (SyntaxError, ValueError, AttributeError):
+        return None
+    return None
+
+
+def literal(node: ast.expr) -> Any:
+    """Evaluate literals and calls of ``dict`` with keywords."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        if node.func.id != "dict" or node.args:
+            raise ValueError(f"{node.func.id}(...) is no literal")
+        return {str(k.arg): literal(k.value) for k in node.keywords}
+    if isinstance(node, ast.Dict):
+        keys = (ast.literal_eval(key) for key in node.keys if key is not None)
+        return dict(zip(keys, map(literal, node.values), strict=True))
+    if isinstance(node, (ast.List, ast.Tuple)):
+        items = [literal(item) for item in node.elts]
+        return tuple(items) if isinstance(node, ast.Tuple) else items
+    return ast.literal_eval(node)
+
+
+def structural_differences(
+    backbone: nn.Module, checkpoint: Mapping[str, Any]
+) -> list[str]:
+    """Compare what no tensor shows, such as the stem's strides or the threshold.
+
+    Args:
+        backbone: With an attribute ``structure``: names of settings and their values.
+        checkpoint: With the config that it was trained with, or without.
+
+    Returns:
+        One phrase for each setting that differs; none if either side does not tell, or
+        the checkpoint's backbone is of another class.
+    """
+    structure: Any = getattr(backbone, "structure", None)
+    settings = stored_backbone(checkpoint)
+    if structure is None or settings is None:
+        return []
+    kind = type(backbone)
+    if str(settings.pop("type", "")).rpartition(".")[2] != kind.__name__:
+        return []
+    settings.pop("init_cfg", None)
+    try:
+        with torch.device("meta"):
+            trained: Any = kind(**settings)
+    except (TypeError, ValueError):  # of another version of this package
+        return []
+    return [
+        f"{name}={trained.structure[name]!r} instead of {value!r}"
+        for name, value in structure.items()
+        if trained.structure[name] != value
+    ]
