@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from snnssl_mm.analysis.machine import describe_machine
 from snnssl_mm.analysis.run_log import read_scalars
@@ -134,7 +134,7 @@ def print_summary(summary: dict[str, dict[str, str]], seeds: int) -> None:
     """Print the table of all seeds."""
     title = "unseen images, %" + f" ({seeds} seeds)" * (seeds > 1)
     columns = list(next(iter(summary.values())))
-    table = Table("backbone", *columns, title=title)
+    table = Table(Column("backbone", no_wrap=True), *columns, title=title)
     for features, row in summary.items():
         table.add_row(features, *(row.get(column, "-") for column in columns))
     console.print(table)
