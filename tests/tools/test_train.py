@@ -124,7 +124,7 @@ def load_train_config(monkeypatch, *arguments):
     """Config as tools/train.py sees it, without the training."""
     tool = runpy.run_path(str(ROOT / "tools" / "train.py"))
     monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
-    return tool["load_config"](tool["parse_args"]())
+    return tool["config_of"](tool["parse_args"]())
 
 
 @pytest.mark.parametrize("scope", BASES)
@@ -186,7 +186,7 @@ def test_checkpoint_that_fits_nothing_stops_before_training(
 ):
     other = tmp_path / "other.pth"
     torch.save({"state_dict": {"layer1.weight": torch.zeros(3)}}, other)
-    with pytest.raises(ValueError, match="does not fit Spikformer"):
+    with pytest.raises(SystemExit, match="error: .* does not fit Spikformer"):
         run_tool("train.py", tiny_config, "--work-dir", tmp_path, "--pretrained", other)
     assert not list(tmp_path.glob("epoch_*.pth"))
 
