@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import shlex
 import subprocess
 import sys
 import time
@@ -152,7 +153,7 @@ def main() -> None:
         return
     tokens = args.height * args.width // 256
     report = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": shlex.join(["python", *sys.argv]),
         "machine": describe_machine(),
         "note": args.note,
         "task": "Spikformer-4-384, T=4, strides 4 to 32, forward and backward, "

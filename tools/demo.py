@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import statistics
 import subprocess
 import sys
@@ -180,7 +181,7 @@ def main() -> None:
         print_paths(args.work_dir / f"seed{seed}")
     if args.out:
         report = {
-            "command": " ".join(["python", *sys.argv]),
+            "command": shlex.join(["python", *sys.argv]),
             "config": args.config,
             "machine": describe_machine(),
             "summary": summary,

@@ -4,27 +4,21 @@
 _base_ = [
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
     'mmdet::_base_/default_runtime.py',
+    '../_base_/models/spikformer_digits.py',
     '../_base_/datasets/multi_digit_detection.py',
     '../_base_/schedules/digits_transfer.py',
 ]
-strides = [2, 4, 8]
-roi_extractor = dict(out_channels=64, featmap_strides=strides, finest_scale=8)
+roi_extractor = dict(
+    out_channels=64, featmap_strides=_base_.strides, finest_scale=8)
 proposals = dict(nms_pre=200, max_per_img=100)
 model = dict(
-    data_preprocessor=dict(
-        mean=[38.0, 38.0, 38.0], std=[62.0, 62.0, 62.0], pad_size_divisor=8),
-    backbone=dict(
-        _delete_=True,
-        type='snnssl_mm.Spikformer',
-        arch=dict(embed_dims=64, depth=1, num_heads=4),
-        stem='cifar',
-        time_steps=4,
-        out_indices=(1, 2, 3)),
-    neck=dict(in_channels=[32, 64, 64], out_channels=64, num_outs=3),
+    data_preprocessor=dict(pad_size_divisor=8, **_base_.pixels),
+    backbone=dict(_delete_=True, **_base_.spikformer),
+    neck=_base_.pyramid,
     rpn_head=dict(
         in_channels=64,
         feat_channels=64,
-        anchor_generator=dict(scales=[4], ratios=[1.0, 2.0], strides=strides)),
+        anchor_generator=dict(scales=[4], ratios=[1.0, 2.0], strides=_base_.strides)),
     roi_head=dict(
         bbox_roi_extractor=roi_extractor,
         bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=10),

@@ -4,28 +4,20 @@
 _base_ = [
     'mmseg::_base_/models/fpn_r50.py',
     'mmseg::_base_/default_runtime.py',
+    '../_base_/models/spikformer_digits.py',
     '../_base_/datasets/multi_digit_segmentation.py',
     '../_base_/schedules/digits_transfer.py',
 ]
 model = dict(
     pretrained=None,
     data_preprocessor=dict(
-        mean=[38.0, 38.0, 38.0],
-        std=[62.0, 62.0, 62.0],
-        size_divisor=8,
-        test_cfg=dict(size_divisor=8)),
-    backbone=dict(
-        _delete_=True,
-        type='snnssl_mm.Spikformer',
-        arch=dict(embed_dims=64, depth=1, num_heads=4),
-        stem='cifar',
-        time_steps=4,
-        out_indices=(1, 2, 3)),
-    neck=dict(in_channels=[32, 64, 64], out_channels=64, num_outs=3),
+        size_divisor=8, test_cfg=dict(size_divisor=8), **_base_.pixels),
+    backbone=dict(_delete_=True, **_base_.spikformer),
+    neck=_base_.pyramid,
     decode_head=dict(
         in_channels=[64, 64, 64],
         in_index=[0, 1, 2],
-        feature_strides=[2, 4, 8],
+        feature_strides=_base_.strides,
         channels=64,
         num_classes=11,
         norm_cfg=dict(type='BN'),

@@ -203,31 +203,32 @@ def _write_split(
     return len(annotations)
 
 
+def generated(data_root: str, split: str, options: dict[str, Any]) -> Path:
+    """Generate the scenes with those of ``options`` that :func:`generate` knows.
+
+    They are taken out of ``options``.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"multi-digit scenes have the splits {SPLITS}, got {split!r}")
+    known = ("size", "num_train", "num_test", "seed")
+    return generate(data_root, **{k: options.pop(k) for k in known if k in options})
+
+
 @DATASETS.register_module(name="MultiDigitDetection")
 def multi_digit_detection(
-    data_root: str = "data/multi_digit_scenes",
-    split: str = "train",
-    size: int = 48,
-    num_train: int = 400,
-    num_test: int = 200,
-    seed: int = 0,
-    **kwargs: Any,
+    data_root: str = "data/multi_digit_scenes", split: str = "train", **kwargs: Any
 ) -> Any:
     """Multi-digit scenes as mmdet's own ``CocoDataset``, generated on first use.
 
     Args:
-        data_root: Folder of the scenes; this and the following as in
-            :func:`generate`.
+        data_root: Folder of the scenes.
         split: ``'train'`` or ``'test'``.
-        size: Side of the canvas in pixels.
-        num_train: Number of training scenes.
-        num_test: Number of test scenes.
-        seed: Seed of the generation.
-        **kwargs: Arguments of :class:`mmdet.datasets.CocoDataset`.
+        **kwargs: ``size``, ``num_train``, ``num_test`` and ``seed`` of
+            :func:`generate`; the others go to :class:`mmdet.datasets.CocoDataset`.
     """
     from mmdet.datasets import CocoDataset  # pretraining does without mmdet
 
-    root = _root_of(split, data_root, size, num_train, num_test, seed)
+    root = generated(data_root, split, kwargs)
     return CocoDataset(
         data_root=str(root),
         ann_file=f"annotations/instances_{FOLDERS[split]}.json",
@@ -239,29 +240,19 @@ def multi_digit_detection(
 
 @DATASETS.register_module(name="MultiDigitSegmentation")
 def multi_digit_segmentation(
-    data_root: str = "data/multi_digit_scenes",
-    split: str = "train",
-    size: int = 48,
-    num_train: int = 400,
-    num_test: int = 200,
-    seed: int = 0,
-    **kwargs: Any,
+    data_root: str = "data/multi_digit_scenes", split: str = "train", **kwargs: Any
 ) -> Any:
     """Multi-digit scenes as mmseg's own ``BaseSegDataset``: background and 10 digits.
 
     Args:
-        data_root: Folder of the scenes; this and the following as in
-            :func:`generate`.
+        data_root: Folder of the scenes.
         split: ``'train'`` or ``'test'``.
-        size: Side of the canvas in pixels.
-        num_train: Number of training scenes.
-        num_test: Number of test scenes.
-        seed: Seed of the generation.
-        **kwargs: Arguments of :class:`mmseg.datasets.BaseSegDataset`.
+        **kwargs: ``size``, ``num_train``, ``num_test`` and ``seed`` of
+            :func:`generate`; the others go to :class:`mmseg.datasets.BaseSegDataset`.
     """
     from mmseg.datasets import BaseSegDataset
 
-    root = _root_of(split, data_root, size, num_train, num_test, seed)
+    root = generated(data_root, split, kwargs)
     return BaseSegDataset(
         img_suffix=".png",
         seg_map_suffix=".png",
@@ -274,9 +265,3 @@ def multi_digit_segmentation(
         metainfo=dict(classes=("background", *DIGITS), palette=PALETTE),
         **kwargs,
     )
-
-
-def _root_of(split: str, data_root: str, *parameters: int) -> Path:
-    if split not in SPLITS:
-        raise ValueError(f"multi-digit scenes have the splits {SPLITS}, got {split!r}")
-    return generate(data_root, *parameters)

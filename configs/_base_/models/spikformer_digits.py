@@ -1,0 +1,10 @@
+# The backbone of selfsup/spikformer_ctl.py under a stock neck: strides 2, 4 and 8
+spikformer = dict(
+    type='snnssl_mm.Spikformer',
+    arch=dict(embed_dims=64, depth=1, num_heads=4),
+    stem='cifar',
+    time_steps=4,
+    out_indices=(1, 2, 3))
+pyramid = dict(in_channels=[32, 64, 64], out_channels=64, num_outs=3)
+strides = [2, 4, 8]
+pixels = dict(mean=[38.0, 38.0, 38.0], std=[62.0, 62.0, 62.0])
