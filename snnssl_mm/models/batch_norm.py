@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+
+from snnssl_mm.neurons import MixedLIF, Normalization
+from snnssl_mm.neurons.kernels import ops
 
 
 class SplitBatchNorm2d(_NormBase):
@@ -37,11 +42,7 @@ class SplitBatchNorm2d(_NormBase):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x`` [T, N, C, H, W]."""
         self._check_input_dim(x)
-        if self.training and dist.is_initialized() and dist.get_world_size() > 1:
-            raise RuntimeError(
-                "bn='split' computes statistics of one process only; "
-                "use bn='pooled' with sync_bn='torch' for distributed training"
-            )
+        self.check_processes()
         if not (self.training and self.path == "dual"):
             return self._normalize(x, self.running_mean, self.running_var)
         spiking, analog = x.chunk(2, dim=1)
@@ -52,6 +53,14 @@ class SplitBatchNorm2d(_NormBase):
             ],
             dim=1,
         )
+
+    def check_processes(self) -> None:
+        """Refuse to train in several processes."""
+        if self.training and dist.is_initialized() and dist.get_world_size() > 1:
+            raise RuntimeError(
+                "bn='split' computes statistics of one process only; "
+                "use bn='pooled' with sync_bn='torch' for distributed training"
+            )
 
     def _normalize(
         self, x: Tensor, running_mean: Tensor | None, running_var: Tensor | None
@@ -93,3 +102,67 @@ def normalize(norm: nn.Module, x: Tensor) -> Tensor:
     if isinstance(norm, SplitBatchNorm2d):
         return norm(x)
     return norm(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+def normalize_and_fire(
+    norm: nn.Module, neuron: nn.Module, x: Tensor, time_steps: int
+) -> Tensor:
+    """``neuron(normalize(norm, x))``, in one pass where both allow it.
+
+    Args:
+        norm: A layer for ``x``.
+        neuron: MixedLIF, or another neuron.
+        x: ``[T, N, C, H, W]``, or ``[1, N, C, H, W]`` for a current that stays the
+            same in all time steps.
+        time_steps: T.
+    """
+    fused = isinstance(neuron, MixedLIF) and neuron.fuses_norm(x) and x.numel() > 0
+    if fused and is_plain(norm):
+        return neuron(x, current_normalization(norm, x), time_steps)
+    y = normalize(norm, x)
+    return neuron(y.expand(time_steps, *y.shape[1:]))
+
+
+def is_plain(norm: nn.Module) -> bool:
+    """Whether ``norm`` is a batch norm whose own call nobody watches or replaced."""
+    watched = norm._forward_hooks or norm._forward_pre_hooks or norm._backward_hooks
+    return type(norm) in (nn.BatchNorm2d, SplitBatchNorm2d) and not watched
+
+
+def current_normalization(norm: Any, x: Tensor) -> Normalization:
+    """What ``norm`` would do to ``x`` [T, N, C, H, W] now, updating its statistics."""
+    if isinstance(norm, SplitBatchNorm2d):
+        norm.check_processes()
+    channels = x.shape[2]
+    weight = x.new_ones(channels) if norm.weight is None else norm.weight
+    bias = x.new_zeros(channels) if norm.bias is None else norm.bias
+    from_batch = norm.training or norm.running_mean is None
+    if from_batch:
+        split = norm.training and getattr(norm, "path", "spike") == "dual"
+        groups = 2 if split else 1
+        samples = x.numel() // (channels * groups)
+        if norm.training and samples < 2:
+            raise ValueError(
+                "batch norm needs more than one value per channel when training, got "
+                f"{tuple(x.shape)}"
+            )
+        mean, var = ops.batch_moments(x.detach(), groups)
+        if norm.training and norm.running_mean is not None:
+            update_running_statistics(norm, mean[0], var[0], samples)
+    else:
+        mean, var = norm.running_mean[None], norm.running_var[None]
+    return Normalization(mean, (var + norm.eps).rsqrt(), weight, bias, from_batch)
+
+
+@torch.no_grad()
+def update_running_statistics(
+    norm: Any, mean: Tensor, var: Tensor, samples: int
+) -> None:
+    """Move the running statistics as nn.BatchNorm2d does (variance unbiased)."""
+    norm.num_batches_tracked.add_(1)
+    factor = norm.momentum
+    if factor is None:  # cumulative average
+        factor = 1 / float(norm.num_batches_tracked)
+    norm.running_mean.lerp_(mean.to(norm.running_mean), factor)
+    unbiased = var * (samples / (samples - 1))
+    norm.running_var.lerp_(unbiased.to(norm.running_var), factor)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from snnssl_mm.models.batch_norm import build_batch_norm, normalize
+from snnssl_mm.models.batch_norm import build_batch_norm, normalize_and_fire
 from snnssl_mm.registry import MODELS
 
 NeuronConfig = Mapping[str, Any]
@@ -47,15 +48,32 @@ class ConvNormNeuron(nn.Module):
         self.bn = build_batch_norm(bn, out_channels)
         self.neuron = build_neuron(neuron)
 
-    def current(self, x: Tensor) -> Tensor:
-        """Input current of the neuron for ``x`` [T, N, C, H, W]."""
-        return normalize(self.bn, self.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
+    def forward(self, x: Tensor, time_steps: int | None = None) -> Tensor:
+        """Spikes [T, N, C, H, W] for ``x``.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Spikes for ``x`` [T, N, C, H, W]."""
-        return self.neuron(self.current(x))
+        Args:
+            x: ``[T, N, C, H, W]``, or ``[1, N, C, H, W]`` for an input that stays the
+                same: the convolution and the batch norm then run once, not T times.
+            time_steps: T, if not that of ``x``.
+        """
+        current = self.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return normalize_and_fire(
+            self.bn, self.neuron, current, time_steps or x.shape[0]
+        )
 
 
 def halve(x: Tensor) -> Tensor:
     """Max-pool ``x`` [T, N, C, H, W] to half its size."""
     return F.max_pool2d(x.flatten(0, 1), 3, 2, 1).unflatten(0, x.shape[:2])
+
+
+def channels_last_on_cpu(x: Tensor) -> Tensor:
+    """Lay out ``x`` [..., C, H, W] as a CPU's convolutions and kernels like it best.
+
+    Every layer after it keeps the layout. On other devices the caller decides.
+    """
+    if x.device.type != "cpu" or x.dtype == torch.float64:
+        return x
+    frames = x.flatten(0, -4) if x.dim() > 4 else x
+    frames = frames.contiguous(memory_format=torch.channels_last)
+    return frames.unflatten(0, x.shape[:-3]) if x.dim() > 4 else frames

@@ -14,7 +14,12 @@ from torch import Tensor, nn
 
 from snnssl_mm.models.attention import SpikingSelfAttention
 from snnssl_mm.models.backbone import SpikingBackbone, run_plainly
-from snnssl_mm.models.layers import ConvNormNeuron, NeuronConfig, halve
+from snnssl_mm.models.layers import (
+    ConvNormNeuron,
+    NeuronConfig,
+    channels_last_on_cpu,
+    halve,
+)
 from snnssl_mm.registry import MODELS
 
 ARCHS = {
@@ -41,11 +46,10 @@ class PatchStage(ConvNormNeuron):
         super().__init__(in_channels, out_channels, 3, False, neuron, bn)
         self.pooled = pooled
 
-    def forward(self, x: Tensor, time_steps: int = 1) -> Tensor:
+    def forward(self, x: Tensor, time_steps: int | None = None) -> Tensor:
         """Spikes [T, N, C, H, W] for ``x``, see :class:`SpikingPatchStem`."""
         if x.dim() == 4:
-            current = self.current(x.unsqueeze(0))
-            spikes = self.neuron(current.expand(time_steps, *current.shape[1:]))
+            spikes = super().forward(x.unsqueeze(0), time_steps)
         else:
             spikes = super().forward(x)
         return halve(spikes) if self.pooled else spikes
@@ -203,6 +207,7 @@ class Spikformer(SpikingBackbone):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the maps of ``out_indices`` for images or clips."""
         self._check_input(x)
+        x = channels_last_on_cpu(x)
         maps = self.stem(x, self.time_steps, self.run)
         for block in self.blocks:
             maps[-1] = self.run(block, maps[-1])

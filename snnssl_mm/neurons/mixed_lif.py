@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from snnssl_mm.neurons.kernels import ops, reference
+from snnssl_mm.neurons.kernels.reference import Normalization
 from snnssl_mm.neurons.surrogate import Surrogate
 
 PATHS = ("spike", "analog", "dual")
 BACKENDS = ("auto", "torch", "cpu", "cupy")
+FUSING_BACKENDS = ("cpu",)
 FUSED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -101,8 +103,20 @@ class MixedLIF(nn.Module):
             raise ValueError(f"unknown path {value!r}; expected one of {PATHS}")
         self._path = value
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Integrate and fire over the leading time axis of ``x`` [T, N, ...]."""
+    def forward(
+        self,
+        x: Tensor,
+        norm: Normalization | None = None,
+        time_steps: int | None = None,
+    ) -> Tensor:
+        """Integrate and fire over the leading time axis of ``x`` [T, N, ...].
+
+        Args:
+            x: Input current; with ``norm`` what that normalises, ``[T, N, C, ...]``.
+            norm: A batch norm to apply on the way, if :meth:`fuses_norm` says so. It
+                costs less than a layer of its own, and its output takes no memory.
+            time_steps: With ``norm``, T for an ``x`` of one step that stays the same.
+        """
         if x.dim() < 2 or x.shape[0] == 0:
             raise ValueError(
                 "MixedLIF expects [T, N, ...] with at least one time step, "
@@ -117,9 +131,14 @@ class MixedLIF(nn.Module):
             )
         if x.numel() == 0:
             return x.clone()
-        backend = self.backend
-        if backend == "auto":
-            backend = automatic_backend(x.device.type, x.dtype)
+        backend = self._backend_for(x)
+        if norm is not None:
+            if not self.fuses_norm(x):
+                raise ValueError(
+                    f"backend {backend!r} does not apply a batch norm; apply it first"
+                )
+            steps = time_steps or x.shape[0]
+            return ops.norm_mixed_lif(x, norm, steps, self.config, self._path)
         if backend == "torch":
             return reference.mixed_lif(x, self.config, self._path)
         if x.device.type != {"cpu": "cpu", "cupy": "cuda"}[backend]:
@@ -133,6 +152,15 @@ class MixedLIF(nn.Module):
                 "use backend='torch' for float64"
             )
         return ops.mixed_lif(x, self.config, self._path)
+
+    def fuses_norm(self, x: Tensor) -> bool:
+        """Whether :meth:`forward` takes ``x`` together with a batch norm."""
+        return self._backend_for(x) in FUSING_BACKENDS and x.dtype in FUSED_DTYPES
+
+    def _backend_for(self, x: Tensor) -> str:
+        if self.backend != "auto":
+            return self.backend
+        return automatic_backend(x.device.type, x.dtype)
 
     def extra_repr(self) -> str:
         """Show everything that changes the result."""

@@ -338,7 +338,7 @@ def test_kernels_are_found_again_by_the_next_process(tmp_path):
         "import torch; from snnssl_mm.neurons import MixedLIF; "
         "from snnssl_mm.neurons.kernels import cpu; "
         "cpu.forward(torch.zeros(2, 2, 4), MixedLIF().config, 'spike'); "
-        "print(len(cpu.forward_kernel(0, False).stats.cache_hits))"
+        "print(len(cpu.forward_kernel(0, False, False).stats.cache_hits))"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", code]

@@ -48,3 +48,26 @@ def steps_by_neurons(x: Tensor) -> Tensor:
 def empty_step_major(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Allocate an output with the memory order of the step-major tensor ``x``."""
     return torch.empty_like(x, dtype=dtype)
+
+
+def channel_run(x: Tensor) -> int:
+    """How many neighbours in memory share a channel of ``x`` [T, N, C, ...].
+
+    All positions of a sample if ``x`` is contiguous, 1 if its channels come last.
+    """
+    return x[0, 0, 0].numel() if x.is_contiguous() else 1
+
+
+def channel_major(x: Tensor) -> Tensor:
+    """Return ``x`` [T, N, C, ...] itself if contiguous or channels-last, else a copy."""
+    dense = x.is_contiguous() or x.movedim(2, -1).is_contiguous()
+    return x if dense else x.contiguous()
+
+
+def empty_by_channel(x: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
+    """Allocate ``steps`` time steps in the memory order of ``channel_major(x)``."""
+    shape = (steps, *x.shape[1:])
+    if not x.is_contiguous() and x.movedim(2, -1).is_contiguous():
+        shape = (*shape[:2], *shape[3:], shape[2])
+        return torch.empty(shape, dtype=dtype, device=x.device).movedim(-1, 2)
+    return torch.empty(shape, dtype=dtype, device=x.device)

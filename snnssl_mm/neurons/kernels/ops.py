@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnssl_mm.neurons.kernels.reference import LIFParameters
+from snnssl_mm.neurons.kernels.layout import empty_by_channel
+from snnssl_mm.neurons.kernels.reference import LIFParameters, Normalization
 from snnssl_mm.neurons.surrogate import Surrogate
 
 
@@ -95,3 +96,119 @@ def mixed_lif(x: Tensor, p: LIFParameters, path: str) -> Tensor:
     """Apply the fused operator; see :func:`.reference.mixed_lif` for its definition."""
     *scalars, surrogate = p
     return mixed_lif_op(x, *scalars, *surrogate, path)
+
+
+@torch.library.custom_op("snnssl_mm::batch_moments", mutates_args=())
+def batch_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance [G, C] of ``x`` [T, N, C, ...], without a gradient.
+
+    With ``groups`` = 2 the first half of the samples and the second have their own.
+    """
+    moments: tuple[Tensor, Tensor] = _kernels(x.device.type).batch_moments(x, groups)
+    return moments
+
+
+@torch.library.custom_op("snnssl_mm::norm_mixed_lif", mutates_args=())
+def norm_mixed_lif_op(
+    x: Tensor,
+    mean: Tensor,
+    rstd: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    from_batch: bool,
+    steps: int,
+    tau: float,
+    v_threshold: float,
+    v_reset: float | None,
+    decay_input: bool,
+    detach_reset: bool,
+    surrogate: str,
+    width: float,
+    path: str,
+) -> Tensor:
+    """MixedLIF after a batch norm of ``x`` [T, N, C, ...] or, held, [1, N, C, ...].
+
+    One pass over memory forward, two backward; the output of the batch norm is
+    neither written nor saved. A held ``x`` is the input of all ``steps`` time steps.
+    """
+    family = Surrogate(surrogate, width)
+    p = LIFParameters(tau, v_threshold, v_reset, decay_input, detach_reset, family)
+    norm = Normalization(mean, rstd, weight, bias, from_batch)
+    out: Tensor = _kernels(x.device.type).norm_forward(x, norm, steps, p, path)
+    return out
+
+
+@torch.library.custom_op("snnssl_mm::norm_mixed_lif_backward", mutates_args=())
+def norm_mixed_lif_backward_op(
+    grad: Tensor,
+    x: Tensor,
+    mean: Tensor,
+    rstd: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    from_batch: bool,
+    tau: float,
+    v_threshold: float,
+    v_reset: float | None,
+    decay_input: bool,
+    detach_reset: bool,
+    surrogate: str,
+    width: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of :func:`norm_mixed_lif_op` for ``x``, ``weight`` and ``bias``."""
+    family = Surrogate(surrogate, width)
+    p = LIFParameters(tau, v_threshold, v_reset, decay_input, detach_reset, family)
+    norm = Normalization(mean, rstd, weight, bias, from_batch)
+    gradients: tuple[Tensor, Tensor, Tensor]
+    gradients = _kernels(x.device.type).norm_backward(grad, x, norm, p)
+    return gradients
+
+
+@batch_moments.register_fake
+def _(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    moments = x.new_empty((2, groups, x.shape[2]), dtype=torch.float32)
+    return moments[0].clone(), moments[1].clone()
+
+
+@norm_mixed_lif_op.register_fake
+def _(
+    x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor, bias: Tensor, *rest: Any
+) -> Tensor:
+    _from_batch, steps = rest[:2]
+    return empty_by_channel(x, steps, x.dtype)
+
+
+@norm_mixed_lif_backward_op.register_fake
+def _(
+    grad: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor, *_: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    channels = weight.new_empty((2, x.shape[2]), dtype=torch.float32)
+    grad_x = empty_by_channel(x, x.shape[0], x.dtype)
+    return grad_x, channels[0].clone(), channels[1].clone()
+
+
+def _norm_setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, from_batch, _steps = inputs[:7]
+    ctx.save_for_backward(*tensors)
+    ctx.from_batch = from_batch
+    ctx.parameters = inputs[7:-1]
+
+
+def _norm_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, mean, rstd, weight, bias = ctx.saved_tensors
+    grad_x, grad_weight, grad_bias = norm_mixed_lif_backward_op(
+        grad, x, mean, rstd, weight, bias, ctx.from_batch, *ctx.parameters
+    )
+    none = [None] * (len(ctx.parameters) + 3)
+    return grad_x, None, None, grad_weight.to(weight), grad_bias.to(bias), *none
+
+
+norm_mixed_lif_op.register_autograd(_norm_backward, setup_context=_norm_setup_context)
+
+
+def norm_mixed_lif(
+    x: Tensor, norm: Normalization, steps: int, p: LIFParameters, path: str
+) -> Tensor:
+    """Apply the fused operator of a batch norm and MixedLIF."""
+    *scalars, surrogate = p
+    return norm_mixed_lif_op(x, *norm, steps, *scalars, *surrogate, path)

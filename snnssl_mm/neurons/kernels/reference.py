@@ -25,6 +25,26 @@ class LIFParameters(NamedTuple):
     surrogate: Surrogate
 
 
+class Normalization(NamedTuple):
+    """A batch norm in front of a neuron: (x - mean) rstd weight + bias, per channel.
+
+    Attributes:
+        mean: ``[G, C]``. With G = 2 the first half of the samples has statistics of
+            its own.
+        rstd: ``[G, C]``, 1 / sqrt(variance + eps).
+        weight: ``[C]``.
+        bias: ``[C]``.
+        from_batch: Whether ``mean`` and ``rstd`` are those of the input itself, so that
+            its gradient goes through them too.
+    """
+
+    mean: Tensor
+    rstd: Tensor
+    weight: Tensor
+    bias: Tensor
+    from_batch: bool
+
+
 class Fire(torch.autograd.Function):
     """Spike 1[v >= 0] or analog g(v); the gradient of both is h(v)."""
 
