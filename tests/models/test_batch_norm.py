@@ -1,11 +1,13 @@
-"""Split batch norm: statistics per path, state-dict keys of nn.BatchNorm2d."""
+"""Batch norm over steps and paths, alone and together with the neuron."""
 
 import pytest
 import torch
 from torch import nn
 
 from snnssl_mm.models import SplitBatchNorm2d
+from snnssl_mm.models.batch_norm import normalize, normalize_and_fire
 from snnssl_mm.neurons import MixedLIF, set_path
+from snnssl_mm.neurons.kernels import reference
 
 
 def example():
@@ -57,3 +59,60 @@ def test_sync_conversion_leaves_it_alone():
     model = nn.Sequential(SplitBatchNorm2d(4))
     converted = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     assert isinstance(converted[0], SplitBatchNorm2d)
+
+
+def layers():
+    def split_dual(channels):
+        norm = SplitBatchNorm2d(channels)
+        norm.path = "dual"
+        return norm
+
+    def evaluated(channels):
+        norm = nn.BatchNorm2d(channels)
+        norm.running_mean += 0.3
+        return norm.eval()
+
+    def without_average(channels):
+        return nn.BatchNorm2d(channels, track_running_stats=False)
+
+    def cumulative(channels):
+        return nn.BatchNorm2d(channels, momentum=None)
+
+    def bare(channels):
+        return nn.BatchNorm2d(channels, affine=False)
+
+    return [split_dual, evaluated, without_average, cumulative, bare, nn.BatchNorm2d]
+
+
+@pytest.mark.parametrize("make", layers())
+def test_one_operator_equals_two_layers(make):
+    """Spikes, gradients and running statistics, over three batches."""
+    torch.manual_seed(0)
+    neuron = MixedLIF(surrogate="sigmoid", backend="cpu")
+    neuron.path = "dual"
+    one, two = make(6), make(6).double()
+    for _ in range(3):
+        x = torch.randn(2, 4, 6, 3, 3, requires_grad=True)
+        wide = x.detach().double().requires_grad_()
+        fused = normalize_and_fire(one, neuron, x, 2)
+        expected = reference.mixed_lif(normalize(two, wide), neuron.config, "dual")
+        torch.testing.assert_close(fused.double(), expected, atol=1e-5, rtol=0)
+        (fused * fused.detach()).sum().backward()
+        (expected * expected.detach()).sum().backward()
+        torch.testing.assert_close(x.grad.double(), wide.grad, atol=1e-4, rtol=1e-3)
+    for key, value in two.state_dict().items():
+        got = one.state_dict()[key].to(value.dtype)
+        torch.testing.assert_close(got, value, atol=1e-6, rtol=1e-5)
+
+
+def test_a_watched_norm_is_called():
+    """Hooks on the batch norm, as analysis tools set them, see its output."""
+    norm, seen = nn.BatchNorm2d(6), []
+    norm.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    normalize_and_fire(norm, MixedLIF(), torch.randn(2, 4, 6, 3, 3), 2)
+    assert seen[0].shape == (8, 6, 3, 3)
+
+
+def test_one_value_a_channel_cannot_be_normalised():
+    with pytest.raises(ValueError, match="more than one value per channel"):
+        normalize_and_fire(nn.BatchNorm2d(6), MixedLIF(), torch.randn(1, 1, 6, 1, 1), 1)

@@ -59,7 +59,7 @@ def channel_run(x: Tensor) -> int:
 
 
 def channel_major(x: Tensor) -> Tensor:
-    """Return ``x`` [T, N, C, ...] itself if contiguous or channels-last, else a copy."""
+    """Return ``x`` [T, N, C, ...] if contiguous or channels-last, else a copy."""
     dense = x.is_contiguous() or x.movedim(2, -1).is_contiguous()
     return x if dense else x.contiguous()
 

@@ -212,3 +212,51 @@ def norm_mixed_lif(
     """Apply the fused operator of a batch norm and MixedLIF."""
     *scalars, surrogate = p
     return norm_mixed_lif_op(x, *norm, steps, *scalars, *surrogate, path)
+
+
+@torch.library.custom_op("snnssl_mm::halve", mutates_args=())
+def halve_op(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Max-pool ``x`` [M, C, H, W] with 3x3 windows and stride 2, on a CPU.
+
+    Returns:
+        The maxima ``[M, C, ceil(H/2), ceil(W/2)]``, channels last, and for the backward
+        pass where in its window each lay (uint8).
+    """
+    halves: tuple[Tensor, Tensor] = _pooling().forward(x)
+    return halves
+
+
+@torch.library.custom_op("snnssl_mm::halve_backward", mutates_args=())
+def halve_backward_op(grad: Tensor, window: Tensor, height: int, width: int) -> Tensor:
+    """Gradient of :func:`halve_op` with respect to its input."""
+    grad_x: Tensor = _pooling().backward(grad, window, height, width)
+    return grad_x
+
+
+def _pooling() -> Any:
+    return importlib.import_module("snnssl_mm.neurons.kernels.cpu_pool")
+
+
+@halve_op.register_fake
+def _(x: Tensor) -> tuple[Tensor, Tensor]:
+    shape = (*x.shape[:2], (x.shape[2] + 1) // 2, (x.shape[3] + 1) // 2)
+    out = x.new_empty(shape).contiguous(memory_format=torch.channels_last)
+    return out, torch.empty_like(out, dtype=torch.uint8)
+
+
+@halve_backward_op.register_fake
+def _(grad: Tensor, window: Tensor, height: int, width: int) -> Tensor:
+    grad_x = grad.new_empty((*grad.shape[:2], height, width))
+    return grad_x.contiguous(memory_format=torch.channels_last)
+
+
+def _halve_setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.size = inputs[0].shape[2:]
+    ctx.save_for_backward(output[1])
+
+
+def _halve_backward(ctx: Any, grad: Tensor, _window: Any) -> Tensor:
+    return halve_backward_op(grad, *ctx.saved_tensors, *ctx.size)
+
+
+halve_op.register_autograd(_halve_backward, setup_context=_halve_setup_context)

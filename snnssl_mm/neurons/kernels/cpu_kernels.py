@@ -1,0 +1,432 @@
+"""The compiled part of MixedLIF on the CPU.
+
+A thread takes a stretch of neurons and walks a cache-sized block of it through all
+time steps. The inner loops, one step of a block each, are functions of one-dimensional
+arrays, because only then does the compiler turn them into vector instructions; numpy's
+rules of division, which never raise, are a condition for that too. Arithmetic is
+float32, in the order of reference.py. What selects a branch is the same for a whole
+call, so the branch leaves the loop.
+
+All of it stays in one file: numba keeps compiled kernels on disk as long as the file
+of the kernel is the same, whatever becomes of the functions that it calls elsewhere.
+It finds them again only if their closures hold plain numbers, not functions; so the
+surrogate is a number too.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit, prange
+
+BLOCK = 1024  # neurons; the scratch of T = 4 steps then fits a 48 KiB L1 cache
+
+# Rows of a block's scratch memory. One array, not several: the compiler checks arrays
+# for overlap before it uses vectors, and gives up where there are many.
+V, MEAN, SCALE, BIAS, OFFSET, SUMS, PRODUCTS, TOTAL, STEP = range(0, 9 * BLOCK, BLOCK)
+SLOPE = BIAS
+SCRATCH = 9 * BLOCK
+
+FAMILIES = {"rectangle": 0, "triangle": 1, "atan": 2, "sigmoid": 3}
+RECTANGLE, TRIANGLE, ATAN = 0, 1, 2
+
+ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
+PI = np.float32(math.pi)
+TAN_1_8, TAN_3_8 = np.float32(math.tan(PI / 8)), np.float32(math.tan(3 * PI / 8))
+LOG2_E = np.float32(1 / math.log(2))
+LOG_2_HIGH = np.float32(355 / 512)  # exact products with integers; the rest is small
+LOG_2_LOW = np.float32(math.log(2) - 355 / 512)
+EXP_MIN, EXP_MAX = np.float32(-87), np.float32(88)
+EXPONENT_BIAS, MANTISSA_BITS = np.int32(127), np.int32(23)
+
+jit = njit(error_model="numpy")
+parallel = functools.partial(njit, parallel=True, cache=True, error_model="numpy")
+
+# Minimax polynomials in float32, lowest power first, after the range reductions of the
+# Cephes library (Moshier 1989): exp(r) - 1 - r on |r| <= log(2) / 2 over r^2, and
+# atan(r) - r on |r| <= tan(pi / 8) over r^3. Relative error at most 2e-7.
+EXP_0, EXP_1, EXP_2, EXP_3, EXP_4, EXP_5 = (
+    np.float32(c)
+    for c in (
+        5.0000001201e-1,
+        1.6666665459e-1,
+        4.1665795894e-2,
+        8.3334519073e-3,
+        1.3981999507e-3,
+        1.9875691500e-4,
+    )
+)
+ATAN_0, ATAN_1, ATAN_2, ATAN_3 = (
+    np.float32(c)
+    for c in (-3.33329491539e-1, 1.99777106478e-1, -1.38776856032e-1, 8.05374449538e-2)
+)
+
+
+@jit
+def exp(x):  # type: ignore[no-untyped-def]
+    """e^x, also inside vectors, where math.exp would be a call per number."""
+    x = EXP_MIN if x < EXP_MIN else (EXP_MAX if x > EXP_MAX else x)  # NaN passes
+    power = np.float32(np.floor(x * LOG2_E + HALF))
+    r = x - power * LOG_2_HIGH - power * LOG_2_LOW
+    p = EXP_0 + r * (EXP_1 + r * (EXP_2 + r * (EXP_3 + r * (EXP_4 + r * EXP_5))))
+    # 2^power in two steps by way of the exponent bits.
+    bits = (np.int32(power) + EXPONENT_BIAS) << MANTISSA_BITS
+    return (ONE + r + r * r * p) * np.int32(bits).view(np.float32)
+
+
+@jit
+def atan(x):  # type: ignore[no-untyped-def]
+    """Arc tangent, also inside vectors."""
+    size = abs(x)
+    steep, middle = size > TAN_3_8, size > TAN_1_8
+    offset = PI * HALF if steep else (PI * HALF * HALF if middle else ZERO)
+    above = -ONE if steep else (size - ONE if middle else size)
+    below = size if steep else (size + ONE if middle else ONE)
+    r = above / below
+    s = r * r
+    p = ATAN_0 + s * (ATAN_1 + s * (ATAN_2 + s * ATAN_3))
+    angle = offset + (r + r * s * p)
+    return -angle if x < ZERO else angle
+
+
+@jit
+def derivative(v, a, family):  # type: ignore[no-untyped-def]
+    """h(v) of surrogate.py."""
+    if family == RECTANGLE:
+        return ONE / a if abs(v) < a * HALF else ZERO
+    if family == TRIANGLE:
+        side = ONE - abs(v) / a
+        return (ZERO if side < ZERO else side) / a
+    if family == ATAN:
+        scaled = PI * HALF * a * v
+        return a * HALF / (ONE + scaled * scaled)
+    g = ONE / (ONE + exp(-a * v))
+    return a * g * (ONE - g)
+
+
+@jit
+def antiderivative(v, a, family):  # type: ignore[no-untyped-def]
+    """g(v) of surrogate.py."""
+    if family == RECTANGLE:
+        ramp = v / a + HALF
+        return ZERO if ramp < ZERO else (ONE if ramp > ONE else ramp)
+    if family == TRIANGLE:
+        side = ONE - abs(v) / a
+        tail = ZERO if side < ZERO else side * side * HALF
+        return tail if v < ZERO else ONE - tail
+    if family == ATAN:
+        return atan(PI * HALF * a * v) / PI + HALF
+    return ONE / (ONE + exp(-a * v))
+
+
+@jit
+def charge(v, x, neuron):  # type: ignore[no-untyped-def]
+    """Membrane after integrating ``x``."""
+    tau, _, rest, _, _, decay_input = neuron
+    if decay_input:
+        return v + (x - (v - rest)) / tau
+    return v - (v - rest) / tau + x
+
+
+@jit
+def reset(u, neuron):  # type: ignore[no-untyped-def]
+    """Membrane after a possible spike."""
+    _, theta, rest, _, soft, _ = neuron
+    after = u - theta if soft else rest
+    return after if u - theta >= ZERO else u
+
+
+@jit
+def current(x, i, scratch, normalized):  # type: ignore[no-untyped-def]
+    """Input of a neuron: ``x``, or the batch norm of it."""
+    if normalized:
+        return (x - scratch[MEAN + i]) * scratch[SCALE + i] + scratch[BIAS + i]
+    return x
+
+
+@jit
+def fire(x, out, scratch, neuron, family, analog, normalized):  # type: ignore[no-untyped-def]
+    """One step of the forward pass: from input to output, membranes in ``scratch``."""
+    _, theta, _, width, _, _ = neuron
+    for i in range(x.size):
+        u = charge(scratch[V + i], current(x[i], i, scratch, normalized), neuron)
+        if analog:
+            out[i] = antiderivative(u - theta, width, family)
+        else:
+            out[i] = ONE if u - theta >= ZERO else ZERO
+        scratch[V + i] = reset(u, neuron)
+
+
+@jit
+def recall(x, u, scratch, neuron, normalized):  # type: ignore[no-untyped-def]
+    """One step of the forward pass again, for the membranes ``u`` before the reset."""
+    for i in range(x.size):
+        charged = charge(scratch[V + i], current(x[i], i, scratch, normalized), neuron)
+        u[i] = charged
+        scratch[V + i] = reset(charged, neuron)
+
+
+@jit
+def propagate(u, grad, grad_v, grad_x, neuron, family, detach_reset):  # type: ignore[no-untyped-def]
+    """One step back in time.
+
+    From the gradients of the output ``grad`` and of the membrane after the step
+    ``grad_v`` to those of the input ``grad_x`` and of the membrane before it
+    (``grad_v``, in place). Both paths share it: their membranes and h are the same.
+    """
+    tau, theta, rest, width, soft, decay_input = neuron
+    leak = ONE - ONE / tau  # du[t] / dv[t-1]
+    input_gain = ONE / tau if decay_input else ONE  # du[t] / dx[t]
+    after_spike = ONE if soft else ZERO  # dv[t] / du[t] where it fired
+    for i in range(u.size):
+        h = derivative(u[i] - theta, width, family)
+        kept = after_spike if u[i] - theta >= ZERO else ONE
+        if not detach_reset:
+            kept -= h * (theta if soft else u[i] - rest)
+        grad_u = grad[i] * h + grad_v[i] * kept
+        grad_x[i] = grad_u * input_gain
+        grad_v[i] = grad_u * leak
+
+
+@jit
+def denormalize(grad_y, x, scratch):  # type: ignore[no-untyped-def]
+    """Gradient before a batch norm from that after it, in place."""
+    for i in range(x.size):
+        shifted = grad_y[i] - scratch[OFFSET + i]
+        sloped = (x[i] - scratch[MEAN + i]) * scratch[SLOPE + i]
+        grad_y[i] = scratch[SCALE + i] * (shifted - sloped)
+
+
+@jit
+def accumulate(values, x, mean, sums, products):  # type: ignore[no-untyped-def]
+    """Add up ``values`` and their products with x - mean."""
+    for i in range(x.size):
+        sums[i] += values[i]
+        products[i] += values[i] * (x[i] - mean[i])
+
+
+@jit
+def accumulate_moments(x, shift, sums, squares):  # type: ignore[no-untyped-def]
+    """Add up x - shift and its square."""
+    for i in range(x.size):
+        difference = x[i] - shift[i]
+        sums[i] += difference
+        squares[i] += difference * difference
+
+
+@jit
+def copy(values, target):  # type: ignore[no-untyped-def]
+    """Copy ``values``; several times as fast as a slice assignment."""
+    for i in range(values.size):
+        target[i] = values[i]
+
+
+@jit
+def fill(target, value):  # type: ignore[no-untyped-def]
+    """Set all of ``target``; likewise."""
+    for i in range(target.size):
+        target[i] = value
+
+
+@jit
+def add(values, sums):  # type: ignore[no-untyped-def]
+    """Add ``values`` to ``sums``."""
+    for i in range(values.size):
+        sums[i] += values[i]
+
+
+# From channels to neurons and back. ---------------------------------------------------
+
+
+@jit
+def spread(norm, low, size, scratch):  # type: ignore[no-untyped-def]
+    """Write a batch norm's three values for the neurons from ``low`` on to ``scratch``.
+
+    ``norm`` holds them per channel, and that ``run`` neighbours share a channel. With
+    run = 1 (channels last) they are repeated, so that each stretch is one copy.
+    """
+    values, period, run = norm
+    for row in range(values.shape[0]):
+        target = scratch[MEAN + row * BLOCK : MEAN + row * BLOCK + size]
+        if run == 1:
+            first = low % period
+            copy(values[row, first : first + size], target)
+            continue
+        done = 0
+        while done < size:
+            stretch = min(run - (low + done) % run, size - done)
+            value = values[row, (low + done) // run % period]
+            fill(target[done : done + stretch], value)
+            done += stretch
+
+
+@jit
+def gather(block, low, norm, sums):  # type: ignore[no-untyped-def]
+    """Add what the neurons of a block have summed to the ``sums`` of their channels."""
+    _, period, run = norm
+    done = 0
+    while done < block.size:
+        channel = (low + done) // run % period
+        if run == 1:
+            stretch = min(period - channel, block.size - done)
+            add(block[done : done + stretch], sums[channel : channel + stretch])
+        else:
+            stretch = min(run - (low + done) % run, block.size - done)
+            sums[channel] += block[done : done + stretch].sum()
+        done += stretch
+
+
+@jit
+def split(begin, end, chunk, chunks):  # type: ignore[no-untyped-def]
+    """Bounds of one of ``chunks`` even parts of the neurons ``begin`` to ``end``."""
+    size = end - begin
+    return begin + size * chunk // chunks, begin + size * (chunk + 1) // chunks
+
+
+# The kernels. The arguments of the functions around them are constants to the compiler.
+
+
+@functools.cache
+def forward_kernel(family: int, analog: bool, normalized: bool) -> Callable[..., None]:
+    """Compile the kernel that fills ``out`` for the neurons ``begin`` to ``end``.
+
+    ``x`` and ``out`` are float32 [T, neurons], ``x`` also [1, neurons] for an input
+    that stays the same.
+    """
+
+    @parallel()
+    def kernel(x, out, begin, end, chunks, neuron, norm):  # type: ignore[no-untyped-def]
+        for chunk in prange(chunks):
+            first, last = split(begin, end, chunk, chunks)
+            scratch = np.empty(SCRATCH, np.float32)
+            for low in range(first, last, BLOCK):
+                high = min(low + BLOCK, last)
+                if normalized:
+                    spread(norm, low, high - low, scratch)
+                fill(scratch[V : V + BLOCK], neuron[2])
+                for t in range(out.shape[0]):
+                    fire(
+                        x[min(t, x.shape[0] - 1), low:high],
+                        out[t, low:high],
+                        scratch,
+                        neuron,
+                        family,
+                        analog,
+                        normalized,
+                    )
+
+    return kernel
+
+
+@functools.cache
+def backward_kernel(
+    family: int, detach_reset: bool, normalized: bool
+) -> Callable[..., None]:
+    """Compile the kernel that fills ``grad_x`` for the neurons ``begin`` to ``end``.
+
+    ``grad`` and ``x`` are float32 [T, neurons]. ``grad_x`` has the shape of ``x``; if
+    that is [1, neurons] it is summed over time. With ``normalized`` it is the gradient
+    after the batch norm, and ``sums`` [chunks, 2, period] in float64 takes its sum over
+    a channel's neurons and that of its products with x - mean.
+    """
+
+    @parallel()
+    def kernel(grad, x, grad_x, begin, end, chunks, neuron, norm, sums):  # type: ignore[no-untyped-def]
+        steps, held = grad.shape[0], x.shape[0] < grad.shape[0]
+        for chunk in prange(chunks):
+            first, last = split(begin, end, chunk, chunks)
+            membranes = np.empty((steps, BLOCK), np.float32)
+            scratch = np.empty(SCRATCH, np.float32)
+            for low in range(first, last, BLOCK):
+                size = min(BLOCK, last - low)
+                if normalized:
+                    spread(norm, low, size, scratch)
+                fill(scratch[V : V + BLOCK], neuron[2])
+                for t in range(steps):
+                    x_t = x[min(t, x.shape[0] - 1), low : low + size]
+                    recall(x_t, membranes[t, :size], scratch, neuron, normalized)
+                mean = scratch[MEAN : MEAN + size]
+                plain = scratch[SUMS : SUMS + size]
+                products = scratch[PRODUCTS : PRODUCTS + size]
+                grad_v = scratch[V : V + size]
+                total = scratch[TOTAL : TOTAL + size]
+                step = scratch[STEP : STEP + size]
+                fill(plain, ZERO)
+                fill(products, ZERO)
+                fill(grad_v, ZERO)
+                fill(total, ZERO)
+                for t in range(steps - 1, -1, -1):
+                    u, grad_t = membranes[t, :size], grad[t, low : low + size]
+                    if held:  # two calls: a choice of arrays would forbid vectors
+                        propagate(u, grad_t, grad_v, step, neuron, family, detach_reset)
+                        add(step, total)
+                        continue
+                    target = grad_x[t, low : low + size]
+                    propagate(u, grad_t, grad_v, target, neuron, family, detach_reset)
+                    if normalized:
+                        x_t = x[t, low : low + size]
+                        accumulate(target, x_t, mean, plain, products)
+                if held:
+                    copy(total, grad_x[0, low : low + size])
+                    if normalized:
+                        accumulate(
+                            total[:size], x[0, low : low + size], mean, plain, products
+                        )
+                if normalized:
+                    gather(plain, low, norm, sums[chunk, 0])
+                    gather(products, low, norm, sums[chunk, 1])
+
+    return kernel
+
+
+@functools.cache
+def statistics_kernel() -> Callable[..., None]:
+    """Compile the kernel that adds up x - shift and its square for each channel.
+
+    ``x`` is float32 [T, neurons], ``norm`` holds the shift, one value a channel;
+    ``sums`` [chunks, 2, period] is float64.
+    """
+
+    @parallel()
+    def kernel(x, begin, end, chunks, norm, sums):  # type: ignore[no-untyped-def]
+        for chunk in prange(chunks):
+            first, last = split(begin, end, chunk, chunks)
+            scratch = np.empty(SCRATCH, np.float32)
+            for low in range(first, last, BLOCK):
+                size = min(BLOCK, last - low)
+                spread(norm, low, size, scratch)
+                shift = scratch[MEAN : MEAN + size]
+                plain = scratch[SUMS : SUMS + size]
+                squares = scratch[PRODUCTS : PRODUCTS + size]
+                fill(plain, ZERO)
+                fill(squares, ZERO)
+                for t in range(x.shape[0]):
+                    accumulate_moments(x[t, low : low + size], shift, plain, squares)
+                gather(plain, low, norm, sums[chunk, 0])
+                gather(squares, low, norm, sums[chunk, 1])
+
+    return kernel
+
+
+@functools.cache
+def denormalize_kernel() -> Callable[..., None]:
+    """Compile the kernel that turns ``grad`` after a batch norm into that before it.
+
+    In place; float32 [T, neurons]. ``norm`` holds mean, scale, slope and offset.
+    """
+
+    @parallel()
+    def kernel(grad, x, begin, end, chunks, norm):  # type: ignore[no-untyped-def]
+        for chunk in prange(chunks):
+            first, last = split(begin, end, chunk, chunks)
+            scratch = np.empty(SCRATCH, np.float32)
+            for low in range(first, last, BLOCK):
+                high = min(low + BLOCK, last)
+                spread(norm, low, high - low, scratch)
+                for t in range(x.shape[0]):
+                    denormalize(grad[t, low:high], x[t, low:high], scratch)
+
+    return kernel
