@@ -8,12 +8,20 @@ from snnssl_mm.datasets.multi_digit_scenes import (
     multi_digit_detection,
     multi_digit_segmentation,
 )
+from snnssl_mm.datasets.opencv_transforms import (
+    OpenCVColorJitter,
+    OpenCVGaussianBlur,
+    OpenCVRandomResizedCrop,
+)
 from snnssl_mm.datasets.views import PhotometricFrames, RandomAffineScene
 
 __all__ = [
     "DigitScenes",
     "ImageFolder",
     "LoadIntactImage",
+    "OpenCVColorJitter",
+    "OpenCVGaussianBlur",
+    "OpenCVRandomResizedCrop",
     "PhotometricFrames",
     "RandomAffineScene",
     "generate",
