@@ -1,24 +1,15 @@
 # The CIFAR-10 recipe, made small enough for two CPU cores: one epoch, 64 channels.
 # Images: CIFAR-10 as JPEGs in data/cifar10-jpeg/{train,test}/<class>/*.jpg
-_base_ = '../../configs/selfsup/spikformer-4-384_ctl_cifar10.py'
+_base_ = '../../configs/selfsup/spikformer-4-384_ctl_folder32.py'
 model = dict(
     backbone=dict(arch=dict(embed_dims=64, depth=2, num_heads=4)),
     neck=dict(in_channels=64, hid_channels=512, out_channels=512))
 
-load = dict(type='LoadImageFromFile', imdecode_backend='pillow')
-pack = dict(type='PackInputs')
-folder = dict(
-    _delete_=True, type='snnssl_mm.ImageFolder', data_root='data/cifar10-jpeg')
-data_preprocessor = dict(to_rgb=True)  # files are BGR, mmpretrain's CIFAR10 is RGB
+data_root = 'data/cifar10-jpeg'
 train_dataloader = dict(
-    batch_size=128,
-    num_workers=1,
-    dataset=dict(
-        data_prefix='train', pipeline=[load, _base_.two_views, pack], **folder))
-eval_train_dataloader = dict(
-    num_workers=0, dataset=dict(data_prefix='train', pipeline=[load, pack], **folder))
-eval_test_dataloader = dict(
-    num_workers=0, dataset=dict(data_prefix='test', pipeline=[load, pack], **folder))
+    batch_size=128, num_workers=1, dataset=dict(data_root=data_root))
+eval_train_dataloader = dict(num_workers=0, dataset=dict(data_root=data_root))
+eval_test_dataloader = dict(num_workers=0, dataset=dict(data_root=data_root))
 
 # 390 iterations
 optim_wrapper = dict(optimizer=dict(lr=5e-3))

@@ -3,15 +3,25 @@
 from snnssl_mm.datasets.digit_scenes import DigitScenes, generate
 from snnssl_mm.datasets.image_folder import ImageFolder
 from snnssl_mm.datasets.labelled_fraction import labelled_fraction
+from snnssl_mm.datasets.loading import LoadIntactImage
 from snnssl_mm.datasets.multi_digit_scenes import (
     multi_digit_detection,
     multi_digit_segmentation,
+)
+from snnssl_mm.datasets.opencv_transforms import (
+    OpenCVColorJitter,
+    OpenCVGaussianBlur,
+    OpenCVRandomResizedCrop,
 )
 from snnssl_mm.datasets.views import PhotometricFrames, RandomAffineScene
 
 __all__ = [
     "DigitScenes",
     "ImageFolder",
+    "LoadIntactImage",
+    "OpenCVColorJitter",
+    "OpenCVGaussianBlur",
+    "OpenCVRandomResizedCrop",
     "PhotometricFrames",
     "RandomAffineScene",
     "generate",

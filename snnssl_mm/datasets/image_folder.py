@@ -45,9 +45,8 @@ class ImageFolder(CustomDataset):
     are taken. The check decodes all files, in parallel, or reads their headers only.
     Damage that it did not see shows when the image is loaded, which with
     ``on_error='skip'`` costs that sample only: another one is drawn, and the log counts
-    such cases. Take
-    ``LoadImageFromFile(imdecode_backend='pillow')``: OpenCV fills the missing part of
-    a truncated JPEG with grey and says nothing.
+    such cases. Load with :class:`LoadIntactImage`: OpenCV alone fills the missing part
+    of a truncated JPEG with grey and says nothing.
 
     Args:
         data_root: The folder, or its parent if ``data_prefix`` is given.

@@ -11,7 +11,7 @@ import snnssl_mm  # noqa: F401
 from snnssl_mm.datasets import ImageFolder
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "_base_" / "datasets"
-LOAD = {"type": "LoadImageFromFile", "imdecode_backend": "pillow"}
+LOAD = {"type": "snnssl_mm.LoadIntactImage"}
 
 
 @pytest.fixture

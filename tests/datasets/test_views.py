@@ -135,3 +135,34 @@ def test_configured_views_have_the_recipe_size(name, size, mmpretrain_scope):
     views = TRANSFORMS.build(multi_view)({"img": image})["img"]
     assert [view.shape for view in views] == 2 * [(size, size, 3)]
     assert not np.array_equal(*views)
+
+
+RECIPES = ["cifar10_32", "image_folder_32", "imagenet_224", "image_folder"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_order_of_channels_is_the_same_for_colours_and_normalisation(name):
+    config = Config.fromfile(CONFIGS / f"{name}.py")
+    pipeline = config.train_dataloader.dataset.pipeline
+    views = next(step for step in pipeline if step.type == "MultiView").transforms
+    orders = {
+        step.get("color_format", "bgr")
+        for view in views
+        for step in view
+        if step.type == "snnssl_mm.OpenCVColorJitter"
+    }
+    assert orders == {"bgr" if config.data_preprocessor.to_rgb else "rgb"}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_views_depend_on_the_seed_of_numpy_only(name, mmpretrain_scope):
+    config = Config.fromfile(CONFIGS / f"{name}.py")
+    pipeline = config.train_dataloader.dataset.pipeline
+    two_views = TRANSFORMS.build(next(s for s in pipeline if s.type == "MultiView"))
+    image = np.random.default_rng(0).integers(0, 256, (45, 61, 3), np.uint8)
+    drawn = []
+    for seed in (0, 0, 1):
+        np.random.seed(seed)
+        drawn.append(np.stack([two_views({"img": image})["img"] for _ in range(4)]))
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[0], drawn[2])

@@ -1,29 +1,18 @@
-# CIFAR-10 at 32 pixels: the Barlow Twins pair without blur (grey is the plain mean of
-# the channels), labels for k-NN.
+# CIFAR-10 at 32 pixels: the Barlow Twins pair without blur, labels for k-NN
 # For JPEGs in class folders take image_folder_32.py: this dataset is RGB, files are BGR.
+_base_ = ['view_colors.py']
 cifar10 = dict(type='CIFAR10', data_root='data/cifar10')
 data_preprocessor = dict(
     mean=[125.307, 122.961, 113.8575],
     std=[51.5865, 50.847, 51.255],
     to_rgb=False)
 
-view_a = [
-    dict(type='RandomResizedCrop', scale=32, crop_ratio_range=(0.2, 1.0)),
-    dict(type='RandomFlip', prob=0.5),
-    dict(
-        type='RandomApply',
-        prob=0.8,
-        transforms=[
-            dict(
-                type='ColorJitter',
-                brightness=0.4,
-                contrast=0.4,
-                saturation=0.2,
-                hue=0.1)
-        ]),
-    dict(type='RandomGrayscale', prob=0.2, keep_channels=True),
-]
-view_b = [*view_a, dict(type='Solarize', thr=128, prob=0.2)]
+crop = dict(
+    type='snnssl_mm.OpenCVRandomResizedCrop', scale=32, crop_ratio_range=(0.2, 1.0))
+jitter = dict(_base_.jitter, color_format='rgb')
+gray = dict(_base_.gray, color_format='rgb')
+view_a = [crop, jitter, gray, _base_.flip]
+view_b = [crop, jitter, gray, _base_.solarize, _base_.flip]
 two_views = dict(type='MultiView', num_views=[1, 1], transforms=[view_a, view_b])
 
 train_dataloader = dict(

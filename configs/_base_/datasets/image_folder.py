@@ -5,8 +5,7 @@ data_root = 'data/images'
 folder = dict(
     _delete_=True, type='snnssl_mm.ImageFolder', data_root=data_root, on_error='raise')
 
-# Pillow reports truncated files, OpenCV fills them with grey.
-load = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+load = dict(type='snnssl_mm.LoadIntactImage')
 train_dataloader = dict(
     dataset=dict(
         data_prefix='train',

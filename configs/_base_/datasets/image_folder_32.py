@@ -6,18 +6,23 @@ data_preprocessor = dict(to_rgb=True)
 folder = dict(
     _delete_=True, type='snnssl_mm.ImageFolder', data_root=data_root, on_error='raise')
 
-# Pillow reports truncated files, OpenCV fills them with grey.
-load = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+load = dict(type='snnssl_mm.LoadIntactImage')
+jitter = dict(_base_.jitter, color_format='bgr')
+gray = dict(_base_.gray, color_format='bgr')
+view_a = [_base_.crop, jitter, gray, _base_.flip]
+view_b = [_base_.crop, jitter, gray, _base_.solarize, _base_.flip]
+two_views = dict(type='MultiView', num_views=[1, 1], transforms=[view_a, view_b])
+
 train_dataloader = dict(
     dataset=dict(
         data_prefix='train',
         with_label=False,
-        pipeline=[load, _base_.two_views, dict(type='PackInputs')],
+        pipeline=[load, two_views, dict(type='PackInputs')],
         **folder))
 
 eval_pipeline = [
     load,
-    dict(type='ResizeEdge', scale=32, edge='short'),
+    dict(type='ResizeEdge', scale=32, edge='short', interpolation='area'),
     dict(type='CenterCrop', crop_size=32),
     dict(type='PackInputs'),
 ]

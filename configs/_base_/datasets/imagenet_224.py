@@ -1,9 +1,27 @@
 # ImageNet-1K at 224 pixels: the Barlow Twins pair (asymmetric blur, solarise), k-NN labels
 # For a folder of your own JPEGs take image_folder.py, or mmpretrain's CustomDataset with
 # train_dataloader.dataset=dict(type='CustomDataset', data_root=..., with_label=False).
-_base_ = ['mmpretrain::_base_/datasets/imagenet_bs32_byol.py']
+_base_ = ['mmpretrain::_base_/datasets/imagenet_bs32_byol.py', 'view_colors.py']
 data_preprocessor = dict(type='snnssl_mm.TwoViewDataPreprocessor')
 imagenet = dict(type='ImageNet', data_root='data/imagenet')
+
+# The inherited views, by OpenCV
+crop = dict(
+    type='snnssl_mm.OpenCVRandomResizedCrop', scale=224, interpolation='bicubic')
+blur = dict(
+    type='snnssl_mm.OpenCVGaussianBlur',
+    prob=1.0,
+    magnitude_range=(0.1, 2.0),
+    magnitude_std='inf')
+colors = [_base_.jitter, _base_.gray]
+view_pipeline1 = [crop, *colors, blur, _base_.flip]
+view_pipeline2 = [crop, *colors, dict(blur, prob=0.1), _base_.solarize, _base_.flip]
+views = [view_pipeline1, view_pipeline2]
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='MultiView', num_views=[1, 1], transforms=views),
+    dict(type='PackInputs'),
+]
 
 train_dataloader = dict(
     batch_size=64,
@@ -13,7 +31,7 @@ train_dataloader = dict(
     pin_memory=True,
     # The inherited one carries a _scope_, which mmengine would hand to the function.
     collate_fn=dict(_delete_=True, type='default_collate'),
-    dataset=dict(data_root='data/imagenet'))
+    dataset=dict(data_root='data/imagenet', pipeline=train_pipeline))
 
 eval_pipeline = [
     dict(type='LoadImageFromFile'),
