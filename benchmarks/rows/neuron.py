@@ -90,14 +90,14 @@ def share_of_bandwidth(
 
 def cases(device: str, quick: bool) -> list[Case]:
     """Both layers, T = 4 and 16; on CUDA tensors of 400 MB and more, and 16 bits."""
-    # The images of a step: at 16 steps as many neuron-steps as at 4.
+    # Images times steps: at T = 16 as many neuron-steps as at 4.
     on_cuda = device == "cuda"
-    images = {"stem": 64, "block": 512} if on_cuda else {"stem": 4, "block": 16}
+    frames = {"stem": 64, "block": 512} if on_cuda else {"stem": 16, "block": 64}
     dtypes = list(BYTES) if on_cuda else [torch.float32]
     found = []
     for layer, neurons in LAYERS.items():
         for steps in (4, 16):
-            number = 1 if quick else images[layer] // steps
+            number = 1 if quick else frames[layer] // steps
             shape = (steps, number, *((8, 4, 4) if quick else neurons))
             for dtype in dtypes:
                 half = dtype != torch.float32

@@ -17,10 +17,10 @@ TITLE = "start of a process"
 ROOT = Path(__file__).resolve().parents[2]
 IMPORTS = {
     "snnssl_mm.neurons": "import snnssl_mm.neurons",
-    "snnssl_mm and its models": "import snnssl_mm.models",
+    "snnssl_mm": "import snnssl_mm",
+    "snnssl_mm.models, with mmpretrain": "import snnssl_mm.models",
     "python alone": "",
     "torch": "import torch",
-    "mmpretrain.models": "import mmpretrain.models",
     "spikingjelly's neurons": "import spikingjelly.activation_based.neuron",
 }
 FIRST_ITERATION = re.compile(r"Epoch\(train\)\s+\[1\]\[\s*1/")
