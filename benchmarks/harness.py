@@ -167,7 +167,7 @@ def compare(results: Mapping[str, Any], case: Case) -> str:
     if not others:
         return ""
     rtol, atol = case.tolerance
-    return f"equal within {rtol:g} (or {atol:g} RMS) but for {worst:.1g} of elements"
+    return f"equal within {rtol:g} (or {atol:g} RMS) but for {worst:.2g} of elements"
 
 
 def warm_up(run: Run, device: str) -> tuple[Any, int]:

@@ -68,7 +68,7 @@ def ours(loss: type[TemporalLoss], size: Size) -> Run:
 def pairwise(loss: type[TemporalLoss], size: Size) -> Run:
     """Compute the same by mmpretrain's loss of all pairs of the loss's slices."""
     z = projections(size)
-    module = PairwiseLoss(size.dims, LAMBDA).to(size.device)
+    module = PairwiseLoss(size.dims, LAMBDA).to(size.device, size.dtype)
     chosen = [0, -1] if loss is BoundaryTemporalLoss else slice(None)
 
     def run() -> list[Tensor]:
