@@ -91,7 +91,7 @@ def pairwise(loss: type[TemporalLoss], size: Size) -> Run:
 
 def case(name: str, size: Size, headline: bool, rival: bool = True) -> Case:
     """One loss at one size: ours, pair by pair, and CTL beside time-flattened."""
-    memory = headline or (name == "CTL" and size.backward)
+    memory = size.backward and (headline or name == "CTL")
     sides = {"ours": Side(partial(ours, LOSSES[name]), memory=memory)}
     if rival:
         sides["mmpretrain, pairwise"] = Side(

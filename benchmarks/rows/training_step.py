@@ -76,14 +76,15 @@ def same_network(size: Size) -> str:
 def time_shares(
     size: Size, runs: dict[str, Run], medians: dict[str, float]
 ) -> dict[str, Any]:
-    """Shares of a step of every side."""
+    """Shares of a step of the networks that compute the same, and of the dual path."""
     return {
         name: {"percent_of_time": profile_shares(run, size.device)}
         for name, run in runs.items()
+        if KINDS[name] != "own"
     }
 
 
-def case(name: str, size: Size, rounds: int = 3, budget_s: float = 25) -> Case:
+def case(name: str, size: Size) -> Case:
     """All learners at one size."""
     precision = "" if size.autocast is None else ", bf16 autocast"
     return Case(
@@ -95,8 +96,8 @@ def case(name: str, size: Size, rounds: int = 3, budget_s: float = 25) -> Case:
         size,
         size._replace(arch=TINY, images=2, pixels=32, projector=32),
         check=partial(same_network, size),
-        budget_s=budget_s,
-        rounds=(rounds, 20),
+        budget_s=25,
+        rounds=(2, 20),
         items=(size.images, "images"),
         details=partial(time_shares, size),
         headline=True,
