@@ -1,6 +1,6 @@
 """The temporal losses, against mmpretrain's Barlow Twins loss pair by pair.
 
-Time-flattened Barlow Twins, one pair of slices of T B samples, is in every case as
+CTL also stands beside time-flattened Barlow Twins, one pair of slices of T B samples, as
 mmpretrain computes it: what training without a temporal loss would cost.
 """
 
@@ -97,7 +97,7 @@ def case(name: str, size: Size, headline: bool, rival: bool = True) -> Case:
         sides["mmpretrain, pairwise"] = Side(
             partial(pairwise, LOSSES[name]), memory=memory
         )
-    if name == "CTL":
+    if name == "CTL" and rival:
         flat = partial(pairwise, TimeFlattenedLoss)
         sides["mmpretrain, time-flattened"] = Side(flat, False, memory)
     what = "forward and backward" if size.backward else "forward"
