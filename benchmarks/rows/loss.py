@@ -1,7 +1,7 @@
 """The temporal losses, against mmpretrain's Barlow Twins loss pair by pair.
 
-CTL also stands beside time-flattened Barlow Twins, one pair of slices of T B samples, as
-mmpretrain computes it: what training without a temporal loss would cost.
+CTL also stands beside time-flattened Barlow Twins, one pair of slices of T B samples,
+as mmpretrain computes it: what training without a temporal loss would cost.
 """
 
 from __future__ import annotations
