@@ -157,6 +157,9 @@ def plot(report: dict[str, Any], file: Path) -> None:
                 axis.loglog(x, y, marker="o", markersize=3, label=label)
             axis.legend(fontsize=7, title="exponent", title_fontsize=7)
             axis.grid(alpha=0.3)
+            values = {p["value"] for s in report["panels"][panel].values() for p in s}
+            axis.set_xticks(sorted(values), map(str, sorted(values)), rotation=90)
+            axis.minorticks_off()
         column[1].set_xlabel(panel)
     axes[0, 0].set_ylabel("seconds")
     axes[1, 0].set_ylabel("peak memory, MiB")
