@@ -102,7 +102,7 @@ def measure_series(
             run()
         _, number = warm_up(run, device)
         seconds = min(seconds_of(run, number, device) for _ in range(REPEATS))
-        mib = digits(memory.mib)
+        mib = digits(max(0.0, memory.mib))  # what a warm run reuses hides it
         yield {"value": value, "seconds": digits(seconds), "peak_mib": mib}
 
 
