@@ -5,7 +5,7 @@ VENV := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint types clean
+.PHONY: help setup demo bench test lint types clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -15,6 +15,9 @@ setup: ## Make or update .venv with everything the project needs.
 
 demo: setup ## Pretrain and evaluate a small spiking network on this machine.
 	$(VENV)/python tools/demo.py
+
+bench: setup ## Measure speed and memory against the rivals on this machine.
+	$(VENV)/python benchmarks/run.py
 
 test: lint types ## Run the linter, the type checker and the tests.
 	$(VENV)/python -m pytest

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shlex
-import subprocess
 import sys
 import time
 import timeit
@@ -24,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from memory import PeakMemory, run_child
 from rich.console import Console
 from rich.table import Table
+from rows.attention import quadratic_attention
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -33,46 +33,8 @@ from snnssl_mm.analysis.machine import describe_machine
 from snnssl_mm.models import Spikformer
 from snnssl_mm.models.attention import spiking_attention
 
-MIB = 2**20
 OUT = Path(__file__).parent / "results" / "backbone_memory.json"
 HEADS, HEAD_CHANNELS = 12, 32  # of Spikformer-4-384
-
-
-class PeakMemory:
-    """Highest memory in use above that at the start, in MiB.
-
-    On CUDA what torch has allocated; on a CPU the process's resident memory, which is
-    more than torch's tensors (at 1344x800 with with_cp these peak at 2,792 MiB by
-    torch's profiler). What ran before must be smaller: ``ru_maxrss`` never falls.
-    """
-
-    def __init__(self, device: str) -> None:
-        self.device = device
-
-    def __enter__(self) -> PeakMemory:
-        """Note where it starts."""
-        if self.device == "cuda":
-            torch.cuda.synchronize()
-            torch.cuda.reset_peak_memory_stats()
-            self.start = torch.cuda.memory_allocated()
-        else:
-            self.start = resident()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        """Note the peak."""
-        if self.device == "cuda":
-            torch.cuda.synchronize()
-            self.peak = torch.cuda.max_memory_allocated()
-        else:
-            self.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        self.mib = (self.peak - self.start) / MIB
-
-
-def resident() -> int:
-    """Resident memory of this process in bytes."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
 
 
 def measure(with_cp: bool, height: int, width: int) -> dict[str, float]:
@@ -100,15 +62,7 @@ def measure(with_cp: bool, height: int, width: int) -> dict[str, float]:
 def in_own_process(with_cp: bool, height: int, width: int) -> dict[str, float]:
     """Call :func:`measure` in a fresh process, so that nothing is left from before."""
     options = ["--height", str(height), "--width", str(width)]
-    command = [sys.executable, __file__, "--child", str(int(with_cp)), *options]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return result
-
-
-def quadratic_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Multiply in the order that costs 2 d L^2 operations, whatever d and L."""
-    return v @ (k.transpose(-2, -1) @ q)
+    return run_child(__file__, "--child", str(int(with_cp)), *options)
 
 
 def attention_cost(

@@ -90,14 +90,81 @@ def blood_cells(report: dict[str, Any]) -> list[str]:
     return [*lines, "", f"On {device(report)}: `{report['command']}`."]
 
 
-RENDERERS = {"backbone_memory": memory, "blood_cells": blood_cells}
-"""Results file -> how to show it; the others are the demo's."""
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} µs"
+
+
+def speed(report: dict[str, Any]) -> list[str]:
+    """Results of benchmarks/run.py: a line for every rival of the headline cases."""
+    lines = []
+    for row in report["rows"]:
+        for case in (case for case in row["cases"] if case["headline"]):
+            lines += speed_lines(f"{row['title'].partition(',')[0]}: ", case)
+    heads = ["what", "ours", "beside", "its time", "times ours", "memory: ours", "its"]
+    where = f"On {device(report)}; medians of runs in turn, quartiles in brackets."
+    commands = dict.fromkeys(f"`{row['command']}`" for row in report["rows"])
+    gpu = f"On a GPU: {report['gpu']}." if report["gpu"] else ""
+    notes = dict.fromkeys(row["note"] for row in report["rows"] if row["note"])
+    text = " ".join([where, *commands, gpu, *notes]).rstrip()
+    return [*table(heads, lines), "", text]
+
+
+def speed_lines(title: str, case: dict[str, Any]) -> list[list[str]]:
+    """Lines of a case: ours beside each of the others, or alone."""
+    (_, ours), *others = case["sides"].items()
+    own = duration(ours["seconds"]["median"])
+    if not others:
+        rate = ours.get("per_second")
+        own += f" ({rate:,.0f} {case['items']}/s)" if rate else ""
+        return [[title + case["case"], own, *["-"] * 5]]
+    lines = []
+    for name, side in others:
+        ratio = side["times_ours"]
+        low, high = (f"{value:.3g}" for value in ratio["quartiles"])
+        times = f"{ratio['median']:.3g} ({low} to {high})"
+        peaks = [
+            f"{s['peak_mib']:,.0f} MiB" if "peak_mib" in s else "-"
+            for s in (ours, side)
+        ]
+        theirs = duration(side["seconds"]["median"])
+        lines.append([title + case["case"], own, name, theirs, times, *peaks])
+    return lines
+
+
+def growth(report: dict[str, Any]) -> list[str]:
+    """Results of benchmarks/growth.py: both ends of every series."""
+    rows = [
+        [
+            f"{panel}: {series}",
+            f"{points[0]['value']:,} to {points[-1]['value']:,}",
+            f"{duration(points[0]['seconds'])} to {duration(points[-1]['seconds'])}",
+            f"{points[0]['peak_mib']:,.0f} to {points[-1]['peak_mib']:,.0f} MiB",
+        ]
+        for panel, found in report["panels"].items()
+        for series, points in found.items()
+    ]
+    lines = table(["cost over", "values", "time", "peak memory"], rows)
+    return [*lines, "", f"On {device(report)}: `{report['command']}`."]
+
+
+RENDERERS = {
+    "backbone_memory": memory,
+    "blood_cells": blood_cells,
+    "growth": growth,
+    "speed": speed,
+}
+"""What a results file holds (its entry ``what``, or its name) -> how to show it; the
+others are the demo's."""
 
 
 def markdown(file: Path) -> str:
     """Render a results file, with the note that it may have."""
     report = json.loads(file.read_text())
-    lines = RENDERERS.get(file.stem, demo)(report)
+    lines = RENDERERS.get(report.get("what", file.stem), demo)(report)
     return "\n".join([*lines, report.get("note", "")]).rstrip()
 
 

@@ -1,0 +1,232 @@
+"""How a comparison is made: results first, then times in turn, then peak memory."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from memory import PeakMemory
+from torch import Tensor
+
+Run = Callable[[], Any]
+"""What is timed; returns what is compared, a tensor or a sequence of them."""
+
+SAMPLE_S = 2e-3
+"""A shorter run is repeated within a round until it takes this long."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of those compared.
+
+    Attributes:
+        build: Makes inputs and what runs on them, for a size.
+        compared: Whether its result must equal ours; False for another function.
+        memory: Whether its peak memory is measured.
+    """
+
+    build: Callable[[Any], Run]
+    compared: bool = True
+    memory: bool = True
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison.
+
+    Attributes:
+        name: What is computed, unique in its row.
+        sides: Name -> side; the first is ours.
+        size: Passed to ``build``.
+        small: A size that loads code and kernels before memory is measured.
+        check: Compares the sides in another way than by the results of the warm-up,
+            and says what it saw; raises if they differ.
+        tolerance: Largest relative difference, and the largest absolute one as a
+            part of the root mean square of our result.
+        may_differ: Share of a result's elements that may be further away, such as
+            spikes of membranes that reach the threshold up to rounding.
+        budget_s: Time for the rounds, which may be exceeded to reach ``rounds``.
+        rounds: Fewest and most rounds.
+        items: What one run handles, as a number and its unit, for a rate.
+        details: Further numbers of the sides after timing: runs, medians -> numbers.
+        headline: Whether the README shows it.
+    """
+
+    name: str
+    sides: Mapping[str, Side]
+    size: Any = None
+    small: Any = None
+    check: Callable[[], str] | None = None
+    tolerance: tuple[float, float] = (1e-4, 1e-5)
+    may_differ: float = 0.0
+    budget_s: float = 10.0
+    rounds: tuple[int, int] = (3, 30)
+    items: tuple[int, str] | None = None
+    details: Callable[[dict[str, Run], dict[str, float]], dict[str, Any]] | None = None
+    headline: bool = False
+
+
+def seconds_of(run: Run, number: int, device: str) -> float:
+    """Seconds of one of ``number`` runs in a row, the device's work included."""
+    if device == "cuda":
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        start.record()
+        for _ in range(number):
+            run()
+        end.record()
+        torch.cuda.synchronize()
+        return start.elapsed_time(end) / 1e3 / number
+    begin = time.perf_counter()
+    for _ in range(number):
+        run()
+    return (time.perf_counter() - begin) / number
+
+
+def interleave(
+    runs: Mapping[str, Run],
+    seconds: Callable[[str, Run], float],
+    budget_s: float,
+    rounds: tuple[int, int],
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Time all runs in turn, round by round, until the budget is used up."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    end = clock() + budget_s
+    for index in range(rounds[1]):
+        if index >= rounds[0] and clock() >= end:
+            break
+        for name, run in runs.items():
+            times[name].append(seconds(name, run))
+    return times
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Median and quartiles, to four digits."""
+    low, middle, high = np.percentile(values, [25, 50, 75])
+    return {"median": digits(middle), "quartiles": [digits(low), digits(high)]}
+
+
+def digits(value: float, number: int = 4) -> float:
+    """Round to a number of significant digits."""
+    return float(f"{value:.{number}g}")
+
+
+def summarise(times: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
+    """Seconds of every side, and how many times as long as ours the others take.
+
+    The ratio is that of two runs of the same round, so that what slows a machine
+    down for a while hits both; its median and quartiles are over the rounds.
+    """
+    ours, *others = times
+    sides = {
+        name: {"seconds": spread(values), "rounds": len(values)}
+        for name, values in times.items()
+    }
+    for name in others:
+        pairs = zip(times[name], times[ours], strict=True)
+        sides[name]["times_ours"] = spread([other / own for other, own in pairs])
+    return sides
+
+
+def tensors(result: Any) -> list[Tensor]:
+    """Tensors of a result."""
+    return [result] if isinstance(result, Tensor) else list(result)
+
+
+def compare(results: Mapping[str, Any], case: Case) -> str:
+    """Compare every result with the first; return what was seen.
+
+    Raises:
+        ArithmeticError: If one differs; nothing may be timed then.
+    """
+    ours = next(iter(case.sides))
+    others = [name for name, side in case.sides.items() if side.compared][1:]
+    worst = 0.0
+    for name in others:
+        for own, other in zip(
+            tensors(results[ours]), tensors(results[name]), strict=True
+        ):
+            rtol, atol = case.tolerance
+            scale = own.double().square().mean().sqrt().item()
+            close = torch.isclose(own, other.to(own.dtype), rtol, atol * scale)
+            share = (~close).double().mean().item()
+            if own.shape != other.shape or share > case.may_differ:
+                raise ArithmeticError(
+                    f"{case.name}: {share:.2%} of a result of {name!r} "
+                    f"{tuple(other.shape)} differ from {ours!r} {tuple(own.shape)} by "
+                    f"more than rtol {rtol:g}, atol {atol:g} times its scale; at most "
+                    f"{case.may_differ:.2%} may. Nothing was timed."
+                )
+            worst = max(worst, share)
+    if not others:
+        return ""
+    rtol, atol = case.tolerance
+    return f"equal within {rtol:g} (or {atol:g} RMS) but for {worst:.2g} of elements"
+
+
+def warm_up(run: Run, device: str) -> tuple[Any, int]:
+    """Run until warm; return the result and how many runs make a round's sample."""
+    start = time.perf_counter()
+    result = run()
+    took = time.perf_counter() - start
+    if took < 1:  # else what loads and compiles at first matters little
+        took = seconds_of(run, 1, device)
+        took = min(took, seconds_of(run, 1, device))
+    return result, max(1, math.ceil(SAMPLE_S / took))
+
+
+def measure(
+    case: Case, device: str, peak: Callable[[str], float] | None = None
+) -> dict[str, Any]:
+    """Compare all sides of a case, time them in turn and measure their memory.
+
+    Args:
+        case: What to compare.
+        device: ``'cpu'`` or ``'cuda'``.
+        peak: Measures the peak memory of a side by its name, in MiB.
+    """
+    compared = case.check() if case.check else ""
+    runs = {name: side.build(case.size) for name, side in case.sides.items()}
+    warm = {name: warm_up(run, device) for name, run in runs.items()}
+    if not case.check:
+        compared = compare({name: result for name, (result, _) in warm.items()}, case)
+    number = {name: number for name, (_, number) in warm.items()}
+    del warm
+
+    def seconds(name: str, run: Run) -> float:
+        return seconds_of(run, number[name], device)
+
+    sides = summarise(interleave(runs, seconds, case.budget_s, case.rounds))
+    if case.items:
+        for side in sides.values():
+            side["per_second"] = digits(case.items[0] / side["seconds"]["median"])
+    if case.details:
+        medians = {name: side["seconds"]["median"] for name, side in sides.items()}
+        for name, details in case.details(runs, medians).items():
+            sides[name] |= details
+    del runs  # the children need the memory
+    if peak:
+        for name, side in case.sides.items():
+            if side.memory:
+                sides[name]["peak_mib"] = round(peak(name), 1)
+    result = {"case": case.name, "compared": compared, "sides": sides}
+    if case.items:
+        result["items"] = case.items[1]
+    return {**result, "headline": case.headline}
+
+
+def peak_of(case: Case, name: str, device: str) -> float:
+    """Peak memory of one run of a side in MiB; for a process of its own."""
+    side = case.sides[name]
+    if case.small is not None:
+        side.build(case.small)()
+    run = side.build(case.size)
+    with PeakMemory(device) as memory:
+        run()
+    return memory.mib

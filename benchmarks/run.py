@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Measure the project against its rivals on this machine, both in one process in turn.
+
+usage: python benchmarks/run.py [--rows a b ...] [--quick] [--out FILE] [--note TEXT]
+
+Rows: a neuron, b losses, c attention, d training step, e inference, f data, g start.
+Every case compares the results of both sides first and stops if they differ. Then
+they run in turn, A B A B, after a warm-up; medians, quartiles and ratios within rounds
+are printed. Peak memory comes from one process per side. On a CPU freed memory is kept
+for the next tensor, for both sides alike, as in training with KeepMemoryHook: fresh
+pages would dominate both; the processes that measure memory do not keep it. With a
+CUDA device everything but f and g runs there. benchmarks/results/<machine>.json is
+written after every case; rows that are not run again stay in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from harness import measure, peak_of
+from memory import run_child
+from rich.console import Console
+from rich.table import Table
+
+from snnssl_mm.analysis.machine import describe_machine
+from snnssl_mm.engine.keep_memory_hook import keep_freed_memory
+
+RESULTS = Path(__file__).parent / "results"
+ROWS = {
+    "a": "neuron",
+    "b": "loss",
+    "c": "attention",
+    "d": "training_step",
+    "e": "inference",
+    "f": "data_pipeline",
+    "g": "start_up",
+}
+ON_CPU = ("f", "g")
+
+
+def machine_name(machine: dict[str, Any]) -> str:
+    """Name of a machine for a file: its GPU, or the processor's maker and cores."""
+    if machine["gpu"] != "none":
+        return slug(machine["gpu"])
+    words = slug(machine["processor"]).split("-")[:2]
+    return f"{'-'.join(words)}-{machine['cores']}-cores"
+
+
+def slug(text: str) -> str:
+    """Lower-case words joined by hyphens."""
+    return "-".join(re.findall(r"[a-z0-9]+", text.lower()))
+
+
+def module_of(row: str) -> ModuleType:
+    """Import a row's module."""
+    return importlib.import_module(f"rows.{ROWS[row]}")
+
+
+def device_of(row: str) -> str:
+    """Where a row runs."""
+    return "cuda" if torch.cuda.is_available() and row not in ON_CPU else "cpu"
+
+
+def child(row: str, name: str, side: str, quick: bool) -> None:
+    """Print the peak memory of a side, in the process that was started for it."""
+    device = device_of(row)
+    (case,) = (c for c in module_of(row).cases(device, quick) if c.name == name)
+    print(json.dumps({"peak_mib": peak_of(case, side, device)}))
+
+
+def run_row(row: str, quick: bool, record: dict[str, Any], save: Any) -> None:
+    """Measure all cases of a row into ``record``, saving after each."""
+    device = device_of(row)
+    for index, case in enumerate(module_of(row).cases(device, quick)):
+
+        def peak(side: str, name: str = case.name) -> float:
+            options = ["--quick"] if quick else []
+            child = run_child(__file__, *options, "--child", row, name, side)
+            return float(child["peak_mib"])
+
+        result = measure(case, device, None if quick and index else peak)
+        record["cases"].append(result)
+        save()
+        show(result)
+
+
+def add_data_share(report: dict[str, Any]) -> None:
+    """Add to row d how long its data takes, made by one core beside, in percent.
+
+    Above 100 that core would be waited for.
+    """
+    rates = {
+        case["case"].partition(",")[0]: case["sides"]["ours"]["per_second"]
+        for case in cases_of(report, "f")
+    }
+    for case in cases_of(report, "d"):
+        size = re.search(r"\d+x\d+", case["case"])
+        for side in case["sides"].values():
+            if size and size[0] in rates:
+                share = 100 * side["per_second"] / rates[size[0]]
+                side["data_percent_of_one_core"] = round(share, 1)
+
+
+def cases_of(report: dict[str, Any], row: str) -> list[dict[str, Any]]:
+    """Return the cases of a row; empty if it was not run."""
+    return [c for r in report["rows"] if r["row"] == row for c in r["cases"]]
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print a case."""
+    heads = ("", "seconds", "quartiles", "times ours", "quartiles", "peak MiB", "")
+    table = Table(*heads, title=result["case"], caption=result["compared"])
+    for name, side in result["sides"].items():
+        seconds, ratio = side["seconds"], side.get("times_ours")
+        more = {k: v for k, v in side.items() if k not in SHOWN}
+        table.add_row(
+            name,
+            f"{seconds['median']:.4g}",
+            " - ".join(f"{value:.4g}" for value in seconds["quartiles"]),
+            f"{ratio['median']:.3g}" if ratio else "",
+            " - ".join(f"{value:.3g}" for value in ratio["quartiles"]) if ratio else "",
+            f"{side['peak_mib']:,.0f}" if "peak_mib" in side else "",
+            ", ".join(f"{key} {value}" for key, value in more.items()),
+        )
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+SHOWN = ("seconds", "rounds", "times_ours", "peak_mib")
+
+
+def new_report(out: Path) -> dict[str, Any]:
+    """Start from what the file has of this machine, or from nothing."""
+    machine = describe_machine()
+    report: dict[str, Any] = {
+        "what": "speed",
+        "machine": machine,
+        "gpu": "",
+        "rows": [],
+    }
+    if not torch.cuda.is_available():
+        report["gpu"] = "not measured yet: this machine has no CUDA device"
+        print(f"GPU: {report['gpu']}")
+    if out.exists():
+        before = json.loads(out.read_text())
+        if before["machine"] == machine:
+            report["rows"] = before["rows"]
+    return report
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny sizes, to try it out"
+    )
+    parser.add_argument("--out", type=Path, help="results as JSON")
+    parser.add_argument("--note", default="", help="what a reader should know")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        child(*args.child, args.quick)
+        return
+    name = machine_name(describe_machine()) + ("-quick" if args.quick else "")
+    out = args.out or RESULTS / f"{name}.json"
+    if not torch.cuda.is_available():
+        keep_freed_memory()
+    report = new_report(out)
+
+    def save() -> None:
+        add_data_share(report)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(report, indent=1) + "\n")
+
+    for row in args.rows:
+        record: dict[str, Any] = {
+            "row": row,
+            "title": module_of(row).TITLE,
+            "device": device_of(row),
+            "threads": torch.get_num_threads(),
+            "command": shlex.join(["python", "benchmarks/run.py", *sys.argv[1:]]),
+            "note": args.note,
+            "cases": [],
+        }
+        others = [r for r in report["rows"] if r["row"] != row]
+        report["rows"] = sorted([*others, record], key=lambda r: str(r["row"]))
+        print(f"\n{row}. {record['title']}")
+        run_row(row, args.quick, record, save)
+    print(f"wrote {out}")
+
+
+if __name__ == "__main__":
+    main()

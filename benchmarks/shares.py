@@ -1,0 +1,85 @@
+"""Where a training step's time goes, by torch's profiler.
+
+An operator belongs to the first category that one of the calls around it matches,
+from the outermost in. One of the backward pass belongs to that of the forward call
+which it differentiates; autograd numbers both alike.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+CATEGORIES = {
+    "loss": ("benchmark::loss",),
+    "optimizer": ("Optimizer.",),
+    # Of ours, with the batch norm where one operator computes both; of spikingjelly.
+    "neurons": ("snnssl_mm::", "sj_lif::", "mixedlif", "mixed_lif", "lif_"),
+    "convolution": ("convolution", "conv1d", "conv2d"),
+    "batch norm": ("batch_norm", "batchnorm"),
+    "attention, projector": ("matmul", "linear", "bmm", "aten::mm", "addmm"),
+    "pooling": ("max_pool", "maxpool"),
+}
+BACKWARD = "autograd::engine::evaluate_function"
+
+
+def lineage(event: Any) -> list[Any]:
+    """An event and what it was called from, the outermost first."""
+    events = [event]
+    while event.cpu_parent is not None:
+        event = event.cpu_parent
+        events.append(event)
+    return events[::-1]
+
+
+def category_of(name: str) -> str | None:
+    """Category of an operator's name."""
+    name = name.lower()
+    for category, parts in CATEGORIES.items():
+        if any(part.lower() in name for part in parts):
+            return category
+    return None
+
+
+def shares(events: Iterable[Any], on_cuda: bool) -> dict[str, float]:
+    """Share of the time of every category, in percent; the rest is ``'other'``."""
+    lines = [lineage(event) for event in events]
+    lines.sort(key=lambda line: line[-1].time_range.start)
+    forward: dict[int, list[Any]] = {}
+    for line in lines:
+        if line[-1].sequence_nr >= 0 and not line[0].name.startswith(BACKWARD):
+            forward[line[-1].sequence_nr] = line  # the last one made the node
+
+    def category(line: list[Any]) -> str:
+        if line[0].name.startswith(BACKWARD):
+            line = [*forward.get(line[0].sequence_nr, []), *line]
+        found = (category_of(event.name) for event in line)
+        return next(filter(None, found), "other")
+
+    times: dict[str, float] = defaultdict(float)
+    for line in lines:
+        event = line[-1]
+        own = event.self_device_time_total if on_cuda else event.self_cpu_time_total
+        times[category(line)] += own
+    total = sum(times.values())
+    return {
+        name: round(100 * times[name] / total, 1)
+        for name in [*CATEGORIES, "other"]
+        if times[name]
+    }
+
+
+def profile_shares(run: Callable[[], Any], device: str) -> dict[str, float]:
+    """Profile one run; see :func:`shares`."""
+    activities = [ProfilerActivity.CPU]
+    if device == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    with profile(activities=activities) as profiler:
+        run()
+        if device == "cuda":
+            torch.cuda.synchronize()
+    return shares(profiler.events(), device == "cuda")

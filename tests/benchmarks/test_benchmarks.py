@@ -1,0 +1,150 @@
+"""The benchmark compares equal things, in turn, and stops where they are not equal."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from snnssl_mm.losses import BoundaryTemporalLoss, CrossTemporalLoss, TimeFlattenedLoss
+
+ROOT = Path(__file__).parents[2]
+BENCHMARKS = ROOT / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+pytest.importorskip("spikingjelly.activation_based")
+
+import harness  # noqa: E402
+import memory  # noqa: E402
+import run as command  # noqa: E402
+import shares  # noqa: E402
+from learners import Size as StepSize  # noqa: E402
+from rows import attention, inference, loss, neuron, training_step  # noqa: E402
+
+TINY_STEP = StepSize(training_step.TINY, "cifar", 32, 2, "cpu", projector=16)
+
+
+def assert_same(ours, theirs):
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_spikingjellys_neuron_is_ours(steps):
+    size = neuron.Size((steps, 3, 40), torch.float64, "cpu")
+    spikes, grad = neuron.ours(size)()
+    assert 0 < spikes.mean() < 1
+    assert_same((spikes, grad), neuron.stock(size)())
+    assert_same((spikes, grad), neuron.function(size)())
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize(
+    "kind", [CrossTemporalLoss, BoundaryTemporalLoss, TimeFlattenedLoss]
+)
+def test_mmpretrains_loss_over_pairs_is_ours(kind, backward):
+    size = loss.Size(3, 8, 12, backward, "cpu", torch.float64)
+    assert_same(loss.ours(kind, size)(), loss.pairwise(kind, size)())
+
+
+def test_networks_from_spikingjelly_are_ours():
+    assert "float64" in training_step.same_network(TINY_STEP)
+    size = inference.Size(inference.TINY, 1, 64, 64, "cpu")
+    assert "float64" in inference.same_features(size)
+
+
+def test_orders_of_attention_agree():
+    size = attention.Size(2, 40, "cpu")
+    results = [attention.forward_backward(o, size)() for o in attention.ORDERS.values()]
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_sides_run_in_turn_and_ratios_are_those_of_a_round():
+    now = 0.0
+    order = []
+    speeds = {"ours": iter([1.0, 10.0, 1.0]), "rival": iter([3.0, 30.0, 4.0])}
+
+    def seconds(name, run):
+        nonlocal now
+        order.append(name)
+        took = next(speeds[name])
+        now += took
+        return took
+
+    runs = dict.fromkeys(speeds, None)
+    times = harness.interleave(runs, seconds, 40.0, (1, 9), clock=lambda: now)
+    assert order == ["ours", "rival"] * 2  # the budget is used up after two rounds
+    times = {"ours": [1.0, 10.0, 1.0], "rival": [3.0, 30.0, 4.0]}
+    sides = harness.summarise(times)
+    assert sides["rival"]["times_ours"] == {"median": 3.0, "quartiles": [3.0, 3.5]}
+    assert sides["ours"]["seconds"]["median"] == 1.0
+
+
+def test_different_results_stop_before_anything_is_timed():
+    sides = {
+        "ours": harness.Side(lambda _: lambda: torch.ones(4)),
+        "rival": harness.Side(lambda _: lambda: torch.tensor([1.0, 1.0, 1.0, 2.0])),
+    }
+    with pytest.raises(ArithmeticError, match=r"25\.00% of a result of 'rival'"):
+        harness.measure(harness.Case("case", sides), "cpu")
+    case = harness.Case("case", sides, may_differ=0.25, budget_s=0.0)
+    assert "0.25 of elements" in harness.measure(case, "cpu")["compared"]
+
+
+def test_peak_memory_sees_a_large_tensor_and_not_the_parents():
+    code = (
+        "import torch; from memory import PeakMemory\n"
+        "with PeakMemory('cpu') as memory: torch.ones(2**24)\n"
+        "print(memory.mib)"
+    )
+    kept = torch.ones(2**26)  # 256 MiB, which ru_maxrss of the child would show
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=BENCHMARKS, capture_output=True, check=True
+    )
+    assert 64 <= float(done.stdout) < 80
+    assert memory.resident() > kept.nbytes
+
+
+def test_profile_gives_the_backward_pass_to_what_it_differentiates():
+    step = training_step.step("assembled", TINY_STEP)
+    step()
+    found = shares.profile_shares(step, "cpu")
+    assert sum(found.values()) == pytest.approx(100, abs=0.5)
+    assert {"neurons", "convolution", "batch norm", "loss"} <= found.keys()
+    assert found["other"] < 25
+
+
+def test_quick_run_writes_results_and_says_what_is_not_measured(tmp_path, monkeypatch):
+    out = tmp_path / "results.json"
+    monkeypatch.setattr(command, "run_child", lambda *_: {"peak_mib": 2.0})
+    arguments = ["run.py", "--quick", "--rows", "c", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    # The C library's setting would outlive the test.
+    monkeypatch.setattr(command, "keep_freed_memory", lambda: True)
+    command.main()
+    report = json.loads(out.read_text())
+    (row,) = report["rows"]
+    assert row["row"] == "c"
+    assert row["command"].startswith("python benchmarks/run.py --quick")
+    assert row["cases"][0]["sides"]["ours"]["seconds"]["median"] > 0
+    if not torch.cuda.is_available():
+        assert report["gpu"].startswith("not measured yet")
+    rendered = rendered_table(out, monkeypatch)
+    assert "| 64 tokens |" in rendered.replace("attention of Spikformer-4-384: ", "")
+    assert "(q k^T) v" in rendered
+
+
+def rendered_table(file, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import update_readme
+
+    return update_readme.markdown(file)
+
+
+def test_child_measures_the_side_that_it_is_told(capsys):
+    name = attention.cases("cpu", True)[0].name
+    command.child("c", name, "ours", True)
+    assert json.loads(capsys.readouterr().out)["peak_mib"] >= 0
