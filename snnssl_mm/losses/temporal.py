@@ -9,11 +9,9 @@ over pairs of slices; a slice z[view, t] is a [B, D] batch of embeddings, bn
 normalises it over the batch. Which pairs is what tells the losses apart. Names from
 arXiv 2511.18542; the forms are a reconstruction from its public reviews.
 
-Cost: with K_p = bn(p) bn(p)^T [B, B], the squared norms of all S (S - 1) correlation
-matrices sum to ||sum_p K_p||^2 - sum_p ||K_p||^2 (over B^2), and their diagonals
-need elementwise products only. So S Gram matrices (S B^2 D operations) replace
-S (S - 1) / 2 correlation matrices (B D^2 each): linear instead of quadratic in the
-number of time steps. The cheaper of the two forms is chosen by shape.
+Cost: S Gram matrices of the slices (S B^2 D operations) replace S (S - 1) / 2
+correlation matrices (B D^2 each): linear instead of quadratic in the number of time
+steps. The cheaper of the two forms is chosen by shape, see pairs.py.
 """
 
 from __future__ import annotations
@@ -24,8 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from snnssl_mm.losses.gather import gather_batch
-
-EPS = 1e-5
+from snnssl_mm.losses.pairs import Pairs, sum_over_pairs
 
 
 class LossParts(NamedTuple):
@@ -33,80 +30,6 @@ class LossParts(NamedTuple):
 
     on_diagonal: Tensor
     off_diagonal: Tensor
-
-
-def normalize_slices(z: Tensor) -> Tensor:
-    """Normalise each slice of ``z`` [..., B, D] to mean 0 and variance 1 over B."""
-    var, mean = torch.var_mean(z, dim=-2, correction=0, keepdim=True)
-    return (z - mean) * torch.rsqrt(var + EPS)
-
-
-def correlation_diagonals(z: Tensor) -> Tensor:
-    """C_ii(p, q) of all slice pairs of ``z`` [S, B, D], as [D, S, S]."""
-    by_dimension = z.permute(2, 0, 1).contiguous()  # strided, bmm falls to a loop
-    return by_dimension @ by_dimension.transpose(1, 2) / z.shape[1]
-
-
-def squared_norms_by_gram(z: Tensor, within_view: bool) -> Tensor:
-    """Sum of ||C(p, q)||_F^2 over ordered pairs, from Gram matrices.
-
-    Args:
-        z: Normalised slices [S, B, D], first those of view A, then of view B.
-        within_view: All pairs p != q, or only those between the views.
-    """
-    batch = z.shape[1]
-    if within_view:
-        grams = z @ z.transpose(1, 2)
-        total = grams.sum(0).square().sum(dtype=torch.float64)
-        total = total - grams.square().sum(dtype=torch.float64)
-    else:
-        # sum_p K_p of one view is one product of its slices laid side by side.
-        side_by_side = z.unflatten(0, (2, -1)).transpose(1, 2).flatten(2)
-        gram_a, gram_b = side_by_side @ side_by_side.transpose(1, 2)
-        total = 2 * (gram_a * gram_b).sum(dtype=torch.float64)
-    return (total / batch**2).to(z.dtype)
-
-
-def squared_norms_by_correlation(z: Tensor, within_view: bool) -> Tensor:
-    """The same sum from the correlation matrices themselves, a slice at a time."""
-    slices, batch, _ = z.shape
-    total = z.new_zeros((), dtype=torch.float64)
-    for p in range(slices if within_view else slices // 2):
-        first = p + 1 if within_view else slices // 2
-        if first < slices:
-            others = z[first:].transpose(0, 1).flatten(1)
-            c = z[p].transpose(0, 1) @ others / batch
-            total = total + 2 * c.square().sum(dtype=torch.float64)
-    return total.to(z.dtype)
-
-
-def sum_over_pairs(z: Tensor, within_view: bool) -> tuple[LossParts, int]:
-    """Sum the pair loss's parts over ordered slice pairs p != q.
-
-    Args:
-        z: Slices [2, t, B, D] of views A and B, not normalised.
-        within_view: Whether pairs inside one view count, or only those between
-            the views.
-
-    Returns:
-        Both parts, summed, and the number of ordered pairs.
-    """
-    steps, batch, dims = z.shape[1:]
-    slices = 2 * steps
-    z = normalize_slices(z).flatten(0, 1)
-    if within_view:
-        pairs = slices * (slices - 1)
-        pair_mask = ~torch.eye(slices, dtype=torch.bool, device=z.device)
-    else:
-        pairs = 2 * steps**2
-        view = torch.arange(slices, device=z.device) // steps
-        pair_mask = view[:, None] != view[None, :]
-    diagonals = correlation_diagonals(z)[:, pair_mask]
-    gram_cost, correlation_cost = slices * batch, pairs / 2 * dims
-    gram = gram_cost < correlation_cost
-    squared_norms = squared_norms_by_gram if gram else squared_norms_by_correlation
-    off_diagonal = squared_norms(z, within_view) - diagonals.square().sum()
-    return LossParts((diagonals - 1).square().sum(), off_diagonal), pairs
 
 
 class TemporalLoss(nn.Module):
@@ -138,7 +61,7 @@ class TemporalLoss(nn.Module):
         self.within_view = within_view
 
     def select(self, z: Tensor) -> Tensor:
-        """Choose the slices of ``z`` [2, T, B, D] that take part."""
+        """Choose the slices of a view ``z`` [T, B, D] that take part."""
         return z
 
     def paper_divisor(self, steps: int) -> int:
@@ -162,17 +85,20 @@ class TemporalLoss(nn.Module):
                 f"got T={z_a.shape[0]}; use TimeFlattenedLoss"
             )
         with torch.autocast(z_a.device.type, enabled=False):
-            z = torch.stack([z_a, z_b])
-            z = gather_batch(z if z.dtype == torch.float64 else z.float(), dim=2)
-            if z.shape[2] < 2:
+            wide = torch.promote_types(z_a.dtype, torch.float32)
+            z_a, z_b = (
+                gather_batch(self.select(z).to(wide), dim=1) for z in (z_a, z_b)
+            )
+            steps, batch, _ = z_a.shape
+            if batch < 2:
                 raise ValueError(
                     f"{type(self).__name__} normalises over the batch and needs at "
-                    f"least 2 samples, got B={z.shape[2]}; use a larger batch size"
+                    f"least 2 samples, got B={batch}; use a larger batch size"
                 )
-            z = self.select(z)
-            sums, pairs = sum_over_pairs(z, self.within_view)
+            pairs = Pairs(steps, self.within_view)
             mean = self.normalize == "mean"
-            divisor = pairs if mean else self.paper_divisor(z.shape[1])
+            divisor = pairs.number if mean else self.paper_divisor(steps)
+            sums = sum_over_pairs(z_a, z_b, pairs)
             return LossParts(*(part / divisor for part in sums))
 
     def forward(self, z_a: Tensor, z_b: Tensor) -> Tensor:
@@ -212,7 +138,7 @@ class BoundaryTemporalLoss(TemporalLoss):
 
     def select(self, z: Tensor) -> Tensor:
         """Take the first and the last time step."""
-        return z[:, [0, -1]]
+        return z[[0, -1]]
 
 
 class TimeFlattenedLoss(TemporalLoss):
@@ -223,4 +149,4 @@ class TimeFlattenedLoss(TemporalLoss):
 
     def select(self, z: Tensor) -> Tensor:
         """Make one slice of all time steps."""
-        return z.flatten(1, 2).unsqueeze(1)
+        return z.flatten(0, 1).unsqueeze(0)

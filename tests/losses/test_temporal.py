@@ -10,7 +10,7 @@ from snnssl_mm.losses import (
     BoundaryTemporalLoss,
     CrossTemporalLoss,
     TimeFlattenedLoss,
-    temporal,
+    pairs,
 )
 
 ALL_LOSSES = [CrossTemporalLoss, BoundaryTemporalLoss, TimeFlattenedLoss]
@@ -78,12 +78,26 @@ def test_float32_gram_form_keeps_its_precision():
 
 
 @pytest.mark.parametrize("within_view", [True, False])
-def test_both_forms_of_the_squared_norms_agree(within_view):
-    z = temporal.normalize_slices(random_views().detach().flatten(0, 1))
-    torch.testing.assert_close(
-        temporal.squared_norms_by_gram(z, within_view),
-        temporal.squared_norms_by_correlation(z, within_view),
-    )
+def test_both_forms_of_the_sums_agree(within_view, monkeypatch):
+    """Sums and gradients; three stretches of the dimensions in the Gram form."""
+    monkeypatch.setitem(pairs.STRETCH, "cpu", 0)
+    z_a, z_b = random_views(dims=150).detach().requires_grad_()
+    which = pairs.Pairs(3, within_view)
+    forms = []
+    for form in (pairs.GramSums.apply, pairs.correlation_sums):
+        sums = form(z_a, z_b, which)
+        forms.append((*sums, *torch.autograd.grad(sums[0] + 0.3 * sums[1], (z_a, z_b))))
+    for gram, correlation in zip(*forms, strict=True):
+        torch.testing.assert_close(gram, correlation)
+
+
+def test_gram_form_ignores_autocast_in_the_backward_pass():
+    z_a, z_b = random_views(dims=150, dtype=torch.float32).detach().requires_grad_()
+    loss = CrossTemporalLoss()(z_a, z_b)
+    (plain,) = torch.autograd.grad(loss, z_a, retain_graph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        (inside,) = torch.autograd.grad(loss, z_a)
+    assert torch.equal(plain, inside)
 
 
 @pytest.mark.parametrize("kind", [CrossTemporalLoss, TimeFlattenedLoss])
