@@ -19,7 +19,8 @@ def keep_freed_memory() -> bool:
     """Tell glibc to hand large freed blocks out again instead of unmapping them.
 
     By default every large tensor is mapped afresh and each of its pages faults once,
-    which a small network's training step feels.
+    which can cost as much as the step's own work. Like torch's cache on a GPU the
+    process then keeps the most memory that it ever had, except tensors above 1 GiB.
 
     Returns:
         Whether the C library took the setting.
@@ -32,7 +33,7 @@ def keep_freed_memory() -> bool:
         return False
     # glibc before 2.34 takes 32 MiB at most for the first.
     unmapped = mallopt(M_MMAP_THRESHOLD, 2**30) or mallopt(M_MMAP_THRESHOLD, 2**25)
-    return bool(unmapped and mallopt(M_TRIM_THRESHOLD, 2**30))
+    return bool(unmapped and mallopt(M_TRIM_THRESHOLD, -1))  # never trim
 
 
 @HOOKS.register_module()
