@@ -26,6 +26,10 @@ SETTINGS = (
     "DETACH_RESET",
     "PATH",
     "EXACT_INVERSES",
+    "LANE_CHANNELS",
+    "BLOCK_COLUMNS",
+    "BLOCK_THREADS",
+    "HELD",
 )
 BLOCKS, THREADS = 3, 8  # few, so that the kernels' loops take several rounds
 
@@ -41,8 +45,8 @@ class CudaOnCpu:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.launches: list[cuda_source.Launch] = []
-        header = (KERNELS / cuda_source.HEADER).read_text()
-        self.names = dict(re.findall(r"^#define ([A-Z0-9]+) (\d)$", header, re.M))
+        headers = "".join(file.read_text() for file in KERNELS.glob("*.cuh"))
+        self.names = dict(re.findall(r"^#define ([A-Z0-9]+) (\d)$", headers, re.M))
         keys = [("FLOAT32", n, w) for n, w in ((1, 0), (2, 0), (4, 0), (1, 1), (4, 1))]
         keys += [(s, n, 0) for s in ("FLOAT16", "BFLOAT16") for n in (1, 2, 4, 8)]
         with ThreadPoolExecutor(2) as pool:
@@ -62,20 +66,24 @@ class CudaOnCpu:
         assert device.type == "cpu"
         self.launches.append(launch)
         macros = dict(o[2:].split("=") for o in launch.options if o.startswith("-D"))
-        assert set(macros) == {*COMPILED, *SETTINGS}
+        assert set(COMPILED) <= set(macros) <= {*COMPILED, *SETTINGS}
         key = (
             macros["SCALAR"],
             int(macros["NEURONS_PER_THREAD"]),
             int(macros["WIDE_INDEX"]),
         )
-        values = [int(self.names.get(macros[name], macros[name])) for name in SETTINGS]
+        given = (macros.get(name, "-1") for name in SETTINGS)
+        values = [int(self.names.get(value, value)) for value in given]
         settings = (ctypes.c_int * len(SETTINGS))(*values)
         numbers = [
             ctypes.c_longlong(a) if isinstance(a, int) else ctypes.c_float(a)
             for a in launch.arguments
         ]
-        kernel = getattr(self.libraries[key], f"launch_{launch.name}")
-        kernel(ctypes.byref(settings), BLOCKS, THREADS, *numbers)
+        entry = ctypes.c_void_p.in_dll(self.libraries[key], f"launch_{launch.name}")
+        kernel = ctypes.CFUNCTYPE(None)(entry.value)
+        grid = (BLOCKS, 1, 1) if isinstance(launch.grid, int) else launch.grid
+        shape = (ctypes.c_uint * 4)(*grid, int(macros.get("BLOCK_THREADS", THREADS)))
+        kernel(ctypes.byref(settings), shape, *numbers)
 
 
 @pytest.fixture(scope="session")

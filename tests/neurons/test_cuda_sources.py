@@ -205,7 +205,7 @@ def test_not_a_number_stays_one(kernels):
 
 
 def test_wide_index(kernels, monkeypatch):
-    monkeypatch.setattr(cuda_source, "_is_wide", lambda x: True)
+    monkeypatch.setattr(cuda_source, "is_wide", lambda x: True)
     x = time_second(torch.randn(4, 2, 6, 3, 4))
     p, grad = parameters(), torch.randn(4, 2, 6, 3, 4)
     expected, expected_grad = with_gradient(x, p, "dual", grad)
@@ -223,8 +223,8 @@ def test_division_becomes_multiplication_only_where_both_are_exact():
 
 
 def test_index_becomes_wide_at_two_to_the_31():
-    assert not cuda_source._is_wide(torch.empty(2**31 - 1, 1, device="meta"))
-    assert cuda_source._is_wide(torch.empty(2**31, 1, device="meta"))
+    assert not cuda_source.is_wide(torch.empty(2**31 - 1, 1, device="meta"))
+    assert cuda_source.is_wide(torch.empty(2**31, 1, device="meta"))
 
 
 @pytest.mark.parametrize("name", ["FLOAT16", "BFLOAT16"])
@@ -289,7 +289,7 @@ def test_compiler_message_surfaces(cuda_compiler):
 
 def test_launch_code_knows_no_gpu_until_it_runs():
     assert "cupy" not in sys.modules or torch.cuda.is_available()
-    assert cupy.THREADS_PER_BLOCK % 32 == 0
+    assert cupy.BLOCK_THREADS % 32 == 0
 
 
 # On a CUDA device. --------------------------------------------------------------------
