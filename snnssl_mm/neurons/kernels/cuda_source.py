@@ -25,7 +25,7 @@ SCALARS = {
     torch.bfloat16: "BFLOAT16",
 }
 VECTOR_BYTES = 16  # the widest load of one thread
-MEMBRANE_REGISTERS = 32  # of the 64 that leave half of a multiprocessor's threads alive
+STATE_REGISTERS = 64  # of the 128 that leave two blocks of 256 threads alive
 
 
 class Launch(NamedTuple):
@@ -88,23 +88,34 @@ def kernel_source(name: str) -> str:
 
 
 def neurons_per_thread(
-    x: Tensor, steps: int, runs: tuple[int, ...], addresses: tuple[int, ...]
+    x: Tensor, registers: float, runs: tuple[int, ...], addresses: tuple[int, ...]
 ) -> int:
     """How many neighbours in memory one thread takes with one load.
 
-    They must be aligned, fit the registers in all ``steps``, and lie within one of the
-    stretches that start at multiples of each of ``runs``.
+    They must be aligned, fit the registers, and lie within one of the stretches that
+    start at multiples of each of ``runs``.
+
+    Args:
+        x: A tensor of the type that is loaded.
+        registers: What a kernel keeps per neuron from step to step.
+        runs: In elements.
+        addresses: Of all tensors that are loaded or stored like ``x``.
     """
     for count in (8, 4, 2):
         size = count * x.element_size()
         if (
             size <= VECTOR_BYTES
-            and count * steps <= MEMBRANE_REGISTERS
+            and count * registers <= STATE_REGISTERS
             and all(run % count == 0 for run in runs)
             and all(address % size == 0 for address in addresses)
         ):
             return count
     return 1
+
+
+def input_registers(x: Tensor) -> float:
+    """How many 32-bit registers the input of a neuron takes in all steps."""
+    return x.shape[0] * x.element_size() / 4
 
 
 def has_exact_inverse(value: float) -> bool:
@@ -169,10 +180,10 @@ def forward_launch(x: Tensor, out: Tensor, p: LIFParameters, path: str) -> Launc
     """Plan ``out = MixedLIF(x)`` for dense tensors of the same strides."""
     layout = Layout.of(x)
     addresses = (x.data_ptr(), out.data_ptr())
-    runs = (layout.stride_t,)
+    runs: tuple[int, ...] = (layout.stride_t,)
     if path == "dual":  # a pack must not belong to two samples
         runs += (layout.stride_n,)
-    count = neurons_per_thread(x, layout.steps, runs, addresses)
+    count = neurons_per_thread(x, input_registers(x), runs, addresses)
     options = compile_options(p, path, x.dtype, layout.steps, count, is_wide(x))
     sizes = (layout.neurons, layout.stride_t, layout.stride_n, layout.samples)
     arguments = (*addresses, *sizes, *neuron_scalars(p))

@@ -19,6 +19,7 @@ from snnssl_mm.neurons.kernels.cuda_source import (
     Launch,
     backward_launch,
     forward_launch,
+    input_registers,
     kernel_source,
 )
 from snnssl_mm.neurons.kernels.layout import channel_major, empty_by_channel, is_dense
@@ -110,7 +111,7 @@ def backward(grad: Tensor, x: Tensor, p: LIFParameters) -> Tensor:
 def batch_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     """Mean and biased variance [G, C] of ``x`` [T, N, C, ...], see :mod:`.ops`."""
     x = channel_major(x.detach())
-    walk = _walk(x, groups, 1, x)
+    walk = _walk(x, groups, input_registers(x), x)
     # Near the mean: that of one position.
     by_group = x[0].reshape(groups, x.shape[1] // groups, x.shape[2], -1)
     shift = by_group[..., 0].mean(1, dtype=torch.float32)
@@ -129,7 +130,7 @@ def norm_forward(
     x, norm = channel_major(x.detach()), _as_read(norm)
     out = empty_by_channel(x, steps, x.dtype)
     halves = max(len(norm.mean), 2 if path == "dual" else 1)
-    walk = _walk(x, halves, steps, x, out)
+    walk = _walk(x, halves, input_registers(out), x, out)
     run(norm_source.forward_launch(x, out, norm, walk, p, path), x.device)
     return out
 
@@ -142,7 +143,8 @@ def norm_backward(
     grad_x = empty_by_channel(x, x.shape[0], x.dtype)
     if grad.stride() != grad_x.stride() or grad.dtype != x.dtype:
         grad = empty_by_channel(x, grad.shape[0], x.dtype).copy_(grad)
-    walk = _walk(x, len(norm.mean), grad.shape[0], grad, x, grad_x)
+    registers = 2 * grad.shape[0]  # the membranes, and x and grad
+    walk = _walk(x, len(norm.mean), registers, grad, x, grad_x)
     sums = walk.sums_for(x)
     run(norm_source.sums_launch(grad, x, sums, norm, walk, p), x.device)
     totals = sums.sum(0, dtype=torch.float64).float()
@@ -151,14 +153,18 @@ def norm_backward(
     return grad_x, (products * norm.rstd).sum(0), plain.sum(0)
 
 
-def _walk(x: Tensor, halves: int, steps: int, *tensors: Tensor) -> Walk:
+def _walk(x: Tensor, halves: int, registers: float, *tensors: Tensor) -> Walk:
     most = multiprocessors(x.device) * REDUCING_BLOCKS_PER_MULTIPROCESSOR
     addresses = tuple(t.data_ptr() for t in tensors)
-    return Walk.over(x, halves, steps, addresses, most)
+    return Walk.over(x, halves, registers, addresses, most)
 
 
 def _as_read(norm: Normalization) -> Normalization:
     """``norm`` as the kernels read it: float32, in one piece, aligned for vectors."""
-    tensors = [values.detach().float().contiguous() for values in norm[:4]]
-    tensors = [v.clone() if v.data_ptr() % VECTOR_BYTES else v for v in tensors]
-    return Normalization(*tensors, norm.from_batch)
+
+    def ready(values: Tensor) -> Tensor:
+        values = values.detach().float().contiguous()
+        return values.clone() if values.data_ptr() % VECTOR_BYTES else values
+
+    mean, rstd, weight, bias = map(ready, norm[:4])
+    return Normalization(mean, rstd, weight, bias, norm.from_batch)

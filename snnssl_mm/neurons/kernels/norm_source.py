@@ -53,7 +53,7 @@ class Walk(NamedTuple):
         cls,
         x: Tensor,
         halves: int,
-        steps: int,
+        registers: float,
         addresses: tuple[int, ...],
         most_blocks: int,
     ) -> Walk:
@@ -62,18 +62,20 @@ class Walk(NamedTuple):
         Args:
             x: What is walked, or a tensor of the same memory order.
             halves: 1 or 2.
-            steps: For how many a thread holds the membrane in registers.
+            registers: What a kernel keeps per neuron from step to step.
             addresses: Of all tensors of this order.
             most_blocks: How many the device can make use of.
         """
         samples, channels = x.shape[1:3]
         if samples % halves:
-            raise ValueError(f"two halves need an even number of samples, got {samples}")
+            raise ValueError(
+                f"two halves need an even number of samples, got {samples}"
+            )
         run = channel_run(x)
         lane_channels = run == 1
         positions = x[0, 0, 0].numel()
         lanes = neurons_per_thread(
-            x, steps, (channels if lane_channels else run,), addresses
+            x, registers, (channels if lane_channels else run,), addresses
         )
         if lane_channels:
             rows, columns = samples * positions, channels // lanes
