@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compile the CUDA kernels and report registers, spills, vector accesses, occupancy.
 
-usage: python benchmarks/kernel_resources.py [--surrogate NAME] [--cuobjdump PATH]
+usage: python benchmarks/kernel_resources.py [--cuobjdump PATH] [--out FILE]
 
 Needs no GPU: NVRTC's wheel compiles for any architecture. Loads and stores are counted
 in the machine code if ``cuobjdump`` is there (wheel ``nvidia-cuda-cuobjdump``). The
@@ -31,13 +31,15 @@ from torch import Tensor
 
 from snnssl_mm.neurons import MixedLIF, Normalization
 from snnssl_mm.neurons.kernels import cuda_source, norm_source
-from snnssl_mm.neurons.kernels.cuda_source import BLOCK_THREADS, Launch
+from snnssl_mm.neurons.kernels.cuda_source import Launch
 from snnssl_mm.neurons.kernels.layout import empty_by_channel
 from snnssl_mm.neurons.kernels.norm_source import Walk
 from snnssl_mm.neurons.kernels.nvrtc import Nvrtc
+from snnssl_mm.neurons.surrogate import DEFAULT_WIDTH
 
 OUT = Path(__file__).parent / "results" / "kernel_resources.json"
 SHAPE = (32, 64, 56, 56)  # a stage of Spikformer-4-384; any that vectors divide
+SHOWN = "rectangle"  # the default surrogate, with all rows; of others the extremes
 MOST_BLOCKS = 1056  # decides on slices, not on code
 
 
@@ -52,18 +54,18 @@ class Multiprocessor(NamedTuple):
 ARCHITECTURES = {
     "sm_80": Multiprocessor(2048, 164 * 1024),
     "sm_90": Multiprocessor(2048, 228 * 1024),
-    "sm_100": Multiprocessor(2048, 228 * 1024),
-    "sm_120": Multiprocessor(1536, 100 * 1024),
 }
 
 
-def occupancy(registers: int, shared_bytes: int, of: Multiprocessor) -> float:
+def occupancy(
+    registers: int, shared_bytes: int, threads: int, of: Multiprocessor
+) -> float:
     """Share of a multiprocessor's threads that can be resident at once."""
-    per_block = -(-registers // 8) * 8 * BLOCK_THREADS  # handed out by eights
-    blocks = min(of.threads // BLOCK_THREADS, of.registers // per_block)
+    per_block = -(-registers // 8) * 8 * threads  # handed out by eights
+    blocks = min(of.threads // threads, of.registers // per_block)
     if shared_bytes:
         blocks = min(blocks, of.shared_bytes // (shared_bytes + 1024))
-    return blocks * BLOCK_THREADS / of.threads
+    return blocks * threads / of.threads
 
 
 def launches(
@@ -121,9 +123,15 @@ def report(
     if not number["registers"]:
         raise RuntimeError(f"{launch.name} for {architecture}: {compiled.log}")
     limits = ARCHITECTURES[architecture]
-    share = occupancy(number["registers"], number["shared_bytes"], limits)
+    used = (number["registers"], number["shared_bytes"], launch.threads)
+    share = occupancy(*used, limits)
     seen = accesses(compiled.cubin, cuobjdump) if cuobjdump else None
-    return {**number, "occupancy": round(share, 3), "accesses": seen}
+    return {
+        **number,
+        "threads": launch.threads,
+        "occupancy": round(share, 3),
+        "accesses": seen,
+    }
 
 
 def macro(launch: Launch, name: str) -> str:
@@ -141,7 +149,7 @@ def rows(
     )
     for architecture, dtype, steps, channels_last in cases:
         for launch in launches(steps, dtype, channels_last, surrogate):
-            if channels_last and not launch.name.startswith(("batch", "norm")):
+            if channels_last and launch.name.startswith("mixed"):
                 continue  # the same kernel in both layouts
             yield {
                 "kernel": launch.name,
@@ -155,6 +163,20 @@ def rows(
             }
 
 
+def extremes(results: list[dict[str, Any]]) -> dict[str, int | list[str]]:
+    """Most registers, and whatever spills."""
+    fields = ("kernel", "architecture", "dtype", "steps", "spill_stores_bytes")
+    return {
+        "kernels": len(results),
+        "most_registers": max(row["registers"] for row in results),
+        "spilling": [
+            " ".join(str(row[field]) for field in fields)
+            for row in results
+            if row["spill_stores_bytes"] or row["spill_loads_bytes"]
+        ],
+    }
+
+
 def print_table(results: list[dict[str, Any]]) -> None:
     """Print all rows."""
     table = Table(*results[0])
@@ -166,24 +188,28 @@ def print_table(results: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Compile, print, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--surrogate", default="rectangle")
     parser.add_argument("--cuobjdump", default=shutil.which("cuobjdump"))
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
     compiler = Nvrtc.find()
     if compiler is None:
         raise SystemExit("NVRTC is not there; pip install nvidia-cuda-nvrtc")
-    results = list(rows(compiler, args.surrogate, args.cuobjdump))
-    print_table(results)
+    results = {
+        name: list(rows(compiler, name, args.cuobjdump if name == SHOWN else None))
+        for name in DEFAULT_WIDTH
+    }
+    print_table(results[SHOWN])
     content = {
         "command": shlex.join(["python", *map(str, sys.argv)]),
         "compiler": f"NVRTC {compiler.version}",
         "note": "from the compiler, not measured; occupancy as registers and shared "
-        "memory allow with 256 threads a block",
-        "surrogate": args.surrogate,
-        "results": results,
+        "memory allow",
+        "surrogates": {name: extremes(found) for name, found in results.items()},
+        "shown": SHOWN,
     }
-    args.out.write_text(json.dumps(content, indent=1) + "\n")
+    text = json.dumps(content, indent=1).removesuffix("\n}")
+    lines = ",\n  ".join(json.dumps(row) for row in results[SHOWN])
+    args.out.write_text(f'{text},\n "results": [\n  {lines}\n ]\n}}\n')
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@
 
 #define __global__
 #define __device__
-#define __launch_bounds__(threads)
 
 struct Index {
     unsigned int x, y, z;

@@ -29,7 +29,7 @@ from lif_cases import (
 )
 
 from snnssl_mm.neurons import MixedLIF
-from snnssl_mm.neurons.kernels import cuda_source, cupy, reference
+from snnssl_mm.neurons.kernels import cuda_source, cupy, norm_source, reference
 from snnssl_mm.neurons.kernels.reference import LIFParameters
 from snnssl_mm.neurons.surrogate import Surrogate
 
@@ -231,7 +231,7 @@ def test_compiler_message_surfaces(cuda_compiler):
 
 def test_launch_code_knows_no_gpu_until_it_runs():
     assert "cupy" not in sys.modules or torch.cuda.is_available()
-    assert cupy.BLOCK_THREADS % 32 == 0
+    assert cuda_source.BLOCK_THREADS % 32 == norm_source.BLOCK_THREADS % 32 == 0
 
 
 # On a CUDA device. --------------------------------------------------------------------

@@ -6,7 +6,7 @@
 // x       [T][one time step as in channels.cuh]
 // shift   [halves][C]
 // sums    [slices][halves][2][C]; one of a few thousand values each, so float32 does
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS) batch_moments(
+extern "C" __global__ void batch_moments(
     const scalar_t* __restrict__ x, const float* __restrict__ shift,
     float* __restrict__ sums, long long rows, long long columns, long long run,
     long long stride_t) {

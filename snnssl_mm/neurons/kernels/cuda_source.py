@@ -37,12 +37,14 @@ class Launch(NamedTuple):
         grid: Blocks on each axis. A number alone is that of the threads which can do
             something at once; fewer then take several rounds.
         arguments: Device addresses, sizes (64-bit) and float32 scalars, in order.
+        threads: Of a block.
     """
 
     name: str
     options: tuple[str, ...]
     grid: int | tuple[int, int, int]
     arguments: tuple[Any, ...]
+    threads: int = BLOCK_THREADS
 
 
 class Layout(NamedTuple):

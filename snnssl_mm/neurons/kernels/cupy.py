@@ -14,7 +14,6 @@ from torch import Tensor
 
 from snnssl_mm.neurons.kernels import norm_source
 from snnssl_mm.neurons.kernels.cuda_source import (
-    BLOCK_THREADS,
     VECTOR_BYTES,
     Launch,
     backward_launch,
@@ -70,13 +69,13 @@ def run(launch: Launch, device: torch.device) -> None:
     grid = launch.grid
     if isinstance(grid, int):
         most = multiprocessors(device) * BLOCKS_PER_MULTIPROCESSOR
-        grid = (min(-(-grid // BLOCK_THREADS), most), 1, 1)
+        grid = (min(-(-grid // launch.threads), most), 1, 1)
     # The guard also undoes what cupy does to the current device (cupy#6569).
     with torch.cuda.device(device):
         kernel = compiled_kernel(launch.name, launch.options)
         kernel(
             grid,
-            (BLOCK_THREADS,),
+            (launch.threads,),
             launch.arguments,
             stream=Stream(torch.cuda.current_stream(device).cuda_stream),
         )

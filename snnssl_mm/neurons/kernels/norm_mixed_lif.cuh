@@ -38,11 +38,9 @@ template <class Take>
 __device__ inline void backpropagate(
     const scalar_t* __restrict__ grad, const scalar_t* __restrict__ x, index_t base,
     index_t stride_t, const Neuron& neuron, const Norm& norm, const Take& take) {
-    Pack inputs[X_STEPS], grads[T_STEPS];  // all loads under way before they are needed
+    Pack inputs[X_STEPS];  // all loads under way before the first is needed
 #pragma unroll UNROLLED_STEPS
     for (int t = 0; t < X_STEPS; ++t) inputs[t] = load(x, base + t * stride_t);
-#pragma unroll UNROLLED_STEPS
-    for (int t = 0; t < T_STEPS; ++t) grads[t] = load(grad, base + t * stride_t);
     float u[T_STEPS][NEURONS_PER_THREAD];
     Lanes v = same_in_all(neuron.rest);
 #pragma unroll UNROLLED_STEPS
@@ -58,10 +56,11 @@ __device__ inline void backpropagate(
     Lanes grad_v = same_in_all(0.0f), total = same_in_all(0.0f);
 #pragma unroll UNROLLED_STEPS
     for (int t = T_STEPS - 1; t >= 0; --t) {
+        const Pack grad_t = load(grad, base + t * stride_t);
         Lanes gradient;
 #pragma unroll
         for (int k = 0; k < NEURONS_PER_THREAD; ++k) {
-            const float grad_out = to_float(grads[t].lane[k]);
+            const float grad_out = to_float(grad_t.lane[k]);
             gradient.lane[k] = neuron.propagate(u[t][k], grad_out, grad_v.lane[k]);
             total.lane[k] += gradient.lane[k];
         }

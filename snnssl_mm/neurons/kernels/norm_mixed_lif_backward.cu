@@ -10,7 +10,7 @@
 // mean, rstd, weight, bias, group_stride   as in Norm
 // sums    [G, 2, C], S and P
 // share   1 / M, or 0 if the statistics are not those of the batch
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS) norm_mixed_lif_backward(
+extern "C" __global__ void norm_mixed_lif_backward(
     const scalar_t* __restrict__ grad, const scalar_t* __restrict__ x,
     scalar_t* __restrict__ grad_x, const float* __restrict__ mean,
     const float* __restrict__ rstd, const float* __restrict__ weight,

@@ -5,7 +5,7 @@
 
 // x, out   [T][one time step as in channels.cuh], a held x [one time step]
 // mean, rstd, weight, bias, group_stride   as in Norm
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS) norm_mixed_lif_forward(
+extern "C" __global__ void norm_mixed_lif_forward(
     const scalar_t* __restrict__ x, scalar_t* __restrict__ out,
     const float* __restrict__ mean, const float* __restrict__ rstd,
     const float* __restrict__ weight, const float* __restrict__ bias,

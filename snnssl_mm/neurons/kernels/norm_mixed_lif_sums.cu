@@ -7,7 +7,7 @@
 // grad, x   [T][one time step as in channels.cuh], a held x [one time step]
 // mean, rstd, weight, bias, group_stride   as in Norm
 // sums   [slices][halves][2][C]
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS) norm_mixed_lif_sums(
+extern "C" __global__ void norm_mixed_lif_sums(
     const scalar_t* __restrict__ grad, const scalar_t* __restrict__ x,
     const float* __restrict__ mean, const float* __restrict__ rstd,
     const float* __restrict__ weight, const float* __restrict__ bias,

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from snnssl_mm.neurons.kernels.cuda_source import (
-    BLOCK_THREADS,
     Launch,
     as_options,
     is_wide,
@@ -22,6 +21,7 @@ from snnssl_mm.neurons.kernels.cuda_source import (
 from snnssl_mm.neurons.kernels.layout import channel_run
 from snnssl_mm.neurons.kernels.reference import LIFParameters, Normalization
 
+BLOCK_THREADS = 128  # with many registers each; of 256, one too many halves them
 WARP = 32
 
 
@@ -128,7 +128,8 @@ def moments_launch(x: Tensor, shift: Tensor, sums: Tensor, walk: Walk) -> Launch
     addresses = (x.data_ptr(), shift.data_ptr(), sums.data_ptr())
     sizes = (walk.rows, walk.columns, walk.run, x[0].numel())
     options = as_options(memory | walk.macros)
-    return Launch("batch_moments", options, walk.grid, (*addresses, *sizes))
+    arguments = (*addresses, *sizes)
+    return Launch("batch_moments", options, walk.grid, arguments, BLOCK_THREADS)
 
 
 def forward_launch(
@@ -192,4 +193,4 @@ def _launch(
     group_stride = channels if len(norm.mean) == 2 else 0
     sizes: tuple[Any, ...] = (group_stride, walk.rows, walk.columns, walk.run)
     arguments = (*addresses, *sizes, x[0].numel(), *neuron_scalars(p))
-    return Launch(name, as_options(macros), walk.grid, arguments)
+    return Launch(name, as_options(macros), walk.grid, arguments, BLOCK_THREADS)
