@@ -17,7 +17,7 @@ from snnssl_mm.neurons.surrogate import Surrogate
 
 PATHS = ("spike", "analog", "dual")
 BACKENDS = ("auto", "torch", "cpu", "cupy")
-FUSING_BACKENDS = ("cpu",)
+FUSING_BACKENDS = ("cpu", "cupy")
 FUSED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 

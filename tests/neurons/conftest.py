@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.metadata
 import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
-from snnssl_mm.neurons.kernels import cuda_source
+from snnssl_mm.neurons.kernels import cuda_source, cupy
+from snnssl_mm.neurons.kernels.nvrtc import Compiled, Nvrtc
 
 KERNELS = Path(cuda_source.__file__).parent
 SHIM = Path(__file__).with_name("cuda_on_cpu.cpp")
@@ -26,6 +27,10 @@ SETTINGS = (
     "DETACH_RESET",
     "PATH",
     "EXACT_INVERSES",
+    "LANE_CHANNELS",
+    "BLOCK_COLUMNS",
+    "BLOCK_THREADS",
+    "HELD",
 )
 BLOCKS, THREADS = 3, 8  # few, so that the kernels' loops take several rounds
 
@@ -41,8 +46,8 @@ class CudaOnCpu:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.launches: list[cuda_source.Launch] = []
-        header = (KERNELS / cuda_source.HEADER).read_text()
-        self.names = dict(re.findall(r"^#define ([A-Z0-9]+) (\d)$", header, re.M))
+        headers = "".join(file.read_text() for file in KERNELS.glob("*.cuh"))
+        self.names = dict(re.findall(r"^#define ([A-Z0-9]+) (\d)$", headers, re.M))
         keys = [("FLOAT32", n, w) for n, w in ((1, 0), (2, 0), (4, 0), (1, 1), (4, 1))]
         keys += [(s, n, 0) for s in ("FLOAT16", "BFLOAT16") for n in (1, 2, 4, 8)]
         with ThreadPoolExecutor(2) as pool:
@@ -62,20 +67,24 @@ class CudaOnCpu:
         assert device.type == "cpu"
         self.launches.append(launch)
         macros = dict(o[2:].split("=") for o in launch.options if o.startswith("-D"))
-        assert set(macros) == {*COMPILED, *SETTINGS}
+        assert set(COMPILED) <= set(macros) <= {*COMPILED, *SETTINGS}
         key = (
             macros["SCALAR"],
             int(macros["NEURONS_PER_THREAD"]),
             int(macros["WIDE_INDEX"]),
         )
-        values = [int(self.names.get(macros[name], macros[name])) for name in SETTINGS]
+        given = (macros.get(name, "-1") for name in SETTINGS)
+        values = [int(self.names.get(value, value)) for value in given]
         settings = (ctypes.c_int * len(SETTINGS))(*values)
         numbers = [
             ctypes.c_longlong(a) if isinstance(a, int) else ctypes.c_float(a)
             for a in launch.arguments
         ]
-        kernel = getattr(self.libraries[key], f"launch_{launch.name}")
-        kernel(ctypes.byref(settings), BLOCKS, THREADS, *numbers)
+        entry = ctypes.c_void_p.in_dll(self.libraries[key], f"launch_{launch.name}")
+        kernel = ctypes.CFUNCTYPE(None)(entry.value)
+        grid = (BLOCKS, 1, 1) if isinstance(launch.grid, int) else launch.grid
+        shape = (ctypes.c_uint * 4)(*grid, int(macros.get("BLOCK_THREADS", THREADS)))
+        kernel(ctypes.byref(settings), shape, *numbers)
 
 
 @pytest.fixture(scope="session")
@@ -85,40 +94,20 @@ def cuda_on_cpu(tmp_path_factory: pytest.TempPathFactory) -> CudaOnCpu:
     return CudaOnCpu(tmp_path_factory.mktemp("cuda_on_cpu"))
 
 
-class Nvrtc:
-    """NVIDIA's runtime compiler from its pip wheel; needs no GPU and no driver."""
+@pytest.fixture
+def kernels(cuda_on_cpu: CudaOnCpu, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """``kernels.cupy`` whose launches run on the CPU; everything else is the same."""
+    monkeypatch.setattr(cupy, "run", cuda_on_cpu.run)
+    cuda_on_cpu.launches.clear()
+    return cupy
 
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self.library = library
 
-    @classmethod
-    def find(cls) -> Nvrtc | None:
-        for package in ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"):
-            try:
-                files = importlib.metadata.files(package) or []
-            except importlib.metadata.PackageNotFoundError:
-                continue
-            for file in files:
-                if re.fullmatch(r"libnvrtc\.so[.\d]*", file.name):
-                    return cls(ctypes.CDLL(str(file.locate())))
-        return None
-
-    def compile(self, name: str, options: tuple[str, ...], architecture: str) -> str:
-        """Compile to machine code; return what is wrong, empty if nothing."""
-        program = ctypes.c_void_p()
-        source = cuda_source.kernel_source(name).encode()
-        self.library.nvrtcCreateProgram(
-            ctypes.byref(program), source, f"{name}.cu".encode(), 0, None, None
-        )
-        flags = [o.encode() for o in (*options, f"--gpu-architecture={architecture}")]
-        array = (ctypes.c_char_p * len(flags))(*flags)
-        status = self.library.nvrtcCompileProgram(program, len(flags), array)
-        size = ctypes.c_size_t()
-        self.library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
-        log = ctypes.create_string_buffer(size.value)
-        self.library.nvrtcGetProgramLog(program, log)
-        self.library.nvrtcDestroyProgram(ctypes.byref(program))
-        return log.value.decode() if status or log.value else ""
+@pytest.fixture
+def device() -> torch.device:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    pytest.importorskip("cupy", reason="cupy is not installed")
+    return torch.device("cuda")
 
 
 class Nvcc:
@@ -127,13 +116,16 @@ class Nvcc:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def compile(self, name: str, options: tuple[str, ...], architecture: str) -> str:
+    def compile(
+        self, name: str, options: tuple[str, ...], architecture: str
+    ) -> Compiled:
+        """Compile as Nvrtc does."""
         source = self.folder / f"{name}.cu"
         source.write_text(cuda_source.kernel_source(name))
         command = ["nvcc", "-cubin", f"-arch={architecture}", *options, str(source)]
         command += ["-o", str(self.folder / "kernel.cubin")]
         result = subprocess.run(command, capture_output=True, text=True)
-        return result.stderr
+        return Compiled(result.stderr, b"")
 
 
 @pytest.fixture(scope="session")

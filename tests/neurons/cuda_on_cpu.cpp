@@ -10,12 +10,13 @@
 #define __device__
 
 struct Index {
-    unsigned int x;
+    unsigned int x, y, z;
 };
 static Index gridDim, blockDim, blockIdx, threadIdx;
 
 struct Settings {
     int T_STEPS, SURROGATE, SOFT_RESET, DECAY_INPUT, DETACH_RESET, PATH, EXACT_INVERSES;
+    int LANE_CHANNELS, BLOCK_COLUMNS, BLOCK_THREADS, HELD;
 };
 static Settings settings;
 #define T_STEPS settings.T_STEPS
@@ -25,6 +26,10 @@ static Settings settings;
 #define DETACH_RESET settings.DETACH_RESET
 #define PATH settings.PATH
 #define EXACT_INVERSES settings.EXACT_INVERSES
+#define LANE_CHANNELS settings.LANE_CHANNELS
+#define BLOCK_COLUMNS settings.BLOCK_COLUMNS
+#define BLOCK_THREADS settings.BLOCK_THREADS
+#define HELD settings.HELD
 
 static inline float __uint_as_float(unsigned int bits) {
     float value;
@@ -57,33 +62,54 @@ static inline unsigned short float_to_half(float value) {
     return sign | (size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13;
 }
 
-#include "mixed_lif_forward.cu"
+#include "channels.cuh"
+
+// The threads of a block run in turn; the first of a column starts its sum.
+static void write_block_sums(const Sums& sums, const Walk& walk, float* out) {
+    if (blockIdx.x * BLOCK_COLUMNS + threadIdx.x % BLOCK_COLUMNS >= walk.columns) return;
+    for (int i = 0; i < 2 * LANES; ++i) {
+        float& sum = out[sum_offset(walk, walk.column, i)];
+        sum = (threadIdx.x < (unsigned int)BLOCK_COLUMNS ? 0.0f : sum) + sums.value(i);
+    }
+}
+
+#include "batch_moments.cu"
 #include "mixed_lif_backward.cu"
+#include "mixed_lif_forward.cu"
+#include "norm_mixed_lif_backward.cu"
+#include "norm_mixed_lif_forward.cu"
+#include "norm_mixed_lif_sums.cu"
 
-template <class Kernel, class... Arguments>
-static void launch(Kernel kernel, const Settings& with, unsigned int blocks,
-                   unsigned int threads, Arguments... arguments) {
-    settings = with;
-    gridDim.x = blocks;
-    blockDim.x = threads;
-    for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x)
-        for (threadIdx.x = 0; threadIdx.x < threads; ++threadIdx.x) kernel(arguments...);
-}
+struct Shape {
+    Index blocks;
+    unsigned int threads;
+};
 
-extern "C" void launch_mixed_lif_forward(
-    const Settings& with, unsigned int blocks, unsigned int threads, const scalar_t* x,
-    scalar_t* out, long long neurons, long long stride_t, long long stride_n,
-    long long samples, float tau, float theta, float rest, float width) {
-    launch(mixed_lif_forward, with, blocks, threads, x, out, neurons, stride_t, stride_n,
-           samples, tau, theta, rest, width);
-}
+// Runs a kernel for every thread of every block; two parameters, then the kernel's own.
+template <auto kernel>
+struct Entry;
 
-extern "C" void launch_mixed_lif_backward(
-    const Settings& with, unsigned int blocks, unsigned int threads,
-    const scalar_t* grad, const scalar_t* x, scalar_t* grad_x, long long neurons,
-    long long stride_t, float tau, float theta, float rest, float width) {
-    launch(mixed_lif_backward, with, blocks, threads, grad, x, grad_x, neurons, stride_t,
-           tau, theta, rest, width);
+template <class... Parameters, void (*kernel)(Parameters...)>
+struct Entry<kernel> {
+    static void launch(const Settings& with, const Shape& shape, Parameters... values) {
+        settings = with;
+        gridDim = shape.blocks;
+        blockDim.x = shape.threads;
+        for (blockIdx.z = 0; blockIdx.z < gridDim.z; ++blockIdx.z)
+            for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y)
+                for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x)
+                    for (threadIdx.x = 0; threadIdx.x < blockDim.x; ++threadIdx.x)
+                        kernel(values...);
+    }
+};
+
+extern "C" {
+auto* launch_batch_moments = Entry<batch_moments>::launch;
+auto* launch_mixed_lif_backward = Entry<mixed_lif_backward>::launch;
+auto* launch_mixed_lif_forward = Entry<mixed_lif_forward>::launch;
+auto* launch_norm_mixed_lif_backward = Entry<norm_mixed_lif_backward>::launch;
+auto* launch_norm_mixed_lif_forward = Entry<norm_mixed_lif_forward>::launch;
+auto* launch_norm_mixed_lif_sums = Entry<norm_mixed_lif_sums>::launch;
 }
 
 extern "C" void to_floats(const scalar_t* from, float* to, long long count) {

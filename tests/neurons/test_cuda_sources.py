@@ -9,49 +9,29 @@ import sys
 
 import pytest
 import torch
-from torch import Tensor
+from lif_cases import (
+    BOOLS,
+    DTYPES,
+    LAST_BIT,
+    PATHS,
+    RESETS,
+    SURROGATES,
+    channels_last,
+    contiguous,
+    membrane,
+    misaligned,
+    near_a_jump,
+    parameters,
+    samples_innermost,
+    strided,
+    time_innermost,
+    time_second,
+)
 
 from snnssl_mm.neurons import MixedLIF
-from snnssl_mm.neurons.kernels import cuda_source, cupy, reference
+from snnssl_mm.neurons.kernels import cuda_source, cupy, norm_source, reference
 from snnssl_mm.neurons.kernels.reference import LIFParameters
-from snnssl_mm.neurons.surrogate import DEFAULT_WIDTH, Surrogate
-
-SURROGATES = tuple(DEFAULT_WIDTH)
-RESETS = (0.0, 0.1, None)
-PATHS = ("spike", "analog", "dual")
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-BOOLS = (False, True)
-LAST_BIT = {torch.float32: 1e-6, torch.float16: 2**-10, torch.bfloat16: 2**-7}
-
-
-def contiguous(x: Tensor) -> Tensor:
-    return x.contiguous()
-
-
-def channels_last(x: Tensor) -> Tensor:
-    return x.movedim(2, -1).contiguous().movedim(-1, 2)
-
-
-def time_second(x: Tensor) -> Tensor:
-    return x.transpose(0, 1).contiguous().transpose(0, 1)
-
-
-def time_innermost(x: Tensor) -> Tensor:
-    return x.movedim(0, -1).contiguous().movedim(-1, 0)
-
-
-def samples_innermost(x: Tensor) -> Tensor:
-    return x.movedim(1, -1).contiguous().movedim(-1, 1)
-
-
-def strided(x: Tensor) -> Tensor:
-    return x.repeat_interleave(2, dim=2)[:, :, ::2]
-
-
-def misaligned(x: Tensor) -> Tensor:
-    storage = x.new_empty(x.numel() + 1)[1:]
-    return storage.view(x.shape).copy_(x)
-
+from snnssl_mm.neurons.surrogate import Surrogate
 
 LAYOUTS = (
     contiguous,
@@ -64,49 +44,11 @@ LAYOUTS = (
 )
 
 
-@pytest.fixture
-def kernels(cuda_on_cpu, monkeypatch):
-    """``kernels.cupy`` whose launches run on the CPU; everything else is the same."""
-    monkeypatch.setattr(cupy, "run", cuda_on_cpu.run)
-    cuda_on_cpu.launches.clear()
-    return cupy
-
-
-def parameters(surrogate="rectangle", v_reset=0.0, decay=False, detach=True, odd=False):
-    """Default constants, or odd ones whose divisions round."""
-    width = DEFAULT_WIDTH[surrogate] * (0.7 if odd else 1.0)
-    tau, theta = (3.0, 0.9) if odd else (2.0, 1.0)
-    return LIFParameters(
-        tau, theta, v_reset, decay, detach, Surrogate(surrogate, width)
-    )
-
-
 def with_gradient(x, p, path, grad):
     leaf = x.detach().clone().requires_grad_()
     out = reference.mixed_lif(leaf, p, path)
     out.backward(grad)
     return out.detach(), leaf.grad
-
-
-def membrane(x, p):
-    """u[t] in float64, written a second time."""
-    rest = 0.0 if p.v_reset is None else p.v_reset
-    v, steps = torch.full_like(x[0], rest), []
-    for x_t in x:
-        u = v + (x_t - v + rest) / p.tau if p.decay_input else None
-        u = v - (v - rest) / p.tau + x_t if u is None else u
-        after = u - p.v_threshold if p.v_reset is None else torch.full_like(u, rest)
-        v = torch.where(u >= p.v_threshold, after, u)
-        steps.append(u)
-    return torch.stack(steps)
-
-
-def near_a_jump(x, p):
-    """Neurons that rounding may push over the threshold or an edge of h."""
-    v = membrane(x, p) - p.v_threshold
-    edge = p.surrogate.width / 2 if p.surrogate.name == "rectangle" else 0.0
-    near = torch.minimum(v.abs(), (v.abs() - edge).abs()) < 1e-5
-    return near.any(0).expand_as(x)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -166,8 +108,8 @@ def test_neighbours_move_as_vectors_where_they_may(kernels):
     x = torch.randn(4, 2, 16, 4, 4)
     assert width_of(x) == 4  # 16 bytes
     assert width_of(x.bfloat16()) == width_of(channels_last(x).half(), "dual") == 8
-    assert width_of(torch.randn(8, 2, 16, 4, 4).half()) == 4  # registers
-    assert width_of(torch.randn(64, 2, 16, 4, 4).half()) == 1
+    assert width_of(torch.randn(32, 2, 16, 4, 4).half()) == 4  # registers
+    assert width_of(torch.randn(256, 2, 16, 4, 4).half()) == 1
     assert width_of(time_second(x)) == 4
     assert width_of(time_innermost(x)) == 1
     assert width_of(samples_innermost(x)) == 4
@@ -205,7 +147,7 @@ def test_not_a_number_stays_one(kernels):
 
 
 def test_wide_index(kernels, monkeypatch):
-    monkeypatch.setattr(cuda_source, "_is_wide", lambda x: True)
+    monkeypatch.setattr(cuda_source, "is_wide", lambda x: True)
     x = time_second(torch.randn(4, 2, 6, 3, 4))
     p, grad = parameters(), torch.randn(4, 2, 6, 3, 4)
     expected, expected_grad = with_gradient(x, p, "dual", grad)
@@ -223,8 +165,8 @@ def test_division_becomes_multiplication_only_where_both_are_exact():
 
 
 def test_index_becomes_wide_at_two_to_the_31():
-    assert not cuda_source._is_wide(torch.empty(2**31 - 1, 1, device="meta"))
-    assert cuda_source._is_wide(torch.empty(2**31, 1, device="meta"))
+    assert not cuda_source.is_wide(torch.empty(2**31 - 1, 1, device="meta"))
+    assert cuda_source.is_wide(torch.empty(2**31, 1, device="meta"))
 
 
 @pytest.mark.parametrize("name", ["FLOAT16", "BFLOAT16"])
@@ -278,29 +220,21 @@ def covering_options():
 @pytest.mark.parametrize("name", ["mixed_lif_forward", "mixed_lif_backward"])
 def test_compiles(cuda_compiler, name, architecture):
     for options in covering_options():
-        assert cuda_compiler.compile(name, options, architecture) == ""
+        assert cuda_compiler.compile(name, options, architecture).log == ""
 
 
 def test_compiler_message_surfaces(cuda_compiler):
     options = ("-DT_STEPS=4", "-DSCALAR=FLOAT32")
-    message = cuda_compiler.compile("mixed_lif_forward", options, "sm_90")
-    assert "NEURONS_PER_THREAD" in message
+    answer = cuda_compiler.compile("mixed_lif_forward", options, "sm_90")
+    assert "NEURONS_PER_THREAD" in answer.log
 
 
 def test_launch_code_knows_no_gpu_until_it_runs():
     assert "cupy" not in sys.modules or torch.cuda.is_available()
-    assert cupy.THREADS_PER_BLOCK % 32 == 0
+    assert cuda_source.BLOCK_THREADS % 32 == norm_source.BLOCK_THREADS % 32 == 0
 
 
 # On a CUDA device. --------------------------------------------------------------------
-
-
-@pytest.fixture
-def device():
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    pytest.importorskip("cupy", reason="cupy is not installed")
-    return torch.device("cuda")
 
 
 @pytest.mark.gpu

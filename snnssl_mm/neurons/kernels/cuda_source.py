@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,30 +18,33 @@ from torch import Tensor
 
 from snnssl_mm.neurons.kernels.reference import LIFParameters
 
-HEADER = "mixed_lif.cuh"
+BLOCK_THREADS = 256
 SCALARS = {
     torch.float32: "FLOAT32",
     torch.float16: "FLOAT16",
     torch.bfloat16: "BFLOAT16",
 }
 VECTOR_BYTES = 16  # the widest load of one thread
-MEMBRANE_REGISTERS = 32  # of the 64 that leave half of a multiprocessor's threads alive
+STATE_REGISTERS = 64  # of the 128 that leave two blocks of 256 threads alive
 
 
 class Launch(NamedTuple):
     """One kernel call.
 
     Attributes:
-        name: ``'mixed_lif_forward'`` or ``'mixed_lif_backward'``.
+        name: Of the kernel and its ``.cu`` file.
         options: What the CUDA compiler gets besides the architecture.
-        packs: Independent units of work, one per thread and round.
+        grid: Blocks on each axis. A number alone is that of the threads which can do
+            something at once; fewer then take several rounds.
         arguments: Device addresses, sizes (64-bit) and float32 scalars, in order.
+        threads: Of a block.
     """
 
     name: str
     options: tuple[str, ...]
-    packs: int
+    grid: int | tuple[int, int, int]
     arguments: tuple[Any, ...]
+    threads: int = BLOCK_THREADS
 
 
 class Layout(NamedTuple):
@@ -72,37 +76,84 @@ class Layout(NamedTuple):
 @functools.cache
 def kernel_source(name: str) -> str:
     """CUDA source of ``name`` in one piece: NVRTC then needs no include path."""
-    folder = Path(__file__).parent
-    source = (folder / f"{name}.cu").read_text(encoding="utf-8")
-    header = (folder / HEADER).read_text(encoding="utf-8")
-    return source.replace(f'#include "{HEADER}"', header.replace("#pragma once", ""))
+    included = set()
+
+    def read(file: str) -> str:
+        if file in included:
+            return ""
+        included.add(file)
+        text = (Path(__file__).parent / file).read_text(encoding="utf-8")
+        text = text.replace("#pragma once\n", "")
+        return re.sub(r'#include "(.+)"\n', lambda match: read(match[1]), text)
+
+    return read(f"{name}.cu")
 
 
 def neurons_per_thread(
-    layout: Layout, path: str, element_size: int, addresses: tuple[int, ...]
+    x: Tensor, registers: float, runs: tuple[int, ...], addresses: tuple[int, ...]
 ) -> int:
     """How many neighbours in memory one thread takes with one load.
 
-    They must lie side by side at every step, be aligned, fit the registers, and, in
-    path ``'dual'``, belong to one sample.
+    They must be aligned, fit the registers, and lie within one of the stretches that
+    start at multiples of each of ``runs``.
+
+    Args:
+        x: A tensor of the type that is loaded.
+        registers: What a kernel keeps per neuron from step to step.
+        runs: In elements.
+        addresses: Of all tensors that are loaded or stored like ``x``.
     """
     for count in (8, 4, 2):
-        size = count * element_size
+        size = count * x.element_size()
         if (
             size <= VECTOR_BYTES
-            and count * layout.steps <= MEMBRANE_REGISTERS
-            and layout.stride_t % count == 0
-            and (path != "dual" or layout.stride_n % count == 0)
+            and count * registers <= STATE_REGISTERS
+            and all(run % count == 0 for run in runs)
             and all(address % size == 0 for address in addresses)
         ):
             return count
     return 1
 
 
+def input_registers(x: Tensor) -> float:
+    """How many 32-bit registers the input of a neuron takes in all steps."""
+    return x.shape[0] * x.element_size() / 4
+
+
 def has_exact_inverse(value: float) -> bool:
     """Whether ``value`` is a power of two (and none near the ends of float32)."""
     mantissa, exponent = math.frexp(value)
     return mantissa == 0.5 and abs(exponent) < 64
+
+
+def as_options(macros: dict[str, int | str]) -> tuple[str, ...]:
+    """Options for the CUDA compiler that set ``macros``."""
+    return ("--fmad=false", *(f"-D{name}={value}" for name, value in macros.items()))
+
+
+def memory_macros(
+    dtype: torch.dtype, steps: int, neurons_per_thread: int, wide_index: bool
+) -> dict[str, int | str]:
+    """What memory.cuh needs to know."""
+    return {
+        "T_STEPS": steps,
+        "SCALAR": SCALARS[dtype],
+        "NEURONS_PER_THREAD": neurons_per_thread,
+        "WIDE_INDEX": int(wide_index),
+    }
+
+
+def neuron_macros(p: LIFParameters, path: str) -> dict[str, int | str]:
+    """What mixed_lif.cuh needs to know. Backward kernels ignore ``path``."""
+    exact = has_exact_inverse(p.tau) and has_exact_inverse(p.surrogate.width)
+    return {
+        "SURROGATE": p.surrogate.name.upper(),
+        "SOFT_RESET": int(p.v_reset is None),
+        "DECAY_INPUT": int(p.decay_input),
+        "DETACH_RESET": int(p.detach_reset),
+        "PATH": path.upper(),
+        "EXACT_INVERSES": int(exact),
+    }
 
 
 @functools.cache
@@ -114,28 +165,14 @@ def compile_options(
     neurons_per_thread: int = 1,
     wide_index: bool = False,
 ) -> tuple[str, ...]:
-    """Options for the CUDA compiler; mixed_lif.cuh explains the macros.
-
-    The backward kernel is the same for all paths and ignores ``path``.
-    """
-    exact = has_exact_inverse(p.tau) and has_exact_inverse(p.surrogate.width)
-    macros = {
-        "T_STEPS": steps,
-        "SCALAR": SCALARS[dtype],
-        "SURROGATE": p.surrogate.name.upper(),
-        "SOFT_RESET": int(p.v_reset is None),
-        "DECAY_INPUT": int(p.decay_input),
-        "DETACH_RESET": int(p.detach_reset),
-        "PATH": path.upper(),
-        "NEURONS_PER_THREAD": neurons_per_thread,
-        "EXACT_INVERSES": int(exact),
-        "WIDE_INDEX": int(wide_index),
-    }
-    return ("--fmad=false", *(f"-D{name}={value}" for name, value in macros.items()))
+    """Options for the kernels of the neuron alone."""
+    memory = memory_macros(dtype, steps, neurons_per_thread, wide_index)
+    return as_options(memory | neuron_macros(p, path))
 
 
 @functools.cache
-def _scalars(p: LIFParameters) -> tuple[np.float32, ...]:
+def neuron_scalars(p: LIFParameters) -> tuple[np.float32, ...]:
+    """tau, theta, rest and width, the last arguments of a kernel with a neuron."""
     rest = 0.0 if p.v_reset is None else p.v_reset
     values = (p.tau, p.v_threshold, rest, p.surrogate.width)
     return tuple(np.float32(value) for value in values)
@@ -145,10 +182,13 @@ def forward_launch(x: Tensor, out: Tensor, p: LIFParameters, path: str) -> Launc
     """Plan ``out = MixedLIF(x)`` for dense tensors of the same strides."""
     layout = Layout.of(x)
     addresses = (x.data_ptr(), out.data_ptr())
-    count = neurons_per_thread(layout, path, x.element_size(), addresses)
-    options = compile_options(p, path, x.dtype, layout.steps, count, _is_wide(x))
+    runs: tuple[int, ...] = (layout.stride_t,)
+    if path == "dual":  # a pack must not belong to two samples
+        runs += (layout.stride_n,)
+    count = neurons_per_thread(x, input_registers(x), runs, addresses)
+    options = compile_options(p, path, x.dtype, layout.steps, count, is_wide(x))
     sizes = (layout.neurons, layout.stride_t, layout.stride_n, layout.samples)
-    arguments = (*addresses, *sizes, *_scalars(p))
+    arguments = (*addresses, *sizes, *neuron_scalars(p))
     return Launch("mixed_lif_forward", options, layout.neurons // count, arguments)
 
 
@@ -158,11 +198,12 @@ def backward_launch(
     """Plan the gradient ``grad_x`` from ``grad``, all dense and of the same strides."""
     layout = Layout.of(x)
     addresses = (grad.data_ptr(), x.data_ptr(), grad_x.data_ptr())
-    count = neurons_per_thread(layout, "any", x.element_size(), addresses)
-    options = compile_options(p, "spike", x.dtype, layout.steps, count, _is_wide(x))
-    arguments = (*addresses, layout.neurons, layout.stride_t, *_scalars(p))
+    count = neurons_per_thread(x, layout.steps, (layout.stride_t,), addresses)
+    options = compile_options(p, "spike", x.dtype, layout.steps, count, is_wide(x))
+    arguments = (*addresses, layout.neurons, layout.stride_t, *neuron_scalars(p))
     return Launch("mixed_lif_backward", options, layout.neurons // count, arguments)
 
 
-def _is_wide(x: Tensor) -> bool:
+def is_wide(x: Tensor) -> bool:
+    """Whether offsets in ``x`` outgrow 32 bits."""
     return x.numel() >= 2**31

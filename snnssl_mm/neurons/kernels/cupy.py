@@ -12,17 +12,21 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from snnssl_mm.neurons.kernels import norm_source
 from snnssl_mm.neurons.kernels.cuda_source import (
+    VECTOR_BYTES,
     Launch,
     backward_launch,
     forward_launch,
+    input_registers,
     kernel_source,
 )
-from snnssl_mm.neurons.kernels.layout import is_dense
-from snnssl_mm.neurons.kernels.reference import LIFParameters
+from snnssl_mm.neurons.kernels.layout import channel_major, empty_by_channel, is_dense
+from snnssl_mm.neurons.kernels.norm_source import Walk
+from snnssl_mm.neurons.kernels.reference import LIFParameters, Normalization
 
-THREADS_PER_BLOCK = 256
 BLOCKS_PER_MULTIPROCESSOR = 32  # enough to even out; threads then walk the rest
+REDUCING_BLOCKS_PER_MULTIPROCESSOR = 8  # fills it, and leaves few partial sums
 
 
 class Stream(NamedTuple):
@@ -55,20 +59,23 @@ def compiled_kernel(name: str, options: tuple[str, ...]) -> Any:
 
 
 @functools.cache
-def _most_blocks(device: torch.device) -> int:
-    properties = torch.cuda.get_device_properties(device)
-    return properties.multi_processor_count * BLOCKS_PER_MULTIPROCESSOR
+def multiprocessors(device: torch.device) -> int:
+    """How many ``device`` has."""
+    return int(torch.cuda.get_device_properties(device).multi_processor_count)
 
 
 def run(launch: Launch, device: torch.device) -> None:
     """Queue a launch on torch's current stream of ``device``."""
+    grid = launch.grid
+    if isinstance(grid, int):
+        most = multiprocessors(device) * BLOCKS_PER_MULTIPROCESSOR
+        grid = (min(-(-grid // launch.threads), most), 1, 1)
     # The guard also undoes what cupy does to the current device (cupy#6569).
     with torch.cuda.device(device):
         kernel = compiled_kernel(launch.name, launch.options)
-        blocks = -(-launch.packs // THREADS_PER_BLOCK)
         kernel(
-            (min(blocks, _most_blocks(device)),),
-            (THREADS_PER_BLOCK,),
+            grid,
+            (launch.threads,),
             launch.arguments,
             stream=Stream(torch.cuda.current_stream(device).cuda_stream),
         )
@@ -98,3 +105,65 @@ def backward(grad: Tensor, x: Tensor, p: LIFParameters) -> Tensor:
     grad_x = torch.empty_like(x)
     run(backward_launch(grad, x, grad_x, p), x.device)
     return grad_x
+
+
+def batch_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance [G, C] of ``x`` [T, N, C, ...], see :mod:`.ops`."""
+    x = channel_major(x.detach())
+    walk = _walk(x, groups, input_registers(x), x)
+    # Near the mean: that of one position.
+    by_group = x[0].reshape(groups, x.shape[1] // groups, x.shape[2], -1)
+    shift = by_group[..., 0].mean(1, dtype=torch.float32)
+    sums = walk.sums_for(x)
+    run(norm_source.moments_launch(x, shift, sums, walk), x.device)
+    count = x.numel() // (groups * x.shape[2])
+    mean, square = (sums.sum(0, dtype=torch.float64) / count).unbind(1)
+    variance = (square - mean.square()).clamp(min=0)
+    return (shift + mean).float(), variance.float()
+
+
+def norm_forward(
+    x: Tensor, norm: Normalization, steps: int, p: LIFParameters, path: str
+) -> Tensor:
+    """Output of a batch norm and MixedLIF, see :mod:`.ops`."""
+    x, norm = channel_major(x.detach()), _as_read(norm)
+    out = empty_by_channel(x, steps, x.dtype)
+    halves = max(len(norm.mean), 2 if path == "dual" else 1)
+    walk = _walk(x, halves, input_registers(out), x, out)
+    run(norm_source.forward_launch(x, out, norm, walk, p, path), x.device)
+    return out
+
+
+def norm_backward(
+    grad: Tensor, x: Tensor, norm: Normalization, p: LIFParameters
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of the input, the weight and the bias, see :mod:`.ops`."""
+    x, norm = channel_major(x.detach()), _as_read(norm)
+    grad_x = empty_by_channel(x, x.shape[0], x.dtype)
+    if grad.stride() != grad_x.stride() or grad.dtype != x.dtype:
+        grad = empty_by_channel(x, grad.shape[0], x.dtype).copy_(grad)
+    registers = 2 * grad.shape[0]  # the membranes, and x and grad
+    walk = _walk(x, len(norm.mean), registers, grad, x, grad_x)
+    sums = walk.sums_for(x)
+    run(norm_source.sums_launch(grad, x, sums, norm, walk, p), x.device)
+    totals = sums.sum(0, dtype=torch.float64).float()
+    run(norm_source.backward_launch(grad, x, grad_x, totals, norm, walk, p), x.device)
+    plain, products = totals.unbind(1)
+    return grad_x, (products * norm.rstd).sum(0), plain.sum(0)
+
+
+def _walk(x: Tensor, halves: int, registers: float, *tensors: Tensor) -> Walk:
+    most = multiprocessors(x.device) * REDUCING_BLOCKS_PER_MULTIPROCESSOR
+    addresses = tuple(t.data_ptr() for t in tensors)
+    return Walk.over(x, halves, registers, addresses, most)
+
+
+def _as_read(norm: Normalization) -> Normalization:
+    """``norm`` as the kernels read it: float32, in one piece, aligned for vectors."""
+
+    def ready(values: Tensor) -> Tensor:
+        values = values.detach().float().contiguous()
+        return values.clone() if values.data_ptr() % VECTOR_BYTES else values
+
+    mean, rstd, weight, bias = map(ready, norm[:4])
+    return Normalization(mean, rstd, weight, bias, norm.from_batch)

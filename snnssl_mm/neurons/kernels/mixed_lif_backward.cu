@@ -10,8 +10,6 @@ extern "C" __global__ void mixed_lif_backward(
     scalar_t* __restrict__ grad_x, long long neurons, long long stride_t, float tau,
     float theta, float rest, float width) {
     const Neuron neuron(tau, theta, rest, width);
-    const float leak = 1.0f - neuron.inverse_tau;                          // du/dv
-    const float input_gain = DECAY_INPUT ? neuron.inverse_tau : 1.0f;      // du/dx
     const index_t packs = neurons / NEURONS_PER_THREAD;
     const index_t threads = (index_t)gridDim.x * blockDim.x;
     for (index_t i = (index_t)blockIdx.x * blockDim.x + threadIdx.x; i < packs;
@@ -41,14 +39,9 @@ extern "C" __global__ void mixed_lif_backward(
             Pack grad_x_t;
 #pragma unroll
             for (int k = 0; k < NEURONS_PER_THREAD; ++k) {
-                const float h = neuron.derivative(u[t][k]);
-                float through_reset = SOFT_RESET || !neuron.fires(u[t][k]) ? 1.0f : 0.0f;
-                if (!DETACH_RESET)
-                    through_reset -= h * (SOFT_RESET ? theta : u[t][k] - rest);
-                const float grad_u =
-                    to_float(grad_t.lane[k]) * h + grad_v[k] * through_reset;
-                grad_x_t.lane[k] = from_float(grad_u * input_gain);
-                grad_v[k] = grad_u * leak;
+                const float grad_out = to_float(grad_t.lane[k]);
+                const float result = neuron.propagate(u[t][k], grad_out, grad_v[k]);
+                grad_x_t.lane[k] = from_float(result);
             }
             store(grad_x, offset, grad_x_t);
         }

@@ -1,0 +1,47 @@
+// Second backward pass of a batch norm and MixedLIF: with y' the gradient after the
+// batch norm, S and P the channel's sums of y' and y' (x - mean), and M their number,
+//   x' = scale (y' - S / M - (x - mean) rstd^2 P / M)
+// where the statistics are those of the batch, else x' = scale y'. Memory traffic per
+// neuron and step: 12 bytes in float32, 6 in bfloat16.
+#include "norm_mixed_lif.cuh"
+
+// grad, x, grad_x   [T][one time step as in channels.cuh]; a held x and its gradient
+//                   [one time step]
+// mean, rstd, weight, bias, group_stride   as in Norm
+// sums    [G, 2, C], S and P
+// share   1 / M, or 0 if the statistics are not those of the batch
+extern "C" __global__ void norm_mixed_lif_backward(
+    const scalar_t* __restrict__ grad, const scalar_t* __restrict__ x,
+    scalar_t* __restrict__ grad_x, const float* __restrict__ mean,
+    const float* __restrict__ rstd, const float* __restrict__ weight,
+    const float* __restrict__ bias, const float* __restrict__ sums,
+    long long group_stride, long long rows, long long columns, long long run,
+    long long stride_t, float tau, float theta, float rest, float width, float share) {
+    const Neuron neuron(tau, theta, rest, width);
+    const Walk walk(rows, columns, run);
+    const Norm norm(mean, rstd, weight, bias, group_stride, walk);
+    const float* group = sums + blockIdx.z * 2 * group_stride;
+    Lanes shift = of_column(group, walk.column);
+    Lanes slope = of_column(group + walk.channels(), walk.column);
+    const Lanes inverse = of_column(rstd + blockIdx.z * group_stride, walk.column);
+#pragma unroll
+    for (int k = 0; k < NEURONS_PER_THREAD; ++k) {
+        shift.lane[k] *= share;
+        slope.lane[k] *= inverse.lane[k] * inverse.lane[k] * share;
+    }
+    for (index_t i = walk.first; i < walk.end; i += walk.step) {
+        const index_t base = walk.neuron(i);
+        const auto write = [&](int t, const Pack& x_t, const Lanes& gradient) {
+            Pack result;
+#pragma unroll
+            for (int k = 0; k < NEURONS_PER_THREAD; ++k) {
+                const float centred = norm.centred(to_float(x_t.lane[k]), k);
+                const float rest_of_it = gradient.lane[k] - shift.lane[k];
+                const float all = rest_of_it - centred * slope.lane[k];
+                result.lane[k] = from_float(norm.scale.lane[k] * all);
+            }
+            store(grad_x, base + t * (index_t)stride_t, result);
+        };
+        backpropagate(grad, x, base, (index_t)stride_t, neuron, norm, write);
+    }
+}

@@ -1,0 +1,41 @@
+// Forward pass of a batch norm and MixedLIF: reads x once, writes the spikes once; what
+// the batch norm computes stays in registers. Memory traffic per neuron and step: 8
+// bytes in float32, 4 in bfloat16; of a held x, 4 and 2 and one x for all steps.
+#include "norm_mixed_lif.cuh"
+
+// x, out   [T][one time step as in channels.cuh], a held x [one time step]
+// mean, rstd, weight, bias, group_stride   as in Norm
+extern "C" __global__ void norm_mixed_lif_forward(
+    const scalar_t* __restrict__ x, scalar_t* __restrict__ out,
+    const float* __restrict__ mean, const float* __restrict__ rstd,
+    const float* __restrict__ weight, const float* __restrict__ bias,
+    long long group_stride, long long rows, long long columns, long long run,
+    long long stride_t, float tau, float theta, float rest, float width) {
+    const Neuron neuron(tau, theta, rest, width);
+    const Walk walk(rows, columns, run);
+    const Norm norm(mean, rstd, weight, bias, group_stride, walk);
+    const bool analog = PATH == ANALOG || (PATH == DUAL && blockIdx.z == 1);
+    for (index_t i = walk.first; i < walk.end; i += walk.step) {
+        const index_t base = walk.neuron(i);
+        Pack inputs[X_STEPS];  // all loads under way before the first is needed
+#pragma unroll UNROLLED_STEPS
+        for (int t = 0; t < X_STEPS; ++t)
+            inputs[t] = load(x, base + t * (index_t)stride_t);
+        Lanes v = same_in_all(rest);
+#pragma unroll UNROLLED_STEPS
+        for (int t = 0; t < T_STEPS; ++t) {
+            const Pack x_t = inputs[HELD ? 0 : t];
+            Pack out_t;
+#pragma unroll
+            for (int k = 0; k < NEURONS_PER_THREAD; ++k) {
+                const float current = norm.apply(to_float(x_t.lane[k]), k);
+                const float u = neuron.charge(v.lane[k], current);
+                const bool spike = neuron.fires(u);
+                const float hard = spike ? 1.0f : 0.0f;
+                out_t.lane[k] = from_float(analog ? neuron.antiderivative(u) : hard);
+                v.lane[k] = neuron.reset(u, spike);
+            }
+            store(out, base + t * (index_t)stride_t, out_t);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+"""How the CUDA kernels around a batch norm are launched; see :mod:`.cuda_source`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snnssl_mm.neurons.kernels.cuda_source import (
+    Launch,
+    as_options,
+    is_wide,
+    memory_macros,
+    neuron_macros,
+    neuron_scalars,
+    neurons_per_thread,
+)
+from snnssl_mm.neurons.kernels.layout import channel_run
+from snnssl_mm.neurons.kernels.reference import LIFParameters, Normalization
+
+BLOCK_THREADS = 128  # with many registers each; of 256, one too many halves them
+WARP = 32
+
+
+class Walk(NamedTuple):
+    """How threads walk a contiguous or channels-last tensor; see channels.cuh.
+
+    Attributes:
+        lanes: NEURONS_PER_THREAD.
+        lane_channels: Whether the neurons of a pack have channels of their own.
+        halves: Parts of the samples that differ in path or statistics, 1 or 2.
+        rows: Per half.
+        columns: Packs, or channels, that a row has side by side.
+        run: Packs of a column in a row.
+        block_columns: How many columns a block takes.
+        slices: How many blocks share the rows of a column.
+    """
+
+    lanes: int
+    lane_channels: bool
+    halves: int
+    rows: int
+    columns: int
+    run: int
+    block_columns: int
+    slices: int
+
+    @classmethod
+    def over(
+        cls,
+        x: Tensor,
+        halves: int,
+        registers: float,
+        addresses: tuple[int, ...],
+        most_blocks: int,
+    ) -> Walk:
+        """Plan it for a dense ``x`` [T, N, C, ...].
+
+        Args:
+            x: What is walked, or a tensor of the same memory order.
+            halves: 1 or 2.
+            registers: What a kernel keeps per neuron from step to step.
+            addresses: Of all tensors of this order.
+            most_blocks: How many the device can make use of.
+        """
+        samples, channels = x.shape[1:3]
+        if samples % halves:
+            raise ValueError(
+                f"two halves need an even number of samples, got {samples}"
+            )
+        run = channel_run(x)
+        lane_channels = run == 1
+        positions = x[0, 0, 0].numel()
+        lanes = neurons_per_thread(
+            x, registers, (channels if lane_channels else run,), addresses
+        )
+        if lane_channels:
+            rows, columns = samples * positions, channels // lanes
+        else:
+            rows, columns, run = samples, channels, run // lanes
+        rows //= halves
+        # A warp reads its neighbours' memory: along a run, or else across columns.
+        block_columns = min(power_of_two_from(columns), power_of_two_to(WARP // run))
+        others = math.ceil(columns / block_columns) * halves
+        rounds = math.ceil(rows * run * block_columns / BLOCK_THREADS)
+        slices = max(1, min(rounds, most_blocks // others))
+        return cls(
+            lanes, lane_channels, halves, rows, columns, run, block_columns, slices
+        )
+
+    def sums_for(self, x: Tensor) -> Tensor:
+        """Allocate what the blocks of a kernel write their two sums to."""
+        shape = (self.slices, self.halves, 2, x.shape[2])
+        return x.new_empty(shape, dtype=torch.float32)
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Blocks on each axis."""
+        columns = math.ceil(self.columns / self.block_columns)
+        return columns, self.slices, self.halves
+
+    @property
+    def macros(self) -> dict[str, int | str]:
+        """What channels.cuh needs to know."""
+        return {
+            "LANE_CHANNELS": int(self.lane_channels),
+            "BLOCK_COLUMNS": self.block_columns,
+            "BLOCK_THREADS": BLOCK_THREADS,
+        }
+
+
+def power_of_two_from(value: int) -> int:
+    """The smallest power of two that is not below ``value``."""
+    return 1 << (value - 1).bit_length()
+
+
+def power_of_two_to(value: int) -> int:
+    """The largest power of two that is not above ``value``; 1 for 0."""
+    return 1 << (max(value, 1).bit_length() - 1)
+
+
+def moments_launch(x: Tensor, shift: Tensor, sums: Tensor, walk: Walk) -> Launch:
+    """Plan ``sums`` of x - ``shift`` [halves, C] and of its square."""
+    memory = memory_macros(x.dtype, x.shape[0], walk.lanes, is_wide(x))
+    addresses = (x.data_ptr(), shift.data_ptr(), sums.data_ptr())
+    sizes = (walk.rows, walk.columns, walk.run, x[0].numel())
+    options = as_options(memory | walk.macros)
+    arguments = (*addresses, *sizes)
+    return Launch("batch_moments", options, walk.grid, arguments, BLOCK_THREADS)
+
+
+def forward_launch(
+    x: Tensor, out: Tensor, norm: Normalization, walk: Walk, p: LIFParameters, path: str
+) -> Launch:
+    """Plan ``out = MixedLIF(norm(x))``."""
+    addresses = (x.data_ptr(), out.data_ptr(), *_addresses(norm))
+    return _launch("norm_mixed_lif_forward", addresses, x, out, norm, walk, p, path)
+
+
+def sums_launch(
+    grad: Tensor,
+    x: Tensor,
+    sums: Tensor,
+    norm: Normalization,
+    walk: Walk,
+    p: LIFParameters,
+) -> Launch:
+    """Plan ``sums`` of the gradient after ``norm`` and of it times x - mean."""
+    addresses = (grad.data_ptr(), x.data_ptr(), *_addresses(norm), sums.data_ptr())
+    return _launch("norm_mixed_lif_sums", addresses, x, grad, norm, walk, p, "spike")
+
+
+def backward_launch(
+    grad: Tensor,
+    x: Tensor,
+    grad_x: Tensor,
+    totals: Tensor,
+    norm: Normalization,
+    walk: Walk,
+    p: LIFParameters,
+) -> Launch:
+    """Plan ``grad_x`` from ``grad`` and the ``totals`` [halves, 2, C] of the sums."""
+    tensors = (grad.data_ptr(), x.data_ptr(), grad_x.data_ptr())
+    addresses = (*tensors, *_addresses(norm), totals.data_ptr())
+    name = "norm_mixed_lif_backward"
+    launch = _launch(name, addresses, x, grad, norm, walk, p, "spike")
+    values = x.numel() // (x.shape[2] * walk.halves)
+    share = np.float32(1 / values if norm.from_batch else 0)
+    return launch._replace(arguments=(*launch.arguments, share))
+
+
+def _addresses(norm: Normalization) -> tuple[int, ...]:
+    return tuple(values.data_ptr() for values in norm[:4])
+
+
+def _launch(
+    name: str,
+    addresses: tuple[int, ...],
+    x: Tensor,
+    out: Tensor,
+    norm: Normalization,
+    walk: Walk,
+    p: LIFParameters,
+    path: str,
+) -> Launch:
+    steps, channels = out.shape[0], x.shape[2]
+    macros = memory_macros(x.dtype, steps, walk.lanes, is_wide(out))
+    macros |= neuron_macros(p, path) | walk.macros
+    macros["HELD"] = int(x.shape[0] < steps)
+    group_stride = channels if len(norm.mean) == 2 else 0
+    sizes: tuple[Any, ...] = (group_stride, walk.rows, walk.columns, walk.run)
+    arguments = (*addresses, *sizes, x[0].numel(), *neuron_scalars(p))
+    return Launch(name, as_options(macros), walk.grid, arguments, BLOCK_THREADS)
