@@ -17,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 CATEGORIES = {
     "loss": ("benchmark::loss",),
     "optimizer": ("Optimizer.",),
-    # Of ours, with the batch norm where one operator computes both; of spikingjelly.
+    # Of ours, with the batch norms and poolings among its operators; of spikingjelly.
     "neurons": ("snnssl_mm::", "sj_lif::", "mixedlif", "mixed_lif", "lif_"),
     "convolution": ("convolution", "conv1d", "conv2d"),
     "batch norm": ("batch_norm", "batchnorm"),

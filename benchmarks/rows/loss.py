@@ -52,14 +52,14 @@ def projections(size: Size) -> Tensor:
 
 def ours(loss: type[TemporalLoss], size: Size) -> Run:
     """Value, and gradient with respect to the projections."""
-    z, module = projections(size), loss(LAMBDA)
-    z.requires_grad_(size.backward)
+    views = [z.clone().requires_grad_(size.backward) for z in projections(size)]
+    module = loss(LAMBDA)
 
     def run() -> list[Tensor]:
-        value = module(*z)
+        value = module(*views)
         return [
             value.detach(),
-            *(torch.autograd.grad(value, z) if size.backward else ()),
+            *(torch.autograd.grad(value, views) if size.backward else ()),
         ]
 
     return run
@@ -83,8 +83,8 @@ def pairwise(loss: type[TemporalLoss], size: Size) -> Run:
         if loss is BoundaryTemporalLoss:  # the steps between have no gradient
             whole = torch.zeros_like(z)
             whole[:, chosen] = grad.unflatten(0, (2, -1))
-            return [value, whole]
-        return [value, grad.view_as(z)]
+            return [value, *whole]
+        return [value, *grad.view_as(z)]
 
     return run
 
