@@ -9,7 +9,8 @@ loss, and of a Spikformer (two blocks of 128 channels, T = 4, 8 images of 32x32 
 not said; one image where its size grows). A series is measured in one process, from
 small to large, since peak memory never falls. The exponent in the legend is fitted to
 the larger half of a series. With N processes of one thread each (gloo) the batch is 64
-a process, and the loss is that of the gathered batch. Writes results/growth-<machine>.json and a plot.
+a process, and the loss is that of the gathered batch. Writes
+results/growth-<machine>.json and a plot.
 """
 
 from __future__ import annotations

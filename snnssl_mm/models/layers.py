@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from snnssl_mm.models.batch_norm import build_batch_norm, normalize_and_fire
 from snnssl_mm.neurons.kernels import ops
-from snnssl_mm.neurons.mixed_lif import FUSED_DTYPES, backend_problem
+from snnssl_mm.neurons.mixed_lif import FUSED_DTYPES, is_usable
 from snnssl_mm.registry import MODELS
 
 NeuronConfig = Mapping[str, Any]
@@ -82,7 +82,7 @@ def halve(x: Tensor) -> Tensor:
 def has_cpu_kernels(x: Tensor) -> bool:
     """Whether ``x`` is for the compiled CPU kernels, whatever a neuron's backend."""
     compiled = x.device.type == "cpu" and x.dtype in FUSED_DTYPES
-    return compiled and not backend_problem("cpu")
+    return compiled and is_usable("cpu")
 
 
 def channels_last_on_cpu(x: Tensor) -> Tensor:

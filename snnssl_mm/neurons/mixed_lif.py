@@ -227,9 +227,15 @@ def automatic_backend(device: str, dtype: torch.dtype) -> str:
     return _automatic_backend(device, dtype)
 
 
-# It imports, which cannot be traced. This is all that assume_constant_result of
+def is_usable(backend: str) -> bool:
+    """Whether ``'cpu'`` or ``'cupy'`` can be used here."""
+    return not backend_problem(backend)
+
+
+# They import, which cannot be traced. This is all that assume_constant_result of
 # torch.compiler does besides importing torch._dynamo, which takes as long as torch.
-automatic_backend._dynamo_marked_constant = True  # type: ignore[attr-defined]
+for function in (automatic_backend, is_usable):
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @functools.cache
