@@ -4,12 +4,13 @@
 usage: python benchmarks/growth.py [--quick] [--out FILE.json] [--note TEXT]
 
 Seconds and peak memory of forward and backward passes: of the Cross Temporal Loss
-(T = 4, B = 128, D = 1024 where not said), of the same pair by pair by mmpretrain's
+(T = 4, B = 256, D = 1024 where not said), of the same pair by pair by mmpretrain's
 loss, and of a Spikformer (two blocks of 128 channels, T = 4, 8 images of 32x32 where
-not said). A series is measured in one process, from small to large, since peak memory
-never falls. The exponent in the legend is fitted to the larger half of a series.
-With N processes of one thread each (gloo) the batch is 64 a process, and the loss is
-that of the gathered batch. Writes results/growth-<machine>.json and a plot.
+not said; one image where its size grows). A series is measured in one process, from
+small to large, since peak memory never falls. The exponent in the legend is fitted to
+the larger half of a series. With N processes of one thread each (gloo) the batch is 64
+a process, and the loss is that of the gathered batch. Writes
+results/growth-<machine>.json and a plot.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ REPEATS = 3
 def loss_run(series: str, panel: str, value: int, device: str) -> Run:
     """Forward and backward of a loss with one quantity of the panel's value."""
     name = {"time steps T": "steps", "batch size": "batch"}.get(panel, "dims")
-    size = LossSize(4, 128, 1024, True, device)._replace(**{name: value})
+    size = LossSize(4, 256, 1024, True, device)._replace(**{name: value})
     build = ours if series == CTL else pairwise
     return build(CrossTemporalLoss, size)
 
@@ -76,7 +77,7 @@ def network_run(panel: str, value: int, device: str) -> Run:
     steps, batch, pixels = sizes.values()
     torch.manual_seed(0)
     arch = dict(embed_dims=128, depth=2, num_heads=4)
-    batch = 1 if panel.startswith("input") else batch
+    batch = 1 if panel.startswith("input") else batch  # of large images
     model = Spikformer(arch, time_steps=steps).to(device).train()
     images = torch.randn(batch, 3, pixels, pixels, device=device)
     parameters = list(model.parameters())

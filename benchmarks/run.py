@@ -4,7 +4,8 @@
 usage: python benchmarks/run.py [--rows a b ...] [--quick] [--out FILE] [--note TEXT]
 
 Rows: a neuron, b losses, c attention, d training step, e inference, f data, g start.
-Every case compares the results of both sides first and stops if they differ. Then
+Every case with a rival compares the results of both sides first (d and e those of a
+small network, in float64 and in float32) and stops if they differ. Then
 they run in turn, A B A B, after a warm-up; medians, quartiles and ratios within rounds
 are printed. Peak memory comes from one process per side. On a CPU freed memory is kept
 for the next tensor, for both sides alike, as in training with KeepMemoryHook: fresh

@@ -135,7 +135,8 @@ class OpenCVGaussianBlur(GaussianBlur):
         if self.random_disable():
             return results
         sigma = self.random_magnitude() if self.radius is None else self.radius
-        results["img"] = cv2.GaussianBlur(
-            results["img"], (0, 0), sigma, borderType=cv2.BORDER_REPLICATE
-        )
+        if sigma > 0:
+            results["img"] = cv2.GaussianBlur(
+                results["img"], (0, 0), sigma, borderType=cv2.BORDER_REPLICATE
+            )
         return results

@@ -116,8 +116,7 @@ def normalize_and_fire(
             same in all time steps.
         time_steps: T.
     """
-    fused = isinstance(neuron, MixedLIF) and neuron.fuses_norm(x) and x.numel() > 0
-    if fused and is_plain(norm):
+    if is_plain(norm) and takes_norm(neuron, x):
         return neuron(x, current_normalization(norm, x), time_steps)
     y = normalize(norm, x)
     return neuron(y.expand(time_steps, *y.shape[1:]))
@@ -125,8 +124,25 @@ def normalize_and_fire(
 
 def is_plain(norm: nn.Module) -> bool:
     """Whether ``norm`` is a batch norm whose own call nobody watches or replaced."""
-    watched = norm._forward_hooks or norm._forward_pre_hooks or norm._backward_hooks
+    hooks = (
+        norm._forward_hooks,
+        norm._forward_pre_hooks,
+        norm._backward_hooks,
+        norm._backward_pre_hooks,
+    )
+    watched = any(hooks) or "forward" in vars(norm)
     return type(norm) in (nn.BatchNorm2d, SplitBatchNorm2d) and not watched
+
+
+def takes_norm(neuron: nn.Module, x: Tensor) -> bool:
+    """Whether ``neuron`` can be handed ``x`` [T, N, C, H, W] and a batch norm.
+
+    A hook before it expects its input current; a subclass may compute something else.
+    """
+    if type(neuron) is not MixedLIF or neuron._forward_pre_hooks:
+        return False
+    even = neuron.path != "dual" or x.shape[1] % 2 == 0  # else it raises by itself
+    return neuron.fuses_norm(x) and x.numel() > 0 and even
 
 
 def current_normalization(norm: Any, x: Tensor) -> Normalization:
@@ -134,12 +150,22 @@ def current_normalization(norm: Any, x: Tensor) -> Normalization:
     if isinstance(norm, SplitBatchNorm2d):
         norm.check_processes()
     channels = x.shape[2]
+    if channels != norm.num_features:
+        raise ValueError(
+            f"batch norm of {norm.num_features} channels got {tuple(x.shape)}, "
+            f"which has {channels} on dimension 2"
+        )
     weight = x.new_ones(channels) if norm.weight is None else norm.weight
     bias = x.new_zeros(channels) if norm.bias is None else norm.bias
     from_batch = norm.training or norm.running_mean is None
     if from_batch:
         split = norm.training and getattr(norm, "path", "spike") == "dual"
         groups = 2 if split else 1
+        if x.shape[1] % groups:
+            raise ValueError(
+                "bn='split' needs an even number of samples, half of them for each "
+                f"path; got N={x.shape[1]}"
+            )
         samples = x.numel() // (channels * groups)
         if norm.training and samples < 2:
             raise ValueError(
@@ -151,7 +177,9 @@ def current_normalization(norm: Any, x: Tensor) -> Normalization:
             update_running_statistics(norm, mean[0], var[0], samples)
     else:
         mean, var = norm.running_mean[None], norm.running_var[None]
-    return Normalization(mean, (var + norm.eps).rsqrt(), weight, bias, from_batch)
+    return Normalization(
+        mean, (var.float() + norm.eps).rsqrt(), weight, bias, from_batch
+    )
 
 
 @torch.no_grad()

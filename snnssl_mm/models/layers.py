@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from snnssl_mm.models.batch_norm import build_batch_norm, normalize_and_fire
 from snnssl_mm.neurons.kernels import ops
-from snnssl_mm.neurons.mixed_lif import automatic_backend
+from snnssl_mm.neurons.mixed_lif import FUSED_DTYPES, is_usable
 from snnssl_mm.registry import MODELS
 
 NeuronConfig = Mapping[str, Any]
@@ -72,11 +72,17 @@ def halve(x: Tensor) -> Tensor:
     """
     frames = x.flatten(0, 1)
     last = frames.is_contiguous(memory_format=torch.channels_last)
-    if last and x.numel() and automatic_backend(x.device.type, x.dtype) == "cpu":
+    if last and x.numel() and has_cpu_kernels(x):
         pooled = ops.halve_op(frames)[0]
     else:
         pooled = F.max_pool2d(frames, 3, 2, 1)
     return pooled.unflatten(0, x.shape[:2])
+
+
+def has_cpu_kernels(x: Tensor) -> bool:
+    """Whether ``x`` is for the compiled CPU kernels, whatever a neuron's backend."""
+    compiled = x.device.type == "cpu" and x.dtype in FUSED_DTYPES
+    return compiled and is_usable("cpu")
 
 
 def channels_last_on_cpu(x: Tensor) -> Tensor:
@@ -84,7 +90,7 @@ def channels_last_on_cpu(x: Tensor) -> Tensor:
 
     Every layer after it keeps the layout. Elsewhere ``x`` stays as the caller has it.
     """
-    if automatic_backend(x.device.type, x.dtype) != "cpu":
+    if not has_cpu_kernels(x):
         return x
     frames = x.flatten(0, -4) if x.dim() > 4 else x
     frames = frames.contiguous(memory_format=torch.channels_last)

@@ -17,7 +17,7 @@ from snnssl_mm.neurons.surrogate import Surrogate
 
 PATHS = ("spike", "analog", "dual")
 BACKENDS = ("auto", "torch", "cpu", "cupy")
-FUSING_BACKENDS = ("cpu", "cupy")
+FUSED_BACKENDS = {"cpu": "cpu", "cupy": "cuda"}
 FUSED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -132,16 +132,13 @@ class MixedLIF(nn.Module):
         if x.numel() == 0:
             return x.clone()
         backend = self._backend_for(x)
-        if norm is not None:
-            if not self.fuses_norm(x):
-                raise ValueError(
-                    f"backend {backend!r} does not apply a batch norm; apply it first"
-                )
-            steps = time_steps or x.shape[0]
-            return ops.norm_mixed_lif(x, norm, steps, self.config, self._path)
         if backend == "torch":
+            if norm is not None:
+                raise ValueError(
+                    "backend 'torch' does not apply a batch norm; apply it first"
+                )
             return reference.mixed_lif(x, self.config, self._path)
-        if x.device.type != {"cpu": "cpu", "cupy": "cuda"}[backend]:
+        if x.device.type != FUSED_BACKENDS[backend]:
             raise ValueError(
                 f"backend {backend!r} got a tensor on {x.device}; "
                 "move it, or use backend='auto'"
@@ -151,11 +148,20 @@ class MixedLIF(nn.Module):
                 f"backend {backend!r} computes in float32 and got {x.dtype}; "
                 "use backend='torch' for float64"
             )
-        return ops.mixed_lif(x, self.config, self._path)
+        if norm is None:
+            return ops.mixed_lif(x, self.config, self._path)
+        steps = time_steps or x.shape[0]
+        if x.shape[0] not in (1, steps):
+            raise ValueError(
+                f"an input of {x.shape[0]} time steps cannot be that of {steps}; pass "
+                "one step to hold, or leave time_steps out"
+            )
+        return ops.norm_mixed_lif(x, norm, steps, self.config, self._path)
 
     def fuses_norm(self, x: Tensor) -> bool:
         """Whether :meth:`forward` takes ``x`` together with a batch norm."""
-        return self._backend_for(x) in FUSING_BACKENDS and x.dtype in FUSED_DTYPES
+        device = FUSED_BACKENDS.get(self._backend_for(x))
+        return x.device.type == device and x.dtype in FUSED_DTYPES
 
     def _backend_for(self, x: Tensor) -> str:
         if self.backend != "auto":
@@ -216,10 +222,20 @@ def _remedy(backend: str) -> str:
     return f"Install it with `pip install {package}` (torch is built for CUDA {cuda})."
 
 
-@torch.compiler.assume_constant_result  # it imports, which cannot be traced
 def automatic_backend(device: str, dtype: torch.dtype) -> str:
     """Choose the backend of ``'auto'``; say once why it is not the fused one."""
     return _automatic_backend(device, dtype)
+
+
+def is_usable(backend: str) -> bool:
+    """Whether ``'cpu'`` or ``'cupy'`` can be used here."""
+    return not backend_problem(backend)
+
+
+# They import, which cannot be traced. This is all that assume_constant_result of
+# torch.compiler does besides importing torch._dynamo, which takes as long as torch.
+for function in (automatic_backend, is_usable):
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @functools.cache

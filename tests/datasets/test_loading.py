@@ -57,7 +57,8 @@ def test_pixels_and_shapes_are_those_of_pillow(kind, save, backends):
     ours = LoadIntactImage()({"img_path": path})
     assert backends == ["cv2" if args[0].endswith("jpg") else "pillow"]
     theirs = LoadImageFromFile(imdecode_backend="pillow")({"img_path": path})
-    np.testing.assert_array_equal(ours["img"], theirs["img"])
+    # Both decode by libjpeg, of which each brings its own build.
+    np.testing.assert_allclose(ours["img"].astype(int), theirs["img"], atol=2)
     assert ours["img"].flags.c_contiguous
     assert ours["img"].shape[2] == 3
     for key in ("img_shape", "ori_shape"):

@@ -5,7 +5,11 @@ import torch
 from torch import nn
 
 from snnssl_mm.models import SplitBatchNorm2d
-from snnssl_mm.models.batch_norm import normalize, normalize_and_fire
+from snnssl_mm.models.batch_norm import (
+    current_normalization,
+    normalize,
+    normalize_and_fire,
+)
 from snnssl_mm.neurons import MixedLIF, set_path
 from snnssl_mm.neurons.kernels import reference
 
@@ -103,6 +107,47 @@ def test_one_operator_equals_two_layers(make):
     for key, value in two.state_dict().items():
         got = one.state_dict()[key].to(value.dtype)
         torch.testing.assert_close(got, value, atol=1e-6, rtol=1e-5)
+
+
+class Doubling(MixedLIF):
+    """A neuron of one's own, which knows nothing of batch norms."""
+
+    def forward(self, x):
+        return super().forward(2 * x)
+
+
+@pytest.mark.parametrize("neuron", [MixedLIF(), Doubling(), MixedLIF(backend="torch")])
+def test_other_neurons_get_the_normalised_current(neuron):
+    torch.manual_seed(0)
+    norm, x = nn.BatchNorm2d(6), torch.randn(2, 4, 6, 3, 3)
+    spikes = normalize_and_fire(norm, neuron, x, 2)
+    torch.testing.assert_close(spikes, neuron(normalize(norm, x)))
+
+
+def test_a_hook_before_the_neuron_sees_its_current():
+    neuron, seen = MixedLIF(), []
+    neuron.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs))
+    x = torch.randn(2, 4, 6, 3, 3)
+    normalize_and_fire(nn.BatchNorm2d(6).eval(), neuron, x, 2)
+    ((current,),) = seen
+    torch.testing.assert_close(current, x, atol=1e-4, rtol=1e-4)
+
+
+def test_half_precision_statistics_are_widened_first():
+    norm = nn.BatchNorm2d(6).eval()
+    norm.running_var += torch.rand(6)
+    norm = norm.bfloat16()
+    rstd = current_normalization(norm, torch.randn(2, 4, 6, 3, 3)).rstd
+    assert torch.equal(rstd[0], (norm.running_var.float() + norm.eps).rsqrt())
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 6, 3, 3), (2, 4, 8, 3, 3)])
+def test_what_does_not_fit_leaves_the_statistics_alone(shape):
+    norm, neuron = SplitBatchNorm2d(6), MixedLIF()
+    norm.path = "dual"
+    with pytest.raises(ValueError, match=r"even number of samples|6 channels"):
+        normalize_and_fire(norm, neuron, torch.randn(shape), 2)
+    assert norm.num_batches_tracked == 0
 
 
 def test_a_watched_norm_is_called():

@@ -3,29 +3,18 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from lif_cases import SURROGATES, channels_last, contiguous, membrane, strided
 from torch import Tensor
 
 from snnssl_mm.neurons import MixedLIF, Normalization
 from snnssl_mm.neurons.kernels import ops, reference
 
-SURROGATES = ("rectangle", "triangle", "atan", "sigmoid")
 STEPS, SAMPLES, CHANNELS = 3, 4, 20
 EPS = 1e-5
 pytest.importorskip("numba")
 
 
-def frames_last(x: Tensor) -> Tensor:
-    frames = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-    return frames.unflatten(0, x.shape[:2])
-
-
-def strided(x: Tensor) -> Tensor:
-    wide = torch.zeros(*x.shape[:-1], 2 * x.shape[-1])
-    wide[..., ::2] = x
-    return wide[..., ::2]
-
-
-LAYOUTS = {"contiguous": Tensor.contiguous, "last": frames_last, "strided": strided}
+LAYOUTS = {"contiguous": contiguous, "last": channels_last, "strided": strided}
 
 
 def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tensor:
@@ -55,24 +44,13 @@ def without_ties(steps: int, groups: int, p) -> tuple[Tensor, Tensor, Tensor]:
         torch.manual_seed(seed)
         x = torch.randn(steps, SAMPLES, CHANNELS, 3, 5) * 2 + 1
         weight, bias = torch.rand(CHANNELS) + 0.5, torch.randn(CHANNELS)
-        u = membranes(currents(x, weight, bias, groups), p) - p.v_threshold
+        u = membrane(currents(x, weight, bias, groups), p) - p.v_threshold
         a = p.surrogate.width
         edges = {"rectangle": (a / 2,), "triangle": (a,)}.get(p.surrogate.name, ())
         jumps = [u.abs(), *((u.abs() - edge).abs() for edge in edges)]
         if min(distance.min() for distance in jumps) > 3e-5:
             return x, weight, bias
     raise AssertionError("no input without ties; use fewer neurons")
-
-
-def membranes(x: Tensor, p) -> Tensor:
-    rest = 0.0 if p.v_reset is None else p.v_reset
-    v, all_u = torch.full_like(x[0], rest), []
-    for x_t in x:
-        gain = (x_t - (v - rest)) / p.tau if p.decay_input else x_t - (v - rest) / p.tau
-        u = v + gain
-        all_u.append(u)
-        v = torch.where(u >= p.v_threshold, u - 1 if p.v_reset is None else rest, u)
-    return torch.stack(all_u)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -104,13 +82,17 @@ def test_equals_both_in_float64(surrogate, held, groups, layout):
         )
 
 
-@pytest.mark.parametrize("offset", [0.0, 1000.0])
-def test_moments_are_accurate_far_from_zero(offset):
-    x = frames_last(torch.randn(2, 6, 7, 20, 30)) + offset
-    for groups in (1, 2):
+@pytest.mark.parametrize("shape", [(2, 6, 7, 20, 30), (2, 6, 7)])
+@pytest.mark.parametrize("offset", [(0.0, 0.0), (1000.0, 1000.0), (0.0, 1000.0)])
+def test_moments_are_accurate_far_from_zero(offset, shape):
+    x = torch.randn(shape)
+    x = channels_last(
+        torch.cat([h + o for h, o in zip(x.chunk(2, 1), offset, strict=True)], 1)
+    )
+    for groups in (1, 2) if offset[0] == offset[1] else (2,):
         mean, var = ops.batch_moments(x, groups)
         for index, part in enumerate(x.double().chunk(groups, 1)):
-            expected = torch.var_mean(part, (0, 1, 3, 4), correction=0)
+            expected = torch.var_mean(part.transpose(0, 2).flatten(1), 1, correction=0)
             torch.testing.assert_close(
                 var[index].double(), expected[0], rtol=1e-5, atol=0
             )
@@ -189,11 +171,16 @@ def test_operators_keep_torchs_rules(layout):
     torch.library.opcheck(ops.halve_op, (x.flatten(0, 1),), test_utils=checks)
 
 
-def test_backend_without_the_fused_operator_is_named():
-    neuron = MixedLIF(backend="torch")
+def test_what_cannot_be_computed_together_is_named():
     norm = Normalization(*torch.ones(2, 1, 3), *torch.ones(2, 3), from_batch=False)
     with pytest.raises(ValueError, match="does not apply a batch norm"):
-        neuron(torch.zeros(2, 2, 3), norm)
+        MixedLIF(backend="torch")(torch.zeros(2, 2, 3), norm)
+    with pytest.raises(ValueError, match="4 time steps cannot be that of 2"):
+        MixedLIF()(torch.zeros(4, 2, 3), norm, 2)
+    elsewhere = torch.zeros(2, 2, 3, device="meta")
+    assert not MixedLIF(backend="cpu").fuses_norm(elsewhere)
+    with pytest.raises(ValueError, match="got a tensor on meta"):
+        MixedLIF(backend="cpu")(elsewhere, norm)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (7, 9), (16, 5)])

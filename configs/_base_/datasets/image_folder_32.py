@@ -22,6 +22,7 @@ train_dataloader = dict(
 
 eval_pipeline = [
     load,
+    # Averages photographs; images below 32 pixels it would enlarge in blocks.
     dict(type='ResizeEdge', scale=32, edge='short', interpolation='area'),
     dict(type='CenterCrop', crop_size=32),
     dict(type='PackInputs'),

@@ -133,11 +133,13 @@ def batch_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     """Mean and biased variance [G, C] of ``x`` [T, N, C, ...], see :mod:`.ops`."""
     dense = channel_major(x.detach()).float()
     flat = steps_by_neurons(dense).numpy()
-    shift = dense.select(1, 0)[0].flatten(1)[:, 0].contiguous()
-    norm = _norm_arguments(dense, shift)
+    # Near the mean: that of one position, over the samples.
+    by_group = dense[0].reshape(groups, dense.shape[1] // groups, dense.shape[2], -1)
+    shifts = by_group[..., 0].mean(1)
     neurons, chunks, channels = flat.shape[1], chunk_count(), dense.shape[2]
     moments = []
-    for group in range(groups):
+    for group, shift in enumerate(shifts):
+        norm = _norm_arguments(dense, shift)
         begin, end = neurons * group // groups, neurons * (group + 1) // groups
         sums = np.zeros((chunks, 2, norm[1]))
         statistics_kernel()(flat, begin, end, chunks, norm, sums)

@@ -72,7 +72,7 @@ def exp(x):  # type: ignore[no-untyped-def]
     power = np.float32(np.floor(x * LOG2_E + HALF))
     r = x - power * LOG_2_HIGH - power * LOG_2_LOW
     p = EXP_0 + r * (EXP_1 + r * (EXP_2 + r * (EXP_3 + r * (EXP_4 + r * EXP_5))))
-    # 2^power in two steps by way of the exponent bits.
+    # 2^power by way of the exponent bits.
     bits = (np.int32(power) + EXPONENT_BIAS) << MANTISSA_BITS
     return (ONE + r + r * r * p) * np.int32(bits).view(np.float32)
 

@@ -1,7 +1,9 @@
-"""The fused MixedLIF as a torch operator, ``torch.ops.snnssl_mm.mixed_lif``.
+"""The compiled kernels as torch operators, ``torch.ops.snnssl_mm.*``.
 
-As a registered operator it is opaque to ``torch.compile`` (no graph break), takes
-whatever type autocast hands it, and saves only its input for the backward pass.
+MixedLIF, alone and with the batch norm in front of it, and a max-pooling for its
+spikes. As registered operators they are opaque to ``torch.compile`` (no graph break),
+take whatever type autocast hands them, and save for the backward pass no more than
+their input, per-channel values, or a byte per pooled output.
 """
 
 from __future__ import annotations
