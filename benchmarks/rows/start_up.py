@@ -76,7 +76,7 @@ def cases(device: str, quick: bool) -> list[Case]:
     }
     if quick:
         sides = {"python alone": sides["python alone"]}
-    found = [Case("import", sides, budget_s=10, rounds=(2, 5), headline=True)]
+    found = [Case("import", sides, budget_s=10, rounds=(2, 5))]
     if not quick:
         training = {"ours": Side(first_iteration, memory=False)}
         found.append(
