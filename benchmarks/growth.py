@@ -44,6 +44,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 CTL, PAIRS, NETWORK = "CTL", "CTL pair by pair", "Spikformer"
+COLORS = {CTL: "C0", PAIRS: "C1", NETWORK: "C2"}
 PANELS: dict[str, dict[str, tuple[int, ...]]] = {
     "time steps T": {
         CTL: (1, 2, 4, 8, 16, 32),
@@ -148,15 +149,17 @@ def exponent(points: list[dict[str, float]], key: str) -> float:
 def plot(report: dict[str, Any], file: Path) -> None:
     """Draw seconds above memory, a column for each quantity."""
     panels = list(report["panels"])
-    figure, axes = plt.subplots(2, len(panels), figsize=(3.2 * len(panels), 6))
+    size = (3.2 * len(panels), 7)
+    figure, axes = plt.subplots(2, len(panels), figsize=size, sharex="col")
     for column, panel in zip(axes.T, panels, strict=True):
         for axis, key in zip(column, ("seconds", "peak_mib"), strict=True):
             for series, points in report["panels"][panel].items():
                 shown = [p for p in points if p[key] > 0]
-                label = f"{series}: {exponent(points, key):.2f}"
+                label = f"{series}, exponent {exponent(points, key):.2f}"
                 x, y = ([p[k] for p in shown] for k in ("value", key))
-                axis.loglog(x, y, marker="o", markersize=3, label=label)
-            axis.legend(fontsize=7, title="exponent", title_fontsize=7)
+                style = dict(color=COLORS[series], marker="o", markersize=3)
+                axis.loglog(x, y, label=label, **style)
+            axis.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
             axis.grid(alpha=0.3)
             values = {p["value"] for s in report["panels"][panel].values() for p in s}
             axis.set_xticks(sorted(values), map(str, sorted(values)), rotation=90)
