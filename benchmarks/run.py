@@ -3,7 +3,8 @@
 
 usage: python benchmarks/run.py [--rows a b ...] [--quick] [--out FILE] [--note TEXT]
 
-Rows: a neuron, b losses, c attention, d training step, e inference, f data, g start.
+Rows: a neuron, b losses, c attention, d training step, e inference, f data, g start,
+h parts with and without an optimisation.
 Every case with a rival compares the results of both sides first (d and e those of a
 small network, in float64 and in float32) and stops if they differ. Then
 they run in turn, A B A B, after a warm-up; medians, quartiles and ratios within rounds
@@ -44,6 +45,7 @@ ROWS = {
     "e": "inference",
     "f": "data_pipeline",
     "g": "start_up",
+    "h": "parts",
 }
 ON_CPU = ("f", "g")
 

@@ -113,8 +113,8 @@ class MixedLIF(nn.Module):
 
         Args:
             x: Input current; with ``norm`` what that normalises, ``[T, N, C, ...]``.
-            norm: A batch norm to apply on the way, if :meth:`fuses_norm` says so. It
-                costs less than a layer of its own, and its output takes no memory.
+            norm: A batch norm to apply on the way, if :meth:`fuses_norm` says so. Its
+                output is neither written nor kept for the backward pass.
             time_steps: With ``norm``, T for an ``x`` of one step that stays the same.
         """
         if x.dim() < 2 or x.shape[0] == 0:
