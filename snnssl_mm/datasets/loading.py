@@ -17,7 +17,7 @@ class LoadIntactImage(LoadImageFromFile):
     """Load an image in colour, and raise if its file is truncated.
 
     Pillow raises; OpenCV fills the missing part with grey and says nothing, but decodes
-    a JPEG twice as fast. So JPEGs that are there to their end marker go to
+    a JPEG faster. So JPEGs that are there to their end marker go to
     OpenCV, all other files to Pillow. Requires ``img_path``; adds ``img`` (uint8 BGR of
     shape ``[H, W, 3]``, turned as its EXIF data say), ``img_shape``, ``ori_shape``.
 

@@ -233,7 +233,7 @@ def is_usable(backend: str) -> bool:
 
 
 # They import, which cannot be traced. This is all that assume_constant_result of
-# torch.compiler does besides importing torch._dynamo, which takes as long as torch.
+# torch.compiler does besides importing torch._dynamo, which is slow.
 for function in (automatic_backend, is_usable):
     vars(function)["_dynamo_marked_constant"] = True
 

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from snnssl_mm.neurons.kernels.layout import empty_by_channel
 from snnssl_mm.neurons.kernels.reference import LIFParameters, Normalization
-from snnssl_mm.neurons.surrogate import Surrogate
 
 
 def _kernels(device: str) -> Any:
@@ -33,39 +32,41 @@ def _like(result: Tensor, x: Tensor) -> Tensor:
     return promised.copy_(result)
 
 
-@torch.library.custom_op("snnssl_mm::mixed_lif", mutates_args=())
+LIF = (
+    "float tau, float v_threshold, float? v_reset, bool decay_input, "
+    "bool detach_reset, str surrogate, float width"
+)
+NORM = "Tensor mean, Tensor rstd, Tensor weight, Tensor bias, bool from_batch"
+"""Parts of the operators' schemas: a LIFParameters and a Normalization."""
+
+
+@torch.library.custom_op(
+    "snnssl_mm::mixed_lif",
+    mutates_args=(),
+    schema=f"(Tensor x, {LIF}, str path) -> Tensor",
+)
 def mixed_lif_op(
     x: Tensor,
-    tau: float,
-    v_threshold: float,
-    v_reset: float | None,
-    decay_input: bool,
-    detach_reset: bool,
-    surrogate: str,
-    width: float,
-    path: str,
+    *rest: Any,
 ) -> Tensor:
     """MixedLIF of ``x`` [T, N, ...] by the fused kernel of its device."""
-    family = Surrogate(surrogate, width)
-    p = LIFParameters(tau, v_threshold, v_reset, decay_input, detach_reset, family)
+    *parameters, path = rest
+    p = LIFParameters.unpacked(*parameters)
     return _like(_kernels(x.device.type).forward(x, p, path), x)
 
 
-@torch.library.custom_op("snnssl_mm::mixed_lif_backward", mutates_args=())
+@torch.library.custom_op(
+    "snnssl_mm::mixed_lif_backward",
+    mutates_args=(),
+    schema=f"(Tensor grad, Tensor x, {LIF}) -> Tensor",
+)
 def mixed_lif_backward_op(
     grad: Tensor,
     x: Tensor,
-    tau: float,
-    v_threshold: float,
-    v_reset: float | None,
-    decay_input: bool,
-    detach_reset: bool,
-    surrogate: str,
-    width: float,
+    *parameters: Any,
 ) -> Tensor:
     """Gradient of :func:`mixed_lif_op` with respect to ``x``; the same in all paths."""
-    family = Surrogate(surrogate, width)
-    p = LIFParameters(tau, v_threshold, v_reset, decay_input, detach_reset, family)
+    p = LIFParameters.unpacked(*parameters)
     return _like(_kernels(x.device.type).backward(grad, x, p), x)
 
 
@@ -110,7 +111,11 @@ def batch_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     return moments
 
 
-@torch.library.custom_op("snnssl_mm::norm_mixed_lif", mutates_args=())
+@torch.library.custom_op(
+    "snnssl_mm::norm_mixed_lif",
+    mutates_args=(),
+    schema=f"(Tensor x, {NORM}, int steps, {LIF}, str path) -> Tensor",
+)
 def norm_mixed_lif_op(
     x: Tensor,
     mean: Tensor,
@@ -119,28 +124,25 @@ def norm_mixed_lif_op(
     bias: Tensor,
     from_batch: bool,
     steps: int,
-    tau: float,
-    v_threshold: float,
-    v_reset: float | None,
-    decay_input: bool,
-    detach_reset: bool,
-    surrogate: str,
-    width: float,
-    path: str,
+    *rest: Any,
 ) -> Tensor:
     """MixedLIF after a batch norm of ``x`` [T, N, C, ...] or, held, [1, N, C, ...].
 
     One pass over memory forward, two backward; the output of the batch norm is
     neither written nor saved. A held ``x`` is the input of all ``steps`` time steps.
     """
-    family = Surrogate(surrogate, width)
-    p = LIFParameters(tau, v_threshold, v_reset, decay_input, detach_reset, family)
+    *parameters, path = rest
+    p = LIFParameters.unpacked(*parameters)
     norm = Normalization(mean, rstd, weight, bias, from_batch)
     out: Tensor = _kernels(x.device.type).norm_forward(x, norm, steps, p, path)
     return out
 
 
-@torch.library.custom_op("snnssl_mm::norm_mixed_lif_backward", mutates_args=())
+@torch.library.custom_op(
+    "snnssl_mm::norm_mixed_lif_backward",
+    mutates_args=(),
+    schema=f"(Tensor grad, Tensor x, {NORM}, {LIF}) -> (Tensor, Tensor, Tensor)",
+)
 def norm_mixed_lif_backward_op(
     grad: Tensor,
     x: Tensor,
@@ -149,17 +151,10 @@ def norm_mixed_lif_backward_op(
     weight: Tensor,
     bias: Tensor,
     from_batch: bool,
-    tau: float,
-    v_threshold: float,
-    v_reset: float | None,
-    decay_input: bool,
-    detach_reset: bool,
-    surrogate: str,
-    width: float,
+    *parameters: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of :func:`norm_mixed_lif_op` for ``x``, ``weight`` and ``bias``."""
-    family = Surrogate(surrogate, width)
-    p = LIFParameters(tau, v_threshold, v_reset, decay_input, detach_reset, family)
+    p = LIFParameters.unpacked(*parameters)
     norm = Normalization(mean, rstd, weight, bias, from_batch)
     gradients: tuple[Tensor, Tensor, Tensor]
     gradients = _kernels(x.device.type).norm_backward(grad, x, norm, p)

@@ -24,6 +24,11 @@ class LIFParameters(NamedTuple):
     detach_reset: bool
     surrogate: Surrogate
 
+    @classmethod
+    def unpacked(cls, *values: Any) -> LIFParameters:
+        """Make it of plain values, the last two a surrogate's name and width."""
+        return cls(*values[:-2], Surrogate(*values[-2:]))
+
 
 class Normalization(NamedTuple):
     """A batch norm in front of a neuron: (x - mean) rstd weight + bias, per channel.
