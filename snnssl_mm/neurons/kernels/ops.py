@@ -45,10 +45,7 @@ NORM = "Tensor mean, Tensor rstd, Tensor weight, Tensor bias, bool from_batch"
     mutates_args=(),
     schema=f"(Tensor x, {LIF}, str path) -> Tensor",
 )
-def mixed_lif_op(
-    x: Tensor,
-    *rest: Any,
-) -> Tensor:
+def mixed_lif_op(x: Tensor, *rest: Any) -> Tensor:
     """MixedLIF of ``x`` [T, N, ...] by the fused kernel of its device."""
     *parameters, path = rest
     p = LIFParameters.unpacked(*parameters)
@@ -60,11 +57,7 @@ def mixed_lif_op(
     mutates_args=(),
     schema=f"(Tensor grad, Tensor x, {LIF}) -> Tensor",
 )
-def mixed_lif_backward_op(
-    grad: Tensor,
-    x: Tensor,
-    *parameters: Any,
-) -> Tensor:
+def mixed_lif_backward_op(grad: Tensor, x: Tensor, *parameters: Any) -> Tensor:
     """Gradient of :func:`mixed_lif_op` with respect to ``x``; the same in all paths."""
     p = LIFParameters.unpacked(*parameters)
     return _like(_kernels(x.device.type).backward(grad, x, p), x)

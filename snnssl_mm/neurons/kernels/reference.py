@@ -25,9 +25,19 @@ class LIFParameters(NamedTuple):
     surrogate: Surrogate
 
     @classmethod
-    def unpacked(cls, *values: Any) -> LIFParameters:
-        """Make it of plain values, the last two a surrogate's name and width."""
-        return cls(*values[:-2], Surrogate(*values[-2:]))
+    def unpacked(
+        cls,
+        tau: float,
+        v_threshold: float,
+        v_reset: float | None,
+        decay_input: bool,
+        detach_reset: bool,
+        surrogate: str,
+        width: float,
+    ) -> LIFParameters:
+        """Make it of plain values, as torch's operators take them."""
+        family = Surrogate(surrogate, width)
+        return cls(tau, v_threshold, v_reset, decay_input, detach_reset, family)
 
 
 class Normalization(NamedTuple):
