@@ -43,6 +43,7 @@ def one_of_many(rank, world, folder):
     # Not a barrier: who leaves one first closes connections that others still read.
     store.set(f"done {rank}", "")
     store.wait([f"done {other}" for other in range(world)])
+    dist.destroy_process_group()  # gloo's threads must not outlive the interpreter
 
 
 @pytest.mark.parametrize("world", [2, 4])
