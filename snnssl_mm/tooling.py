@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from snnssl_mm import compat  # makes mmseg:: and snnssl_mm:: bases work
+from snnssl_mm.analysis.results_file import file_sha
 
 CHECKPOINTS = ("checkpoint", "pretrained", "resume")
 """Arguments that name a checkpoint."""
@@ -43,6 +47,44 @@ def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
     )
     # torchrun passes it by the environment.
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+
+
+def require_writable(*files: Path | None) -> None:
+    """Make the folders of output files; refuse what cannot be written, before work.
+
+    Args:
+        *files: The files; None stands for an output that nobody asked for.
+
+    Raises:
+        OSError: If a file cannot be written there.
+    """
+    for file in (file for file in files if file):
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if file.is_dir():
+                raise IsADirectoryError(21, "it is a folder")
+            with tempfile.TemporaryFile(dir=file.parent):
+                pass
+        except OSError as error:
+            raise OSError(
+                f"cannot write {file}: {error.strerror}; choose another output file"
+            ) from None
+
+
+def command_line() -> str:
+    """The command that runs now, to be pasted; results files record it."""
+    return shlex.join(["python", *sys.argv])
+
+
+def provenance(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
+    """Where a row of a results file is from: config, checkpoint, seed, command."""
+    return {
+        "config": args.config,
+        "checkpoint": args.checkpoint,
+        "sha256": file_sha(args.checkpoint),
+        "seed": cfg.get("randomness", {}).get("seed") or 0,
+        "command": command_line(),
+    }
 
 
 def build_runner(cfg: Config, args: argparse.Namespace) -> Any:
