@@ -1,0 +1,210 @@
+"""What an ablation varies, and its results over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+LOSSES = {
+    "flat": "snnssl_mm.TimeFlattenedLoss",
+    "btl": "snnssl_mm.BoundaryTemporalLoss",
+    "ctl": "snnssl_mm.CrossTemporalLoss",
+}
+NEURONS = {"lif": "spike", "mixed": "dual", "analog": "analog"}
+"""Neuron in training -> ``train_path``: LIF spikes on both views, MixedLIF, or the
+analog path on both. Every evaluation spikes."""
+PAIRS = {"all": True, "cross-view": False}
+BATCH_NORMS = ("pooled", "split")
+PROBES = ("k-NN", "linear probe")
+
+
+class Cell(NamedTuple):
+    """One choice on every axis; the defaults are the method's.
+
+    Attributes:
+        loss: ``'flat'``, ``'btl'`` or ``'ctl'``.
+        neuron: ``'lif'``, ``'mixed'`` or ``'analog'``.
+        bn: ``'pooled'`` or ``'split'`` batch statistics of the two paths.
+        pairs: ``'all'`` pairs of slices, or ``'cross-view'`` without those of two
+            time steps of one view.
+        steps: Time steps T.
+    """
+
+    loss: str = "ctl"
+    neuron: str = "mixed"
+    bn: str = "pooled"
+    pairs: str = "all"
+    steps: int = 4
+
+    @property
+    def possible(self) -> bool:
+        """Whether the cell exists and is not the same function as another."""
+        one_step = self.steps == 1 and (self.loss == "btl" or self.pairs != "all")
+        no_pairs = self.loss == "flat" and self.pairs != "all"
+        one_path = self.neuron != "mixed" and self.bn == "split"
+        return not (one_step or no_pairs or one_path)
+
+    def config_options(self) -> dict[str, Any]:
+        """Settings that turn the main job's config into this cell's."""
+        options: dict[str, Any] = {
+            "model.head.loss.type": LOSSES[self.loss],
+            "model.train_path": NEURONS[self.neuron],
+            "model.backbone.bn": self.bn,
+            "model.backbone.time_steps": self.steps,
+        }
+        if self.loss != "flat":
+            options["model.head.loss.within_view"] = PAIRS[self.pairs]
+        return options
+
+    def __str__(self) -> str:
+        """Name of the cell, fit for a folder."""
+        return f"{self.loss}_{self.neuron}_{self.bn}_{self.pairs}_T{self.steps}"
+
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "loss": tuple(LOSSES),
+    "neuron": tuple(NEURONS),
+    "bn": BATCH_NORMS,
+    "pairs": tuple(PAIRS),
+    "steps": (1, 2, 4),
+}
+DEFAULT_GRIDS = ("loss neuron", "bn", "pairs", "steps")
+"""Crossed with each other are loss and neuron; the rest is varied one by one."""
+
+
+def parse_grid(text: str) -> dict[str, tuple[Any, ...]]:
+    """Read a grid such as ``'loss=ctl,btl neuron'``: axes, with choices or all.
+
+    Raises:
+        ValueError: If an axis or a choice is unknown.
+    """
+    grid: dict[str, tuple[Any, ...]] = {}
+    for part in text.split():
+        axis, _, values = part.partition("=")
+        if axis not in CHOICES:
+            raise ValueError(f"unknown axis {axis!r}; expected one of {list(CHOICES)}")
+        chosen: list[Any] = values.split(",") if values else list(CHOICES[axis])
+        if axis == "steps":
+            wrong = [v for v in chosen if not str(v).isdigit() or int(v) < 1]
+            chosen = chosen if wrong else [int(value) for value in chosen]
+        else:
+            wrong = [value for value in chosen if value not in CHOICES[axis]]
+        if wrong:
+            expected = "whole numbers from 1" if axis == "steps" else CHOICES[axis]
+            raise ValueError(f"{axis} cannot be {wrong[0]!r}; expected {expected}")
+        grid[axis] = tuple(chosen)
+    return grid
+
+
+def cells_of(grids: Iterable[str]) -> list[Cell]:
+    """Union of the grids' cells, each a cross product around the default cell."""
+    cells: dict[Cell, None] = {}
+    for grid in map(parse_grid, grids):
+        for values in product(*grid.values()):
+            cell = Cell()._replace(**dict(zip(grid, values, strict=True)))
+            if cell.possible:
+                cells[cell] = None
+    return list(cells)
+
+
+class Summary(NamedTuple):
+    """Accuracy of a cell over its seeds, in percent; the deviation of one is 0."""
+
+    mean: float
+    deviation: float
+    number: int
+
+
+def summarise(
+    rows: Sequence[Mapping[str, Any]], cell: Cell, probe: str, statistics: str
+) -> Summary | None:
+    """Accuracy of a cell by a probe, None if it was not run.
+
+    Args:
+        rows: Of the results file.
+        cell: Which.
+        probe: ``'k-NN'`` or ``'linear probe'``.
+        statistics: Of BatchNorm: ``'recalibrated'`` or as ``'trained'``.
+    """
+    wanted = cell._asdict()
+    values = [
+        100 * row[statistics][probe]
+        for row in rows
+        if all(row[axis] == value for axis, value in wanted.items())
+    ]
+    if not values:
+        return None
+    return Summary(mean(values), stdev(values) if len(values) > 1 else 0.0, len(values))
+
+
+def cells_in(rows: Iterable[Mapping[str, Any]]) -> list[Cell]:
+    """Cells of a results file, the default one first, then in the order of the axes."""
+    found = {Cell(*(row[axis] for axis in Cell._fields)) for row in rows}
+    return sorted(found, key=order)
+
+
+def order(cell: Cell) -> tuple[Any, ...]:
+    """Sort by what differs from the default: nothing, loss or neuron, the others."""
+    others = [getattr(cell, a) != getattr(Cell(), a) for a in Cell._fields[2:]]
+    ranks = [CHOICES[axis].index(getattr(cell, axis)) for axis in Cell._fields[:4]]
+    return (others, [-rank for rank in ranks[:2]], ranks[2:], cell.steps)
+
+
+def labels_of(cell: Cell) -> list[str]:
+    """Name a cell by what differs from the default; loss and neuron always."""
+    names = {"lif": "LIF, both views", "mixed": "MixedLIF", "analog": "analog, both"}
+    labels = [cell.loss.upper() if cell.loss != "flat" else "flat", names[cell.neuron]]
+    if cell.bn != Cell().bn:
+        labels.append(f"{cell.bn} BN")
+    if cell.pairs != Cell().pairs:
+        labels.append("cross-view pairs only")
+    if cell.steps != Cell().steps:
+        labels.append(f"T = {cell.steps}")
+    return labels
+
+
+def plot_ablation(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
+    """Draw every cell's accuracies with their deviation over the seeds."""
+    cells = cells_in(rows)
+    figure, axes = plt.subplots(
+        1, 2, figsize=(10, 0.34 * len(cells) + 1.3), sharey=True, layout="constrained"
+    )
+    styles = {
+        "recalibrated": dict(color="tab:blue", marker="o", offset=-0.13),
+        "trained": dict(color="tab:orange", marker="s", offset=0.13),
+    }
+    for axis, probe in zip(axes, PROBES, strict=True):
+        for kind, style in styles.items():
+            found = [summarise(rows, cell, probe, kind) for cell in cells]
+            shown = [(y, s) for y, s in enumerate(found) if s is not None]
+            axis.errorbar(
+                [s.mean for _, s in shown],
+                [y + float(style["offset"]) for y, _ in shown],
+                xerr=[s.deviation for _, s in shown],
+                color=style["color"],
+                marker=style["marker"],
+                linestyle="none",
+                markersize=4,
+                capsize=2,
+                label=f"BN statistics {kind}",
+            )
+        axis.set(title=probe, xlabel="top-1 on unseen images, %")
+        axis.grid(axis="x", alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(range(len(cells)), [", ".join(labels_of(c)) for c in cells])
+    axes[0].invert_yaxis()
+    axes[0].get_yticklabels()[0].set_fontweight("bold")
+    handles = axes[1].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower right", ncols=2, frameon=False)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=130)
+    plt.close(figure)
+    return out
