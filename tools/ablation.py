@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -35,17 +34,16 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 from snnssl_mm.analysis.ablation import (
     DEFAULT_GRIDS,
     PROBES,
+    STATISTICS,
     Cell,
-    cells_in,
+    ablation_table,
     cells_of,
     labels_of,
     plot_ablation,
-    summarise,
 )
 from snnssl_mm.analysis.results_file import ResultsFile
 from snnssl_mm.analysis.run_log import read_scalars
@@ -98,8 +96,8 @@ def evaluate(folder: Path) -> dict[str, Any]:
     model = load_model(cfg, Path(folder, "last_checkpoint").read_text().strip())
     loaders = eval_loaders(cfg)
     results: dict[str, Any] = {}
-    for kind, recalibrated in (("recalibrated", True), ("trained", False)):
-        features = labelled_features(model, loaders, recalibrated)
+    for kind in STATISTICS:
+        features = labelled_features(model, loaders, kind == STATISTICS[0])
         accuracies = knn_accuracy(features), linear_accuracy(features)
         results[kind] = dict(zip(PROBES, accuracies, strict=True))
     return results
@@ -146,26 +144,6 @@ def compute(args: argparse.Namespace, task: Task) -> dict[str, Any]:
         "threads": threads,
         "command": command_line(),
     }
-
-
-def print_results(rows: list[dict[str, Any]]) -> None:
-    """Print mean and deviation of every cell."""
-    table = Table("cell", title="top-1 on unseen images, %: recalibrated (as trained)")
-    for probe in PROBES:
-        table.add_column(probe, justify="right")
-    table.add_column("seeds", justify="right")
-    for cell in cells_in(rows):
-        cells, number = [], 0
-        for probe in PROBES:
-            texts = []
-            for kind in ("recalibrated", "trained"):
-                found = summarise(rows, cell, probe, kind)
-                assert found is not None
-                texts.append(f"{found.mean:.1f} ± {found.deviation:.1f}")
-                number = found.number
-            cells.append(f"{texts[0]} ({texts[1]})")
-        table.add_row(", ".join(labels_of(cell)), *cells, str(number))
-    Console().print(table)
 
 
 def run_all(args: argparse.Namespace, tasks: list[Task], results: ResultsFile) -> None:
@@ -225,7 +203,7 @@ def main() -> None:
         Config.fromfile(args.config)
     tasks = [(cell, seed) for seed in args.seeds for cell in cells]
     run_all(args, tasks, results_file)
-    print_results(results_file.rows)
+    ablation_table(results_file.rows).print()
     print(
         f"wrote {out} and {plot_ablation(results_file.rows, out.with_suffix('.png'))}"
     )

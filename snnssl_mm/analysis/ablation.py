@@ -13,6 +13,8 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+from snnssl_mm.analysis.table import Table
+
 LOSSES = {
     "flat": "snnssl_mm.TimeFlattenedLoss",
     "btl": "snnssl_mm.BoundaryTemporalLoss",
@@ -24,6 +26,8 @@ analog path on both. Every evaluation spikes."""
 PAIRS = {"all": True, "cross-view": False}
 BATCH_NORMS = ("pooled", "split")
 PROBES = ("k-NN", "linear probe")
+STATISTICS = ("recalibrated", "trained")
+"""BatchNorm statistics: averages over the spiking path, or over both paths."""
 
 
 class Cell(NamedTuple):
@@ -122,17 +126,21 @@ class Summary(NamedTuple):
     deviation: float
     number: int
 
+    def __str__(self) -> str:
+        """Mean and deviation."""
+        return f"{self.mean:.1f} ± {self.deviation:.1f}"
+
 
 def summarise(
     rows: Sequence[Mapping[str, Any]], cell: Cell, probe: str, statistics: str
-) -> Summary | None:
-    """Accuracy of a cell by a probe, None if it was not run.
+) -> Summary:
+    """Accuracy of a cell by a probe; the cell must have been run.
 
     Args:
         rows: Of the results file.
         cell: Which.
         probe: ``'k-NN'`` or ``'linear probe'``.
-        statistics: Of BatchNorm: ``'recalibrated'`` or as ``'trained'``.
+        statistics: One of :data:`STATISTICS`.
     """
     wanted = cell._asdict()
     values = [
@@ -140,8 +148,6 @@ def summarise(
         for row in rows
         if all(row[axis] == value for axis, value in wanted.items())
     ]
-    if not values:
-        return None
     return Summary(mean(values), stdev(values) if len(values) > 1 else 0.0, len(values))
 
 
@@ -152,10 +158,13 @@ def cells_in(rows: Iterable[Mapping[str, Any]]) -> list[Cell]:
 
 
 def order(cell: Cell) -> tuple[Any, ...]:
-    """Sort by what differs from the default: nothing, loss or neuron, the others."""
-    others = [getattr(cell, a) != getattr(Cell(), a) for a in Cell._fields[2:]]
-    ranks = [CHOICES[axis].index(getattr(cell, axis)) for axis in Cell._fields[:4]]
-    return (others, [-rank for rank in ranks[:2]], ranks[2:], cell.steps)
+    """Sort the default first, then other losses and neurons, then the other axes."""
+    varied = [getattr(cell, axis) != getattr(Cell(), axis) for axis in Cell._fields]
+    ranks = [
+        differs and 1 + CHOICES[axis].index(getattr(cell, axis))
+        for axis, differs in zip(Cell._fields[:4], varied, strict=False)
+    ]
+    return (varied[2:], ranks, cell.steps)
 
 
 def labels_of(cell: Cell) -> list[str]:
@@ -171,24 +180,39 @@ def labels_of(cell: Cell) -> list[str]:
     return labels
 
 
+def ablation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Show mean and deviation of every cell, the statistics as trained in brackets."""
+    lines = []
+    for cell in cells_in(rows):
+        texts = []
+        for probe in PROBES:
+            recalibrated, trained = (
+                summarise(rows, cell, probe, kind) for kind in STATISTICS
+            )
+            texts.append(f"{recalibrated} ({trained})")
+        number = summarise(rows, cell, PROBES[0], STATISTICS[0]).number
+        lines.append([", ".join(labels_of(cell)), *texts, str(number)])
+    caption = "top-1 on unseen images, %: BN statistics recalibrated (as trained)"
+    return Table(["cell", *PROBES, "seeds"], lines, caption)
+
+
 def plot_ablation(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
     """Draw every cell's accuracies with their deviation over the seeds."""
     cells = cells_in(rows)
     figure, axes = plt.subplots(
         1, 2, figsize=(10, 0.34 * len(cells) + 1.3), sharey=True, layout="constrained"
     )
-    styles = {
+    styles: dict[str, dict[str, Any]] = {
         "recalibrated": dict(color="tab:blue", marker="o", offset=-0.13),
         "trained": dict(color="tab:orange", marker="s", offset=0.13),
     }
     for axis, probe in zip(axes, PROBES, strict=True):
         for kind, style in styles.items():
             found = [summarise(rows, cell, probe, kind) for cell in cells]
-            shown = [(y, s) for y, s in enumerate(found) if s is not None]
             axis.errorbar(
-                [s.mean for _, s in shown],
-                [y + float(style["offset"]) for y, _ in shown],
-                xerr=[s.deviation for _, s in shown],
+                [s.mean for s in found],
+                [y + style["offset"] for y in range(len(cells))],
+                xerr=[s.deviation for s in found],
                 color=style["color"],
                 marker=style["marker"],
                 linestyle="none",
@@ -201,7 +225,8 @@ def plot_ablation(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(cells)), [", ".join(labels_of(c)) for c in cells])
     axes[0].invert_yaxis()
-    axes[0].get_yticklabels()[0].set_fontweight("bold")
+    if Cell() in cells:
+        axes[0].get_yticklabels()[cells.index(Cell())].set_fontweight("bold")
     handles = axes[1].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower right", ncols=2, frameon=False)
     out.parent.mkdir(parents=True, exist_ok=True)
