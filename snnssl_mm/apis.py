@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from snnssl_mm.analysis.images import NetworkImage, read_network_image
 from snnssl_mm.checkpoints import load_whole_model
 from snnssl_mm.engine.probes import build_model
 from snnssl_mm.models import load_backbone
@@ -38,3 +39,23 @@ def preprocessor_settings(cfg: Config) -> Mapping[str, Any]:
         cfg.model.get("data_preprocessor") or cfg.get("data_preprocessor") or {}
     )
     return found
+
+
+def load_backbone_and_image(
+    cfg: Config, checkpoint: str, file: str, max_size: int = 640
+) -> tuple[Any, NetworkImage]:
+    """Load a backbone, and an image as it would be prepared for it.
+
+    Args:
+        cfg: Config of pretraining, classification, detection or segmentation.
+        checkpoint: See :func:`load_pictured_model`.
+        file: The image, of any size.
+        max_size: A longer side, in pixels, is reduced to this.
+
+    Raises:
+        ValueError: If the weights do not fit or the file is no readable image.
+    """
+    backbone = load_pictured_model(cfg, checkpoint).backbone
+    divisor = getattr(backbone, "stride", 32)
+    image = read_network_image(file, preprocessor_settings(cfg), divisor, max_size)
+    return backbone, image

@@ -37,6 +37,14 @@ def add_config_arguments(
     )
 
 
+def add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``image`` and ``--max-size``, for pictures of a network at work."""
+    parser.add_argument("image", help="image file")
+    parser.add_argument(
+        "--max-size", type=int, default=640, help="longer sides are reduced to it (640)"
+    )
+
+
 def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--launcher`` and the rank that torch.distributed.launch passes."""
     parser.add_argument(

@@ -13,30 +13,30 @@ import argparse
 from pathlib import Path
 
 from snnssl_mm.analysis.feature_maps import feature_maps, plot_feature_maps
-from snnssl_mm.analysis.images import read_network_image
-from snnssl_mm.apis import load_pictured_model, preprocessor_settings
-from snnssl_mm.tooling import add_config_arguments, errors_as_sentences, load_config
+from snnssl_mm.apis import load_backbone_and_image
+from snnssl_mm.tooling import (
+    add_config_arguments,
+    add_image_arguments,
+    errors_as_sentences,
+    load_config,
+)
 
 
 def main() -> None:
     """Draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
-    parser.add_argument("image", help="image file")
+    add_image_arguments(parser)
     parser.add_argument("--out", type=Path, default=Path("feature_maps.png"))
     parser.add_argument(
         "--channels", type=int, default=6, help="channels drawn of each level (6)"
     )
-    parser.add_argument(
-        "--max-size", type=int, default=640, help="longer sides are reduced to it (640)"
-    )
     args = parser.parse_args()
     cfg = load_config(args)
     with errors_as_sentences():
-        backbone = load_pictured_model(cfg, args.checkpoint).backbone
-        divisor = getattr(backbone, "stride", 32)
-        settings = preprocessor_settings(cfg)
-        image = read_network_image(args.image, settings, divisor, args.max_size)
+        backbone, image = load_backbone_and_image(
+            cfg, args.checkpoint, args.image, args.max_size
+        )
     levels = feature_maps(backbone, image)
     print(plot_feature_maps(levels, image.picture, args.out, args.channels))
 

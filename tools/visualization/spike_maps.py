@@ -11,17 +11,21 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from snnssl_mm.analysis.images import read_network_image
 from snnssl_mm.analysis.spike_maps import plot_spike_maps, spike_maps
-from snnssl_mm.apis import load_pictured_model, preprocessor_settings
-from snnssl_mm.tooling import add_config_arguments, errors_as_sentences, load_config
+from snnssl_mm.apis import load_backbone_and_image
+from snnssl_mm.tooling import (
+    add_config_arguments,
+    add_image_arguments,
+    errors_as_sentences,
+    load_config,
+)
 
 
 def main() -> None:
     """Draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
-    parser.add_argument("image", help="image file")
+    add_image_arguments(parser)
     parser.add_argument("--out", type=Path, default=Path("spike_maps.png"))
     parser.add_argument(
         "--layers",
@@ -29,16 +33,12 @@ def main() -> None:
         metavar="REGEX",
         help="layers to draw, such as 'stem' or 'blocks.0'; all by default",
     )
-    parser.add_argument(
-        "--max-size", type=int, default=640, help="longer sides are reduced to it (640)"
-    )
     args = parser.parse_args()
     cfg = load_config(args)
     with errors_as_sentences():
-        backbone = load_pictured_model(cfg, args.checkpoint).backbone
-        divisor = getattr(backbone, "stride", 32)
-        settings = preprocessor_settings(cfg)
-        image = read_network_image(args.image, settings, divisor, args.max_size)
+        backbone, image = load_backbone_and_image(
+            cfg, args.checkpoint, args.image, args.max_size
+        )
         layers = spike_maps(backbone, image, args.layers)
     print(plot_spike_maps(layers, image.picture, args.out))
 

@@ -1,0 +1,127 @@
+"""Where spiking self-attention looks: how strongly each token is attended to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+
+matplotlib.use("Agg")
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+from torch import Tensor, nn
+
+from snnssl_mm.analysis.images import NetworkImage, crop_to_picture
+from snnssl_mm.analysis.picture_grid import label_row, picture_grid
+from snnssl_mm.neurons import set_path
+
+
+class AttentionMap(NamedTuple):
+    """The attention of one block for one image.
+
+    Attributes:
+        name: The block's attention, such as ``blocks.0.attention``.
+        maps: Attention that each token receives, ``[heads, H, W]``: the mean over
+            time steps and queries of q^T k, in spikes that coincide.
+    """
+
+    name: str
+    maps: np.ndarray
+
+
+def is_attention(module: nn.Module) -> bool:
+    """Whether a module is self-attention with a joint projection to q, k and v."""
+    return hasattr(module, "num_heads") and hasattr(module, "qkv")
+
+
+@torch.no_grad()
+def attention_maps(backbone: nn.Module, image: NetworkImage) -> list[AttentionMap]:
+    """Run an image through the spiking path and record who is attended to.
+
+    There is no softmax, so a token's weight is the number of q and k channels that
+    spike together: A[i, j] = sum_c q[c, i] k[c, j]. What is returned for token j is
+    the mean of A[i, j] over the queries i.
+
+    Args:
+        backbone: Network with spiking self-attention; it is left in evaluation mode on
+            the spiking path.
+        image: The image; what belongs to its padding is cut off the maps.
+
+    Returns:
+        The blocks in order.
+
+    Raises:
+        ValueError: If the network has no such attention.
+    """
+    blocks = {n: m for n, m in backbone.named_modules() if is_attention(m)}
+    if not blocks:
+        raise ValueError(
+            f"{type(backbone).__name__} has no spiking self-attention; its maps can be "
+            "drawn of a transformer such as snnssl_mm.Spikformer"
+        )
+    found: list[AttentionMap] = []
+
+    def recorder(name: str, heads: int) -> Any:
+        def record(_module: nn.Module, _inputs: Any, spikes: Tensor) -> None:
+            steps, _, _, height, width = spikes.shape
+            q, k, _ = (
+                spikes[:, 0].reshape(steps, 3, heads, -1, height * width).unbind(1)
+            )
+            received = torch.einsum("thc,thcj->hj", q.float().mean(-1), k.float())
+            maps = (received / steps).reshape(heads, height, width)
+            found.append(AttentionMap(name, crop_to_picture(maps.cpu().numpy(), image)))
+
+        return record
+
+    handles = [
+        module.qkv.register_forward_hook(recorder(name, module.num_heads))
+        for name, module in blocks.items()
+    ]
+    set_path(backbone.eval(), "spike")
+    try:
+        backbone(image.inputs.to(next(backbone.parameters()).device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def plot_attention_maps(
+    blocks: Sequence[AttentionMap], picture: np.ndarray, out: Path, heads: int = 6
+) -> Path:
+    """Draw a row a block: over the image, the mean of the heads, single heads.
+
+    Args:
+        blocks: Of one image.
+        picture: The image, RGB ``[H, W, 3]``.
+        out: Picture to write.
+        heads: How many heads are drawn at most.
+    """
+    heads = min(heads, max(len(block.maps) for block in blocks))
+    height, width = picture.shape[:2]
+    figure, grid = picture_grid(len(blocks), 2 + heads, (height, width), left=1.9)
+    extent = (0, width, height, 0)
+    style: Any = dict(cmap="magma", extent=extent, interpolation="nearest", vmin=0)
+    for block, line in zip(blocks, grid, strict=True):
+        mean = block.maps.mean(0)
+        strength = mean / (mean.max() or 1)
+        line[0].imshow(picture.mean(-1), "gray", extent=extent)
+        line[0].imshow(mean, alpha=0.75 * strength, **style)
+        line[1].imshow(mean, vmax=mean.max() or 1, **{**style, "vmin": 0})
+        line[1].set_title(f"mean, 0 to {mean.max():.2g}", fontsize=8, pad=2.5)
+        for index, axis in enumerate(line[2:]):
+            if index >= len(block.maps):
+                axis.set_visible(False)
+                continue
+            head = block.maps[index]
+            axis.imshow(head, vmax=head.max() or 1, **style)
+            axis.set_title(f"#{index}, 0 to {head.max():.2g}", fontsize=8, pad=2.5)
+        tokens = f"{block.maps.shape[2]} x {block.maps.shape[1]} tokens"
+        label_row(line[0], block.name, tokens, f"{len(block.maps)} heads")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=150)
+    plt.close(figure)
+    return out

@@ -1,0 +1,59 @@
+"""Images of a config's evaluation data, to be drawn and to be run."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from snnssl_mm.analysis.images import NetworkImage
+
+
+class SampleImages(NamedTuple):
+    """Some images, several times.
+
+    Attributes:
+        pictures: RGB, uint8 ``[H, W, 3]`` each.
+        inputs: The same, prepared for the network, ``[N, 3, H, W]``.
+        labels: Their classes, integers ``[N]``.
+        classes: Names of the classes.
+    """
+
+    pictures: list[np.ndarray]
+    inputs: Tensor
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    def single(self, index: int) -> NetworkImage:
+        """One of the images."""
+        return NetworkImage(self.pictures[index], self.inputs[index : index + 1])
+
+
+def sample_images(model: Any, loader: DataLoader, number: int) -> SampleImages:
+    """Take images of as many classes as possible, the first of each class in turn.
+
+    Args:
+        model: With a ``data_preprocessor`` of mmpretrain.
+        loader: Of labelled images whose pipeline ends with PackInputs.
+        number: How many images, at most all of the dataset.
+    """
+    dataset: Any = loader.dataset
+    labels = [int(dataset.get_data_info(i)["gt_label"]) for i in range(len(dataset))]
+    seen: dict[int, int] = {}
+    turns = []
+    for label in labels:
+        turns.append(seen.get(label, 0))
+        seen[label] = turns[-1] + 1
+    chosen = np.lexsort((labels, turns))[:number]
+    samples = [dataset[int(index)] for index in chosen]
+    raw = torch.stack([sample["inputs"] for sample in samples])
+    batch = {"inputs": raw, "data_samples": [s["data_samples"] for s in samples]}
+    prepared = model.data_preprocessor(batch, training=False)["inputs"]
+    bgr = getattr(model.data_preprocessor, "_channel_conversion", False)
+    frames: Any = raw.permute(0, 2, 3, 1).numpy().astype(np.uint8)
+    pictures = list(frames[..., ::-1] if bgr else frames)
+    names = dataset.metainfo.get("classes") or sorted(map(str, set(labels)))
+    return SampleImages(pictures, prepared, np.array(labels)[chosen], tuple(names))

@@ -1,0 +1,114 @@
+"""Spike rasters: which neurons of a layer fire when, image after image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+
+matplotlib.use("Agg")
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+from torch import Tensor, nn
+
+from snnssl_mm.analysis.spike_maps import layer_name
+from snnssl_mm.neurons import MixedLIF, set_path
+
+
+class Raster(NamedTuple):
+    """Spikes of some neurons of a layer.
+
+    Attributes:
+        name: The layer.
+        spikes: Booleans ``[neurons, images, T]``.
+        total: How many neurons the layer has.
+    """
+
+    name: str
+    spikes: np.ndarray
+    total: int
+
+
+@torch.no_grad()
+def spike_rasters(
+    backbone: nn.Module, inputs: Tensor, neurons: int = 64, seed: int = 0
+) -> list[Raster]:
+    """Record spikes of the same randomly chosen neurons for every image.
+
+    Args:
+        backbone: Network with MixedLIF neurons; it is left in evaluation mode on the
+            spiking path.
+        inputs: Images ``[N, 3, H, W]``.
+        neurons: Of each layer, drawn without replacement.
+        seed: Of the draw.
+
+    Returns:
+        Layers in the order in which they fire.
+    """
+    found: list[Raster] = []
+    generator = np.random.default_rng(seed)
+
+    def recorder(name: str) -> Any:
+        def record(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            spikes = output.flatten(2)
+            total = spikes.shape[-1]
+            chosen = generator.permutation(total)[:neurons]
+            drawn = spikes[:, :, torch.from_numpy(chosen).to(spikes.device)]
+            picked = drawn.permute(2, 1, 0).bool().cpu().numpy()
+            found.append(Raster(name, picked, total))
+
+        return record
+
+    handles = [
+        module.register_forward_hook(recorder(layer_name(name)))
+        for name, module in backbone.named_modules()
+        if isinstance(module, MixedLIF)
+    ]
+    set_path(backbone.eval(), "spike")
+    try:
+        backbone(inputs.to(next(backbone.parameters()).device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def plot_spike_rasters(rasters: Sequence[Raster], out: Path, columns: int = 3) -> Path:
+    """Draw a panel a layer: neurons upwards, time steps of one image after another.
+
+    Neurons are sorted by their number of spikes, the liveliest on top.
+    """
+    rows = -(-len(rasters) // columns)
+    figure, grid = plt.subplots(
+        rows,
+        columns,
+        figsize=(4 * columns, 1.9 * rows + 0.3),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in grid.flat[len(rasters) :]:
+        axis.set_visible(False)
+    for axis, raster in zip(grid.flat, rasters, strict=False):
+        images, steps = raster.spikes.shape[1:]
+        order = np.argsort(raster.spikes.sum((1, 2)), kind="stable")
+        dark = raster.spikes[order].reshape(len(order), -1)
+        axis.imshow(dark, "binary", aspect="auto", origin="lower", interpolation="none")
+        for edge in range(1, images):
+            axis.axvline(edge * steps - 0.5, color="tab:blue", lw=0.6)
+        rate = 100 * raster.spikes.mean()
+        axis.set_title(f"{raster.name}: {rate:.1f} %", fontsize=9)
+        axis.set_xticks(
+            [steps * (i + 0.5) - 0.5 for i in range(images)], range(1, images + 1)
+        )
+        axis.tick_params(labelsize=7, length=0)
+        axis.set_ylabel(f"{len(order)} of {raster.total:,}", fontsize=7)
+        axis.set_yticks([])
+    for axis in grid[-1]:
+        axis.set_xlabel(f"image, {steps} time steps each", fontsize=8)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=130)
+    plt.close(figure)
+    return out

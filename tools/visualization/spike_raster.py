@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Draw which neurons of each layer fire when, image after image.
+
+usage: python tools/visualization/spike_raster.py CONFIG CHECKPOINT [--out PNG]
+
+Of the config's unseen images (``eval_test_dataloader``), one of each class in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from snnssl_mm.analysis.sample_images import sample_images
+from snnssl_mm.analysis.spike_raster import plot_spike_rasters, spike_rasters
+from snnssl_mm.apis import load_pictured_model
+from snnssl_mm.engine.probes import eval_loaders
+from snnssl_mm.tooling import (
+    add_config_arguments,
+    errors_as_sentences,
+    load_config,
+    require_writable,
+)
+
+
+def main() -> None:
+    """Draw."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    add_config_arguments(parser, checkpoint=True)
+    parser.add_argument("--out", type=Path, default=Path("spike_raster.png"))
+    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--neurons", type=int, default=64, help="of each layer (64)")
+    parser.add_argument("--seed", type=int, default=0, help="chooses the neurons")
+    args = parser.parse_args()
+    cfg = load_config(args)
+    with errors_as_sentences():
+        require_writable(args.out)
+        model = load_pictured_model(cfg, args.checkpoint)
+        samples = sample_images(model, eval_loaders(cfg).test, args.images)
+        rasters = spike_rasters(model.backbone, samples.inputs, args.neurons, args.seed)
+    print(plot_spike_rasters(rasters, args.out))
+
+
+if __name__ == "__main__":
+    main()
