@@ -102,7 +102,8 @@ def plot_attention_maps(
     """
     heads = min(heads, max(len(block.maps) for block in blocks))
     height, width = picture.shape[:2]
-    figure, grid = picture_grid(len(blocks), 2 + heads, (height, width), left=1.9)
+    left = 0.3 + 0.075 * max(len(block.name) for block in blocks)
+    figure, grid = picture_grid(len(blocks), 2 + heads, (height, width), left=left)
     extent = (0, width, height, 0)
     style: Any = dict(cmap="magma", extent=extent, interpolation="nearest", vmin=0)
     for block, line in zip(blocks, grid, strict=True):

@@ -106,7 +106,7 @@ def plot_spike_rasters(rasters: Sequence[Raster], out: Path, columns: int = 3) -
         axis.tick_params(labelsize=7, length=0)
         axis.set_ylabel(f"{len(order)} of {raster.total:,}", fontsize=7)
         axis.set_yticks([])
-    for axis in grid[-1]:
+    for axis in grid.flat[max(0, len(rasters) - columns) : len(rasters)]:
         axis.set_xlabel(f"image, {steps} time steps each", fontsize=8)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=130)

@@ -1,0 +1,246 @@
+"""Operations of a forward pass, layer by layer, and how many spikes drive them.
+
+Sees every convolution and matrix product of any module: OpenMMLab's or not, whatever
+the layers are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import conv_flop_count
+
+aten = torch.ops.aten
+
+KINDS = ("spikes", "integers", "real")
+"""What a layer's input consists of: 0 and 1 only, small integers >= 0, anything."""
+
+MAX_SPIKES = 64
+"""Largest integer that is taken for a number of spikes.
+
+A Spikformer's trunk holds at most 2, and 2 more after each block: 34 after 16. The
+pixels of an image that nobody normalised go up to 255.
+"""
+
+OPERANDS = {
+    aten.mm: (0, 1),
+    aten.bmm: (0, 1),
+    aten.mv: (0, 1),
+    aten.dot: (0, 1),
+    aten.addmm: (1, 2),
+    aten.addmm_: (1, 2),  # mmcv's deformable convolution
+    aten.addmv: (1, 2),
+    aten.baddbmm: (1, 2),
+    aten.baddbmm_: (1, 2),
+    aten.convolution: (0, 1),
+}
+"""The operators that count, and which arguments they multiply."""
+
+
+@dataclass
+class Drive:
+    """How one input drives a layer, summed over all calls.
+
+    Attributes:
+        kind: One of :data:`KINDS`, the most general of all calls.
+        sops: Synaptic operations: each call's MACs times the mean value of this input,
+            which for spikes is the firing rate. No meaning for kind ``'real'``.
+    """
+
+    kind: str = KINDS[0]
+    sops: float = 0.0
+
+
+@dataclass
+class LayerOperations:
+    """What one layer did, summed over all its calls.
+
+    Attributes:
+        name: Name of the module that owns the weights, such as
+            ``backbone.stem.stages.1.conv``. A product of two inputs, as in attention,
+            has the name of the module that computes it and its place there:
+            ``backbone.blocks.0.attention (product 1)``.
+        macs: Multiply-accumulate operations, as if every input value were used.
+        inputs: What its input did, or its two. The sparser one drives it: spikes
+            before integers before real numbers, and of two alike the smaller sum. It
+            is chosen over all calls, so it does not depend on how images are batched.
+    """
+
+    name: str
+    macs: int = 0
+    inputs: list[Drive] = field(default_factory=list)
+
+    def add(self, macs: int, inputs: Sequence[tuple[str, float]]) -> None:
+        """Add a call with ``macs`` operations on inputs of these kinds and means."""
+        self.macs += macs
+        self.inputs += [Drive() for _ in inputs[len(self.inputs) :]]
+        for drive, (kind, mean) in zip(self.inputs, inputs, strict=True):
+            drive.kind = max(drive.kind, kind, key=KINDS.index)
+            drive.sops += macs * mean
+
+    @property
+    def driver(self) -> Drive:
+        """The input that counts."""
+        return min(self.inputs, key=lambda x: (KINDS.index(x.kind), x.sops))
+
+    @property
+    def kind(self) -> str:
+        """Kind of the input that counts."""
+        return self.driver.kind
+
+    @property
+    def sops(self) -> float:
+        """Synaptic operations that it causes; no meaning for kind ``'real'``."""
+        return self.driver.sops
+
+    @property
+    def rate(self) -> float | None:
+        """Its mean value, weighted by MACs; None for kind ``'real'``."""
+        return None if self.kind == "real" else self.sops / self.macs
+
+
+def kind_and_mean(x: Tensor) -> tuple[str, float]:
+    """Tell what ``x`` [...] consists of, one of :data:`KINDS`, and its mean."""
+    if x.dtype == torch.bool:
+        x = x.to(torch.uint8)
+    low, high = x.aminmax()
+    if not (low >= 0 and high <= MAX_SPIKES):  # NaN is neither
+        return "real", 1.0
+    if x.is_floating_point() and not bool((x == x.round()).all()):
+        return "real", 1.0
+    mean = float(x.sum(dtype=torch.float64)) / x.numel()
+    return ("spikes" if high <= 1 else "integers"), mean
+
+
+def count_macs(operator: Any, args: Sequence[Any], output: Tensor) -> int:
+    """Multiply-accumulate operations of one call of an operator in OPERANDS.
+
+    Padding counts as input, as in every paper's FLOPs.
+    """
+    if operator is aten.convolution:
+        x, weight, transposed = args[0], args[1], args[6]
+        shapes = list(x.shape), list(weight.shape), list(output.shape)
+        return int(conv_flop_count(*shapes, transposed)) // 2
+    first = args[OPERANDS[operator][0]]
+    return int(output.numel() * first.shape[-1])
+
+
+class OperationCounter:
+    """Count the operations of everything that runs inside the ``with`` block.
+
+    Weights drive nothing; of the two inputs of a product, the sparser one does. The
+    counter can be entered again and goes on counting.
+
+    Args:
+        model: The layers are named as in it; it may be entered at any submodule.
+
+    Attributes:
+        layers: What was counted, by layer, in the order of execution.
+
+    Example:
+        >>> layer = nn.Linear(4, 8, bias=False)
+        >>> with OperationCounter(layer) as counter:
+        ...     _ = layer(torch.tensor([[0.0, 1.0, 0.0, 1.0]]))
+        >>> (found,) = counter.layers
+        >>> found.name, found.kind, found.macs, found.sops
+        ('Linear', 'spikes', 32, 16.0)
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.root = type(model).__name__
+        self.names = {m: name or self.root for name, m in model.named_modules()}
+        self.owners: dict[int, str] = {}
+        for module, name in self.names.items():
+            for attribute, parameter in module.named_parameters(recurse=False):
+                # nn.MultiheadAttention has in_proj_weight and bias_k of its own
+                inner = attribute.removesuffix("weight").rstrip("_")
+                owner = f"{name}.{inner}" if inner else name
+                self.owners.setdefault(parameter.untyped_storage().data_ptr(), owner)
+        self.found: dict[str, LayerOperations] = {}
+        self.running: list[tuple[str, list[int]]] = []
+        self.stack = ExitStack()
+
+    @property
+    def layers(self) -> list[LayerOperations]:
+        """What was counted, by layer."""
+        return list(self.found.values())
+
+    def __enter__(self) -> Self:
+        self.running = [(self.root, [0])]
+        with ExitStack() as stack:
+            # Global hooks: MixedLIF would not fuse with a batch norm that has its own.
+            stack.enter_context(register_module_forward_pre_hook(self._enter_module))
+            stack.enter_context(
+                register_module_forward_hook(self._leave_module, always_call=True)
+            )
+            # Fused attention hides its products.
+            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+            fast = torch.backends.mha.get_fastpath_enabled()
+            stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
+            torch.backends.mha.set_fastpath_enabled(False)
+            stack.enter_context(_Watch(self))
+            self.stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stack.close()
+
+    def _enter_module(self, module: nn.Module, _inputs: Any) -> None:
+        name = self.names.get(module, self.running[-1][0])
+        self.running.append((name, [0]))
+
+    def _leave_module(self, _module: nn.Module, _inputs: Any, _output: Any) -> None:
+        self.running.pop()
+
+    def record(self, operator: Any, args: Sequence[Any], output: Tensor) -> None:
+        """Count one call of an operator in OPERANDS."""
+        macs = count_macs(operator, args, output)
+        if not macs:
+            return  # a head without any proposals
+        operands = [args[index] for index in OPERANDS[operator]]
+        owners = [self.owners.get(x.untyped_storage().data_ptr()) for x in operands]
+        name = next(filter(None, owners), None)
+        if operator is aten.convolution:
+            inputs, name = operands[:1], owners[1] or self.running[-1][0]
+        else:
+            inputs = [x for x, owner in zip(operands, owners, strict=True) if not owner]
+        if name is None:
+            running, products = self.running[-1]
+            products[0] += 1
+            name = f"{running} (product {products[0]})"
+        measured = [kind_and_mean(x) for x in inputs] or [("real", 1.0)]
+        self.found.setdefault(name, LayerOperations(name)).add(macs, measured)
+
+
+class _Watch(TorchDispatchMode):
+    """Show a counter every operator that reaches a kernel."""
+
+    def __init__(self, counter: OperationCounter) -> None:
+        super().__init__()
+        self.counter = counter
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        operator = func._overloadpacket
+        if operator not in OPERANDS:
+            with self:  # torch.inference_mode leaves aten.linear and the like whole
+                output = func.decompose(*args, **kwargs)
+            if output is not NotImplemented:
+                return output
+            return func(*args, **kwargs)
+        output = func(*args, **kwargs)
+        self.counter.record(operator, args, output)
+        return output

@@ -1,0 +1,69 @@
+"""Images that a model was not trained on: those of its config, evenly spread."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+from mmengine.runner import Runner
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import DataLoader, SequentialSampler, Subset
+
+from snnssl_mm.engine.data_check import check_data
+
+TEST_LOADERS = ("test_dataloader", "eval_test_dataloader")
+"""Of classification, detection and segmentation; of pretraining."""
+
+
+def is_pretraining(cfg: Config) -> bool:
+    """Whether a config's model gives features, not predictions."""
+    return cfg.get(TEST_LOADERS[0]) is None
+
+
+def unseen_images(cfg: Config, images: int) -> DataLoader:
+    """Build the loader of a config's test images, evenly spread over the set.
+
+    Args:
+        cfg: Config of pretraining (``eval_test_dataloader``), classification,
+            detection or segmentation (``test_dataloader``).
+        images: How many; fewer if the set is smaller.
+
+    Raises:
+        ValueError: If the config names no test images, or none are asked for.
+    """
+    if images < 1:
+        raise ValueError(f"expected at least 1 image, got {images}; raise --images")
+    name = next((n for n in TEST_LOADERS if cfg.get(n) is not None), None)
+    if name is None:
+        raise ValueError(
+            f"the config has no unseen images; set {' or '.join(TEST_LOADERS)} as "
+            "configs/_base_/datasets/digit_scenes.py does"
+        )
+    check_data(cfg, [name])
+    init_default_scope(cfg.get("default_scope") or "mmengine")
+    settings = copy.deepcopy(cfg[name])
+    dataset = DATASETS.build(settings.dataset)
+    count = min(images, len(dataset))
+    chosen = np.linspace(0, len(dataset) - 1, count).astype(int).tolist()
+    settings.dataset = Subset(dataset, chosen)
+    settings.sampler = SequentialSampler(settings.dataset)
+    settings.pop("batch_sampler", None)
+    loader: DataLoader = Runner.build_dataloader(settings, seed=0)
+    return loader
+
+
+def network_inputs(model: Any, loader: DataLoader, progress: str) -> Iterator[Tensor]:
+    """Yield the network's inputs ``[N, 3, H, W]``, normalised, on the device.
+
+    Args:
+        model: Its data preprocessor counts.
+        loader: Of :func:`unseen_images`.
+        progress: Text beside the progress bar.
+    """
+    for batch in track(loader, progress, transient=True):
+        yield model.data_preprocessor(batch, False)["inputs"]
