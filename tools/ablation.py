@@ -49,7 +49,7 @@ from snnssl_mm.analysis.results_file import ResultsFile
 from snnssl_mm.analysis.run_log import read_scalars
 from snnssl_mm.tooling import command_line, errors_as_sentences, require_writable
 
-CONFIG = "configs/selfsup/spikformer_ctl_10e.py"
+CONFIG = "configs/selfsup/spikformer_ctl_5e.py"
 TOOLS = Path(__file__).resolve().parent
 KEY = ("config", "seed", *Cell._fields)
 Task = tuple[Cell, int]

@@ -1,9 +1,9 @@
-# The main job in 10 epochs without monitors: one cell of tools/ablation.py
+# The main job in 5 epochs without monitors: one cell of tools/ablation.py
 _base_ = 'spikformer_ctl.py'
-train_cfg = dict(max_epochs=10)
+train_cfg = dict(max_epochs=5)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.02, end=1, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=1, end=10, eta_min=1e-4,
+    dict(type='CosineAnnealingLR', begin=1, end=5, eta_min=1e-4,
          convert_to_iter_based=True),
 ]
 custom_hooks = [
