@@ -12,6 +12,7 @@ custom_hooks = [
     dict(type='snnssl_mm.KeepMemoryHook'),
     dict(type='snnssl_mm.EpochSeedHook'),
     dict(type='snnssl_mm.FiringRateHook'),
+    dict(type='snnssl_mm.RepresentationHealthHook'),
     dict(type='snnssl_mm.KNNHook', interval=1),
     dict(type='snnssl_mm.LinearProbeHook'),
 ]

@@ -23,6 +23,7 @@ max_probe_samples = 10_000
 custom_hooks = [
     dict(type='snnssl_mm.EpochSeedHook'),
     dict(type='snnssl_mm.FiringRateHook'),
+    dict(type='snnssl_mm.RepresentationHealthHook', interval=10),
     dict(type='snnssl_mm.KNNHook', interval=10),
     dict(type='snnssl_mm.LinearProbeHook'),
 ]

@@ -23,6 +23,7 @@ custom_hooks = [
     dict(type='snnssl_mm.KeepMemoryHook'),
     dict(type='snnssl_mm.EpochSeedHook'),
     dict(type='snnssl_mm.FiringRateHook'),
+    dict(type='snnssl_mm.RepresentationHealthHook', interval=4),
     dict(type='snnssl_mm.KNNHook', interval=4),
     dict(type='snnssl_mm.LinearProbeHook'),
 ]

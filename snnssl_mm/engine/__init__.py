@@ -8,6 +8,7 @@ from snnssl_mm.engine.keep_memory_hook import KeepMemoryHook
 from snnssl_mm.engine.layer_decay import LayerDecayOptimWrapperConstructor
 from snnssl_mm.engine.pretrained_check_hook import PretrainedCheckHook
 from snnssl_mm.engine.probe_hooks import KNNHook, LinearProbeHook
+from snnssl_mm.engine.representation_health_hook import RepresentationHealthHook
 
 __all__ = [
     "CpuAmpOptimWrapper",
@@ -19,4 +20,5 @@ __all__ = [
     "LayerDecayOptimWrapperConstructor",
     "LinearProbeHook",
     "PretrainedCheckHook",
+    "RepresentationHealthHook",
 ]

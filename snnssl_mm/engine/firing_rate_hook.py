@@ -1,39 +1,32 @@
-"""The share of neurons that fire, logged while training."""
+"""Which layers fire how often, logged while training."""
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import Any
 
-import torch
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from torch import Tensor, nn
 
-from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.analysis.firing_recorder import FiringRecorder, LayerFiring
+from snnssl_mm.analysis.results_file import ResultsFile
+from snnssl_mm.checkpoints import unwrapped
+from snnssl_mm.engine.epoch_results import open_epoch_results
 from snnssl_mm.registry import HOOKS
-
-
-class FiringCounter:
-    """Forward hook that counts spikes of the spiking path."""
-
-    def __init__(self) -> None:
-        self.spikes: Tensor | float = 0.0
-        self.outputs = 0
-
-    def __call__(self, neuron: nn.Module, _inputs: Any, output: Tensor) -> None:
-        """Count one output ``[T, N, ...]``; of both paths, the first half only."""
-        if neuron.path == "dual":
-            output = output[:, : output.shape[1] // 2]
-        self.spikes = self.spikes + output.detach().sum(dtype=torch.float32)
-        self.outputs += output.numel()
-
-    def rate(self) -> float:
-        """Spikes per neuron and time step, 0 to 1."""
-        return float(self.spikes) / max(self.outputs, 1)
 
 
 @HOOKS.register_module()
 class FiringRateHook(Hook):
-    """Log the mean firing rate of all neurons as ``firing_rate``.
+    """Log the firing rate of all neurons, and after each epoch that of each layer.
+
+    Spikes are counted on the spiking path of the measured iterations' training
+    batches. Their mean rate is the log's ``firing_rate``. After each epoch come, for
+    its measured iterations together: the scalars ``firing_rate/<layer>``; a line with
+    the extreme layers and the numbers of dead and saturated neurons; a warning for
+    each layer in which nothing fires; and a row of ``firing_rates.json`` in the work
+    directory, ``{"epoch", "images", "layers"}`` with the entries of LayerFiring. A
+    loop over iterations is one epoch. Of several processes the first writes, about
+    its own share of the batches.
 
     Args:
         interval: Iterations between two measurements; the logger's own by default.
@@ -44,32 +37,85 @@ class FiringRateHook(Hook):
 
     def __init__(self, interval: int | None = None) -> None:
         self.interval = interval
-        self.counter = FiringCounter()
-        self.handles: list[Any] = []
+        self.recorder: FiringRecorder | None = None
+        self.before = (0.0, 0)  # totals of the recorder when the iteration began
+        self.results: ResultsFile | None = None
 
     def before_train(self, runner: Any) -> None:
-        """Follow the logger's interval."""
+        """Follow the logger's interval; open the file."""
         if self.interval is None:
             loggers = (h.interval for h in runner.hooks if hasattr(h, "ignore_last"))
             self.interval = next(loggers, 10)
+        if is_main_process():
+            what = "training_firing_rates"
+            self.results = open_epoch_results(runner, "firing_rates.json", what)
+
+    def before_train_epoch(self, runner: Any) -> None:
+        """Count anew."""
+        self.recorder = FiringRecorder(unwrapped(runner.model))
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any) -> None:
         """Start counting in the iterations that will be logged."""
         last = self.end_of_epoch(runner.train_dataloader, batch_idx)
-        if last or self.every_n_inner_iters(batch_idx, self.interval):
-            self.counter = FiringCounter()
-            self.handles = [
-                module.register_forward_hook(self.counter)
-                for module in runner.model.modules()
-                if isinstance(module, MixedLIF) and module.path != "analog"
-            ]
+        if self.recorder is not None and (
+            last or self.every_n_inner_iters(batch_idx, self.interval)
+        ):
+            self.before = self.recorder.totals()
+            self.recorder.__enter__()
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Publish the rate."""
-        if self.handles:
-            for handle in self.handles:
-                handle.remove()
-            self.handles = []
-            runner.message_hub.update_scalar("train/firing_rate", self.counter.rate())
+        """Publish the rate of this iteration."""
+        if self.recorder is None or not self.recorder.handles:
+            return
+        self.recorder.__exit__()
+        spikes, outputs = (
+            now - before
+            for now, before in zip(self.recorder.totals(), self.before, strict=True)
+        )
+        if outputs:  # nothing spikes where both views take the analog path
+            runner.message_hub.update_scalar("train/firing_rate", spikes / outputs)
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Publish and write the rates of the layers."""
+        if self.recorder is None or self.results is None:
+            return
+        layers, images = self.recorder.layers(), self.recorder.images()
+        if not layers:
+            return
+        rates = {f"firing_rate/{layer.name}": fmean(layer.rates) for layer in layers}
+        epoch = runner.epoch + 1
+        runner.visualizer.add_scalars(rates, step=epoch)
+        rows = [layer._asdict() for layer in layers]
+        self.results.append({"epoch": epoch, "images": images, "layers": rows})
+        runner.logger.info(summary(layers, images))
+        for layer in layers:
+            if layer.dead == layer.neurons:
+                runner.logger.warning(silence(layer, images))
+
+
+def summary(layers: list[LayerFiring], images: int) -> str:
+    """Say which layers fire least and most, and how many neurons never or always."""
+
+    def rate(layer: LayerFiring) -> float:
+        return fmean(layer.rates)
+
+    least, most = min(layers, key=rate), max(layers, key=rate)
+    neurons, dead, saturated = (
+        sum(counts) for counts in zip(*(layer[2:] for layer in layers), strict=True)
+    )
+    return (
+        f"firing rates of {images} images: least {least.name} {100 * rate(least):.1f} "
+        f"%, most {most.name} {100 * rate(most):.1f} %; of {neurons:,} neurons "
+        f"{dead:,} never fired, {saturated:,} always"
+    )
+
+
+def silence(layer: LayerFiring, images: int) -> str:
+    """Warn of a layer in which nothing fires."""
+    return (
+        f"layer {layer.name} is dead: none of its {layer.neurons:,} neurons fired for "
+        f"{images} training images, so nothing reaches the layers behind it. Lower the "
+        "learning rate, or the threshold (model.backbone.neuron.v_threshold)"
+    )

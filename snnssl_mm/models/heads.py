@@ -5,26 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
 
 from snnssl_mm.registry import MODELS
+from snnssl_mm.representation import std_per_dimension
 
 
 @torch.no_grad()
 def embedding_std(z: Tensor) -> Tensor:
     """Mean standard deviation per dimension of normalised embeddings, 0 to about 1.
 
-    sqrt(D) std(z / ||z||) over the batch, averaged over time steps and dimensions:
-    near 1 for embeddings that spread over the sphere, near 0 for collapsed ones
-    (Chen & He, "Exploring Simple Siamese Representation Learning", CVPR 2021).
+    Averaged over time steps and dimensions; near 1 for embeddings that spread over the
+    sphere, near 0 for collapsed ones.
 
     Args:
         z: Embeddings ``[T, B, D]``.
     """
-    directions = F.normalize(z.float(), dim=-1)
-    return directions.std(dim=1, correction=0).mean() * z.shape[-1] ** 0.5
+    return std_per_dimension(z).mean()
 
 
 @MODELS.register_module()

@@ -1,0 +1,67 @@
+"""Two views, as in the pretraining, of images that it did not see."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+from mmengine.runner import Runner
+from torch.utils.data import SequentialSampler
+
+from snnssl_mm.analysis.two_views import Collate
+from snnssl_mm.engine.data_check import check_data
+
+
+class Views(NamedTuple):
+    """What ``two_view_batches`` takes.
+
+    Attributes:
+        dataset: Its samples are two views of an image.
+        collate: Makes a batch of samples.
+        images: ``'unseen'`` or ``'training'``.
+    """
+
+    dataset: Any
+    collate: Collate
+    images: str
+
+
+def unseen_views(cfg: Config) -> Views:
+    """Put the pretraining's views over a config's unseen images.
+
+    Args:
+        cfg: Config with ``train_dataloader``, whose pipeline counts, and
+            ``eval_test_dataloader``, whose images do. Without the latter, as for a
+            folder without classes, these are the training images.
+
+    Raises:
+        ValueError: If the config has no training images, or the images are not there.
+    """
+    train, test = cfg.get("train_dataloader"), cfg.get("eval_test_dataloader")
+    pipeline = (train or {}).get("dataset", {}).get("pipeline")
+    if train is None or not pipeline:
+        raise ValueError(
+            "the config has no views of training images; use one of pretraining, such "
+            "as configs/selfsup/spikformer_ctl.py"
+        )
+    name = "train_dataloader" if test is None else "eval_test_dataloader"
+    check_data(cfg, [name])
+    init_default_scope(cfg.get("default_scope") or "mmengine")
+    settings = copy.deepcopy(cfg[name].dataset)
+    settings.pipeline = copy.deepcopy(pipeline)
+    dataset = DATASETS.build(settings)
+    loader = Runner.build_dataloader(
+        dict(
+            batch_size=1,
+            dataset=dataset,
+            sampler=SequentialSampler(dataset),
+            collate_fn=copy.deepcopy(
+                train.get("collate_fn", dict(type="pseudo_collate"))
+            ),
+        ),
+        seed=0,
+    )
+    collate: Any = loader.collate_fn
+    return Views(dataset, collate, "training" if test is None else "unseen")

@@ -1,0 +1,84 @@
+"""Whether the representation stays healthy, logged while training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import Hook
+
+from snnssl_mm.analysis.health_features import FEATURES
+from snnssl_mm.analysis.representation_health import (
+    MEASURES,
+    representation_health,
+    rounded,
+    signs_of_collapse,
+)
+from snnssl_mm.analysis.results_file import ResultsFile
+from snnssl_mm.analysis.two_views import two_view_batches
+from snnssl_mm.checkpoints import unwrapped
+from snnssl_mm.engine.epoch_results import open_epoch_results
+from snnssl_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class RepresentationHealthHook(Hook):
+    """Measure spread, rank and agreement of the features every few epochs.
+
+    On the same two views of the same training images every time, without any effect on
+    the training: weights, buffers and random numbers stay the same to the bit. The
+    scalars ``health/<kind>/<measure>`` go to the visualizer, all measures as a row
+    ``{"epoch", "images", ...}`` to ``health.json`` in the work directory, and what
+    looks collapsed to the log as a warning. Of several processes the first measures
+    and the others wait.
+
+    Args:
+        interval: Epochs between two measurements; the last epoch is measured too.
+        num_images: Images to measure on, evenly spread over the training set; of a
+            smaller set all.
+    """
+
+    priority = "LOWEST"  # after the checkpoint: a measure that fails must not cost it
+
+    def __init__(self, interval: int = 1, num_images: int = 256) -> None:
+        if interval < 1 or num_images < 2:
+            raise ValueError(
+                "RepresentationHealthHook needs interval >= 1 epoch and num_images >= "
+                f"2, got interval={interval}, num_images={num_images}"
+            )
+        self.interval = interval
+        self.num_images = num_images
+        self.results: ResultsFile | None = None
+
+    def before_train(self, runner: Any) -> None:
+        """Open the file."""
+        if is_main_process():
+            self.results = open_epoch_results(runner, "health.json", "training_health")
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Measure after every ``interval`` epochs and after the last."""
+        last = self.is_last_train_epoch(runner)
+        if not last and not self.every_n_epochs(runner, self.interval):
+            return
+        if self.results is not None:
+            self.measure(runner, self.results)
+        barrier()
+
+    def measure(self, runner: Any, results: ResultsFile) -> None:
+        """Measure, log and write, in one process."""
+        loader = runner.train_dataloader
+        views = two_view_batches(loader.dataset, loader.collate_fn, self.num_images)
+        health = representation_health(unwrapped(runner.model), views)
+        names = [f"{kind}/{measure}" for kind in FEATURES for measure in MEASURES]
+        epoch = runner.epoch + 1
+        scalars = {f"health/{name}": health[name] for name in names}
+        runner.visualizer.add_scalars(scalars, step=epoch)
+        images = min(self.num_images, len(loader.dataset))
+        results.append({"epoch": epoch, "images": images, **rounded(health)})
+        signs = signs_of_collapse(health)
+        if signs:
+            runner.logger.warning(
+                f"the representation looks collapsed after epoch {epoch}: "
+                f"{', '.join(signs)}. Lower the learning rate, or look at the views "
+                "with tools/browse_dataset.py"
+            )

@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Measure how often each layer fires at each time step; count dead neurons.
+
+usage: python tools/analysis/firing_rates.py CONFIG CHECKPOINT --out FILE.json
+
+On unseen images: those of ``eval_test_dataloader`` (pretraining) or
+``test_dataloader`` (classification, detection, segmentation), on the spiking path.
+Several checkpoints may go into one file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from mmengine.config import Config
+
+from snnssl_mm.analysis.firing_rates import firing_rates, firing_rates_table
+from snnssl_mm.analysis.firing_rates_plot import plot_firing_rates
+from snnssl_mm.analysis.results_file import ResultsFile, Row
+from snnssl_mm.analysis.unseen_images import network_inputs, unseen_images
+from snnssl_mm.apis import load_pictured_model
+from snnssl_mm.tooling import (
+    add_config_arguments,
+    errors_as_sentences,
+    load_config,
+    provenance,
+    require_writable,
+)
+
+KEY = ("config", "sha256", "options")
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    add_config_arguments(parser, checkpoint=True)
+    parser.add_argument(
+        "--images", type=int, default=512, help="at most so many, evenly spread (512)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to add to")
+    parser.add_argument("--plot", type=Path, help="picture to draw")
+    return parser.parse_args()
+
+
+def measure(args: argparse.Namespace, cfg: Config, row: Row) -> Row:
+    """Measure what :func:`main` asks for, and return it as a row."""
+    with errors_as_sentences():
+        loader = unseen_images(cfg, args.images)
+        model = load_pictured_model(cfg, args.checkpoint)
+    start = time.perf_counter()
+    with errors_as_sentences():
+        layers = firing_rates(model, network_inputs(model, loader, "counting spikes"))
+    return row | {
+        "images_used": len(loader.dataset),  # type: ignore[arg-type]
+        "seconds": round(time.perf_counter() - start, 1),
+        "layers": [layer._asdict() for layer in layers],
+    }
+
+
+def main() -> None:
+    """Measure, or read what was measured before; print and draw it."""
+    args = parse_args()
+    cfg = load_config(args)
+    with errors_as_sentences():
+        require_writable(args.out, args.plot)
+        results = ResultsFile(args.out, "firing_rates", KEY)
+        row = provenance(args, cfg)
+    row |= {"options": args.cfg_options or {}, "images": args.images}
+    wanted = {name: row[name] for name in (*KEY, "images")}
+    found = results.find(**wanted) or results.append(measure(args, cfg, row))
+    firing_rates_table(found).print()
+    if args.plot:
+        name = f"{Path(found['config']).stem}, {Path(found['checkpoint']).name}"
+        print(plot_firing_rates(found["layers"], args.plot, name))
+
+
+if __name__ == "__main__":
+    main()

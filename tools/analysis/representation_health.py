@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Measure whether a pretrained representation is healthy, beside a random network's.
+
+usage: python tools/analysis/representation_health.py CONFIG CHECKPOINT --out FILE.json
+
+Spread and rank of the features, agreement of two views, of the spiking with the analog
+path, and of time steps, on two fixed views of unseen images (of training images, where
+the config has no others). The projector counts, so the checkpoint must be whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from rich.progress import track
+
+from snnssl_mm.analysis.health_features import take_statistics
+from snnssl_mm.analysis.representation_health import (
+    health_table,
+    representation_health,
+    rounded,
+    signs_of_collapse,
+)
+from snnssl_mm.analysis.representation_health_plot import plot_health
+from snnssl_mm.analysis.results_file import ResultsFile, Row
+from snnssl_mm.analysis.two_views import BATCH_SIZE, Batch, two_view_batches
+from snnssl_mm.analysis.unseen_views import Views, unseen_views
+from snnssl_mm.engine.probes import load_model, random_init_model
+from snnssl_mm.tooling import (
+    add_config_arguments,
+    errors_as_sentences,
+    load_config,
+    provenance,
+    require_writable,
+)
+
+KEY = ("config", "sha256", "options", "images")
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    add_config_arguments(parser, checkpoint=True)
+    parser.add_argument(
+        "--images", type=int, default=512, help="at most so many, evenly spread (512)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to add to")
+    parser.add_argument("--plot", type=Path, help="picture to draw")
+    return parser.parse_args()
+
+
+def measure(args: argparse.Namespace, cfg: Config) -> Row:
+    """Measure the checkpoint and a random network on the same views."""
+    with errors_as_sentences():
+        views = unseen_views(cfg)
+        model = load_model(cfg, args.checkpoint)
+    start = time.perf_counter()
+    images = min(args.images, len(views.dataset))
+    with errors_as_sentences():
+        found = representation_health(model, batches(views, images, "checkpoint"))
+    random = random_init_model(cfg)
+    take_statistics(random, batches(views, images, "BatchNorm statistics"))
+    reference = representation_health(random, batches(views, images, "random weights"))
+    return {
+        "data": views.images,
+        "images_used": images,
+        "seconds": round(time.perf_counter() - start, 1),
+        "pretrained": rounded(found),
+        "random": rounded(reference),
+    }
+
+
+def batches(views: Views, images: int, progress: str) -> Iterator[Batch]:
+    """Yield the same views every time, with a progress bar."""
+    found = two_view_batches(views.dataset, views.collate, images)
+    total = -(-images // BATCH_SIZE)
+    yield from track(found, progress, total, transient=True)
+
+
+def main() -> None:
+    """Measure, or read what was measured before; print and draw it."""
+    args = parse_args()
+    cfg = load_config(args)
+    with errors_as_sentences():
+        require_writable(args.out, args.plot)
+        results = ResultsFile(args.out, "representation_health", KEY)
+        row: dict[str, Any] = provenance(args, cfg)
+    row |= {"options": args.cfg_options or {}, "images": args.images}
+    wanted = {name: row[name] for name in KEY}
+    found = results.find(**wanted) or results.append(row | measure(args, cfg))
+    health_table(found).print()
+    for sign in signs_of_collapse(found["pretrained"]):
+        print(f"looks collapsed: {sign}")
+    if args.plot:
+        print(plot_health(found, args.plot))
+
+
+if __name__ == "__main__":
+    main()
