@@ -201,8 +201,9 @@ def match_backbone(backbone: nn.Module, path: str, strict: bool = True) -> Match
         counts = f"{len(problems)} of {len(wanted)} tensors do not match"
         if left_over:
             counts += f" and {len(left_over)} are left over"
+        nothing = "" if fitting else "holds no backbone: it "
         raise ValueError(
-            f"{path} does not fit {type(backbone).__name__}: {counts}, first: "
+            f"{path} {nothing}does not fit {type(backbone).__name__}: {counts}, first: "
             f"{first(problems + left_over)}. {remedy}."
         )
     return Match(path, prefix, fitting, problems, left_over, labelled, differing)

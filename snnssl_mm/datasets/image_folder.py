@@ -1,6 +1,7 @@
 """Folders of images, with or without labels, of which some may be unreadable."""
 
 import logging
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -37,16 +38,44 @@ def check_image(path: str, min_size: int = 1, decode: bool = False) -> str | Non
     return None
 
 
+def read_label_file(file: Path) -> list[str]:
+    """Classes of a label file, one a line.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a line between others is empty.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"The label file {file.absolute()} does not exist: set label_file of the "
+            "dataset to a text file with one class a line"
+        )
+    names = [line.strip() for line in file.read_text().rstrip().splitlines()]
+    if "" in names:
+        raise ValueError(
+            f"Line {names.index('') + 1} of the label file {file} is empty: write the "
+            "image's class there"
+        )
+    return names
+
+
+def sorted_classes(names: Iterable[str]) -> list[str]:
+    """Return distinct classes in order, integers by their value."""
+    distinct = set(names)
+    whole = all(name.removeprefix("-").isdecimal() for name in distinct)
+    return sorted(distinct, key=int if whole else str)
+
+
 @DATASETS.register_module()
 class ImageFolder(CustomDataset):
     """Images of a folder, checked before the training starts.
 
-    With labels, the sub-folders are the classes; without, all images below the folder
-    are taken. The check decodes all files, in parallel, or reads their headers only.
-    Damage that it did not see shows when the image is loaded, which with
-    ``on_error='skip'`` costs that sample only: another one is drawn, and the log counts
-    such cases. Load with :class:`LoadIntactImage`: OpenCV alone fills the missing part
-    of a truncated JPEG with grey and says nothing.
+    With labels, the sub-folders are the classes, or a label file tells them; without,
+    all images below the folder are taken. The check decodes all files, in parallel, or
+    reads their headers only. Damage that it did not see shows when the image is loaded,
+    which with ``on_error='skip'`` costs that sample only: another one is drawn, and the
+    log counts such cases. Load with :class:`LoadIntactImage`: OpenCV alone fills the
+    missing part of a truncated JPEG with grey and says nothing.
 
     Args:
         data_root: The folder, or its parent if ``data_prefix`` is given.
@@ -57,12 +86,17 @@ class ImageFolder(CustomDataset):
             ``'header'`` its beginning (for millions of images), None nothing.
         min_size: Images with a shorter side, in pixels, count as unreadable: the
             crop, or the stride of the backbone.
+        label_file: Text file, in ``data_root`` unless its path is absolute, with a
+            class (a name or an integer) a line for all images below the folder in the
+            sorted order of their paths. The classes are numbered in the order of
+            ``metainfo['classes']``, by default the sorted one.
         **kwargs: Arguments of :class:`mmpretrain.datasets.CustomDataset`, such as
             ``data_prefix``, ``with_label`` and ``pipeline``.
 
     Raises:
         FileNotFoundError: If the folder is missing or holds no images.
-        ValueError: If files are unreadable and ``on_error='raise'``, or all are.
+        ValueError: If files are unreadable and ``on_error='raise'``, or all are; or if
+            the label file does not have one line an image.
     """
 
     def __init__(
@@ -71,6 +105,7 @@ class ImageFolder(CustomDataset):
         on_error: str = "raise",
         verify: str | None = "decode",
         min_size: int = 1,
+        label_file: str = "",
         **kwargs: Any,
     ) -> None:
         if on_error not in ("raise", "skip"):
@@ -82,6 +117,7 @@ class ImageFolder(CustomDataset):
         self.on_error = on_error
         self.verify = verify
         self.min_size = min_size
+        self.label_file = label_file
         self.num_skipped = 0
         super().__init__(data_root=str(Path(data_root).expanduser()), **kwargs)
 
@@ -94,16 +130,48 @@ class ImageFolder(CustomDataset):
                 "(and data_prefix) of the dataset to a folder of images"
             )
         if not self.ann_file:
-            pattern = "*/**/*" if self.with_label else "**/*"
+            sorted_by_class = self.with_label and not self.label_file
+            pattern = "*/**/*" if sorted_by_class else "**/*"
             if not any(self.is_valid_file(file.name) for file in folder.glob(pattern)):
-                where = "one sub-folder a class" if self.with_label else "it"
+                where = "one sub-folder a class" if sorted_by_class else "it"
                 raise FileNotFoundError(
                     f"Found no images in {folder.absolute()}: put images "
                     f"({', '.join(sorted(self.extensions))}) into {where}"
                     + ", or set with_label=False"
-                    * self.with_label
+                    * sorted_by_class
                 )
+        if self.label_file:
+            return self.labelled_by_file(folder)
         return super().load_data_list()
+
+    def labelled_by_file(self, folder: Path) -> list[dict[str, Any]]:
+        """List the images below ``folder`` with the classes of the label file."""
+        file = Path(self.data_root, self.label_file).expanduser()
+        names = read_label_file(file)
+        images = sorted(
+            path.relative_to(folder).as_posix()
+            for path in folder.glob("**/*")
+            if self.is_valid_file(path.name)
+        )
+        if len(names) != len(images):
+            raise ValueError(
+                f"The label file {file} has {len(names)} lines, but there are "
+                f"{len(images)} images in {folder}: write one class a line, in the "
+                "sorted order of the images' paths"
+            )
+        classes = self.metainfo.get("classes") or sorted_classes(names)
+        strange = sorted(set(names) - set(classes))
+        if strange:
+            raise ValueError(
+                f"The label file {file} has the class {strange[0]!r}, which is not "
+                "among metainfo['classes'] of the dataset: correct one of them"
+            )
+        self._metainfo["classes"] = tuple(classes)
+        numbers = {name: number for number, name in enumerate(classes)}
+        return [
+            {"img_path": str(folder / image), "gt_label": numbers[name]}
+            for image, name in zip(images, names, strict=True)
+        ]
 
     def filter_data(self) -> list[dict[str, Any]]:
         """Leave unreadable images out, or stop and name them."""

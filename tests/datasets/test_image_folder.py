@@ -144,3 +144,56 @@ def test_recipe_runs_on_a_folder(folder, name, size):
     sample = DATASETS.build(config.eval_train_dataloader.dataset)[5]
     assert tuple(sample["inputs"].shape) == (3, size, size)
     assert sample["data_samples"].gt_label.item() == 1
+
+
+@pytest.fixture
+def labels(tmp_path, folder):
+    """Write a label file beside the folder; return the arguments that use it."""
+
+    def write(*lines):
+        (tmp_path / "labels.txt").write_text("\n".join(lines))
+        return dict(
+            data_root=tmp_path, data_prefix=folder.name, label_file="labels.txt"
+        )
+
+    return write
+
+
+def test_a_label_file_tells_the_classes_in_the_order_of_the_paths(labels):
+    """The images are a/0, a/2, a/4, b/1, b/3, b/5; their folders do not matter."""
+    options = labels("rose", "oak", "rose", "fern", "oak", "oak", "")
+    dataset = ImageFolder(**options)
+    paths = [Path(dataset.get_data_info(i)["img_path"]).stem for i in range(6)]
+    assert paths == ["0", "2", "4", "1", "3", "5"]
+    assert dataset.metainfo["classes"] == ("fern", "oak", "rose")
+    assert dataset.get_gt_labels().tolist() == [2, 1, 2, 0, 1, 1]
+    named = ImageFolder(metainfo=dict(classes=["rose", "oak", "fern"]), **options)
+    assert named.get_gt_labels().tolist() == [0, 1, 0, 2, 1, 1]
+
+
+def test_numbers_in_a_label_file_are_ordered_by_value(labels):
+    dataset = ImageFolder(**labels("10", "2", "-1", "2", "10", "2"))
+    assert dataset.metainfo["classes"] == ("-1", "2", "10")
+    assert dataset.get_gt_labels().tolist() == [2, 1, 0, 1, 2, 1]
+
+
+def test_labels_stay_with_their_images_when_some_are_skipped(labels, folder):
+    (folder / "a" / "2.jpg").write_bytes(b"no image")
+    options = labels("rose", "oak", "rose", "fern", "oak", "oak")
+    dataset = ImageFolder(on_error="skip", **options)
+    assert dataset.get_gt_labels().tolist() == [2, 2, 0, 1, 1]
+
+
+def test_label_files_that_do_not_fit_are_refused(labels, tmp_path):
+    with pytest.raises(ValueError, match=r"has 5 lines, but there are 6 images in"):
+        ImageFolder(**labels("a", "b", "a", "b", "a"))
+    with pytest.raises(ValueError, match=r"Line 3 of the label file .* is empty"):
+        ImageFolder(**labels("a", "b", "", "b", "a", "a"))
+    options = labels("a", "b", "a", "b", "a", "cactus")
+    with pytest.raises(ValueError, match="has the class 'cactus', which is not among"):
+        ImageFolder(metainfo=dict(classes=["a", "b"]), **options)
+    (tmp_path / "labels.txt").unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"labels.txt does not exist: set label"
+    ):
+        ImageFolder(**options)

@@ -9,7 +9,6 @@ import torch
 from mmengine.config import Config
 
 from snnssl_mm.engine import probes
-from snnssl_mm.engine.firing_rate_hook import FiringCounter
 from snnssl_mm.engine.probes import LabelledFeatures
 from snnssl_mm.neurons import MixedLIF
 
@@ -140,16 +139,3 @@ def test_no_labelled_images_is_said(tiny_config):
     assert not probes.has_labelled_images(cfg)
     with pytest.raises(ValueError, match="no labelled images; set eval_train"):
         probes.eval_loaders(cfg)
-
-
-@pytest.mark.parametrize(("path", "rate"), [("spike", 1 / 3), ("dual", 0.5)])
-def test_firing_rate_counts_the_spiking_path(path, rate):
-    neuron = MixedLIF(tau=1.0)
-    neuron.path = path
-    counter = FiringCounter()
-    neuron.register_forward_hook(counter)
-    x = torch.zeros(2, 6, 4)
-    x[0, :3] = 2.0  # half of the steps of the first half of the samples fire
-    x[1, 3:4] = 2.0 if path == "spike" else 0.7
-    neuron(x)
-    assert counter.rate() == pytest.approx(rate)

@@ -25,6 +25,24 @@ train_dataloader = dict(
     dataset=dict(
         split='train', pipeline=[two_views, dict(type='PackInputs')], **cifar10))
 
+# Of tools/probe.py: augmentation with labels, what makes 32 pixels of an image file, and
+# 100 epochs of 195 iterations
+labelled_pipeline = [
+    dict(type='RandomCrop', crop_size=32, padding=4),
+    _base_.flip,
+    dict(type='PackInputs'),
+]
+file_loading = [
+    dict(type='snnssl_mm.LoadIntactImage'),
+    # Averages photographs; images below 32 pixels it would enlarge in blocks.
+    dict(type='ResizeEdge', scale=32, edge='short', interpolation='area'),
+    dict(type='CenterCrop', crop_size=32),
+]
+long = dict(iterations=19_500, batch_size=256)
+few = dict(iterations=4_000)
+probes = {
+    'linear-augmented': long, 'finetune': long, 'semi-1pct': few, 'semi-10pct': few}
+
 eval_train_dataloader = dict(
     batch_size=256,
     num_workers=2,

@@ -20,6 +20,14 @@ train_dataloader = dict(
         ],
         **scenes))
 
+# Of tools/probe.py: augmentation with labels, and what makes a scene of an image file
+labelled_pipeline = [*view, dict(type='PackInputs')]
+file_loading = [
+    dict(type='snnssl_mm.LoadIntactImage'),
+    dict(type='ResizeEdge', scale=16, edge='short', interpolation='area'),
+    dict(type='CenterCrop', crop_size=16),
+]
+
 eval_train_dataloader = dict(
     batch_size=256,
     num_workers=0,

@@ -20,13 +20,9 @@ train_dataloader = dict(
         pipeline=[load, two_views, dict(type='PackInputs')],
         **folder))
 
-eval_pipeline = [
-    load,
-    # Averages photographs; images below 32 pixels it would enlarge in blocks.
-    dict(type='ResizeEdge', scale=32, edge='short', interpolation='area'),
-    dict(type='CenterCrop', crop_size=32),
-    dict(type='PackInputs'),
-]
+probes = dict(_delete_=True)  # lengths of tools/probe.py: its own, not CIFAR-10's
+labelled_pipeline = [*_base_.file_loading, *_base_.labelled_pipeline]
+eval_pipeline = [*_base_.file_loading, dict(type='PackInputs')]
 eval_train_dataloader = dict(
     dataset=dict(data_prefix='train', test_mode=True, pipeline=eval_pipeline, **folder))
 eval_test_dataloader = dict(

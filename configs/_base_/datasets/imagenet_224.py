@@ -9,10 +9,8 @@ imagenet = dict(type='ImageNet', data_root='data/imagenet')
 crop = dict(
     type='snnssl_mm.OpenCVRandomResizedCrop', scale=224, interpolation='bicubic')
 blur = dict(
-    type='snnssl_mm.OpenCVGaussianBlur',
-    prob=1.0,
-    magnitude_range=(0.1, 2.0),
-    magnitude_std='inf')
+    type='snnssl_mm.OpenCVGaussianBlur', prob=1.0,
+    magnitude_range=(0.1, 2.0), magnitude_std='inf')
 colors = [_base_.jitter, _base_.gray]
 view_pipeline1 = [crop, *colors, blur, _base_.flip]
 view_pipeline2 = [crop, *colors, dict(blur, prob=0.1), _base_.solarize, _base_.flip]
@@ -33,6 +31,13 @@ train_dataloader = dict(
     collate_fn=dict(_delete_=True, type='default_collate'),
     dataset=dict(data_root='data/imagenet', pipeline=train_pipeline))
 
+# Of tools/probe.py, on one GPU: augmentation with labels, and 100 epochs for all probes
+labelled_pipeline = [
+    dict(type='LoadImageFromFile'), crop, _base_.flip, dict(type='PackInputs')]
+long = dict(iterations=500_400, batch_size=256)
+few, more = dict(long, iterations=5_000), dict(long, iterations=50_000)
+probes = {
+    'linear-augmented': long, 'finetune': long, 'semi-1pct': few, 'semi-10pct': more}
 eval_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='ResizeEdge', scale=256, edge='short', backend='pillow'),

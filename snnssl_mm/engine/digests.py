@@ -1,0 +1,56 @@
+"""Digests by which a result is known to be that of the same model, data and config."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+MAX_FILES = 10_000  # files whose size and time are looked at, evenly spread
+LENGTH = 12  # hexadecimal digits, as in checkpoints' names
+
+
+def settings_digest(*settings: Any) -> str:
+    """Digest of configs, texts and numbers; the order of a dict does not count."""
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
+
+
+def weights_digest(module: nn.Module) -> str:
+    """Digest of a module's parameters and buffers, to the bit."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        values = tensor.detach().cpu().contiguous().flatten()
+        digest.update(values.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:LENGTH]
+
+
+def samples_digest(dataset: Any) -> str:
+    """Digest of a dataset's images and labels.
+
+    Of images in memory the pixels count, of files the path, and of up to 10,000 of
+    them the size and the time of the last change.
+
+    Args:
+        dataset: One of mmengine's.
+    """
+    digest = hashlib.sha256()
+    every = max(1, -(-len(dataset) // MAX_FILES))  # rounded up
+    for index in range(len(dataset)):
+        sample = dataset.get_data_info(index)
+        digest.update(str(sample.get("gt_label")).encode())
+        if isinstance(sample.get("img"), np.ndarray):
+            digest.update(np.ascontiguousarray(sample["img"]).tobytes())
+            continue
+        path = str(sample.get("img_path"))
+        digest.update(path.encode())
+        if index % every == 0 and Path(path).is_file():
+            stat = Path(path).stat()
+            digest.update(f"{stat.st_size} {stat.st_mtime_ns}".encode())
+    return digest.hexdigest()[:LENGTH]

@@ -1,0 +1,121 @@
+"""The labelled images of a config, by which its pretraining is judged."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader, SequentialSampler
+
+MAX_PROBE_SAMPLES = 50_000
+EVAL_LOADERS = ("eval_train_dataloader", "eval_test_dataloader")
+
+
+class Loaders(NamedTuple):
+    """Data loaders of labelled training and test images."""
+
+    train: DataLoader
+    test: DataLoader
+
+
+def has_labelled_images(cfg: Config) -> bool:
+    """Whether a config names labelled training and test images."""
+    return all(cfg.get(name) is not None for name in EVAL_LOADERS)
+
+
+def eval_loaders(cfg: Config, all_test_images: bool = False) -> Loaders:
+    """Build a config's ``eval_train_dataloader`` and ``eval_test_dataloader``.
+
+    Args:
+        cfg: Config; of datasets larger than its ``max_probe_samples`` (50,000 if it
+            has none), so many samples are taken, evenly spread.
+        all_test_images: Whether that limit holds for the training images only.
+
+    Every process gets all samples: who calls this decides which one computes.
+
+    Raises:
+        ValueError: If the config has no labelled images, if those that it names have
+            no labels, or if training and test images have different classes.
+    """
+    init_default_scope(cfg.get("default_scope", "mmpretrain"))
+    if not has_labelled_images(cfg):
+        raise ValueError(
+            f"the config has no labelled images; set {' and '.join(EVAL_LOADERS)} as "
+            "configs/_base_/datasets/digit_scenes.py does"
+        )
+    max_samples = cfg.get("max_probe_samples", MAX_PROBE_SAMPLES)
+    loaders = []
+    for name in EVAL_LOADERS:
+        settings = copy.deepcopy(cfg[name])
+        dataset = DATASETS.build(settings.dataset)
+        require_labels(dataset, f"{name}.dataset")
+        whole = all_test_images and name == "eval_test_dataloader"
+        if len(dataset) > max_samples and not whole:
+            chosen = np.linspace(0, len(dataset) - 1, max_samples).astype(int)
+            dataset = dataset.get_subset(chosen.tolist())
+        settings.dataset = dataset
+        settings.sampler = SequentialSampler(dataset)
+        loaders.append(Runner.build_dataloader(settings, seed=0))
+    require_same_classes(*(class_names(loader.dataset) for loader in loaders))
+    return Loaders(*loaders)
+
+
+def class_names(dataset: Any) -> tuple[str, ...]:
+    """Names of a dataset's classes; none if it does not tell."""
+    return tuple(dataset.metainfo.get("classes") or ())
+
+
+def class_count(loaders: Loaders) -> int:
+    """Return the number of classes: of the names, or the largest label and one."""
+    datasets: list[Any] = [loader.dataset for loader in loaders]
+    named = class_names(datasets[0])
+    if named:
+        return len(named)
+    return 1 + max(
+        int(dataset.get_data_info(index)["gt_label"])
+        for dataset in datasets
+        for index in range(len(dataset))
+    )
+
+
+def require_labels(dataset: Any, where: str) -> None:
+    """Refuse a dataset whose first image has no label.
+
+    Args:
+        dataset: The dataset.
+        where: Its place in the config.
+
+    Raises:
+        ValueError: It names the dataset.
+    """
+    label = dataset.get_data_info(0).get("gt_label") if len(dataset) else None
+    if label is None:
+        found = "images without labels" if len(dataset) else "no images"
+        raise ValueError(
+            f"{where} ({type(dataset).__name__}) has {found}; a probe needs a class "
+            "(gt_label) for each image: sort the images into one folder a class, or "
+            "give snnssl_mm.ImageFolder a label_file"
+        )
+
+
+def require_same_classes(train: tuple[str, ...], test: tuple[str, ...]) -> None:
+    """Refuse training and test images of which a label does not mean the same.
+
+    Raises:
+        ValueError: It names the first classes that only one of them has, or that are
+            not in the same order.
+    """
+    if train == test:
+        return
+    different = sorted(set(train) ^ set(test))[:5]
+    found = f"only in one of them: {different}"
+    if not different:
+        found = f"in another order: {list(train[:5])} and {list(test[:5])}"
+    raise ValueError(
+        "training and test images have different classes, so their labels do not "
+        f"mean the same; {found}"
+    )

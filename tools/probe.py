@@ -1,0 +1,283 @@
+#!/usr/bin/env python3
+"""Judge a pretrained backbone by labelled images: one tool, one table, one file.
+
+usage: python tools/probe.py CONFIG CHECKPOINT [--probes knn linear finetune ...]
+
+CONFIG is the pretraining's; its eval_train_dataloader and eval_test_dataloader are the
+labelled images, or --data names a folder of others. The probes:
+
+    knn               weighted k-NN on frozen features
+    linear            logistic regression on frozen features
+    linear-augmented  linear classifier on the frozen backbone, augmented images, SGD
+    semi-1pct         fine-tuning on 1 % of the labels of each class
+    semi-10pct        fine-tuning on 10 % of them
+    finetune          fine-tuning on all of them
+
+A row that the results file has is not computed again, and a probe that was stopped
+goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+from rich.console import Console
+
+from snnssl_mm.analysis.probe_table import described, probe_table
+from snnssl_mm.analysis.results_file import ResultsFile, Row
+from snnssl_mm.engine.feature_cache import CachedBackbone
+from snnssl_mm.engine.frozen_probes import frozen_probe
+from snnssl_mm.engine.labelled_folder import with_labelled_folder
+from snnssl_mm.engine.labelled_images import class_count, eval_loaders
+from snnssl_mm.engine.probe_configs import require_labelled_pipeline
+from snnssl_mm.engine.probe_models import (
+    Model,
+    load_probed_model,
+    random_init_model,
+    require_backbone,
+)
+from snnssl_mm.engine.protocols import PROTOCOLS, protocol_of
+from snnssl_mm.engine.trained_probes import TrainedProbe
+from snnssl_mm.tooling import (
+    add_config_arguments,
+    errors_as_sentences,
+    load_config,
+    provenance,
+    require_writable,
+)
+
+FROZEN = ("knn", "linear")
+STARTS = ("pretrained", "random")
+KEY = ("config", "options", "sha256", "seed", "probe", "start", "settings", "data")
+MAX_ITER = 500  # of logistic regression
+NUMBERS = {int: "a whole number", float: "a number"}
+console = Console()
+
+
+class Task(NamedTuple):
+    """A row to be filled: one probe with one setting, of one backbone.
+
+    Attributes:
+        entries: What tells it from other rows.
+        backbone: What is judged.
+        trained: The network to train, for probes that train one.
+    """
+
+    entries: Row
+    backbone: CachedBackbone
+    trained: TrainedProbe | None
+
+
+def positive(kind: type) -> Callable[[str], Any]:
+    """Return a reader of numbers above 0 for argparse."""
+
+    def read(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = 0
+        if not value > 0:
+            raise argparse.ArgumentTypeError(
+                f"expected {NUMBERS[kind]} above 0, got {text}"
+            )
+        return value
+
+    return read
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser, checkpoint=True)
+    parser.add_argument(
+        "--probes", nargs="+", choices=[*FROZEN, *PROTOCOLS], default=list(FROZEN)
+    )
+    parser.add_argument(
+        "--start",
+        nargs="+",
+        choices=STARTS,
+        default=["pretrained"],
+        help="the checkpoint's backbone, or one of random weights for comparison",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="{train,test}/<class>/* in place of the config's images, or images in "
+        "train and test with a class a line in train.txt and test.txt",
+    )
+    parser.add_argument("--k", type=positive(int), nargs="+", default=[20])
+    parser.add_argument(
+        "--temperature", type=positive(float), nargs="+", default=[0.07]
+    )
+    parser.add_argument("--seed", type=int, help="instead of the config's")
+    parser.add_argument(
+        "--no-recalibrate",
+        action="store_true",
+        help="keep the BatchNorm statistics, averages over the spiking and the analog "
+        "path, instead of taking them anew on the spiking one",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        help="folder of features and trained probes; 'features' beside the checkpoint",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="results; probe_results.json beside the checkpoint"
+    )
+    args = parser.parse_args()
+    beside = Path(args.checkpoint).parent
+    args.cache = args.cache or beside / "features"
+    args.out = args.out or beside / "probe_results.json"
+    return args
+
+
+def config_of(args: argparse.Namespace) -> Config:
+    """Read the config and apply the command line to it."""
+    cfg = load_config(args)
+    if "://" in args.checkpoint:
+        raise ValueError(
+            f"{args.checkpoint} is an address; expected a file, whose digest goes into "
+            "the results: download it first"
+        )
+    if args.seed is not None:
+        cfg.randomness = dict(cfg.get("randomness") or {}, seed=args.seed)
+    if args.data:
+        cfg = with_labelled_folder(cfg, args.data)
+    return cfg
+
+
+def settings_of(probe: str, cfg: Config, args: argparse.Namespace) -> Iterator[Row]:
+    """Settings of each row of a probe."""
+    common = {"recalibrated": not args.no_recalibrate}
+    if probe == "knn":
+        for k in args.k:
+            for temperature in args.temperature:
+                yield {"k": k, "temperature": temperature, **common}
+    elif probe == "linear":
+        yield {"max_iter": MAX_ITER, **common}
+    else:
+        yield {**protocol_of(cfg, probe)._asdict(), **common}
+
+
+def models_of(cfg: Config, args: argparse.Namespace) -> dict[str, Model]:
+    """Build the models to be judged, by what they start from."""
+    require_backbone(cfg)
+    make = {
+        "pretrained": lambda: load_probed_model(cfg, args.checkpoint),
+        "random": lambda: random_init_model(cfg),
+    }
+    return {start: make[start]() for start in args.start}
+
+
+def plan(cfg: Config, args: argparse.Namespace) -> list[Task]:
+    """Check everything that the probes need; return the rows to be filled."""
+    if any(probe not in FROZEN for probe in args.probes):
+        require_labelled_pipeline(cfg)
+    models = models_of(cfg, args)
+    loaders = eval_loaders(cfg, all_test_images=True)
+    datasets: list[Any] = [loader.dataset for loader in loaders]
+    classes = class_count(loaders)
+    if classes < 2:
+        raise ValueError(
+            "the labelled images have one class only; a probe needs two or more"
+        )
+    common = {
+        **provenance(args, cfg),
+        "options": args.cfg_options or {},
+        "data": str(args.data or data_root(cfg)),
+        "classes": classes,
+        "train_images": len(datasets[0]),
+        "test_images": len(datasets[1]),
+    }
+    tasks: list[Task] = []
+    for start, model in models.items():
+        backbone = CachedBackbone(
+            start, cfg, model, loaders, args.cache, not args.no_recalibrate
+        )
+        origin = {"checkpoint": None, "sha256": None} if start == "random" else {}
+        entries = {**common, **origin, "start": start}
+        for probe in args.probes:
+            tasks += tasks_of(probe, cfg, args, backbone, entries)
+    return tasks
+
+
+def tasks_of(
+    probe: str,
+    cfg: Config,
+    args: argparse.Namespace,
+    backbone: CachedBackbone,
+    entries: Row,
+) -> Iterator[Task]:
+    """Rows of a probe of one backbone; ``entries`` are what all its rows share."""
+    trained, digest = None, backbone.digest
+    if probe not in FROZEN:
+        protocol = protocol_of(cfg, probe)
+        trained = TrainedProbe(probe, cfg, protocol, backbone, entries["classes"])
+        digest = trained.digest
+        entries = {**entries, "train_images": trained.images}
+    for settings in settings_of(probe, cfg, args):
+        own = {"probe": probe, "settings": settings, "digest": digest}
+        yield Task({**entries, **own}, backbone, trained)
+
+
+def data_root(cfg: Config) -> str:
+    """Where the config's labelled images are, or of what kind they are."""
+    dataset = cfg.eval_train_dataloader.dataset
+    return str(dataset.get("data_root") or dataset.get("type"))
+
+
+def measure(task: Task) -> Row:
+    """Fill a row: the accuracies, from 0 to 1, and the seconds of work."""
+    if task.trained:
+        found, seconds = task.trained.run()
+        return {**found, "seconds": round(seconds, 1)}
+    features = task.backbone.features()
+    entries, began = task.entries, time.monotonic()
+    found = frozen_probe(
+        entries["probe"], entries["settings"], features, entries["classes"]
+    )
+    return {
+        **found,
+        "seconds": round(time.monotonic() - began, 3),
+        "feature_seconds": round(task.backbone.feature_seconds(), 1),
+    }
+
+
+def fill(results: ResultsFile, task: Task) -> Row:
+    """Return the row of a task: the one that the file has, or a new one."""
+    entries = task.entries
+    settings = described(entries["settings"])
+    name = ", ".join(filter(None, (entries["probe"], entries["start"], settings)))
+    known = results.find(**{key: entries[key] for key in (*KEY, "digest")})
+    if known:
+        console.print(f"{name}: in {results.path} already", highlight=False)
+        return known
+    console.rule(name)
+    return results.append({**entries, **measure(task)})
+
+
+def main() -> None:
+    """Probe."""
+    args = parse_args()
+    with errors_as_sentences():
+        cfg = config_of(args)
+        require_writable(args.out, args.cache / "features.npz")
+        results = ResultsFile(args.out, "probes", KEY)
+        tasks = plan(cfg, args)
+    try:
+        rows = [fill(results, task) for task in tasks]
+    except KeyboardInterrupt:
+        raise SystemExit("stopped; the same command goes on from here") from None
+    probe_table(rows).print()
+    console.print(f"rows: {args.out}", soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    main()
