@@ -131,7 +131,8 @@ def compute(args: argparse.Namespace, task: Task) -> dict[str, Any]:
     judge = [str(TOOLS / "ablation.py"), "--evaluate", str(folder)]
     run(judge, folder / "output.txt", threads)
     last = [row for row in read_scalars(folder)[-1] if "loss" in row][-1]
-    health = {name: last[name] for name in ("embedding_std", "firing_rate")}
+    # Without spikes in training, on the analog path of both views, there is no rate.
+    health = {name: last.get(name) for name in ("embedding_std", "firing_rate")}
     return {
         "config": args.config,
         "seed": seed,

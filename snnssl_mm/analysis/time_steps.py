@@ -1,0 +1,152 @@
+"""The same weights at other numbers of time steps: accuracy, latency, energy."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from torch import Tensor, nn
+from torch.utils.benchmark import Timer
+
+from snnssl_mm.analysis.table import Table
+from snnssl_mm.engine.probes import Loaders, prepared_inputs
+
+
+def config_at(cfg: Config, steps: int) -> Config:
+    """Return a config's copy whose backbone runs ``steps`` time steps."""
+    cfg = copy.deepcopy(cfg)
+    cfg.model.backbone.time_steps = steps
+    return cfg
+
+
+def check_time_steps(cfg: Config, all_steps: Sequence[int]) -> None:
+    """Have the config's backbone built for every T, without its weights.
+
+    Raises:
+        ValueError: If the backbone refuses a number of time steps.
+    """
+    init_default_scope(cfg.get("default_scope", "mmpretrain"))
+    for steps in all_steps:
+        backbone = config_at(cfg, steps).model.backbone
+        backbone.pop("init_cfg", None)
+        try:
+            with torch.device("meta"):
+                MODELS.build(backbone)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{backbone.type} refuses T = {steps}: {error}; choose other numbers "
+                "with --time-steps"
+            ) from error
+
+
+def check_still_images(model: Any, loaders: Loaders) -> Tensor:
+    """Return the first test image ``[1, 3, H, W]``, prepared for the network.
+
+    Raises:
+        ValueError: If the data have a time axis of their own.
+    """
+    inputs, _ = next(iter(prepared_inputs(model, loaders.test)))
+    if inputs.dim() != 4:
+        raise ValueError(
+            f"the test data are clips of {inputs.shape[1]} frames, whose T is fixed; "
+            "other numbers of time steps need still images"
+        )
+    return inputs[:1]
+
+
+@torch.no_grad()
+def latency_ms(network: nn.Module, images: Tensor, seconds: float = 2.0) -> list[float]:
+    """Time of a forward pass in ms: lower quartile, median, upper quartile.
+
+    Args:
+        network: In evaluation mode.
+        images: ``[N, 3, H, W]``; the time is that of all N.
+        seconds: How long to measure.
+    """
+    timer = Timer(
+        "network(images)",
+        globals={"network": network, "images": images},
+        num_threads=torch.get_num_threads(),
+    )
+    found = timer.blocked_autorange(min_run_time=seconds)
+    return [1e3 * float(q) for q in np.percentile(found.times, [25, 50, 75])]
+
+
+def time_steps_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Show accuracy, latency and energy, a line for every T.
+
+    Args:
+        rows: Of tools/analysis/time_steps.py, in any order.
+    """
+    accuracies, energies = rows[0]["accuracy"], rows[0]["energy_uj"]
+    head = ["T", *(f"{name}, %" for name in accuracies), "ms an image"]
+    head += [f"µJ, {name.replace('_', ' ')}" for name in energies]
+    lines = [
+        [
+            str(row["time_steps"]),
+            *(f"{100 * row['accuracy'][name]:.1f}" for name in accuracies),
+            f"{row['latency_ms'][1]:.2f}",
+            *(f"{row['energy_uj'][name]:.3g}" for name in energies),
+        ]
+        for row in sorted(rows, key=lambda row: row["time_steps"])
+    ]
+    return Table(head, lines, "the same weights over time steps")
+
+
+def plot_time_steps(
+    rows: Sequence[Mapping[str, Any]], trained_at: int, out: Path
+) -> Path:
+    """Draw accuracy, latency and energy over T.
+
+    Args:
+        rows: Of tools/analysis/time_steps.py, in any order.
+        trained_at: T of the pretraining, marked by a line.
+        out: Picture to write.
+    """
+    rows = sorted(rows, key=lambda row: row["time_steps"])
+    steps = [row["time_steps"] for row in rows]
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
+    for name, style in (
+        ("linear probe", "o-"),
+        ("linear probe of the trained T", "s--"),
+        ("k-NN", "^-"),
+    ):
+        values = [100 * row["accuracy"][name] for row in rows]
+        axes[0].plot(steps, values, style, markersize=4, label=name)
+    axes[0].set(title="accuracy", ylabel="top-1 on unseen images, %")
+
+    low, middle, high = np.array([row["latency_ms"] for row in rows]).T
+    axes[1].plot(steps, middle, "o-", markersize=4, label="median")
+    axes[1].fill_between(steps, low, high, alpha=0.25, lw=0, label="quartiles")
+    axes[1].set(title="latency, one image at a time", ylabel="ms an image")
+
+    for name, label, style in (
+        ("integers_as_spikes", "spiking, integers as spikes", "o-"),
+        ("integers_as_macs", "spiking, integers as MACs", "s-"),
+        ("non_spiking", "equal non-spiking network", "k:"),
+    ):
+        values = [row["energy_uj"][name] for row in rows]
+        axes[2].plot(steps, values, style, markersize=4, label=label)
+    axes[2].set(title="energy, 4.6 pJ a MAC, 0.9 pJ an AC", ylabel="µJ an image")
+    for axis in axes:
+        axis.axvline(trained_at, color="0.6", lw=0.8, zorder=0)
+        axis.set_xlabel("time steps T (line: as pretrained)")
+        axis.set_ylim(bottom=0)
+        axis.set_xticks(steps if len(steps) <= 16 else steps[::2])
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(frameon=False, fontsize=8)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=130)
+    plt.close(figure)
+    return out

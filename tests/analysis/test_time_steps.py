@@ -1,0 +1,104 @@
+"""The T sweep: what is refused before the work, and what a row says."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from matplotlib.image import imread
+from mmengine.config import Config
+from torch import nn
+
+from snnssl_mm.analysis.time_steps import (
+    check_still_images,
+    check_time_steps,
+    config_at,
+    latency_ms,
+    plot_time_steps,
+    time_steps_table,
+)
+from snnssl_mm.engine.probes import Loaders, build_model
+
+
+def row(steps):
+    return {
+        "time_steps": steps,
+        "accuracy": {
+            "linear probe": 0.5,
+            "linear probe of the trained T": 0.4,
+            "k-NN": 0.3,
+        },
+        "latency_ms": [1.0, 2.0 * steps, 40.0],
+        "energy_uj": {
+            "integers_as_spikes": 1.0 * steps,
+            "integers_as_macs": 2.0 * steps,
+            "non_spiking": 9.0,
+        },
+    }
+
+
+def test_config_at_leaves_the_config_as_it_was(tiny_config):
+    cfg = Config.fromfile(tiny_config)
+    before = cfg.model.backbone.get("time_steps")
+    assert config_at(cfg, 7).model.backbone.time_steps == 7
+    assert cfg.model.backbone.get("time_steps") == before
+
+
+def test_a_number_of_steps_that_the_backbone_refuses(tiny_config):
+    cfg = Config.fromfile(tiny_config)
+    check_time_steps(cfg, [1, 16])
+    with pytest.raises(ValueError, match=r"Spikformer refuses T = 0: .*--time-steps"):
+        check_time_steps(cfg, [4, 0])
+
+
+def test_clips_have_a_time_of_their_own():
+    model = SimpleNamespace(data_preprocessor=lambda batch, training: batch)
+    clips = {"inputs": torch.zeros(5, 2, 3, 16, 16), "data_samples": []}
+    with pytest.raises(ValueError, match="clips of 2 frames"):
+        check_still_images(model, Loaders([], [clips]))
+
+
+def test_latency_is_of_passes_and_in_order():
+    passes = []
+
+    class Network(nn.Module):
+        def forward(self, x):
+            passes.append(x.shape)
+            return x
+
+    low, middle, high = latency_ms(Network(), torch.zeros(1, 3, 4, 4), seconds=0.01)
+    assert 0 < low <= middle <= high
+    assert set(passes) == {(1, 3, 4, 4)}
+
+
+def test_table_has_a_line_for_every_t_in_order():
+    shown = time_steps_table([row(4), row(1), row(16)])
+    assert [line[0] for line in shown.rows] == ["1", "4", "16"]
+    assert shown.rows[1] == ["4", "50.0", "40.0", "30.0", "8.00", "4", "8", "9"]
+
+
+def test_picture_of_the_sweep(tmp_path):
+    file = plot_time_steps([row(t) for t in (8, 1, 2)], 2, tmp_path / "a" / "t.png")
+    assert (imread(file)[..., :3] == 1).all(axis=-1).mean() > 0.5
+
+
+def test_tool_goes_on_with_what_is_missing(run_tool, tiny_config, tmp_path):
+    cfg = Config.fromfile(tiny_config)
+    torch.manual_seed(0)
+    checkpoint, out = tmp_path / "x.pth", tmp_path / "steps.json"
+    torch.save({"state_dict": build_model(cfg).state_dict()}, checkpoint)
+
+    def sweep(*steps, file=out):
+        where = ("--time-steps", *steps, "--out", file)
+        where += ("--latency-seconds", 0.01)
+        run_tool("analysis/time_steps.py", tiny_config, checkpoint, *where)
+        return {r["time_steps"]: r for r in json.loads(file.read_text())["rows"]}
+
+    first = sweep(1)
+    both = sweep(1, 2)
+    assert both[1] == first[1], "not measured again"
+    anew = sweep(2, file=tmp_path / "again.json")
+    for name in ("accuracy", "energy_uj", "sha256", "seed", "trained_at"):
+        assert anew[2][name] == both[2][name]
+    assert both[2]["energy_uj"]["non_spiking"] == both[1]["energy_uj"]["non_spiking"]
+    assert out.with_suffix(".png").exists()

@@ -1,0 +1,58 @@
+"""tools/ablation.py: every kind of run gives a row, and none is computed again."""
+
+import json
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+
+
+@pytest.fixture
+def ablate(run_tool, tiny_config, tmp_path):
+    """Run a grid of the tiny job; return the rows by neuron."""
+
+    def run(*grid):
+        where = ("--work-dir", tmp_path / "runs", "--jobs", 1, "--seeds", 3)
+        run_tool("ablation.py", "--config", tiny_config, *where, *grid)
+        report = json.loads((tmp_path / "runs" / "ablation.json").read_text())
+        return {row["neuron"]: row for row in report["rows"]}
+
+    return run
+
+
+def test_a_grid_that_goes_on(ablate, started, tmp_path):
+    """On the analog path of both views nothing spikes; the row says so."""
+    first = ablate("--grid", "neuron=analog")
+    assert first["analog"]["firing_rate"] is None
+    assert started == ["train.py", "ablation.py"]
+    both = ablate("--grid", "neuron=analog,mixed")
+    assert both["analog"] == first["analog"]
+    assert 0 <= both["mixed"]["firing_rate"] <= 1
+    assert started == ["train.py", "ablation.py"] * 2
+    for row in both.values():
+        assert row["seed"] == 3
+        assert row["epochs"] == 2
+        for statistics in ("recalibrated", "trained"):
+            assert all(0 <= value <= 1 for value in row[statistics].values())
+    assert (tmp_path / "runs" / "ablation.png").exists()
+
+
+def test_a_run_that_fails_is_named(ablate, monkeypatch):
+    failed = SimpleNamespace(returncode=1)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(RuntimeError, match=r"a run failed, see .*output.txt"):
+        ablate("--grid", "neuron=lif")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--grid", "neuron=quantum"), "neuron cannot be 'quantum'"),
+        (("--jobs", 0), "--jobs must be at least 1, got 0"),
+        (("--out", "/proc/a.json"), "cannot write /proc/a.json"),
+    ],
+)
+def test_bad_input_is_a_sentence(ablate, started, more, message):
+    with pytest.raises(SystemExit, match=message):
+        ablate(*more)
+    assert started == []

@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Accuracy, latency and energy of the same weights at T = 1, 2, 3 ... time steps.
+
+usage: python tools/analysis/time_steps.py CONFIG CHECKPOINT [--time-steps 1 2 4 8]
+
+At every T the BatchNorm statistics are recalibrated (no labels are needed for that) and
+frozen, fully spiking features are judged by k-NN and by linear probes: one fitted at
+that T, and the one fitted at the pretraining's T. Latency is that of one image, energy
+an estimate from operations. Results are kept T by T; the same command again goes on
+where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+from mmengine.runner import set_random_seed
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from snnssl_mm.analysis.energy_measurement import backbone_energy_uj
+from snnssl_mm.analysis.results_file import ResultsFile, Row
+from snnssl_mm.analysis.time_steps import (
+    check_still_images,
+    check_time_steps,
+    config_at,
+    latency_ms,
+    plot_time_steps,
+    time_steps_table,
+)
+from snnssl_mm.analysis.unseen_images import unseen_images
+from snnssl_mm.apis import load_pictured_model
+from snnssl_mm.engine.probes import (
+    Loaders,
+    eval_loaders,
+    fit_linear,
+    knn_accuracy,
+    labelled_features,
+    recalibrate,
+)
+from snnssl_mm.tooling import (
+    add_config_arguments,
+    errors_as_sentences,
+    load_config,
+    provenance,
+    require_writable,
+)
+
+ENERGY_IMAGES = 64
+KEY = ("config", "sha256", "seed", "options", "time_steps")
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    add_config_arguments(parser, checkpoint=True)
+    parser.add_argument(
+        "--time-steps", type=int, nargs="+", default=list(range(1, 17)), metavar="T"
+    )
+    parser.add_argument(
+        "--latency-seconds", type=float, default=2.0, help="measured at every T (2)"
+    )
+    parser.add_argument("--out", type=Path, help="time_steps.json beside CHECKPOINT")
+    return parser.parse_args()
+
+
+class Sweep(NamedTuple):
+    """What all numbers of time steps share.
+
+    Attributes:
+        cfg: The pretraining's config.
+        checkpoint: Its weights.
+        loaders: Labelled images, of which the accuracy is.
+        image: One image ``[1, 3, H, W]``, of which the latency is.
+        images: Unseen images, of which the energy is.
+        classifier: Linear probe that was fitted at the pretraining's T.
+        latency_seconds: How long latency is measured.
+    """
+
+    cfg: Config
+    checkpoint: str
+    loaders: Loaders
+    image: Tensor
+    images: DataLoader
+    classifier: Any
+    latency_seconds: float
+
+    def at(self, steps: int) -> Row:
+        """Measure at T = ``steps``."""
+        start = time.monotonic()
+        model = load_pictured_model(config_at(self.cfg, steps), self.checkpoint)
+        recalibrate(model, self.loaders.train)
+        features = labelled_features(model, self.loaders, recalibrate_bn=False)
+        return {
+            "time_steps": steps,
+            "accuracy": {
+                "linear probe": float(fit_linear(features).score(*features.test)),
+                "linear probe of the trained T": float(
+                    self.classifier.score(*features.test)
+                ),
+                "k-NN": knn_accuracy(features),
+            },
+            "latency_ms": latency_ms(model.backbone, self.image, self.latency_seconds),
+            "energy_uj": backbone_energy_uj(model, self.cfg, self.images),
+            "seconds": round(time.monotonic() - start, 1),
+        }
+
+
+def main() -> None:
+    """Sweep, draw and print."""
+    args = parse_args()
+    cfg = load_config(args)
+    out = args.out or Path(args.checkpoint).parent / "time_steps.json"
+    with errors_as_sentences():
+        require_writable(out)
+        check_time_steps(cfg, args.time_steps)
+        results = ResultsFile(out, "time_steps", KEY)
+        loaders = eval_loaders(cfg)
+        trained = load_pictured_model(cfg, args.checkpoint)
+        image = check_still_images(trained, loaders)
+        images = unseen_images(cfg, ENERGY_IMAGES)
+    source = provenance(args, cfg) | {"options": args.cfg_options or {}}
+    same = {name: source[name] for name in KEY[:-1]}
+    source["trained_at"] = trained.backbone.time_steps
+    missing = [t for t in args.time_steps if not results.find(**same, time_steps=t)]
+    set_random_seed(source["seed"])
+    if missing:
+        classifier = fit_linear(labelled_features(trained, loaders))
+        common = (cfg, args.checkpoint, loaders, image, images, classifier)
+        sweep = Sweep(*common, args.latency_seconds)
+        for steps in track(missing, "time steps"):
+            results.append(source | sweep.at(steps))
+    rows = [row for row in results.rows if same.items() <= row.items()]
+    time_steps_table(rows).print()
+    plot = plot_time_steps(rows, source["trained_at"], out.with_suffix(".png"))
+    print(f"wrote {out} and {plot}")
+
+
+if __name__ == "__main__":
+    main()
