@@ -48,7 +48,12 @@ class ResultsFile:
         return None
 
     def append(self, row: Mapping[str, Any]) -> Row:
-        """Add a row and write the file; return the row as it will be read."""
+        """Add a row and write the file; return the row as it will be read.
+
+        Rows that another process has added meanwhile are kept.
+        """
+        if self.path.exists():
+            self.rows = read_report(self.path, self.what)["rows"]
         new = as_read(dict(row))
         if describe_machine() != self.machine:
             new["machine"] = describe_machine()

@@ -31,6 +31,15 @@ def test_a_row_replaces_the_one_with_its_key_only(results):
     assert len(results.rows) == 2
 
 
+def test_rows_that_another_process_added_are_kept(results):
+    other = ResultsFile(results.path, "probes", KEY)
+    results.append(dict(seed=0, probe="knn"))
+    other.append(dict(seed=1, probe="knn"))
+    results.append(dict(seed=2, probe="knn"))
+    kept = ResultsFile(results.path, "probes", KEY).rows
+    assert [row["seed"] for row in kept] == [0, 1, 2]
+
+
 def test_rows_are_found_by_what_json_makes_of_them(results):
     results.append(dict(seed=0, probe="knn", steps=(1, 2)))
     assert results.find(steps=(1, 2)) is results.rows[0]

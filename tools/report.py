@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+"""Write everything about a pretrained checkpoint as one HTML page and as Markdown.
+
+usage: python tools/report.py CHECKPOINT [--config FILE] [--out FOLDER]
+
+The other tools measure: probes, time steps, firing rates, energy, representation
+health; each keeps its results in FOLDER, so a report that was stopped goes on where it
+stopped. Then the network is shown at work. The page needs no other file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from rich.console import Console
+
+from snnssl_mm.analysis import report_pictures, report_sections
+from snnssl_mm.analysis.machine import describe_machine
+from snnssl_mm.analysis.report import Picture, Report, Section
+from snnssl_mm.analysis.results_file import file_sha
+from snnssl_mm.analysis.sample_images import sample_images
+from snnssl_mm.analysis.training_curves import plot_training
+from snnssl_mm.engine.probes import eval_loaders, load_model
+from snnssl_mm.tooling import errors_as_sentences, load_config, require_writable
+
+TOOLS = Path(__file__).resolve().parent
+IMAGES = 8  # of the rasters
+console = Console()
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument(
+        "checkpoint", help="file of a pretraining; all weights must fit"
+    )
+    parser.add_argument(
+        "--config", help="of the pretraining; the one beside the checkpoint by default"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder; 'report' beside the checkpoint by default"
+    )
+    parser.add_argument(
+        "--probes", nargs="+", default=["knn", "linear"], help="see tools/probe.py"
+    )
+    parser.add_argument(
+        "--time-steps", nargs="+", default=["1", "2", "4", "8", "16"], metavar="T"
+    )
+    args = parser.parse_args()
+    args.cfg_options = None
+    args.out = args.out or Path(args.checkpoint).parent / "report"
+    return args
+
+
+def config_beside(checkpoint: str) -> str:
+    """The config that a run of tools/train.py leaves beside its checkpoints.
+
+    Raises:
+        FileNotFoundError: If there is none, or more than one.
+    """
+    found = sorted(Path(checkpoint).parent.glob("*.py"))
+    if len(found) != 1:
+        raise FileNotFoundError(
+            f"expected one config beside {checkpoint}, found {len(found)}; name the "
+            "pretraining's with --config"
+        )
+    return str(found[0])
+
+
+def measurements(args: argparse.Namespace) -> dict[str, list[str]]:
+    """What is run: results file -> tool and its arguments."""
+    model = [args.config, args.checkpoint]
+    plots = {
+        name: ["--plot", str(args.out / f"{name}.png")]
+        for name in ("firing_rates", "energy", "representation_health")
+    }
+    starts = ["--start", "pretrained", "random", "--cache", str(args.out / "features")]
+    steps = ["--time-steps", *args.time_steps]
+    return {
+        "probes": ["probe.py", *model, "--probes", *args.probes, *starts],
+        "time_steps": ["analysis/time_steps.py", *model, *steps],
+        **{
+            name: [f"analysis/{name}.py", *model, *plot] for name, plot in plots.items()
+        },
+    }
+
+
+def measure(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """Run the other tools; return the checkpoint's rows, by results file."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    jobs = measurements(args)
+    for number, (name, (tool, *arguments)) in enumerate(jobs.items(), start=1):
+        console.rule(f"{number} of {len(jobs) + 1}: tools/{tool}")
+        file = args.out / f"{name}.json"
+        command = [sys.executable, str(TOOLS / tool), *arguments, "--out", str(file)]
+        done = subprocess.run(command, check=False)
+        if done.returncode:
+            raise SystemExit(f"error: tools/{tool} failed, see above")
+        sha = file_sha(args.checkpoint)
+        rows[name] = [
+            row
+            for row in json.loads(file.read_text())["rows"]
+            if row["sha256"] in (sha, None) and row["config"] == args.config
+        ]
+    return rows
+
+
+def curves(args: argparse.Namespace) -> Section:
+    """Draw the log that lies beside the checkpoint."""
+    try:
+        picture = plot_training(Path(args.checkpoint).parent, args.out / "curves.png")
+    except FileNotFoundError:
+        text = "There is no log of the training beside the checkpoint."
+        return Section("Training", [text])
+    return Section("Training", [], [Picture(picture, "Training curves")])
+
+
+def pictures(args: argparse.Namespace, cfg: Config) -> list[Section]:
+    """Show the network at work."""
+    cfg.max_probe_samples = report_pictures.EMBEDDED
+    loaders = eval_loaders(cfg)
+    model = load_model(cfg, args.checkpoint)
+    samples = sample_images(model, loaders.test, IMAGES)
+    return [
+        report_pictures.spikes_section(model.backbone, samples, args.out),
+        report_pictures.maps_section(model.backbone, samples, args.out),
+        report_pictures.embedding_section(
+            cfg, model, loaders, args.out / "feature_embedding.png"
+        ),
+        report_pictures.neighbours_section(model, loaders, args.out / "neighbours.png"),
+    ]
+
+
+def compose(
+    args: argparse.Namespace,
+    rows: dict[str, list[dict[str, Any]]],
+    shown: list[Section],
+) -> Report:
+    """Put the sections together."""
+    firing, energy, health = (
+        rows[name][-1] for name in ("firing_rates", "energy", "representation_health")
+    )
+    probes, steps = rows["probes"], rows["time_steps"]
+    machine = describe_machine()
+    where = machine["gpu"] if machine["gpu"] != "none" else machine["processor"]
+    return Report(
+        title=Path(args.config).stem,
+        subtitle=(
+            f"{args.checkpoint} (sha256 {energy['sha256']}), seed {energy['seed']}; "
+            f"{machine['cores']} cores, {where}, torch {machine['torch']}, "
+            f"{time.strftime('%Y-%m-%d')}"
+        ),
+        facts=report_sections.facts(probes, steps, firing, energy, health),
+        sections=[
+            curves(args),
+            report_sections.probes_section(probes),
+            report_sections.time_steps_section(steps, args.out / "time_steps.png"),
+            report_sections.firing_rates_section(firing, args.out / "firing_rates.png"),
+            report_sections.energy_section(energy, args.out / "energy.png"),
+            report_sections.health_section(
+                health, args.out / "representation_health.png"
+            ),
+            *shown,
+        ],
+    )
+
+
+def main() -> None:
+    """Measure, draw and write."""
+    args = parse_args()
+    page, text = args.out / "report.html", args.out / "report.md"
+    with errors_as_sentences():
+        args.config = args.config or config_beside(args.checkpoint)
+        cfg = load_config(args)
+        require_writable(page, text)
+        load_model(cfg, args.checkpoint)
+        eval_loaders(cfg)
+    rows = measure(args)
+    console.rule("the network at work")
+    report = compose(args, rows, pictures(args, cfg))
+    page.write_text(report.html())
+    text.write_text(report.markdown(args.out))
+    print(f"wrote {page} and {text}")
+
+
+if __name__ == "__main__":
+    main()
