@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,11 +14,17 @@ from snnssl_mm.engine.probes import build_model
 from snnssl_mm.models import load_backbone
 
 
-def load_pictured_model(cfg: Config, checkpoint: str) -> Any:
-    """Build a config's model, of which only the backbone will be looked at.
+def load_pictured_model(cfg: Config, checkpoint: str, whole: bool = False) -> Any:
+    """Build a config's model, of which the backbone will be looked at.
 
     A checkpoint of the whole model is loaded as one; of any other, the backbone must
     fit. So a detector's config goes with the pretraining that it starts from, too.
+
+    Args:
+        cfg: Config of pretraining, classification, detection or segmentation.
+        checkpoint: Its weights, or a backbone's.
+        whole: Whether what follows the backbone counts as well; then a warning says
+            that it has random weights, if the checkpoint has none for it.
 
     Raises:
         ValueError: If neither fits.
@@ -30,6 +37,12 @@ def load_pictured_model(cfg: Config, checkpoint: str) -> Any:
             load_backbone(model.backbone, checkpoint)
         except ValueError:
             raise misfit from None
+        if whole:
+            warnings.warn(
+                f"{checkpoint} has no weights for what follows the backbone of "
+                f"{type(model).__name__}; these are random",
+                stacklevel=2,
+            )
     return model
 
 

@@ -81,7 +81,8 @@ def require_writable(*files: Path | None) -> None:
 
 def command_line() -> str:
     """The command that runs now, to be pasted; results files record it."""
-    return shlex.join(["python", *sys.argv])
+    tool, *arguments = sys.argv
+    return shlex.join(["python", os.path.relpath(tool), *arguments])
 
 
 def provenance(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:

@@ -11,11 +11,24 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from snnssl_mm.analysis.ablation import ablation_table
+from snnssl_mm.analysis.energy_tables import summary, total_table
+from snnssl_mm.analysis.firing_rates import firing_rates_table
+from snnssl_mm.analysis.probe_table import probe_table
+from snnssl_mm.analysis.representation_health import health_table
+from snnssl_mm.analysis.table import Table
+from snnssl_mm.analysis.time_steps import time_steps_table
+from snnssl_mm.analysis.training_cost import training_cost_table
+
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+Shown = Callable[[list[dict[str, Any]]], Sequence[Table]]
 
 
 def device(report: dict[str, Any]) -> str:
@@ -151,7 +164,39 @@ def growth(report: dict[str, Any]) -> list[str]:
     return [*lines, "", f"On {device(report)}: `{report['command']}`."]
 
 
+def rows_as(tables_of: Shown) -> Callable[[dict[str, Any]], list[str]]:
+    """Return how to show a results file that grew row by row.
+
+    Args:
+        tables_of: Turns its rows into tables.
+    """
+
+    def shown(report: dict[str, Any]) -> list[str]:
+        rows, lines = report["rows"], []
+        for found in tables_of(rows):
+            lines += [f"{found.caption}:", "", *found.markdown(), ""]
+        commands = dict.fromkeys(f"`{row['command']}`" for row in rows)
+        return [*lines, f"On {device(report)}: {'; '.join(commands)}."]
+
+    return shown
+
+
+def energy_by_network(rows: list[dict[str, Any]]) -> list[Table]:
+    """Show the whole of each network."""
+    return [
+        total_table(row)._replace(caption=f"{Path(row['config']).stem}, {summary(row)}")
+        for row in rows
+    ]
+
+
 RENDERERS = {
+    "ablation": rows_as(lambda rows: [ablation_table(rows)]),
+    "energy": rows_as(energy_by_network),
+    "firing_rates": rows_as(lambda rows: [firing_rates_table(row) for row in rows]),
+    "probes": rows_as(lambda rows: [probe_table(rows)]),
+    "representation_health": rows_as(lambda rows: [health_table(row) for row in rows]),
+    "time_steps": rows_as(lambda rows: [time_steps_table(rows)]),
+    "training_cost": rows_as(lambda rows: [training_cost_table(rows)]),
     "backbone_memory": memory,
     "blood_cells": blood_cells,
     "growth": growth,

@@ -114,7 +114,8 @@ def facts(
     for name, title in (("linear", "linear probe"), ("knn", "k-NN")):
         best = {r["start"]: 100 * r["top1"] for r in probes if r["probe"] == name}
         row = next(r for r in probes if r["probe"] == name)
-        note = f"random weights {best['random']:.1f} %; {described(row['settings'])}"
+        parts = [f"random weights {best['random']:.1f} %", described(row["settings"])]
+        note = "; ".join(filter(None, parts))
         found.append(Fact(title, f"{best['pretrained']:.1f} %", note))
     trained_at = steps[0]["trained_at"]
     at = next((r for r in steps if r["time_steps"] == trained_at), None)
@@ -126,10 +127,8 @@ def facts(
     note = f"layers from {100 * min(rates):.1f} to {100 * max(rates):.1f} %"
     found.append(Fact("firing rate", f"{100 * mean_rate(layers):.1f} %", note))
     first, second = energy["totals"][:2]
-    note = (
-        f"of the non-spiking network: {first['ratio']:.2f} ({first['accounting']}), "
-        f"{second['ratio']:.2f} ({second['accounting']})"
-    )
+    ratios = " or ".join(f"{total['ratio']:.2f}" for total in (second, first))
+    note = f"{ratios} of the non-spiking network's"
     low, high = sorted(t["energy_pj"] / 1e6 for t in (first, second))
     found.append(Fact("energy", f"{low:.2g} to {high:.2g} µJ", note))
     rank = health["pretrained"]["backbone/rankme"]

@@ -21,6 +21,13 @@ from torch.utils.benchmark import Timer
 from snnssl_mm.analysis.table import Table
 from snnssl_mm.engine.probes import Loaders, prepared_inputs
 
+ENERGIES = {
+    "integers_as_spikes": "integers as spikes",
+    "integers_as_macs": "integers as MACs",
+    "non_spiking": "non-spiking",
+}
+"""Entries of a row's energy, and what they are called."""
+
 
 def config_at(cfg: Config, steps: int) -> Config:
     """Return a config's copy whose backbone runs ``steps`` time steps."""
@@ -88,15 +95,15 @@ def time_steps_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     Args:
         rows: Of tools/analysis/time_steps.py, in any order.
     """
-    accuracies, energies = rows[0]["accuracy"], rows[0]["energy_uj"]
+    accuracies = rows[0]["accuracy"]
     head = ["T", *(f"{name}, %" for name in accuracies), "ms an image"]
-    head += [f"µJ, {name.replace('_', ' ')}" for name in energies]
+    head += [f"µJ, {text}" for text in ENERGIES.values()]
     lines = [
         [
             str(row["time_steps"]),
             *(f"{100 * row['accuracy'][name]:.1f}" for name in accuracies),
             f"{row['latency_ms'][1]:.2f}",
-            *(f"{row['energy_uj'][name]:.3g}" for name in energies),
+            *(f"{row['energy_uj'][name]:.3g}" for name in ENERGIES),
         ]
         for row in sorted(rows, key=lambda row: row["time_steps"])
     ]
@@ -130,18 +137,15 @@ def plot_time_steps(
     axes[1].fill_between(steps, low, high, alpha=0.25, lw=0, label="quartiles")
     axes[1].set(title="latency, one image at a time", ylabel="ms an image")
 
-    for name, label, style in (
-        ("integers_as_spikes", "spiking, integers as spikes", "o-"),
-        ("integers_as_macs", "spiking, integers as MACs", "s-"),
-        ("non_spiking", "equal non-spiking network", "k:"),
-    ):
+    for (name, text), style in zip(ENERGIES.items(), ("o-", "s-", "k:"), strict=True):
         values = [row["energy_uj"][name] for row in rows]
-        axes[2].plot(steps, values, style, markersize=4, label=label)
+        axes[2].plot(steps, values, style, markersize=4, label=text)
     axes[2].set(title="energy, 4.6 pJ a MAC, 0.9 pJ an AC", ylabel="µJ an image")
+    for axis in axes[1:]:
+        axis.set_ylim(bottom=0)
     for axis in axes:
         axis.axvline(trained_at, color="0.6", lw=0.8, zorder=0)
         axis.set_xlabel("time steps T (line: as pretrained)")
-        axis.set_ylim(bottom=0)
         axis.set_xticks(steps if len(steps) <= 16 else steps[::2])
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)

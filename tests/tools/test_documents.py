@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS, VISUALIZERS, init_default_scope
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import snnssl_mm  # noqa: F401
 
@@ -58,9 +59,20 @@ def examples(tmp_path):
 
 
 def test_own_images_example_inherits(examples):
-    (cfg,) = (cfg for cfg in examples if cfg.default_scope == "mmpretrain")
-    assert cfg.train_dataloader.dataset.data_root == "my_images"
-    assert cfg.eval_train_dataloader is None
+    names = [cfg.train_dataloader.dataset.get("data_root") for cfg in examples]
+    assert examples[names.index("my_images")].eval_train_dataloader is None
+
+
+def test_tensorboard_example_writes_what_tensorboard_reads(examples, tmp_path):
+    (cfg,) = (cfg for cfg in examples if len(cfg.visualizer.vis_backends) == 2)
+    init_default_scope(cfg.default_scope)
+    settings = dict(cfg.visualizer, save_dir=str(tmp_path), name="tensorboard")
+    visualizer = VISUALIZERS.build(settings)
+    visualizer.add_scalars({"firing_rate/stem.stages.0": 0.25}, step=3)
+    visualizer.close()
+    events = EventAccumulator(str(tmp_path / "vis_data")).Reload()
+    (scalar,) = events.Scalars("firing_rate/stem.stages.0")
+    assert (scalar.step, scalar.value) == (3, 0.25)
 
 
 def test_own_detector_example_fits_together(examples):

@@ -100,6 +100,16 @@ def test_downstream_models(run_tool, task, name, tmp_path, capsys):
     assert "head" in capsys.readouterr().out
 
 
+def test_heads_without_weights_are_announced(run_tool, task, tmp_path):
+    job, file = task("segmentation"), tmp_path / "backbone.pth"
+    state = torch.load(job.checkpoint)["state_dict"]
+    backbone = {k: v for k, v in state.items() if k.startswith("backbone.")}
+    torch.save({"state_dict": backbone}, file)
+    where = ("--images", 1, "--out", tmp_path / "energy.json")
+    with pytest.warns(UserWarning, match="backbone.pth has no weights for what follow"):
+        run_tool(TOOL, job.config, file, *where)
+
+
 def test_bad_input_is_refused_with_a_sentence(
     run_tool, tiny_config, checkpoint, tmp_path
 ):

@@ -37,7 +37,7 @@ from snnssl_mm.analysis.energy_tables import (
     write_csv,
 )
 from snnssl_mm.analysis.results_file import ResultsFile
-from snnssl_mm.analysis.unseen_images import unseen_images
+from snnssl_mm.analysis.unseen_images import is_pretraining, unseen_images
 from snnssl_mm.apis import load_pictured_model
 from snnssl_mm.tooling import (
     add_config_arguments,
@@ -69,7 +69,7 @@ def parse_args() -> argparse.Namespace:
 def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any]:
     """Run the model over the images."""
     with errors_as_sentences():
-        model = load_pictured_model(cfg, args.checkpoint)
+        model = load_pictured_model(cfg, args.checkpoint, not is_pretraining(cfg))
         check_model(model)
     start = time.perf_counter()
     images = count_images(loader)
