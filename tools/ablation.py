@@ -122,7 +122,7 @@ def run(command: list[str], log: Path, threads: int) -> None:
 def compute(args: argparse.Namespace, task: Task) -> dict[str, Any]:
     """Pretrain and evaluate one cell with one seed; return its row."""
     cell, seed = task
-    folder = args.work_dir / f"{cell}_seed{seed}"
+    folder = args.work_dir / Path(args.config).stem / f"{cell}_seed{seed}"
     threads = max(1, (os.cpu_count() or 1) // args.jobs)
     start = time.monotonic()
     config = write_config(args.config, cell, seed, folder)
@@ -204,10 +204,9 @@ def main() -> None:
         Config.fromfile(args.config)
     tasks = [(cell, seed) for seed in args.seeds for cell in cells]
     run_all(args, tasks, results_file)
-    ablation_table(results_file.rows).print()
-    print(
-        f"wrote {out} and {plot_ablation(results_file.rows, out.with_suffix('.png'))}"
-    )
+    rows = [row for row in results_file.rows if row["config"] == args.config]
+    ablation_table(rows).print()
+    print(f"wrote {out} and {plot_ablation(rows, out.with_suffix('.png'))}")
 
 
 if __name__ == "__main__":

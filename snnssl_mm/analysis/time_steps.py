@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -72,21 +74,36 @@ def check_still_images(model: Any, loaders: Loaders) -> Tensor:
 
 
 @torch.no_grad()
-def latency_ms(network: nn.Module, images: Tensor, seconds: float = 2.0) -> list[float]:
+def latencies_ms(
+    networks: Mapping[int, nn.Module], images: Tensor, seconds: float = 2.0
+) -> dict[int, list[float]]:
     """Time of a forward pass in ms: lower quartile, median, upper quartile.
 
+    The networks run in turn, so that other work of the machine hits them alike.
+
     Args:
-        network: In evaluation mode.
+        networks: In evaluation mode, by T.
         images: ``[N, 3, H, W]``; the time is that of all N.
-        seconds: How long to measure.
+        seconds: How long to measure each network, at least one pass.
     """
-    timer = Timer(
-        "network(images)",
-        globals={"network": network, "images": images},
-        num_threads=torch.get_num_threads(),
-    )
-    found = timer.blocked_autorange(min_run_time=seconds)
-    return [1e3 * float(q) for q in np.percentile(found.times, [25, 50, 75])]
+    timers = {
+        steps: Timer(
+            "network(images)",
+            globals={"network": network, "images": images},
+            num_threads=torch.get_num_threads(),
+        )
+        for steps, network in networks.items()
+    }
+    times: dict[int, list[float]] = {steps: [] for steps in networks}
+    end = time.monotonic() + seconds * len(networks)
+    for steps, timer in cycle(timers.items()):
+        if times[steps] and time.monotonic() > end:
+            break
+        times[steps].append(1e3 * timer.timeit(1).median)
+    return {
+        steps: [float(q) for q in np.percentile(found, [25, 50, 75])]
+        for steps, found in times.items()
+    }
 
 
 def time_steps_table(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -15,17 +15,24 @@ def ablate(run_tool, tiny_config, tmp_path):
         where = ("--work-dir", tmp_path / "runs", "--jobs", 1, "--seeds", 3)
         run_tool("ablation.py", "--config", tiny_config, *where, *grid)
         report = json.loads((tmp_path / "runs" / "ablation.json").read_text())
-        return {row["neuron"]: row for row in report["rows"]}
+        rows = [row for row in report["rows"] if row["config"] == str(tiny_config)]
+        return {row["neuron"]: row for row in rows}
 
     return run
 
 
-def test_a_grid_that_goes_on(ablate, started, tmp_path):
+def test_a_grid_that_goes_on(ablate, started, tmp_path, capsys):
     """On the analog path of both views nothing spikes; the row says so."""
     first = ablate("--grid", "neuron=analog")
     assert first["analog"]["firing_rate"] is None
     assert started == ["train.py", "ablation.py"]
+    file = tmp_path / "runs" / "ablation.json"
+    report = json.loads(file.read_text())
+    report["rows"].append({**first["analog"], "config": "another.py", "loss": "flat"})
+    file.write_text(json.dumps(report))
+    capsys.readouterr()
     both = ablate("--grid", "neuron=analog,mixed")
+    assert "flat" not in capsys.readouterr().out, "rows of another config are not shown"
     assert both["analog"] == first["analog"]
     assert 0 <= both["mixed"]["firing_rate"] <= 1
     assert started == ["train.py", "ablation.py"] * 2

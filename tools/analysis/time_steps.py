@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from mmengine.config import Config
 from mmengine.runner import set_random_seed
 from rich.progress import track
@@ -29,7 +30,7 @@ from snnssl_mm.analysis.time_steps import (
     check_still_images,
     check_time_steps,
     config_at,
-    latency_ms,
+    latencies_ms,
     plot_time_steps,
     time_steps_table,
 )
@@ -45,6 +46,7 @@ from snnssl_mm.engine.probes import (
 )
 from snnssl_mm.tooling import (
     add_config_arguments,
+    command_line,
     errors_as_sentences,
     load_config,
     provenance,
@@ -76,19 +78,15 @@ class Sweep(NamedTuple):
         cfg: The pretraining's config.
         checkpoint: Its weights.
         loaders: Labelled images, of which the accuracy is.
-        image: One image ``[1, 3, H, W]``, of which the latency is.
         images: Unseen images, of which the energy is.
         classifier: Linear probe that was fitted at the pretraining's T.
-        latency_seconds: How long latency is measured.
     """
 
     cfg: Config
     checkpoint: str
     loaders: Loaders
-    image: Tensor
     images: DataLoader
     classifier: Any
-    latency_seconds: float
 
     def at(self, steps: int) -> Row:
         """Measure at T = ``steps``."""
@@ -105,10 +103,25 @@ class Sweep(NamedTuple):
                 ),
                 "k-NN": knn_accuracy(features),
             },
-            "latency_ms": latency_ms(model.backbone, self.image, self.latency_seconds),
             "energy_uj": backbone_energy_uj(model, self.cfg, self.images),
             "seconds": round(time.monotonic() - start, 1),
         }
+
+
+def with_latencies(
+    rows: list[Row], cfg: Config, args: argparse.Namespace, image: Tensor
+) -> list[Row]:
+    """Measure latency at every T of the rows, in turn."""
+    networks = {
+        row["time_steps"]: load_pictured_model(
+            config_at(cfg, row["time_steps"]), args.checkpoint
+        ).backbone
+        for row in rows
+    }
+    print(f"measuring latency for {args.latency_seconds * len(rows):.0f} s")
+    found = latencies_ms(networks, image, args.latency_seconds)
+    own = {"threads": torch.get_num_threads(), "command": command_line()}
+    return [row | own | {"latency_ms": found[row["time_steps"]]} for row in rows]
 
 
 def main() -> None:
@@ -131,11 +144,12 @@ def main() -> None:
     set_random_seed(source["seed"])
     if missing:
         classifier = fit_linear(labelled_features(trained, loaders))
-        common = (cfg, args.checkpoint, loaders, image, images, classifier)
-        sweep = Sweep(*common, args.latency_seconds)
+        sweep = Sweep(cfg, args.checkpoint, loaders, images, classifier)
         for steps in track(missing, "time steps"):
             results.append(source | sweep.at(steps))
     rows = [row for row in results.rows if same.items() <= row.items()]
+    if any("latency_ms" not in row for row in rows):
+        rows = [results.append(row) for row in with_latencies(rows, cfg, args, image)]
     time_steps_table(rows).print()
     plot = plot_time_steps(rows, source["trained_at"], out.with_suffix(".png"))
     print(f"wrote {out} and {plot}")
