@@ -1,4 +1,4 @@
-"""Tools that start other tools: these run in the test's own process."""
+"""Weights to judge, and tools that start others: in the test's own process."""
 
 import subprocess
 import sys
@@ -6,6 +6,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+from mmengine.config import Config
+
+from snnssl_mm.engine.probes import build_model
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
@@ -26,3 +30,13 @@ def started(run_tool, monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", run)
     return tools
+
+
+@pytest.fixture
+def checkpoint(tiny_config, tmp_path):
+    """Random weights of the main job, shrunk, other than those of its seed."""
+    torch.manual_seed(7)
+    model = build_model(Config.fromfile(tiny_config))
+    file = tmp_path / "tiny.pth"
+    torch.save({"state_dict": model.state_dict()}, file)
+    return file

@@ -13,16 +13,6 @@ from snnssl_mm.engine.probes import build_model, load_model
 TOOL = "analysis/firing_rates.py"
 
 
-@pytest.fixture
-def checkpoint(tiny_config, tmp_path):
-    """Random weights of the main job, shrunk."""
-    torch.manual_seed(0)
-    model = build_model(Config.fromfile(tiny_config))
-    file = tmp_path / "tiny.pth"
-    torch.save({"state_dict": model.state_dict()}, file)
-    return file
-
-
 def rows_of(file):
     report = json.loads(file.read_text())
     assert report["what"] == "firing_rates"

@@ -5,9 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.config import Config
-
-from snnssl_mm.engine.probes import build_model
 
 SECTIONS = (
     "Training",
@@ -21,16 +18,6 @@ SECTIONS = (
     "Features in the plane",
     "Neighbours",
 )
-
-
-@pytest.fixture
-def checkpoint(tiny_config, tmp_path):
-    """Random weights beside their config, as a run leaves them."""
-    torch.manual_seed(0)
-    file = tmp_path / "epoch_1.pth"
-    model = build_model(Config.fromfile(tiny_config))
-    torch.save({"state_dict": model.state_dict()}, file)
-    return file
 
 
 def test_page_holds_every_section(run_tool, started, checkpoint, tmp_path):
