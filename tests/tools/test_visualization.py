@@ -1,11 +1,11 @@
-"""tools/visualization/{feature,spike}_maps.py: every scope, weights that must fit."""
+"""tools/visualization: every scope, weights that must fit."""
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-TOOLS = ("visualization/feature_maps.py", "visualization/spike_maps.py")
+TOOLS = [f"visualization/{name}_maps.py" for name in ("attention", "feature", "spike")]
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -60,7 +60,7 @@ def test_layers_can_be_chosen(run_tool, task, tmp_path):
     for pattern in ("", "stem"):
         out = tmp_path / f"maps{pattern}.png"
         run_tool(
-            TOOLS[1], job.config, job.checkpoint, job.images / "0.png", "--out", out,
+            TOOLS[2], job.config, job.checkpoint, job.images / "0.png", "--out", out,
             "--layers", pattern,
         )  # fmt: skip
         sizes.append(cv2.imread(str(out)).shape[0])
@@ -75,3 +75,15 @@ def test_predictions_of_detector_and_segmentor(run_tool, task, tmp_path):
     run_tool(tool, *models, "--out", out, "--count", 2)
     height, width = cv2.imread(str(out)).shape[:2]
     assert width / 4 == pytest.approx(height / 2, rel=0.15)  # truth and prediction, x 2
+
+
+@pytest.mark.parametrize("name", ["spike_raster", "feature_embedding"])
+def test_picture_of_the_configs_unseen_images(
+    run_tool, tiny_config, checkpoint, name, tmp_path
+):
+    out, job = tmp_path / "a" / "picture.png", (tiny_config, checkpoint)
+    run_tool(f"visualization/{name}.py", *job, "--images", 8, "--out", out)
+    assert np.ptp(cv2.imread(str(out))) > 200
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit, match="error: cannot write"):
+        run_tool(f"visualization/{name}.py", *job, "--out", tmp_path / "file" / "a.png")
