@@ -81,10 +81,6 @@ class FiringCounter:
             for spikes, outputs in zip(self.spikes, self.outputs, strict=True)
         ]
 
-    def rate(self) -> float:
-        """Spikes per neuron and time step, 0 to 1."""
-        return float(sum(self.spikes)) / max(sum(self.outputs), 1)
-
     def layer(self, name: str) -> LayerFiring:
         """Return what was counted; its neurons are those that an image reached.
 
