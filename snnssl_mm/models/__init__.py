@@ -12,6 +12,7 @@ from snnssl_mm.models.heads import TemporalLossHead
 from snnssl_mm.models.init import BackboneInit
 from snnssl_mm.models.pyramid import SimpleFeaturePyramid
 from snnssl_mm.models.spikformer import Spikformer
+from snnssl_mm.models.spiking_resnet import SpikingResNet
 from snnssl_mm.neurons import MixedLIF
 from snnssl_mm.registry import MODELS
 
@@ -27,6 +28,7 @@ __all__ = [
     "MixedLIF",
     "SimpleFeaturePyramid",
     "Spikformer",
+    "SpikingResNet",
     "SplitBatchNorm2d",
     "TemporalLossHead",
     "TimeFlattenedLoss",

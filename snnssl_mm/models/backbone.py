@@ -1,4 +1,4 @@
-"""What spiking backbones share: freezing, checkpointing, the depth of a parameter."""
+"""What spiking backbones share: time, freezing, checkpointing, a parameter's depth."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.checkpoint import checkpoint
+
+from snnssl_mm.models.layers import channels_last_on_cpu
 
 
 @contextmanager
@@ -55,30 +57,95 @@ def run_plainly(module: nn.Module, *inputs: Any) -> Tensor:
 class SpikingBackbone(BaseModule):
     """Base of the backbones: a stem and layers on top of it.
 
-    A subclass builds its modules, sets :attr:`layer_names`, then calls
-    :meth:`freeze`; it runs what ``with_cp`` concerns by ``self.run(module, *inputs)``.
+    A subclass builds its modules, sets :attr:`layer_names`, :attr:`channels` and
+    :attr:`stride`, then calls :meth:`freeze`; it computes its maps in
+    :meth:`extract_maps` and runs what ``with_cp`` concerns by
+    ``self.run(module, *inputs)``.
 
     Args:
+        time_steps: T, how often a still image is shown.
+        out_indices: Which of the maps to return.
+        time_readout: ``'mean'`` over time, or ``'none'`` to keep the time axis.
         norm_eval: Whether normalisations stay in eval mode while training: they use
             their running statistics and leave them as they are.
         with_cp: Whether activations are computed again in the backward pass instead
             of being stored (gradient checkpointing).
         init_cfg: Initialisation, see mmengine.
+        num_maps: How many maps there are to choose from.
 
     Attributes:
         layer_names: Names of the submodules that are frozen together and share a
-            learning rate, from the input on; the first is the stem.
+            learning rate, from the input on; the first are the stem's.
+        channels: Of each map, whether it is returned or not.
+        stride: What the sides of an image must be multiples of.
+        structure: What decides the function beside the tensors' shapes, by name.
     """
 
-    layer_names: Sequence[str] = ()
+    layer_names: Sequence[tuple[str, ...]] = ()
+    channels: Sequence[int] = ()
+    stride = 1
     frozen_stages = -1
 
     def __init__(
-        self, norm_eval: bool = False, with_cp: bool = False, init_cfg: Any = None
+        self,
+        time_steps: int = 4,
+        out_indices: Sequence[int] = (0,),
+        time_readout: str = "mean",
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: Any = None,
+        num_maps: int = 4,
     ) -> None:
         super().__init__(init_cfg)
+        name = type(self).__name__
+        if time_steps < 1:
+            raise ValueError(f"{name} needs time_steps >= 1, got {time_steps}")
+        if not out_indices or not set(out_indices) <= set(range(num_maps)):
+            raise ValueError(
+                f"out_indices must be among 0..{num_maps - 1}, got {out_indices}"
+            )
+        if time_readout not in ("mean", "none"):
+            raise ValueError(
+                f"time_readout must be 'mean' or 'none', got {time_readout!r}"
+            )
+        self.time_steps = time_steps
+        self.out_indices = tuple(out_indices)
+        self.time_readout = time_readout
         self.norm_eval = norm_eval
         self.run = run_checkpointed if with_cp else run_plainly
+        self.structure: dict[str, Any] = {}
+
+    def extract_maps(self, x: Tensor) -> Sequence[Tensor]:
+        """Compute the maps ``[T, N, C, H', W']`` that ``out_indices`` chooses from.
+
+        Args:
+            x: ``[N, 3, H, W]``, shown ``time_steps`` times, or ``[T, N, 3, H, W]``.
+        """
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the maps of ``out_indices`` for images or clips."""
+        self._check_input(x)
+        maps = self.extract_maps(channels_last_on_cpu(x))
+        outputs = (maps[i] for i in self.out_indices)
+        if self.time_readout == "mean":
+            return tuple(m.mean(0) for m in outputs)
+        return tuple(outputs)
+
+    def _check_input(self, x: Tensor) -> None:
+        name = type(self).__name__
+        if x.dim() not in (4, 5) or x.shape[-3] != 3:
+            raise ValueError(
+                f"{name} expects [N, 3, H, W] or [T, N, 3, H, W], got {tuple(x.shape)}"
+            )
+        height, width = x.shape[-2:]
+        if height % self.stride or width % self.stride or 0 in (height, width):
+            raise ValueError(
+                f"{name} needs image sides that are multiples of {self.stride}, "
+                f"got {height}x{width}; resize, or pad in the data preprocessor: "
+                f"pad_size_divisor={self.stride} (mmdet, mmpretrain), or "
+                f"test_cfg=dict(size_divisor={self.stride}) (mmseg)"
+            )
 
     def freeze(self, frozen_stages: int) -> None:
         """Freeze the first layers for good: no gradient, and always in eval mode.
@@ -91,7 +158,7 @@ class SpikingBackbone(BaseModule):
         if not -1 <= frozen_stages <= last:
             raise ValueError(
                 f"frozen_stages must be -1 (none), 0 (the stem) or up to {last} (all "
-                f"{last} blocks too), got {frozen_stages}"
+                f"{last} layers too), got {frozen_stages}"
             )
         self.frozen_stages = frozen_stages
         for layer in self.frozen_layers():
@@ -100,8 +167,8 @@ class SpikingBackbone(BaseModule):
 
     def frozen_layers(self) -> list[nn.Module]:
         """Return the modules that ``frozen_stages`` names."""
-        names = self.layer_names[: self.frozen_stages + 1]
-        return [self.get_submodule(name) for name in names]
+        layers = self.layer_names[: self.frozen_stages + 1]
+        return [self.get_submodule(name) for names in layers for name in names]
 
     def train(self, mode: bool = True) -> Self:
         """Switch mode, except of what is frozen."""
@@ -130,7 +197,7 @@ class SpikingBackbone(BaseModule):
         depths = len(self.layer_names) + 1
         if param_name.startswith(prefix):
             inner = param_name.removeprefix(prefix)
-            for depth, name in enumerate(self.layer_names):
-                if inner.startswith(f"{name}."):
+            for depth, names in enumerate(self.layer_names):
+                if inner.startswith(tuple(f"{name}." for name in names)):
                     return depth, depths
         return depths - 1, depths

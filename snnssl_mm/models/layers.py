@@ -22,6 +22,12 @@ def build_neuron(neuron: NeuronConfig, **overrides: Any) -> nn.Module:
     return MODELS.build({"type": "snnssl_mm.MixedLIF", **neuron, **overrides})
 
 
+def convolve(conv: nn.Module, x: Tensor) -> Tensor:
+    """Apply ``conv`` to each time step of ``x`` [T, N, C, H, W]."""
+    frames: Tensor = conv(x.flatten(0, 1))
+    return frames.unflatten(0, x.shape[:2])
+
+
 class ConvNormNeuron(nn.Module):
     """Convolution, batch norm and neuron: the unit that Spikformer is made of.
 
@@ -58,7 +64,7 @@ class ConvNormNeuron(nn.Module):
                 same: the convolution and the batch norm then run once, not T times.
             time_steps: T, if not that of ``x``.
         """
-        current = self.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        current = convolve(self.conv, x)
         return normalize_and_fire(
             self.bn, self.neuron, current, time_steps or x.shape[0]
         )

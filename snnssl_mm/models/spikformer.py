@@ -14,12 +14,7 @@ from torch import Tensor, nn
 
 from snnssl_mm.models.attention import SpikingSelfAttention
 from snnssl_mm.models.backbone import SpikingBackbone, run_plainly
-from snnssl_mm.models.layers import (
-    ConvNormNeuron,
-    NeuronConfig,
-    channels_last_on_cpu,
-    halve,
-)
+from snnssl_mm.models.layers import ConvNormNeuron, NeuronConfig, halve
 from snnssl_mm.registry import MODELS
 
 ARCHS = {
@@ -161,7 +156,9 @@ class Spikformer(SpikingBackbone):
         with_cp: bool = False,
         init_cfg: Any = None,
     ) -> None:
-        super().__init__(norm_eval, with_cp, init_cfg)
+        super().__init__(
+            time_steps, out_indices, time_readout, norm_eval, with_cp, init_cfg
+        )
         if isinstance(arch, str) and arch not in ARCHS:
             raise ValueError(f"unknown arch {arch!r}; expected one of {sorted(ARCHS)}")
         settings = {"mlp_ratio": 4, **(ARCHS[arch] if isinstance(arch, str) else arch)}
@@ -173,19 +170,9 @@ class Spikformer(SpikingBackbone):
             )
         if stem not in POOLED_STAGES:
             raise ValueError(f"stem must be 'imagenet' or 'cifar', got {stem!r}")
-        if time_steps < 1:
-            raise ValueError(f"Spikformer needs time_steps >= 1, got {time_steps}")
-        if not out_indices or not set(out_indices) <= {0, 1, 2, 3}:
-            raise ValueError(f"out_indices must be among 0..3, got {out_indices}")
-        if time_readout not in ("mean", "none"):
-            raise ValueError(
-                f"time_readout must be 'mean' or 'none', got {time_readout!r}"
-            )
         neuron = dict(neuron or {})
         self.embed_dims = dims
-        self.time_steps = time_steps
-        self.out_indices = tuple(out_indices)
-        self.time_readout = time_readout
+        self.channels = (dims // 4, dims // 2, dims, dims)
         self.stride = 2 ** (len(POOLED_STAGES[stem]) + (3 in out_indices))
         self.stem = SpikingPatchStem(dims, stem, neuron, bn)
         self.blocks = nn.Sequential(
@@ -194,41 +181,21 @@ class Spikformer(SpikingBackbone):
                 for _ in range(settings["depth"])
             )
         )
-        # What decides the function beside the tensors' shapes; T may change.
+        # T is not in it: it may change.
         self.structure = {
             "stem": stem,
             "num_heads": num_heads,
             "neuron": getattr(self.stem.position.neuron, "config", neuron),
         }
-        blocks = (f"blocks.{index}" for index in range(settings["depth"]))
-        self.layer_names = ("stem", *blocks)
+        blocks = ((f"blocks.{index}",) for index in range(settings["depth"]))
+        self.layer_names = (("stem",), *blocks)
         self.freeze(frozen_stages)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps of ``out_indices`` for images or clips."""
-        self._check_input(x)
-        x = channels_last_on_cpu(x)
+    def extract_maps(self, x: Tensor) -> list[Tensor]:
+        """Compute the stem's maps, the last of them transformed by the blocks."""
         maps = self.stem(x, self.time_steps, self.run)
         for block in self.blocks:
             maps[-1] = self.run(block, maps[-1])
         if 3 in self.out_indices:
             maps.append(halve(maps[-1]))
-        outputs = (maps[i] for i in self.out_indices)
-        if self.time_readout == "mean":
-            return tuple(m.mean(0) for m in outputs)
-        return tuple(outputs)
-
-    def _check_input(self, x: Tensor) -> None:
-        if x.dim() not in (4, 5) or x.shape[-3] != 3:
-            raise ValueError(
-                "Spikformer expects [N, 3, H, W] or [T, N, 3, H, W], "
-                f"got {tuple(x.shape)}"
-            )
-        height, width = x.shape[-2:]
-        if height % self.stride or width % self.stride or 0 in (height, width):
-            raise ValueError(
-                f"Spikformer needs image sides that are multiples of {self.stride}, "
-                f"got {height}x{width}; resize, or pad in the data preprocessor: "
-                f"pad_size_divisor={self.stride} (mmdet, mmpretrain), or "
-                f"test_cfg=dict(size_divisor={self.stride}) (mmseg)"
-            )
+        return maps
