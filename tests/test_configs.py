@@ -49,7 +49,7 @@ def image_folder(tmp_path_factory):
         split, name = ("train", "test")[index % 2], "ab"[index % 3 > 0]
         file = root / split / name / f"{index}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        image = rng.integers(0, 256, (40, 36, 3), np.uint8)
+        image = rng.integers(0, 256, (40, 32, 3), np.uint8)
         cv2.imwrite(str(file), image)
     return root
 
@@ -177,9 +177,12 @@ def test_coco_and_ade20k_configs_name_their_length():
 
 def backbone_settings(cfg):
     """What decides which weights fit a backbone and what they compute."""
-    free = ("frozen_stages", "norm_eval", "with_cp", "out_indices", "init_cfg")
+    free = {"frozen_stages", "norm_eval", "with_cp", "out_indices", "init_cfg"}
     settings = {k: v for k, v in cfg.model.backbone.items() if k not in free}
-    return {"time_steps": 4, "arch": "4-384", **settings}
+    if settings["type"].endswith("Spikformer"):
+        settings.setdefault("arch", "4-384")
+    settings.pop("num_stages", None)  # the first of the pretrained ones
+    return {"time_steps": 4, **settings}
 
 
 @pytest.mark.parametrize("file", DOWNSTREAM, ids=lambda file: file.stem)
@@ -193,10 +196,14 @@ def test_model_is_the_one_that_the_name_says(file):
         assert cfg.model.backbone.arch == named[1]
         depth, dims = map(int, named[1].split("-"))
         assert (len(model.backbone.blocks), model.backbone.embed_dims) == (depth, dims)
-    dims = model.backbone.embed_dims
-    channels = [
-        (dims // 4, dims // 2, dims, dims)[i] for i in model.backbone.out_indices
-    ]
+    named = re.search(r"spiking-resnet-(\d+)_", file.stem)
+    if named:
+        assert model.backbone.depth == int(named[1])
+    assert bool(named) == (type(model.backbone).__name__ == "SpikingResNet")
+    channels = [model.backbone.channels[i] for i in model.backbone.out_indices]
+    if "_c4_" in file.stem:
+        assert channels == [cfg.model.rpn_head.in_channels]
+        return
     user = cfg.model.get("neck") or cfg.model.get("decode_head") or cfg.model.head
     if user.type == "GlobalAveragePooling":
         user = cfg.model.head
@@ -209,14 +216,20 @@ def test_model_is_the_one_that_the_name_says(file):
 
 @pytest.mark.parametrize(
     ("pretraining", "downstream"),
-    [("4-384_ctl_cifar10", "4-384_*_cifar10"), ("16-512_ctl_in1k", "16-512_*")],
+    [
+        ("spikformer-4-384_ctl_cifar10", "spikformer-4-384_*_cifar10"),
+        ("spikformer-16-512_ctl_in1k", "spikformer-16-512_*"),
+        ("spiking-resnet-18_ctl_cifar10", "spiking-resnet-18_*_cifar10"),
+        ("spiking-resnet-34_ctl_in1k", "spiking-resnet-34_*"),
+        ("spiking-resnet-50_ctl_in1k", "spiking-resnet-50_*"),
+    ],
 )
 def test_pretrained_backbones_are_those_that_downstream_configs_take(
     pretraining, downstream
 ):
     """Also in what no tensor shows: neurons, time steps, normalisation of images."""
-    cfg = Config.fromfile(FOLDER / f"spikformer-{pretraining}.py")
-    files = [f for f in DOWNSTREAM if f.match(f"*spikformer-{downstream}.py")]
+    cfg = Config.fromfile(FOLDER / f"{pretraining}.py")
+    files = [f for f in DOWNSTREAM if f.match(f"*{downstream}.py")]
     assert files
     for file in files:
         other = Config.fromfile(file)
@@ -234,7 +247,8 @@ def test_projector_fits_the_backbone(file):
     init_default_scope("mmpretrain")
     with torch.device("meta"):
         backbone = MODELS.build(cfg.model.backbone)
-    assert cfg.model.neck.in_channels == backbone.embed_dims
+    (index,) = backbone.out_indices
+    assert cfg.model.neck.in_channels == backbone.channels[index]
 
 
 def test_installed_config_is_a_base(tmp_path):

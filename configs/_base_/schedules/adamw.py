@@ -2,4 +2,6 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
-    paramwise_cfg=dict(bias_decay_mult=0., custom_keys={'.bn': dict(decay_mult=0.)}))
+    paramwise_cfg=dict(
+        bias_decay_mult=0.,
+        custom_keys={'.bn': dict(decay_mult=0.), 'downsample.1': dict(decay_mult=0.)}))

@@ -1,0 +1,12 @@
+# SEW-ResNet-18 on CIFAR-10, batch 256 on one GPU, 300 epochs; not run yet
+# python tools/train.py configs/selfsup/spiking-resnet-18_ctl_cifar10.py --amp
+_base_ = 'spikformer-4-384_ctl_cifar10.py'
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='snnssl_mm.SpikingResNet',
+        depth=18,
+        shortcut='sew',
+        stem='cifar',
+        time_steps=4),
+    neck=dict(in_channels=512))
