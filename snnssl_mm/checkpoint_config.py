@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 
-def stored_backbone(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Find ``model.backbone`` in the config text that mmengine saves in ``meta``.
+def stored_model(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Find ``model`` in the config text that mmengine saves in ``meta``.
 
     The text is parsed as literals and ``dict(...)`` calls: nothing of it is executed.
 
@@ -28,11 +28,17 @@ def stored_backbone(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
                 and isinstance(statement.targets[0], ast.Name)
                 and statement.targets[0].id == "model"
             ):
-                backbone = literal(statement.value).get("backbone")
-                return backbone if isinstance(backbone, dict) else None
-    except (SyntaxError, ValueError, AttributeError):
+                model = literal(statement.value)
+                return model if isinstance(model, dict) else None
+    except (SyntaxError, ValueError):
         return None
     return None
+
+
+def stored_backbone(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Find ``model.backbone`` there, see :func:`stored_model`."""
+    backbone = (stored_model(checkpoint) or {}).get("backbone")
+    return backbone if isinstance(backbone, dict) else None
 
 
 def literal(node: ast.expr) -> Any:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from snnssl_mm.models.attention import SpikingSelfAttention
 from snnssl_mm.models.backbone import SpikingBackbone, run_plainly
-from snnssl_mm.models.layers import ConvNormNeuron, NeuronConfig, halve
+from snnssl_mm.models.batch_norm import normalize
+from snnssl_mm.models.layers import ConvNormNeuron, NeuronConfig, convolve, halve
 from snnssl_mm.registry import MODELS
 
 ARCHS = {
@@ -28,7 +29,7 @@ POOLED_STAGES = {"imagenet": (0, 1, 2, 3), "cifar": (2, 3)}
 
 
 class PatchStage(ConvNormNeuron):
-    """A stage of the stem, with or without the pooling that ends it."""
+    """A stage of the stem, with or without pooling: of the spikes or of the current."""
 
     def __init__(
         self,
@@ -36,17 +37,22 @@ class PatchStage(ConvNormNeuron):
         out_channels: int,
         neuron: NeuronConfig,
         bn: str,
-        pooled: bool,
+        pooled: str | None,
     ) -> None:
         super().__init__(in_channels, out_channels, 3, False, neuron, bn)
         self.pooled = pooled
 
     def forward(self, x: Tensor, time_steps: int | None = None) -> Tensor:
         """Spikes [T, N, C, H, W] for ``x``, see :class:`SpikingPatchStem`."""
-        if x.dim() == 4:
-            spikes = super().forward(x.unsqueeze(0), time_steps)
-        else:
-            spikes = super().forward(x)
+        frames = x.unsqueeze(0) if x.dim() == 4 else x
+        steps = time_steps if x.dim() == 4 else None
+        if self.pooled == "current":
+            current = halve(normalize(self.bn, convolve(self.conv, frames)))
+            spikes: Tensor = self.neuron(
+                current.expand(steps or len(current), *current.shape[1:])
+            )
+            return spikes
+        spikes = super().forward(frames, steps)
         return halve(spikes) if self.pooled else spikes
 
 
@@ -58,11 +64,15 @@ class SpikingPatchStem(nn.Module):
     position code is a 3x3 convolution, so any input size goes.
     """
 
-    def __init__(self, dims: int, kind: str, neuron: NeuronConfig, bn: str) -> None:
+    def __init__(
+        self, dims: int, kind: str, pooled: str, neuron: NeuronConfig, bn: str
+    ) -> None:
         super().__init__()
         channels = [3, dims // 8, dims // 4, dims // 2, dims]
         self.stages = nn.ModuleList(
-            PatchStage(i, o, neuron, bn, index in POOLED_STAGES[kind])
+            PatchStage(
+                i, o, neuron, bn, pooled if index in POOLED_STAGES[kind] else None
+            )
             for index, (i, o) in enumerate(pairwise(channels))
         )
         self.position = ConvNormNeuron(dims, dims, 3, False, neuron, bn)
@@ -124,6 +134,8 @@ class Spikformer(SpikingBackbone):
         neuron: Options of every MixedLIF; the attention neuron keeps its threshold
             of 0.5.
         bn: ``'pooled'`` batch statistics over both paths, or ``'split'``.
+        pooled: What the stem pools: ``'spikes'``, as the published models do, or the
+            ``'current'`` before the neuron, as SpikingJelly's Spikformer does.
         frozen_stages: -1 for none, 0 for the stem, k for the stem and the first k
             blocks: no gradient, and in eval mode whatever the model's mode.
         norm_eval: Whether batch norms stay in eval mode while training.
@@ -151,6 +163,7 @@ class Spikformer(SpikingBackbone):
         time_readout: str = "mean",
         neuron: NeuronConfig | None = None,
         bn: str = "pooled",
+        pooled: str = "spikes",
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
@@ -170,11 +183,13 @@ class Spikformer(SpikingBackbone):
             )
         if stem not in POOLED_STAGES:
             raise ValueError(f"stem must be 'imagenet' or 'cifar', got {stem!r}")
+        if pooled not in ("spikes", "current"):
+            raise ValueError(f"pooled must be 'spikes' or 'current', got {pooled!r}")
         neuron = dict(neuron or {})
         self.embed_dims = dims
         self.channels = (dims // 4, dims // 2, dims, dims)
         self.stride = 2 ** (len(POOLED_STAGES[stem]) + (3 in out_indices))
-        self.stem = SpikingPatchStem(dims, stem, neuron, bn)
+        self.stem = SpikingPatchStem(dims, stem, pooled, neuron, bn)
         self.blocks = nn.Sequential(
             *(
                 SpikingBlock(dims, num_heads, settings["mlp_ratio"], neuron, bn)
@@ -184,6 +199,7 @@ class Spikformer(SpikingBackbone):
         # T is not in it: it may change.
         self.structure = {
             "stem": stem,
+            "pooled": pooled,
             "num_heads": num_heads,
             "neuron": getattr(self.stem.position.neuron, "config", neuron),
         }

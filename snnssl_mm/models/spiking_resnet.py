@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from torch import Tensor, nn
@@ -54,11 +55,13 @@ class SpikingResNet(SpikingBackbone):
         base_channels: Channels of the stem and the first stage; each further stage
             has twice as many, bottlenecks four times as many at their ends.
         num_stages: Of the four stages, how many to build.
+        strides: Of the stages, as many as there are; the default with small images
+            ends in small maps.
         merge: How ``'sew'`` joins branch and shortcut: ``'add'``, ``'and'``,
             ``'iand'``.
         time_steps: T, how often a still image is shown.
-        out_indices: Which stages' maps to return. Strides are 4, 8, 16, 32 with the
-            ImageNet stem and 1, 2, 4, 8 with the CIFAR stem.
+        out_indices: Which stages' maps to return. By default their strides are 4, 8,
+            16, 32 with the ImageNet stem and 1, 2, 4, 8 with the CIFAR stem.
         time_readout: ``'mean'`` over time, or ``'none'`` to keep the time axis.
         neuron: Options of every MixedLIF.
         bn: ``'pooled'`` batch statistics over both paths, or ``'split'``.
@@ -88,6 +91,7 @@ class SpikingResNet(SpikingBackbone):
         stem: str = "imagenet",
         base_channels: int = 64,
         num_stages: int = 4,
+        strides: Sequence[int] = (1, 2, 2, 2),
         merge: str = "add",
         time_steps: int = 4,
         out_indices: Sequence[int] | None = None,
@@ -101,6 +105,11 @@ class SpikingResNet(SpikingBackbone):
     ) -> None:
         if not 1 <= num_stages <= 4:
             raise ValueError(f"num_stages must be 1 to 4, got {num_stages}")
+        if len(strides) < num_stages or min(strides) < 1:
+            raise ValueError(
+                f"strides must be {num_stages} positive numbers, one a stage, got "
+                f"{strides}"
+            )
         super().__init__(
             time_steps,
             (num_stages - 1,) if out_indices is None else out_indices,
@@ -128,7 +137,9 @@ class SpikingResNet(SpikingBackbone):
         self.bn1 = build_batch_norm(bn, base_channels)
         self.neuron1 = None if shortcut == "ms" else build_neuron(neuron)
         self.pooled = stem == "imagenet" and shortcut != "ms"
-        first = 2 if stem == "imagenet" and shortcut == "ms" else 1
+        steps = list(strides[:num_stages])
+        if stem == "imagenet" and shortcut == "ms":
+            steps[0] *= 2
         block = BLOCKS[shortcut]
         options = {"merge": merge} if shortcut == "sew" else {}
         bottleneck = depth >= BOTTLENECKED
@@ -136,7 +147,7 @@ class SpikingResNet(SpikingBackbone):
         for index, blocks in enumerate(DEPTHS[depth][:num_stages]):
             stage = nn.Sequential()
             for position in range(blocks):
-                step = (2 if index else first) if position == 0 else 1
+                step = steps[index] if position == 0 else 1
                 inner = base_channels * 2**index
                 stage.append(
                     block(width, inner, step, bottleneck, neuron, bn, **options)
@@ -154,11 +165,12 @@ class SpikingResNet(SpikingBackbone):
         self.depth = depth
         self.shortcut = shortcut
         self.channels = tuple(channels)
-        self.stride = (4 if stem == "imagenet" else 1) * 2 ** (num_stages - 1)
+        self.stride = stride * (2 if self.pooled else 1) * prod(steps)
         # T is not in it: it may change. The stem's pooling follows from its kernel.
         self.structure = {
             "shortcut": shortcut,
             "merge": merge,
+            "strides": tuple(steps),
             "neuron": getattr(build_neuron(neuron), "config", neuron),
         }
         stages = ((f"layer{index + 1}",) for index in range(num_stages))

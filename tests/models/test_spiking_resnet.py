@@ -136,6 +136,18 @@ def test_pyramid_strides_and_channels(depth, shortcut, stem, strides):
         assert out.shape == (1, channels, 32 // stride, 64 // stride)
 
 
+def test_strides_of_stages_are_a_choice():
+    model = tiny(strides=(1, 2, 2, 1), out_indices=(1, 2, 3))
+    assert model.stride == 4
+    sides = [out.shape[-1] for out in model(torch.rand(1, 3, 16, 16))]
+    assert sides == [8, 4, 4]
+    whole = tiny()
+    whole.load_state_dict(model.state_dict())
+    assert whole.structure["strides"] != model.structure["strides"]
+    with pytest.raises(ValueError, match="strides must be 4 positive numbers"):
+        tiny(strides=(1, 2))
+
+
 def test_fewer_stages_are_the_first_of_four():
     whole, part = tiny(out_indices=(1,)), tiny(num_stages=2)
     part.load_state_dict(whole.state_dict(), strict=False)

@@ -1,0 +1,273 @@
+"""Conversion of a backbone's tensors between layouts, exact or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from snnssl_mm.conversion.detect import (
+    LAYOUTS,
+    OURS,
+    detect,
+    fill,
+    layout_of,
+    matches_any,
+    pattern,
+)
+from snnssl_mm.conversion.rules import Layout, Rule
+from snnssl_mm.conversion.structure import expected_shapes, find_settings
+
+PARTS = 3  # query, key, value
+COUNTER = "num_batches_tracked"
+State = dict[str, Tensor]
+
+
+class Conversion(NamedTuple):
+    """A converted backbone, and everything that was left out or added.
+
+    Attributes:
+        state: Its tensors, by their names in the target layout.
+        source: Name of the layout that it had.
+        target: Name of the layout that it has.
+        family: Our backbone.
+        settings: Of our backbone, as far as they are known.
+        heads: Names of the source that follow the backbone.
+        unused: Names that their code makes but never computes with.
+        unknown: Names that no rule knows.
+        added: Names that the source lacked, filled with zeros.
+        absorbed: Biases that went into the running mean of a batch norm.
+    """
+
+    state: State
+    source: str
+    target: str
+    family: str
+    settings: dict[str, Any]
+    heads: list[str]
+    unused: list[str]
+    unknown: list[str]
+    added: list[str]
+    absorbed: list[str]
+
+
+def convert(
+    state: Mapping[str, Tensor],
+    target: str = OURS,
+    source: str | None = None,
+    allow_unknown: bool = False,
+) -> Conversion:
+    """Convert a checkpoint's backbone.
+
+    Args:
+        state: Its tensors, with whatever prefix and heads.
+        target: ``'ours'`` or a layout of :data:`LAYOUTS`.
+        source: Likewise; found from the names if None.
+        allow_unknown: Whether names that no rule knows are left out (and listed)
+            instead of being an error.
+
+    Raises:
+        ValueError: If the layout is not known, a tensor is missing, has another shape
+            or no place in the target.
+    """
+    found = detect(state)
+    name = source or found.name
+    family, prefix = found.family, found.prefix
+    if name != OURS:
+        family = layout_of(name).family
+    ours = read(state, name, prefix, family)
+    if ours.unknown and not allow_unknown:
+        raise ValueError(
+            f"{len(ours.unknown)} tensors are unknown to the layout {name!r}, such as "
+            f"{', '.join(ours.unknown[:3])}: the network has a part that ours has not. "
+            "To leave them out, pass --allow-unknown"
+        )
+    if target == OURS:
+        return ours
+    return write(ours, target)
+
+
+def read(
+    state: Mapping[str, Tensor], name: str, prefix: str, family: str
+) -> Conversion:
+    """Bring a checkpoint into our layout."""
+    layout = LAYOUTS.get(name)
+    bare = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    outside = [k for k in state if not k.startswith(prefix)]
+    absorbed: list[str] = []
+    if layout is None:
+        templates = [r.ours for r in LAYOUTS["spikformer-imagenet"].rules]
+        ours = {k: v for k, v in bare.items() if matches_any(k, templates)}
+        rest = [k for k in bare if k not in ours]
+    else:
+        ours, rest, absorbed = apply_rules(bare, layout)
+    heads = layout.heads if layout else ("head.*", "neck.*")
+    unused = layout.unused if layout else ()
+    # Beside a backbone with a prefix stand the modules that use it.
+    left = {k: matches_any(k, heads) for k in rest} | {k: bool(prefix) for k in outside}
+    settings = find_settings(family, ours)
+    fixed = dict(layout.settings) if layout else {}
+    if "shortcut" in settings and fixed.get("shortcut", "ms") != "ms":
+        raise ValueError(
+            f"the first stage has a stride, as in an MS-ResNet only; {name!r} is "
+            f"{fixed['shortcut']!r}"
+        )
+    settings |= fixed
+    added = complete(ours, expected_shapes(family, settings))
+    return Conversion(
+        ours,
+        name,
+        OURS,
+        family,
+        settings,
+        heads=[k for k, is_head in left.items() if is_head],
+        unused=[k for k in rest if matches_any(k, unused)],
+        unknown=[
+            k for k, head in left.items() if not head and not matches_any(k, unused)
+        ],
+        added=added,
+        absorbed=absorbed,
+    )
+
+
+def apply_rules(
+    theirs: Mapping[str, Tensor], layout: Layout
+) -> tuple[State, list[str], list[str]]:
+    """Our tensors, their names that no rule knows, and their absorbed biases."""
+    rules = [(pattern(rule.theirs), rule) for rule in layout.rules]
+    whole: State = {}
+    parts: dict[str, dict[int, Tensor]] = {}
+    biases: list[tuple[str, Rule, Tensor]] = []
+    rest, absorbed = [], []
+    for name, tensor in theirs.items():
+        known = ((e.fullmatch(name), rule) for e, rule in rules)
+        match, rule = next((found for found in known if found[0]), (None, rules[0][1]))
+        if match is None:
+            rest.append(name)
+            continue
+        ours = fill(rule.ours, match.groups())
+        if rule.absorbed:
+            biases.append((ours, rule, tensor))
+            absorbed.append(name)
+        elif rule.part is None or ours.endswith(COUNTER):
+            whole.setdefault(ours, widened(ours, tensor))
+        else:
+            parts.setdefault(ours, {})[rule.part] = widened(ours, tensor)
+    for ours, pieces in parts.items():
+        if len(pieces) == PARTS:
+            whole[ours] = torch.cat([pieces[part] for part in range(PARTS)])
+    for ours, rule, bias in biases:
+        part = whole[ours].chunk(PARTS)[rule.part or 0]
+        part -= bias
+    return whole, rest, absorbed
+
+
+def widened(name: str, tensor: Tensor) -> Tensor:
+    """Give a linear layer's or 1-D convolution's weight the trailing 1x1 of ours."""
+    if name.endswith("conv.weight"):
+        return tensor.reshape(*tensor.shape, *(1,) * (4 - tensor.dim()))
+    return tensor
+
+
+def complete(ours: State, shapes: Mapping[str, torch.Size]) -> list[str]:
+    """Fill in what another layout need not have; return the names.
+
+    Biases in front of a batch norm, and its counter of batches.
+
+    Raises:
+        ValueError: If anything else is missing, left over or of another shape.
+    """
+    example = next(iter(ours.values()))
+    added = [
+        name
+        for name in shapes
+        if name not in ours and name.endswith((".conv.bias", COUNTER))
+    ]
+    for name in added:
+        counts = name.endswith(COUNTER)
+        dtype = torch.long if counts else example.dtype
+        ours[name] = torch.zeros(shapes[name], dtype=dtype)
+    problems = [f"{name} is missing" for name in shapes if name not in ours]
+    for name, tensor in ours.items():
+        if name not in shapes:
+            problems.append(f"{name} has no place")
+        elif tensor.shape != shapes[name]:
+            wanted = tuple(shapes[name])
+            problems.append(f"{name} is {tuple(tensor.shape)} instead of {wanted}")
+    if problems:
+        raise ValueError(
+            f"the tensors are no backbone of ours: {len(problems)} do not match, "
+            f"first: {'; '.join(problems[:3])}"
+        )
+    return added
+
+
+def write(ours: Conversion, target: str) -> Conversion:
+    """Bring a backbone from our layout into another one.
+
+    Raises:
+        ValueError: If that layout has no place for a tensor, or is of another network.
+    """
+    layout = layout_of(target)
+    shortcut = ours.settings.get("shortcut")
+    wanted = layout.settings.get("shortcut")
+    if layout.family != ours.family:
+        raise ValueError(f"{target!r} is a {layout.family}'s, this is a {ours.family}")
+    if "ms" in (shortcut, wanted) and shortcut != wanted:
+        raise ValueError(
+            f"{target!r} has the shortcut {wanted or 'of a plain ResNet'}, this "
+            f"network has {shortcut or 'another one'}: their first stages differ"
+        )
+    state = dict(ours.state)
+    absorbed = [*ours.absorbed, *absorb_biases(state, layout)]
+    rules = [(pattern(rule.ours), rule) for rule in layout.rules]
+    theirs: State = {}
+    homeless = []
+    for name, tensor in state.items():
+        matches = [(m, rule) for e, rule in rules if (m := e.fullmatch(name))]
+        if not any(not rule.absorbed for _, rule in matches):
+            homeless.append(name)
+        for match, rule in matches:
+            new = layout.prefix + fill(rule.theirs, match.groups())
+            theirs[new] = narrowed(name, tensor, rule)
+    if homeless:
+        raise ValueError(
+            f"{target!r} has no place for {len(homeless)} tensors, such as "
+            f"{', '.join(homeless[:3])}"
+        )
+    added = [k for k in theirs if is_absorbed(k.removeprefix(layout.prefix), layout)]
+    return ours._replace(
+        state=theirs, target=target, absorbed=absorbed, added=[*ours.added, *added]
+    )
+
+
+def absorb_biases(state: State, layout: Layout) -> list[str]:
+    """Move biases that the layout lacks into the batch norms behind them, in place."""
+    places = [rule.ours for rule in layout.rules]
+    moved = [
+        name
+        for name in state
+        if name.endswith(".conv.bias") and not matches_any(name, places)
+    ]
+    for name in moved:
+        mean = f"{name.removesuffix('conv.bias')}bn.running_mean"
+        state[mean] = state[mean] - state.pop(name)
+    return moved
+
+
+def narrowed(name: str, tensor: Tensor, rule: Rule) -> Tensor:
+    """Cut out a rule's part of our tensor and drop the dimensions that it lacks."""
+    if rule.part is not None and not name.endswith(COUNTER):
+        tensor = tensor.chunk(PARTS)[rule.part].clone()
+    if rule.absorbed:
+        return torch.zeros_like(tensor)
+    if rule.dims and name.endswith("conv.weight"):
+        return tensor.reshape(tensor.shape[: rule.dims])
+    return tensor
+
+
+def is_absorbed(name: str, layout: Layout) -> bool:
+    """Whether a name of theirs is a bias that ours does not have."""
+    return matches_any(name, (r.theirs for r in layout.rules if r.absorbed))

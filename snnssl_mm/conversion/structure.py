@@ -1,0 +1,88 @@
+"""The backbone that a state dict of ours belongs to, found from its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnssl_mm.models import Spikformer, SpikingResNet
+from snnssl_mm.models.spikformer import ARCHS
+from snnssl_mm.models.spiking_resnet import BOTTLENECKED, DEPTHS, STEMS
+
+BACKBONES = {"Spikformer": Spikformer, "SpikingResNet": SpikingResNet}
+
+
+def numbered(state: Mapping[str, Tensor], prefix: str) -> int:
+    """How many modules ``prefix.0``, ``prefix.1``, ... there are."""
+    starts = {
+        name.removeprefix(f"{prefix}.").partition(".")[0]
+        for name in state
+        if name.startswith(f"{prefix}.")
+    }
+    return len(starts)
+
+
+def spikformer_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Architecture of a Spikformer; heads only if the size is a published one."""
+    dims = len(state["stem.stages.3.conv.weight"])
+    depth = numbered(state, "blocks")
+    for name, arch in ARCHS.items():
+        if (arch["embed_dims"], arch["depth"]) == (dims, depth):
+            return {"arch": name}
+    ratio = len(state["blocks.0.mlp.0.conv.weight"]) / dims
+    return {"arch": dict(embed_dims=dims, depth=depth, num_heads=1, mlp_ratio=ratio)}
+
+
+def resnet_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Depth, stem and width of a ResNet, and its shortcut where the tensors show it."""
+    stages = [numbered(state, f"layer{i}") for i in range(1, 5)]
+    stages = [blocks for blocks in stages if blocks]
+    bottleneck = "layer1.0.conv3.weight" in state
+    depths = [
+        depth
+        for depth, blocks in DEPTHS.items()
+        if (depth >= BOTTLENECKED) == bottleneck
+        and blocks[: len(stages)] == tuple(stages)
+    ]
+    if not depths:
+        raise ValueError(
+            f"a ResNet of {stages} {'bottlenecks' if bottleneck else 'blocks'} is none "
+            f"of the depths {list(DEPTHS)}"
+        )
+    width, kernel = len(state["conv1.weight"]), state["conv1.weight"].shape[-1]
+    stems = [stem for stem, (size, _) in STEMS.items() if size == kernel]
+    if not stems:
+        raise ValueError(f"a stem of {kernel}x{kernel} is none of {list(STEMS)}")
+    settings: dict[str, Any] = dict(depth=depths[0], stem=stems[0])
+    if width != 64:
+        settings["base_channels"] = width
+    if len(stages) != 4:
+        settings["num_stages"] = len(stages)
+    if not bottleneck and "layer1.0.downsample.0.weight" in state:
+        settings["shortcut"] = "ms"  # the only one whose first stage has a stride
+    return settings
+
+
+def find_settings(family: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Settings with which our backbone has the tensors of ``state``.
+
+    Raises:
+        ValueError: If it never has; it names what is missing.
+    """
+    find = spikformer_settings if family == "Spikformer" else resnet_settings
+    try:
+        return find(state)
+    except KeyError as missing:
+        raise ValueError(
+            f"{family} needs the tensor {missing}, which is missing"
+        ) from None
+
+
+def expected_shapes(family: str, settings: Mapping[str, Any]) -> dict[str, torch.Size]:
+    """Names and shapes of the backbone's tensors."""
+    with torch.device("meta"):
+        state = BACKBONES[family](**settings).state_dict()
+    return {name: tensor.shape for name, tensor in state.items()}

@@ -1,0 +1,104 @@
+"""Checkpoints for others: weights and plain values, named by their digest."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch import Tensor
+
+from snnssl_mm.checkpoint_config import stored_model
+from snnssl_mm.checkpoints import find_state_dict, read_checkpoint
+
+BACKBONE = "backbone."
+DIGITS = 8  # of the sha256, in a file's name
+PLAIN = (str, int, float, bool, type(None))
+
+
+def plain(value: Any) -> Any:
+    """Reduce a value to dicts, lists, text and numbers, or to its text."""
+    if isinstance(value, PLAIN):
+        return value
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(v) for v in value]
+    return str(value)
+
+
+def pack(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
+    """Make a checkpoint file that ``torch.load(weights_only=True)`` loads.
+
+    Tensors are copied to the CPU, so that views do not bring their whole storage
+    along. The same input gives the same bytes.
+    """
+    tensors = OrderedDict((k, v.detach().cpu().clone()) for k, v in state.items())
+    buffer = io.BytesIO()
+    torch.save({"meta": plain(meta), "state_dict": tensors}, buffer)
+    return buffer.getvalue()
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file so that it is never seen half-written."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def digest(content: bytes) -> str:
+    """Sha256 as hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def publish(path: str, name: str, folder: Path, backbone_only: bool = False) -> Path:
+    """Write a checkpoint's weights as ``folder/name-<8 digits of sha256>.pth``.
+
+    What training needs (optimizer, hooks, logs) and paths of the machine are left
+    out. Of averaged and plain weights, the averaged ones are taken. ``meta`` holds the
+    model's config, by which loading checks what no tensor shows.
+
+    Args:
+        path: File or URL.
+        name: Of the model.
+        folder: Where to write.
+        backbone_only: Whether to keep the tensors of ``backbone.`` only.
+
+    Raises:
+        ValueError: If it is no checkpoint, or has no backbone.
+    """
+    checkpoint = read_checkpoint(path)
+    state = {
+        key.removeprefix("module."): tensor
+        for key, tensor in find_state_dict(checkpoint).items()
+        if isinstance(tensor, Tensor)
+    }
+    model = stored_model(checkpoint)
+    if backbone_only:
+        state = {k: v for k, v in state.items() if k.startswith(BACKBONE)}
+        model = {"backbone": model["backbone"]} if model else None
+    if not any(key.startswith(BACKBONE) for key in state):
+        raise ValueError(
+            f"{path} has no tensor whose name starts with {BACKBONE!r}; expected a "
+            "checkpoint of tools/train.py, or one that tools/convert.py wrote"
+        )
+    trained = checkpoint.get("meta") or {}
+    meta = {key: trained[key] for key in ("epoch", "iter", "seed") if key in trained}
+    if model:
+        meta["cfg"] = Config({"model": model}).pretty_text
+    if not backbone_only and "dataset_meta" in trained:
+        meta["dataset_meta"] = trained["dataset_meta"]
+    content = pack(state, meta)
+    file = folder / f"{name}-{digest(content)[:DIGITS]}.pth"
+    write_whole(file, content)
+    return file

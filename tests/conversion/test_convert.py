@@ -1,0 +1,272 @@
+"""Converted networks compute what the source network does, to the last spike."""
+
+import pytest
+import torch
+import torchvision
+from mmengine.registry import MODELS
+from source_networks import (
+    MSResNet,
+    OfficialSEW,
+    OfficialSpikformer,
+    OfficialSpiking,
+    busy,
+)
+from spikingjelly.activation_based import functional, neuron
+from spikingjelly.activation_based.model import (
+    ms_resnet,
+    sew_resnet,
+    spikformer,
+    spiking_resnet,
+)
+
+from snnssl_mm.conversion import LAYOUTS, convert, detect
+from snnssl_mm.models import Spikformer, SpikingResNet
+
+DIMS, DEPTH, HEADS = 48, 2, 3
+ARCH = dict(embed_dims=DIMS, depth=DEPTH, num_heads=HEADS)
+IMAGE = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=torch.manual_seed(5))
+STEPS = 3
+
+
+def sj_spikformer():
+    """spikingjelly's own Spikformer up to its head."""
+    net = spikformer.Spikformer(
+        T=STEPS,
+        img_size_h=32,
+        img_size_w=32,
+        patch_size=4,
+        num_classes=2,
+        embed_dims=DIMS,
+        num_heads=HEADS,
+        depths=DEPTH,
+    )
+
+    def features(x):
+        functional.reset_net(net)
+        x = net.patch_embed(x.repeat(STEPS, 1, 1, 1, 1))
+        for block in net.blocks:
+            x = block(x)
+        return x
+
+    return net, features
+
+
+def sj_resnet(build, layer="layer4", **options):
+    """One of spikingjelly's ResNets up to its last stage."""
+    net = build(**options)
+    functional.set_step_mode(net, "m")
+
+    def features(x):
+        functional.reset_net(net)
+        kept = []
+        module = net.get_submodule(layer)
+        handle = module.register_forward_hook(lambda m, i, out: kept.append(out))
+        net(x.repeat(STEPS, 1, 1, 1, 1))
+        handle.remove()
+        return kept[0]
+
+    return net, features
+
+
+def own_forward(net):
+    return net, lambda x: net.features(x, STEPS)
+
+
+LIF = dict(spiking_neuron=neuron.LIFNode, tau=1.5, decay_input=False)
+OUR_LIF = dict(neuron=dict(tau=1.5))
+SOURCES = {
+    "spikformer-imagenet": (
+        lambda: own_forward(OfficialSpikformer("imagenet", DIMS, DEPTH, HEADS)),
+        dict(arch=ARCH),
+    ),
+    "spikformer-cifar": (
+        lambda: own_forward(OfficialSpikformer("cifar", DIMS, DEPTH, HEADS)),
+        dict(arch=ARCH),
+    ),
+    "spikformer-spikingjelly": (sj_spikformer, dict(arch=ARCH, stem="cifar")),
+    "sew-official": (lambda: own_forward(OfficialSEW()), {}),
+    "spiking-official": (lambda: own_forward(OfficialSpiking()), {}),
+    "ms-official": (lambda: own_forward(MSResNet()), {}),
+    "ms-spikingjelly": (
+        lambda: sj_resnet(ms_resnet.ms_resnet34, "head_lif", T=STEPS),
+        {},
+    ),
+    "torchvision": (
+        lambda: sj_resnet(sew_resnet.sew_resnet50, cnf="ADD", **LIF),
+        dict(shortcut="sew", **OUR_LIF),
+    ),
+    "torchvision (spiking)": (
+        lambda: sj_resnet(spiking_resnet.spiking_resnet34, **LIF),
+        dict(shortcut="spiking", **OUR_LIF),
+    ),
+}
+FAMILIES = {"Spikformer": Spikformer, "SpikingResNet": SpikingResNet}
+
+
+def build_ours(conversion, options):
+    """Our backbone with a conversion's settings and tensors."""
+    settings = {**conversion.settings, **options}
+    model = FAMILIES[conversion.family](
+        time_steps=STEPS, time_readout="none", **settings
+    )
+    model.double().eval().load_state_dict(conversion.state)
+    return model
+
+
+@pytest.fixture(scope="module", params=SOURCES)
+def source(request):
+    """A network in its own layout: name, network, its features, our options."""
+    make, options = SOURCES[request.param]
+    torch.manual_seed(0)
+    net, features = make()
+    busy(net.double().eval())
+    with torch.no_grad():
+        expected = features(IMAGE)
+    assert 0.005 < expected.count_nonzero() / expected.numel() < 0.995
+    return request.param.split(" ")[0], net, features, expected, options
+
+
+def test_converted_network_equals_its_source_to_the_last_spike(source):
+    name, net, _, expected, options = source
+    state = {f"module.{k}": v for k, v in net.state_dict().items()}
+    assert detect(state)[:3:2] == (name, "module.")
+    conversion = convert(state)
+    assert conversion.unknown == []
+    with torch.no_grad():
+        assert torch.equal(build_ours(conversion, options)(IMAGE)[0], expected)
+
+
+def test_the_way_back_gives_the_source_network_again(source):
+    """A network of theirs, filled with what came back, computes the same."""
+    name, net, features, expected, options = source
+    there = convert(net.state_dict())
+    ours = build_ours(there, options).state_dict()
+    back = convert(ours, target=name)
+    original = net.state_dict()
+    lost = set(original) - set(back.state)
+    assert lost == {*there.heads, *there.unused}
+    assert set(back.state) <= set(original)
+    scrambled = {k: torch.randn_like(v.double()).abs() for k, v in original.items()}
+    try:
+        net.load_state_dict(scrambled)
+        net.load_state_dict(back.state, strict=False)
+        with torch.no_grad():
+            assert torch.equal(features(IMAGE), expected)
+    finally:
+        net.load_state_dict(original)
+    if not there.absorbed:
+        assert all(torch.equal(v, original[k]) for k, v in back.state.items())
+
+
+def test_every_tensor_is_used_or_listed(source):
+    """Each source tensor holds a number of its own, which is found again."""
+    state = {
+        name: torch.full_like(tensor, number)
+        for number, (name, tensor) in enumerate(source[1].state_dict().items())
+    }
+    conversion = convert(state)
+    assert conversion.heads
+    kept = torch.cat([v.double().unique() for v in conversion.state.values()]).tolist()
+    listed = {*conversion.heads, *conversion.unused, *conversion.absorbed}
+    for name, tensor in state.items():
+        if name.endswith("num_batches_tracked") and (".k_" in name or ".v_" in name):
+            continue  # q, k and v are normalised together: one counter is kept
+        with_bias = name.endswith("running_mean") and conversion.absorbed
+        assert name in listed or with_bias or tensor.max() in kept, name
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_our_own_backbone_goes_there_and_back(name):
+    layout = LAYOUTS[name]
+    torch.manual_seed(1)
+    if layout.family == "Spikformer":
+        model = Spikformer(ARCH)
+    else:
+        shortcut = layout.settings.get("shortcut", "sew")
+        model = SpikingResNet(18, shortcut, base_channels=8)
+    busy(model)
+    state = {f"backbone.{k}": v for k, v in model.state_dict().items()}
+    state["neck.fc.weight"] = torch.zeros(1)
+    there = convert(state, target=name)
+    assert there.heads == ["neck.fc.weight"]
+    back = convert(there.state).state
+    assert back.keys() == model.state_dict().keys()
+    other = FAMILIES[layout.family](
+        **(dict(arch=ARCH) if layout.family == "Spikformer" else dict(depth=18)),
+        **(
+            {}
+            if layout.family == "Spikformer"
+            else dict(shortcut=shortcut, base_channels=8)
+        ),
+    )
+    other.load_state_dict(back)
+    image = IMAGE.double()
+    with torch.no_grad():
+        expected = model.double().eval()(image)[0]
+        assert expected.any()
+        if not there.absorbed:
+            assert torch.equal(other.double().eval()(image)[0], expected)
+    mean = [v for k, v in back.items() if k.endswith("running_mean")]
+    assert all(torch.isfinite(m).all() for m in mean)
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50, 101])
+def test_torchvisions_and_mmpretrains_resnets_initialise_ours(depth):
+    theirs = getattr(torchvision.models, f"resnet{depth}")().state_dict()
+    conversion = convert(theirs)
+    assert conversion.source == "torchvision"
+    assert conversion.settings == dict(depth=depth, stem="imagenet")
+    assert conversion.heads == ["fc.weight", "fc.bias"]
+    SpikingResNet(depth).load_state_dict(conversion.state)
+    model = MODELS.build(
+        dict(
+            type="mmpretrain.ImageClassifier",
+            backbone=dict(type="mmpretrain.ResNet", depth=depth),
+            head=dict(type="mmpretrain.LinearClsHead", num_classes=2, in_channels=8),
+        )
+    )
+    model.backbone.load_state_dict(
+        {k: v for k, v in theirs.items() if not k.startswith("fc.")}
+    )
+    other = convert(model.state_dict())
+    assert other.source == "mmpretrain"
+    assert "initialisation" in LAYOUTS["mmpretrain"].note
+    assert other.state.keys() == conversion.state.keys()
+    assert all(torch.equal(other.state[k], v) for k, v in conversion.state.items())
+
+
+def test_what_does_not_fit_is_refused_with_its_name():
+    state = SpikingResNet(18, base_channels=8).state_dict()
+    deep_stem = dict(state) | {"stem.7.weight": torch.zeros(1)}
+    with pytest.raises(ValueError, match="1 tensors are unknown.*stem.7.weight"):
+        convert(deep_stem)
+    listed = convert(deep_stem, allow_unknown=True)
+    assert listed.unknown == ["stem.7.weight"]
+    with pytest.raises(ValueError, match="conv1.weight.*missing"):
+        convert({k: v for k, v in state.items() if k != "conv1.weight"})
+    with pytest.raises(ValueError, match="layer3.1.bn2.bias is missing"):
+        convert({k: v for k, v in state.items() if k != "layer3.1.bn2.bias"})
+    with pytest.raises(ValueError, match=r"layer2.0.conv1.weight is .* instead of"):
+        convert({**state, "layer2.0.conv1.weight": torch.zeros(2, 2, 3, 3)})
+    with pytest.raises(ValueError, match="none of 1 names is known, such as fc.weight"):
+        convert({"fc.weight": torch.zeros(1)})
+    with pytest.raises(ValueError, match="is a Spikformer's, this is a SpikingResNet"):
+        convert(state, target="spikformer-cifar")
+    with pytest.raises(ValueError, match="unknown layout 'timm'"):
+        convert(state, target="timm")
+    with pytest.raises(ValueError, match="their first stages differ"):
+        convert(state, target="ms-official")
+    ms = SpikingResNet(18, "ms", base_channels=8).state_dict()
+    with pytest.raises(ValueError, match="their first stages differ"):
+        convert(ms, target="sew-official")
+    bottlenecks = SpikingResNet(50, "sew", base_channels=8).state_dict()
+    with pytest.raises(ValueError, match="their first stages differ|no place"):
+        convert(bottlenecks, target="ms-official")
+
+
+def test_missing_counters_of_batches_are_filled_and_listed():
+    state = SpikingResNet(18, base_channels=8).state_dict()
+    old = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    conversion = convert(old)
+    assert set(conversion.added) == set(state) - set(old)
+    assert conversion.state.keys() == state.keys()

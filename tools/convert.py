@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Convert a backbone's checkpoint from or to another project's layout.
+
+usage: python tools/convert.py CHECKPOINT OUT.pth [--to LAYOUT]
+
+The layout that the file has is found from the names in it. Without --to it becomes
+ours, for --pretrained and init_cfg; with --to one of ours (or of any layout) becomes
+another project's. Conversion is exact: the network computes the same spikes, given the
+printed settings. Names that are left out are listed; a name that no layout knows stops
+the conversion. --list names the layouts.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from rich.console import Console
+
+from snnssl_mm.analysis.results_file import file_sha
+from snnssl_mm.checkpoints import find_state_dict, read_checkpoint
+from snnssl_mm.conversion import LAYOUTS, OURS, Conversion, convert
+from snnssl_mm.publishing import BACKBONE, pack, write_whole
+from snnssl_mm.tooling import errors_as_sentences, require_writable
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+class ListLayouts(argparse.Action):
+    """Print the layouts and end."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print them."""
+        for name, layout in LAYOUTS.items():
+            console.print(f"{name:24} {layout.source}")
+        parser.exit()
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    names = [OURS, *LAYOUTS]
+    parser.add_argument("checkpoint", help="file or URL")
+    parser.add_argument("out", type=Path, help="file to write")
+    parser.add_argument("--to", choices=names, default=OURS, help="layout to write")
+    parser.add_argument(
+        "--from", dest="source", choices=names, help="layout that it has"
+    )
+    parser.add_argument(
+        "--allow-unknown",
+        action="store_true",
+        help="leave out tensors that the layout does not know, instead of stopping",
+    )
+    parser.add_argument("--list", nargs=0, action=ListLayouts, help="name the layouts")
+    return parser.parse_args()
+
+
+def backbone_config(conversion: Conversion) -> dict[str, Any]:
+    """Our backbone with the settings that are known."""
+    return dict(type=f"snnssl_mm.{conversion.family}", **conversion.settings)
+
+
+def describe(conversion: Conversion) -> None:
+    """Print what was done and what a user must know."""
+    layout = LAYOUTS.get(conversion.source)
+    source = layout.source if layout else "a checkpoint of ours"
+    count = len(conversion.state)
+    console.print(f"{source} -> {conversion.target}: {count} tensors")
+    for what, found in (
+        ("left out, they follow the backbone", conversion.heads),
+        ("left out, their code never computes with them", conversion.unused),
+        ("left out, UNKNOWN to the layout", conversion.unknown),
+        ("filled with zeros, not in the source", conversion.added),
+        ("biases absorbed by the batch norm behind them", conversion.absorbed),
+    ):
+        if found:
+            console.print(f"{what} ({len(found)}): {', '.join(found)}", markup=False)
+    text = Config({"backbone": backbone_config(conversion)}).pretty_text.strip()
+    console.print(f"config: {text}", markup=False)
+    for name in (conversion.source, conversion.target):
+        if name in LAYOUTS and LAYOUTS[name].note:
+            console.print(f"note: {LAYOUTS[name].note}", markup=False)
+
+
+def main() -> None:
+    """Convert."""
+    args = parse_args()
+    with errors_as_sentences():
+        require_writable(args.out)
+        state = find_state_dict(read_checkpoint(args.checkpoint))
+        conversion = convert(state, args.to, args.source, args.allow_unknown)
+    describe(conversion)
+    tensors = conversion.state
+    meta: dict[str, Any] = {
+        "converted_from": conversion.source,
+        "source_sha256": file_sha(args.checkpoint)
+        if Path(args.checkpoint).is_file()
+        else "",
+    }
+    if args.to == OURS:
+        tensors = {f"{BACKBONE}{name}": tensor for name, tensor in tensors.items()}
+        layout = LAYOUTS.get(conversion.source)
+        if layout and layout.complete:
+            model = {"backbone": backbone_config(conversion)}
+            meta["cfg"] = Config({"model": model}).pretty_text
+    write_whole(args.out, pack(tensors, meta))
+    console.print(f"written: {args.out}")
+
+
+if __name__ == "__main__":
+    main()
