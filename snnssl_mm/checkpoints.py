@@ -17,6 +17,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
+from snnssl_mm import zoo
 from snnssl_mm.checkpoint_config import structural_differences
 
 # Where the weights lie, the averaged ones first. mmengine's EMAHook needs no entry: it
@@ -50,17 +51,19 @@ def read_checkpoint(path: str) -> Mapping[str, Any]:
     """Read a file of ``torch.save``.
 
     Args:
-        path: File or URL.
+        path: File, URL, or name of a model of the zoo.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is empty, damaged, something else than a checkpoint, or has
             no mapping inside.
     """
+    path = zoo.resolve(path)
     if "://" not in path:
         if not Path(path).expanduser().is_file():
             raise FileNotFoundError(
-                f"checkpoint {path} does not exist; expected a file, check the path"
+                f"checkpoint {path} does not exist; expected a file, or a name of the "
+                "model zoo"
             )
         if Path(path).expanduser().stat().st_size == 0:
             raise ValueError(
@@ -148,7 +151,7 @@ def match_backbone(backbone: nn.Module, path: str, strict: bool = True) -> Match
 
     Args:
         backbone: The module to fill.
-        path: File or URL.
+        path: File, URL, or name of a model of the zoo.
         strict: Whether every tensor must fit, and the checkpoint must be one of
             pretraining (or of a classifier).
 
@@ -230,7 +233,7 @@ def load_backbone(backbone: nn.Module, path: str, strict: bool = True) -> str:
 
     Args:
         backbone: The module to fill.
-        path: File or URL.
+        path: File, URL, or name of a model of the zoo.
         strict: Whether a missing tensor, one of another shape, and a detector's or
             segmentor's checkpoint are errors. If not, what fits is loaded and a
             warning says what is not.
@@ -279,7 +282,7 @@ def load_whole_model(model: nn.Module, path: str) -> None:
 
     Args:
         model: The model, or a distributed wrapper of it.
-        path: File or URL.
+        path: File, URL, or name of a model of the zoo.
 
     Raises:
         FileNotFoundError: If there is no such file.

@@ -14,7 +14,7 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 
-from snnssl_mm import compat  # makes mmseg:: and snnssl_mm:: bases work
+from snnssl_mm import compat, zoo  # compat: mmseg:: and snnssl_mm:: bases work
 from snnssl_mm.analysis.results_file import file_sha
 
 CHECKPOINTS = ("checkpoint", "pretrained", "resume")
@@ -27,7 +27,10 @@ def add_config_arguments(
     """Add ``config``, ``--cfg-options`` and, if asked for, ``checkpoint``."""
     parser.add_argument("config", help="config file")
     if checkpoint:
-        parser.add_argument("checkpoint", help="file or URL; all its weights must fit")
+        parser.add_argument(
+            "checkpoint",
+            help="file, URL or name of the model zoo; all its weights must fit",
+        )
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -90,7 +93,7 @@ def provenance(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
     return {
         "config": args.config,
         "checkpoint": args.checkpoint,
-        "sha256": file_sha(args.checkpoint),
+        "sha256": file_sha(zoo.resolve(args.checkpoint)),
         "seed": cfg.get("randomness", {}).get("seed") or 0,
         "command": command_line(),
     }
@@ -121,6 +124,7 @@ def load_config(args: argparse.Namespace) -> Config:
             what
             and what != "auto"
             and "://" not in str(what)
+            and what not in zoo.entries()
             and not Path(what).is_file()
         ):
             raise SystemExit(f"error: {what} does not exist; check the path")

@@ -14,8 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from snnssl_mm.analysis.results_file import file_sha
-from snnssl_mm.publishing import publish
+from snnssl_mm.publishing import digest, publish
 from snnssl_mm.tooling import errors_as_sentences, require_writable
 
 
@@ -33,7 +32,7 @@ def main() -> None:
         for name, only in ((args.name, False), (f"{args.name}_backbone", True)):
             file = publish(args.checkpoint, name, args.out_dir, backbone_only=only)
             size = file.stat().st_size / 1e6
-            print(f"{file} ({size:.2f} MB), SHA256: {file_sha(file)}")
+            print(f"{file} ({size:.2f} MB), SHA256: {digest(file.read_bytes())}")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from snnssl_mm.analysis.energy_tables import (
 )
 from snnssl_mm.analysis.results_file import ResultsFile
 from snnssl_mm.analysis.unseen_images import is_pretraining, unseen_images
-from snnssl_mm.apis import load_pictured_model
+from snnssl_mm.loaded_models import load_pictured_model
 from snnssl_mm.tooling import (
     add_config_arguments,
     errors_as_sentences,

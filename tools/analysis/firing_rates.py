@@ -20,7 +20,7 @@ from snnssl_mm.analysis.firing_rates import firing_rates, firing_rates_table
 from snnssl_mm.analysis.firing_rates_plot import plot_firing_rates
 from snnssl_mm.analysis.results_file import ResultsFile, Row
 from snnssl_mm.analysis.unseen_images import network_inputs, unseen_images
-from snnssl_mm.apis import load_pictured_model
+from snnssl_mm.loaded_models import load_pictured_model
 from snnssl_mm.tooling import (
     add_config_arguments,
     errors_as_sentences,

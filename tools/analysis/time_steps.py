@@ -35,7 +35,6 @@ from snnssl_mm.analysis.time_steps import (
     time_steps_table,
 )
 from snnssl_mm.analysis.unseen_images import unseen_images
-from snnssl_mm.apis import load_pictured_model
 from snnssl_mm.engine.probes import (
     Loaders,
     eval_loaders,
@@ -44,6 +43,7 @@ from snnssl_mm.engine.probes import (
     labelled_features,
     recalibrate,
 )
+from snnssl_mm.loaded_models import load_pictured_model
 from snnssl_mm.tooling import (
     add_config_arguments,
     command_line,

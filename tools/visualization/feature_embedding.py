@@ -12,8 +12,8 @@ import argparse
 from pathlib import Path
 
 from snnssl_mm.analysis.feature_embedding import embed_test_images, plot_embedding
-from snnssl_mm.apis import load_pictured_model
 from snnssl_mm.engine.probes import eval_loaders, random_init_model
+from snnssl_mm.loaded_models import load_pictured_model
 from snnssl_mm.tooling import (
     add_config_arguments,
     errors_as_sentences,

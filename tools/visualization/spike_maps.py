@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from snnssl_mm.analysis.spike_maps import plot_spike_maps, spike_maps
-from snnssl_mm.apis import load_backbone_and_image
+from snnssl_mm.loaded_models import load_backbone_and_image
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_image_arguments,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from snnssl_mm.analysis.sample_images import sample_images
 from snnssl_mm.analysis.spike_raster import plot_spike_rasters, spike_rasters
-from snnssl_mm.apis import load_pictured_model
 from snnssl_mm.engine.probes import eval_loaders
+from snnssl_mm.loaded_models import load_pictured_model
 from snnssl_mm.tooling import (
     add_config_arguments,
     errors_as_sentences,

@@ -1,0 +1,27 @@
+"""What mmengine.hub.get_model expects of an OpenMMLab package."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from mmengine.registry import DefaultScope
+
+
+def register_all_modules(init_default_scope: bool = True) -> None:
+    """Register everything of this package and of mmpretrain.
+
+    Args:
+        init_default_scope: Whether names without a scope mean mmpretrain's from now
+            on, as in our configs of pretraining and classification.
+    """
+    from mmpretrain.utils import register_all_modules as register_mmpretrain
+
+    import snnssl_mm.datasets
+    import snnssl_mm.engine
+    import snnssl_mm.models  # noqa: F401
+
+    register_mmpretrain(init_default_scope=False)
+    current = DefaultScope.get_current_instance()
+    if init_default_scope and (current is None or current.scope_name != "mmpretrain"):
+        name = f"mmpretrain-{datetime.now(UTC)}"  # each instance has a name of its own
+        DefaultScope.get_instance(name, scope_name="mmpretrain")

@@ -1,0 +1,134 @@
+"""What a notebook uses: names, features and spikes."""
+
+import cv2
+import mmpretrain
+import numpy as np
+import pytest
+import torch
+
+from snnssl_mm import apis
+from snnssl_mm.models import SpikingResNet
+from snnssl_mm.neurons import MixedLIF
+
+NAME = "spikformer-digits_ctl"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return apis.load_model(NAME)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """RGB images of several sizes."""
+    rng = np.random.default_rng(0)
+    sizes = [(16, 16), (20, 31), (64, 48)]
+    return [rng.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+
+
+def test_mmpretrain_lists_and_builds_our_models():
+    names = mmpretrain.list_models("*ctl*")
+    assert NAME in names
+    assert "spiking-resnet-34_ctl_in1k" in names
+    assert "resnet50_8xb32_in1k" in mmpretrain.list_models("resnet50*")
+    model = mmpretrain.get_model(
+        "spiking-resnet-18_linear_cifar10", backbone=dict(init_cfg=None, time_steps=2)
+    )
+    assert isinstance(model.backbone, SpikingResNet)
+    assert model.backbone.time_steps == 2
+
+
+def test_mmpretrains_extractor_takes_our_names(model, images, tmp_path):
+    for index, image in enumerate(images):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), image[..., ::-1])
+    extractor = mmpretrain.FeatureExtractor(NAME)
+    maps = extractor(str(tmp_path / "1.png"))[0][-1]
+    expected = apis.extract_features(model, images[1])[0]
+    np.testing.assert_allclose(maps.mean((1, 2)).numpy(), expected, rtol=1e-6)
+
+
+def test_classification_inferencer_takes_our_names(images):
+    infer = mmpretrain.ImageClassificationInferencer(
+        "spikformer-4-384_finetune_cifar10", pretrained=False
+    )
+    (result,) = infer(images[0])
+    assert result["pred_scores"].sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_arrays_files_and_folders_give_the_same_features(model, images, tmp_path):
+    features = apis.extract_features(model, images, batch_size=2)
+    assert features.shape == (3, 64)
+    assert np.unique(features, axis=0).shape[0] == 3
+    files = [tmp_path / f"{index}.png" for index in range(3)]
+    for file, image in zip(files, images, strict=True):
+        cv2.imwrite(str(file), image[..., ::-1])
+    for others in (files, tmp_path):
+        found = apis.extract_features(model, others, batch_size=3)
+        np.testing.assert_allclose(found, features, atol=1e-6)
+    stacked = apis.extract_features(model, np.stack(images[:1] * 2))
+    np.testing.assert_allclose(stacked, features[[0, 0]], atol=1e-6)
+    grey = images[0][..., 0]
+    colour = np.stack([grey] * 3, axis=-1)
+    np.testing.assert_allclose(
+        apis.extract_features(model, grey), apis.extract_features(model, colour)
+    )
+
+
+def test_features_are_the_backbones_rates(model):
+    """An image of the network's own size, normalised by hand."""
+    image = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
+    inputs = torch.tensor((image[..., ::-1].copy() - 38.0) / 62.0).permute(2, 0, 1)
+    with torch.no_grad():
+        (maps,) = model.backbone(inputs[None].float())  # [T, N, C, H, W]
+        expected = maps.mean((0, 3, 4))
+    np.testing.assert_allclose(
+        apis.extract_features(model, image), expected.numpy(), atol=1e-6
+    )
+
+
+def test_record_spikes_has_every_neuron_in_the_order_of_firing(model, images):
+    spikes = apis.record_spikes(model, images[1])
+    neurons = [n for n, m in model.backbone.named_modules() if isinstance(m, MixedLIF)]
+    assert sorted(spikes) == sorted(neurons)
+    assert next(iter(spikes)) == "stem.stages.0.neuron"
+    assert all(s.dtype == torch.bool and len(s) == 4 for s in spikes.values())
+    last = spikes["blocks.0.mlp.1.neuron"].float()
+    attention = spikes["blocks.0.attention.projection.neuron"].float()
+    stem = spikes["stem.position.neuron"].float()
+    trunk = torch.nn.functional.max_pool2d(
+        spikes["stem.stages.3.neuron"].float(), 3, 2, 1
+    )
+    total = (trunk + stem + attention + last).mean((0, 2, 3))
+    features = apis.extract_features(model, images[1])[0]
+    np.testing.assert_allclose(total.numpy(), features, atol=1e-6)
+    hooks = [m._forward_hooks for m in model.modules() if isinstance(m, MixedLIF)]
+    assert not any(hooks)
+
+
+def test_load_backbone_by_name_by_file_and_with_other_settings(tmp_path):
+    by_name = apis.load_backbone(NAME, time_steps=2, out_indices=(1, 2))
+    image = torch.rand(1, 3, 16, 16)
+    assert [m.shape[1] for m in by_name(image)] == [32, 64]
+    file = tmp_path / "backbone.pth"
+    torch.save(by_name.state_dict(), file)
+    by_file = apis.load_backbone(NAME, str(file), time_steps=2)
+    assert torch.equal(by_file(image)[0], by_name(image)[1])
+    assert not by_file.training
+
+
+def test_what_cannot_be_loaded_or_read_is_named(model, tmp_path):
+    with pytest.raises(ValueError, match="has no weights yet; with weights"):
+        apis.get_model("spikformer-16-512_ctl_in1k", pretrained=True)
+    with pytest.raises(ValueError, match="'nothing' is no name of the zoo"):
+        apis.load_model("nothing")
+    with pytest.raises(ValueError, match=r"uint8 \[H, W\] or RGB.*float64 \[4, 4\]"):
+        apis.extract_features(model, np.zeros((4, 4)))
+    with pytest.raises(ValueError, match="there is no image"):
+        apis.extract_features(model, [])
+    with pytest.raises(ValueError, match="does not exist"):
+        apis.extract_features(model, tmp_path / "none.png")
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(ValueError, match="cannot read .*text.png"):
+        apis.extract_features(model, tmp_path / "text.png")
+    with pytest.raises(ValueError, match="one image, got 2"):
+        apis.record_spikes(model, [np.zeros((4, 4), np.uint8)] * 2)
