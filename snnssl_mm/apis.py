@@ -23,7 +23,7 @@ from snnssl_mm import zoo
 from snnssl_mm.datasets.image_folder import check_image
 from snnssl_mm.inference import find_images
 from snnssl_mm.loaded_models import load_pictured_model
-from snnssl_mm.model_hub import image_pipeline, register_models
+from snnssl_mm.model_hub import add_image_pipeline, register_models
 from snnssl_mm.neurons import MixedLIF, set_path
 
 __all__ = [
@@ -79,7 +79,7 @@ def load_model(model: str, checkpoint: str | None = None, **backbone: Any) -> An
     cfg = Config.fromfile(entry.config if entry else model)
     cfg.model.backbone.update(backbone)
     network = load_pictured_model(cfg, checkpoint or model)
-    cfg.test_dataloader = dict(dataset=dict(pipeline=image_pipeline(cfg)))
+    add_image_pipeline(cfg)
     network._config = cfg
     set_path(network.eval(), "spike")
     return network

@@ -28,12 +28,15 @@ class PretrainedModel(Model):
     @config.setter
     def config(self, value: Any) -> None:
         if isinstance(value, Config) and "test_dataloader" not in value:
-            value.test_dataloader = dict(dataset=dict(pipeline=image_pipeline(value)))
+            add_image_pipeline(value)
         self.data["Config"] = value
 
 
-def image_pipeline(cfg: Config) -> list[Any]:
-    """Transforms of an image that is loaded, up to what the model takes."""
+def add_image_pipeline(cfg: Config) -> None:
+    """Give a config the ``test_dataloader`` that FeatureExtractor reads.
+
+    Its transforms bring an image that is loaded to what the model takes.
+    """
     loader = cfg.get("test_dataloader") or cfg.get("eval_test_dataloader")
     if not loader:
         raise ValueError(
@@ -41,11 +44,13 @@ def image_pipeline(cfg: Config) -> list[Any]:
             "which the transforms of an image are taken"
         )
     steps = [*cfg.get("file_loading", []), *loader.dataset.pipeline]
-    return [
+    pipeline = [
         step
         for step in steps
         if not str(step["type"]).rpartition(".")[2].startswith("Load")
     ]
+    dataset = dict(type=loader.dataset.type, pipeline=pipeline)
+    cfg.test_dataloader = dict(dataset=dataset)
 
 
 def register_models() -> None:

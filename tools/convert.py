@@ -79,6 +79,8 @@ def describe(conversion: Conversion) -> None:
             console.print(f"{what} ({len(found)}): {', '.join(found)}", markup=False)
     text = Config({"backbone": backbone_config(conversion)}).pretty_text.strip()
     console.print(f"config: {text}", markup=False)
+    if conversion.lacks_heads:
+        console.print("note: add num_heads to arch: the tensors do not say how many")
     for name in (conversion.source, conversion.target):
         if name in LAYOUTS and LAYOUTS[name].note:
             console.print(f"note: {LAYOUTS[name].note}", markup=False)
@@ -101,8 +103,7 @@ def main() -> None:
     }
     if args.to == OURS:
         tensors = {f"{BACKBONE}{name}": tensor for name, tensor in tensors.items()}
-        layout = LAYOUTS.get(conversion.source)
-        if layout and layout.complete:
+        if conversion.complete:
             model = {"backbone": backbone_config(conversion)}
             meta["cfg"] = Config({"model": model}).pretty_text
     write_whole(args.out, pack(tensors, meta))

@@ -52,6 +52,18 @@ class Conversion(NamedTuple):
     added: list[str]
     absorbed: list[str]
 
+    @property
+    def complete(self) -> bool:
+        """Whether ``settings`` say all that decides the function beside the tensors."""
+        layout = LAYOUTS.get(self.source)
+        return layout is not None and layout.complete and not self.lacks_heads
+
+    @property
+    def lacks_heads(self) -> bool:
+        """Whether attention's number of heads is not known: no tensor shows it."""
+        arch = self.settings.get("arch")
+        return isinstance(arch, dict) and "num_heads" not in arch
+
 
 def convert(
     state: Mapping[str, Tensor],

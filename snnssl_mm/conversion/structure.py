@@ -26,14 +26,14 @@ def numbered(state: Mapping[str, Tensor], prefix: str) -> int:
 
 
 def spikformer_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Architecture of a Spikformer; heads only if the size is a published one."""
+    """Architecture of a Spikformer; no tensor shows its heads: published or left out."""
     dims = len(state["stem.stages.3.conv.weight"])
     depth = numbered(state, "blocks")
     for name, arch in ARCHS.items():
         if (arch["embed_dims"], arch["depth"]) == (dims, depth):
             return {"arch": name}
     ratio = len(state["blocks.0.mlp.0.conv.weight"]) / dims
-    return {"arch": dict(embed_dims=dims, depth=depth, num_heads=1, mlp_ratio=ratio)}
+    return {"arch": dict(embed_dims=dims, depth=depth, mlp_ratio=ratio)}
 
 
 def resnet_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -82,7 +82,9 @@ def find_settings(family: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def expected_shapes(family: str, settings: Mapping[str, Any]) -> dict[str, torch.Size]:
-    """Names and shapes of the backbone's tensors."""
+    """Names and shapes of the backbone's tensors, on which heads have no influence."""
+    if isinstance(arch := settings.get("arch"), dict):
+        settings = {**settings, "arch": {"num_heads": 1, **arch}}
     with torch.device("meta"):
         state = BACKBONES[family](**settings).state_dict()
     return {name: tensor.shape for name, tensor in state.items()}

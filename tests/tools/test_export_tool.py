@@ -11,6 +11,7 @@ from mmengine.config import Config
 from snnssl_mm.engine.probes import build_model
 from snnssl_mm.export.nir_run import NIRRunner
 from snnssl_mm.export.plain import plain_copy
+from snnssl_mm.export.verification import count_differing
 
 BACKBONE = dict(
     type="snnssl_mm.SpikingResNet",
@@ -54,26 +55,14 @@ def test_nir_file_is_the_checkpoints_backbone(run_tool, job, tmp_path, capsys):
         == model.data_preprocessor.mean.flatten().tolist()
     )
     images = torch.randn(1, 3, 8, 16, dtype=torch.float64)
-    spikes = NIRRunner(graph)(images.expand(3, *images.shape))["output"]
+    values = NIRRunner(graph)(images.expand(3, *images.shape))["output"]
     backbone = plain_copy(model.backbone, torch.float64)
     backbone.time_steps = 3
     with torch.no_grad():
         (expected,) = backbone(images)
-    differing = (spikes.mean(0) != expected).double().mean()
-    print(
-        (spikes.mean(0) - expected).abs().max(),
-        spikes.mean(),
-        expected.mean(),
-        (spikes.mean(0) - expected).abs().gt(1e-6).sum(),
-    )
-    print(printed)
-    b2 = plain_copy(model.backbone, torch.float64)
-    for k, m in b2.named_modules():
-        if k in graph.nodes and hasattr(m, "weight"):
-            w = torch.as_tensor(graph.nodes[k].weight).double() * (1 + 1e-5) ** 0.5
-            print(k, (w - m.weight).abs().max(), (w - m.weight.flip(1)).abs().max())
-    assert differing < 0.02  # weights are rounded
-    assert spikes.any()
+    differing, total = count_differing([expected], [values])
+    assert differing < 0.02 * total  # weights are rounded
+    assert values.any()
 
 
 def test_pt2_file_is_the_checkpoints_backbone(run_tool, job, tmp_path, capsys):
@@ -81,13 +70,15 @@ def test_pt2_file_is_the_checkpoints_backbone(run_tool, job, tmp_path, capsys):
     file = tmp_path / "backbone.pt2"
     run_tool("export.py", config, checkpoint, "--format", "pt2", "--out", file)
     assert "2 time steps, images of 32x32" in capsys.readouterr().out
-    images = torch.randn(1, 3, 32, 32)
     about = {"snnssl_mm": ""}
     program = torch.export.load(file, extra_files=about).module()
-    with torch.no_grad():
-        (expected,) = plain_copy(model.backbone, torch.float32)(images)
-        (found,) = program(images)
-    assert torch.equal(found, expected)
+    backbone = plain_copy(model.backbone, torch.float32)
+    for number in (1, 5):
+        images = torch.randn(number, 3, 32, 32)
+        with torch.no_grad():
+            (steps,), (found,) = backbone(images), program(images)
+        assert torch.equal(found, steps.mean(0))  # pretraining keeps the steps apart
+        assert 0.01 < found.count_nonzero() / found.numel() < 0.99
     assert json.loads(about["snnssl_mm"])["config"] == str(config)
 
 

@@ -1,0 +1,108 @@
+"""tools/convert.py: what it writes loads, what it says is true."""
+
+import re
+
+import pytest
+import torch
+import torchvision
+
+from snnssl_mm.conversion import LAYOUTS, convert
+from snnssl_mm.models import Spikformer, SpikingResNet, load_backbone
+
+ARCH = "4-384"  # of a published size, whose heads are known
+
+
+@pytest.fixture
+def official(tmp_path):
+    """A backbone, and its training checkpoint in the official CIFAR layout."""
+    torch.manual_seed(2)
+    backbone = Spikformer(ARCH, stem="cifar")
+    theirs = convert(backbone.state_dict(), target="spikformer-cifar").state
+    theirs = {f"module.{name}": tensor for name, tensor in theirs.items()}
+    theirs["module.head.weight"] = torch.zeros(10, 384)
+    theirs["module.block.0.norm1.weight"] = torch.ones(384)
+    file = tmp_path / "theirs.pth"
+    torch.save({"state_dict": theirs, "optimizer": {"lr": 1}}, file)
+    return backbone, file
+
+
+def test_converted_file_is_what_pretrained_takes(run_tool, official, tmp_path, capsys):
+    backbone, file = official
+    out = tmp_path / "ours.pth"
+    run_tool("convert.py", file, out)
+    said = capsys.readouterr().out
+    assert "official Spikformer, CIFAR -> ours" in said
+    assert "module.head.weight" not in said  # names are told without the prefix
+    assert re.search(r"follow the backbone \(1\): head.weight", said)
+    assert re.search(r"never computes with them \(1\): block.0.norm1.weight", said)
+    content = torch.load(out, weights_only=True)
+    assert content["meta"]["converted_from"] == "spikformer-cifar"
+    neuron = dict(tau=2.0, decay_input=True, surrogate="sigmoid")
+    target = Spikformer(ARCH, stem="cifar", neuron=neuron)
+    assert "(prefix 'backbone.')" in load_backbone(target, str(out))
+    for name, tensor in target.state_dict().items():
+        assert torch.equal(tensor, backbone.state_dict()[name])
+    with pytest.raises(ValueError, match="was trained with another Spikformer.*neuron"):
+        load_backbone(Spikformer(ARCH, stem="cifar"), str(out))
+
+
+def test_heads_that_no_tensor_shows_are_asked_for(run_tool, tmp_path, capsys):
+    state = Spikformer(dict(embed_dims=16, depth=1, num_heads=2)).state_dict()
+    theirs = convert(state, target="spikformer-imagenet").state
+    torch.save(theirs, tmp_path / "theirs.pth")
+    run_tool("convert.py", tmp_path / "theirs.pth", tmp_path / "ours.pth")
+    said = capsys.readouterr().out
+    assert "add num_heads to arch" in said
+    assert "num_heads=" not in said
+    assert "cfg" not in torch.load(tmp_path / "ours.pth", weights_only=True)["meta"]
+
+
+def test_there_and_back_by_the_tool(run_tool, tmp_path):
+    backbone = SpikingResNet(18, "ms", base_channels=8)
+    ours, theirs, back = (tmp_path / f"{n}.pth" for n in ("ours", "theirs", "back"))
+    torch.save(backbone.state_dict(), ours)
+    run_tool("convert.py", ours, theirs, "--from", "torchvision", "--to", "ms-official")
+    names = torch.load(theirs, weights_only=True)["state_dict"]
+    assert "conv2_x.0.residual_function.2.bn.running_mean" in names
+    run_tool("convert.py", theirs, back)
+    found = torch.load(back, weights_only=True)["state_dict"]
+    for name, tensor in backbone.state_dict().items():
+        assert torch.equal(found[f"backbone.{name}"], tensor)
+
+
+def test_non_spiking_weights_are_said_to_be_an_initialisation(
+    run_tool, tmp_path, capsys
+):
+    file = tmp_path / "resnet.pth"
+    torch.save(torchvision.models.resnet18().state_dict(), file)
+    run_tool("convert.py", file, tmp_path / "ours.pth")
+    assert "are an initialisation, no spiking network" in capsys.readouterr().out
+    load_backbone(SpikingResNet(18), str(tmp_path / "ours.pth"))
+
+
+def test_bad_input_is_a_sentence_and_writes_nothing(run_tool, official, tmp_path):
+    out = tmp_path / "out.pth"
+    with pytest.raises(SystemExit, match="does not exist"):
+        run_tool("convert.py", tmp_path / "nowhere.pth", out)
+    torch.save({"odd.weight": torch.zeros(1)}, tmp_path / "odd.pth")
+    with pytest.raises(SystemExit, match="none of 1 names is known"):
+        run_tool("convert.py", tmp_path / "odd.pth", out)
+    with pytest.raises(SystemExit, match="is a SpikingResNet's, this is a Spikformer"):
+        run_tool("convert.py", official[1], out, "--to", "sew-official")
+    state = torch.load(official[1], weights_only=True)["state_dict"]
+    torch.save({**state, "module.block.0.extra": torch.ones(1)}, tmp_path / "more.pth")
+    with pytest.raises(SystemExit, match=r"unknown to the layout.*block.0.extra"):
+        run_tool("convert.py", tmp_path / "more.pth", out)
+    assert not out.exists()
+    run_tool("convert.py", tmp_path / "more.pth", out, "--allow-unknown")
+    assert out.exists()
+
+
+def test_list_names_every_layout(run_tool, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run_tool("convert.py", "--list")
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert all(
+        name in said and layout.source in said for name, layout in LAYOUTS.items()
+    )
