@@ -3,7 +3,8 @@
 
 usage: python tools/update_readme.py [--check]
 
-A table stands between ``<!-- table: FILE.json -->`` and ``<!-- end -->``.
+A table stands between ``<!-- table: FILE.json -->`` and ``<!-- end -->``; that of the
+models comes from ``model-index.yml`` and the metafiles that it names.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from snnssl_mm import zoo
 from snnssl_mm.analysis.ablation import ablation_table
 from snnssl_mm.analysis.energy_tables import summary, total_table
 from snnssl_mm.analysis.firing_rates import firing_rates_table
@@ -189,6 +191,40 @@ def energy_by_network(rows: list[dict[str, Any]]) -> list[Table]:
     ]
 
 
+METRICS = {"k-NN": "k-NN Top 1 Accuracy", "linear probe": "Linear Probe Top 1 Accuracy"}
+
+
+def model_row(entry: zoo.Entry) -> list[str]:
+    """One line of the table of pretrained models."""
+    metadata, results = entry.meta["Metadata"], entry.meta["Results"] or [{}]
+    metrics = results[0].get("Metrics", {})
+    config = entry.config.relative_to(zoo.index_file().parent)
+    return [
+        f"[{entry.name}]({config})",
+        metadata["Training Data"],
+        f"{metadata['Epochs']}",
+        f"{metadata['Backbone Parameters'] / 1e6:.2f} M",
+        *(str(metrics.get(name, "-")) for name in METRICS.values()),
+        f"{(zoo.SHIPPED / entry.file).stat().st_size / 1e6:.1f} MB"
+        if entry.file
+        else "-",
+    ]
+
+
+def models() -> list[str]:
+    """The model zoo, from its metafiles."""
+    folders: dict[str, list[zoo.Entry]] = {}
+    for entry in zoo.entries().values():
+        folders.setdefault(entry.config.parent.name, []).append(entry)
+    heads = ["pretraining", "images", "epochs", "backbone", *METRICS, "weights"]
+    lines = table(heads, [model_row(entry) for entry in folders.pop("selfsup")])
+    rows = [
+        [folder, ", ".join(entry.name for entry in found)]
+        for folder, found in folders.items()
+    ]
+    return [*lines, "", *table(["downstream", "models"], rows)]
+
+
 RENDERERS = {
     "ablation": rows_as(lambda rows: [ablation_table(rows)]),
     "energy": rows_as(energy_by_network),
@@ -207,7 +243,9 @@ others are the demo's."""
 
 
 def markdown(file: Path) -> str:
-    """Render a results file, with the note that it may have."""
+    """Render a results file, with the note that it may have, or the model zoo."""
+    if file.name == "model-index.yml":
+        return "\n".join(models())
     report = json.loads(file.read_text())
     lines = RENDERERS.get(report.get("what", file.stem), demo)(report)
     return "\n".join([*lines, report.get("note", "")]).rstrip()

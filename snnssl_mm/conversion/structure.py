@@ -26,7 +26,7 @@ def numbered(state: Mapping[str, Tensor], prefix: str) -> int:
 
 
 def spikformer_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Architecture of a Spikformer; no tensor shows its heads: published or left out."""
+    """Architecture of a Spikformer; its heads are known for published sizes only."""
     dims = len(state["stem.stages.3.conv.weight"])
     depth = numbered(state, "blocks")
     for name, arch in ARCHS.items():
