@@ -92,7 +92,10 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["snnssl_mm", "snnssl_mm.*"]),
-    package_data={"": ["*.cu", "*.cuh", "*.h", "*.j2", "*.pth"]},
+    package_data={
+        "": ["*.cu", "*.cuh", "*.h", "*.j2"],
+        "snnssl_mm": ["weights/*.pth"],
+    },
     include_package_data=False,
     zip_safe=False,
     cmdclass={"build_py": BuildPy, "editable_wheel": EditableWheel},

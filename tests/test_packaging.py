@@ -111,6 +111,27 @@ def test_installed_configs_can_be_inherited(
     assert said.splitlines()[-1] == f"{site}/snnssl_mm/__init__.py 42"
 
 
+def test_quick_start_runs_from_the_wheel(
+    wheels: dict[str, Path], tmp_path: Path
+) -> None:
+    """List, load, extract features: outside the source tree, without a network."""
+    pytest.importorskip("mmpretrain")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheels["from the sdist"]) as archive:
+        archive.extractall(site)
+    code = f"""if True:
+        import numpy, snnssl_mm
+        from snnssl_mm.apis import extract_features, list_models, load_model
+        assert snnssl_mm.__file__.startswith({str(site)!r})
+        assert "spikformer-digits_ctl" in list_models("*ctl*")
+        image = numpy.zeros((20, 30, 3), numpy.uint8)
+        print(extract_features(load_model("spikformer-digits_ctl"), image).shape)
+    """
+    nowhere = {"SNNSSL_MM_ZOO": str(tmp_path / "none"), "https_proxy": "localhost:1"}
+    said = python("-c", code, cwd=tmp_path, PYTHONPATH=str(site), **nowhere)
+    assert said.splitlines()[-1] == "(1, 64)"
+
+
 def test_editable_installation_links_to_the_sources(
     source: Path, tmp_path: Path
 ) -> None:

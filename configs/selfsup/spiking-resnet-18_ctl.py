@@ -1,6 +1,8 @@
-# The main job with a SEW-ResNet-18 of 16 channels (as long as with the Spikformer)
+# The main job with a SEW-ResNet-18 of 16 channels, as long as with the Spikformer
 # python tools/train.py configs/selfsup/spiking-resnet-18_ctl.py
 _base_ = 'spikformer_ctl.py'
+# Images of 16 pixels end in maps of 4x4, as the Spikformer's do. In so deep a network a
+# threshold of 1 lets too few neurons fire to learn in so short a time.
 model = dict(
     backbone=dict(
         _delete_=True,
@@ -9,5 +11,22 @@ model = dict(
         shortcut='sew',
         stem='cifar',
         base_channels=16,
+        strides=(1, 2, 2, 1),
+        neuron=dict(v_threshold=0.5),
         time_steps=4),
     neck=dict(in_channels=128))
+
+train_cfg = dict(max_epochs=10)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.02, end=1, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=1, end=10, eta_min=1e-4,
+         convert_to_iter_based=True),
+]
+custom_hooks = [
+    dict(type='snnssl_mm.KeepMemoryHook'),
+    dict(type='snnssl_mm.EpochSeedHook'),
+    dict(type='snnssl_mm.FiringRateHook'),
+    dict(type='snnssl_mm.RepresentationHealthHook', interval=5),
+    dict(type='snnssl_mm.KNNHook', interval=5),
+    dict(type='snnssl_mm.LinearProbeHook'),
+]
