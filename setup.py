@@ -111,6 +111,7 @@ setup(
         "onedl-mmsegmentation>=1.4.2",
         "onedl-mmpretrain>=1.3.6",
         "spikingjelly>=2.0",
+        "nir",  # 0.3 MB beside h5py, which spikingjelly needs anyway
         "scikit-learn",
         "matplotlib",
         "rich",
@@ -122,12 +123,20 @@ setup(
     extras_require={
         "cupy12": ["cupy-cuda12x"],
         "cupy13": ["cupy-cuda13x"],
+        # 120 MB. NIR and torch.export need none of it.
+        "export": ["onnx", "onnxscript", "onnxruntime"],
         "dev": [
             "ruff",
             "mypy",
             "pytest",
             "hypothesis",
+            "nbclient",
+            "ipykernel",
             "setuptools>=77",
+            "onnx",
+            "onnxscript",
+            "onnxruntime",
+            "nirtorch",  # with it spikingjelly reads NIR files
             # Compiles the CUDA kernels in tests on machines without a GPU.
             "nvidia-cuda-nvrtc; sys_platform == 'linux'",
         ],

@@ -95,7 +95,7 @@ def torchvision_operators() -> Status:
     things other than these operators. Declaring them lets the import pass; a call
     still fails, and says that no kernel exists.
     Removable: when torchvision guards ``register_fake("torchvision::nms")`` by
-    ``_has_ops()``; up to 0.28.0 it does not.
+    ``_has_ops()``; up to 0.29.1 it does not.
     """
     global _torchvision_fragment
     if _torchvision_fragment is not None:
@@ -110,10 +110,11 @@ def torchvision_operators() -> Status:
             importlib.machinery.EXTENSION_SUFFIXES,
         )
         finder = importlib.machinery.FileFinder(str(Path(spec.origin).parent), loader)
-        library = finder.find_spec("_C")
-        if library is not None and library.origin is not None:
-            with contextlib.suppress(OSError):  # decided by what is registered then
-                torch.ops.load_library(library.origin)
+        for name in ("_C_stable", "_C"):  # from 0.29 on, and before
+            library = finder.find_spec(name)
+            if library is not None and library.origin is not None:
+                with contextlib.suppress(OSError):  # what is registered then decides
+                    torch.ops.load_library(library.origin)
     if torch._C._dispatch_has_kernel("torchvision::nms"):
         return Status("absent", "compiled library loads")
     _torchvision_fragment = torch.library.Library("torchvision", "FRAGMENT")

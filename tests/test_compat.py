@@ -76,6 +76,26 @@ def test_torchvision_imports(tmp_path: Path) -> None:
     assert python(code, tmp_path).strip() == "imported"
 
 
+@pytest.mark.parametrize("name", ["_C", "_C_stable"])
+def test_torchvisions_library_is_loaded_before_its_operators_are_declared(
+    name: str, tmp_path: Path
+) -> None:
+    """Declared first, loading it later would end the process (torchvision 0.29)."""
+    package = tmp_path / "torchvision"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / f"{name}.so").touch()
+    code = """if True:
+        import torch
+        loaded = []
+        torch.ops.load_library = loaded.append
+        from snnssl_mm import compat
+        print(loaded, compat.torchvision_operators().state)
+    """
+    said = python(code, tmp_path)
+    assert said.strip() == f"['{package / name}.so'] cured"
+
+
 def test_mmseg_configs_can_be_inherited_only_with_the_cure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,8 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from snnssl_mm import export
 from snnssl_mm.export import export_backbone
-from snnssl_mm.export.nir_graph import DT, folded, to_nir
+from snnssl_mm.export.folding import folded
+from snnssl_mm.export.nir_graph import DT, to_nir
 from snnssl_mm.export.nir_run import NIRRunner
 from snnssl_mm.export.plain import plain_copy
 from snnssl_mm.export.program import save_onnx, to_program

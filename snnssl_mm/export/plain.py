@@ -1,0 +1,21 @@
+"""The network that is exported: spiking, in eval mode, of plain torch operators."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from snnssl_mm.models.backbone import SpikingBackbone, run_plainly
+from snnssl_mm.neurons import MixedLIF, set_path
+
+
+def plain_copy(backbone: SpikingBackbone, dtype: torch.dtype) -> SpikingBackbone:
+    """Copy a backbone to the CPU as it is at inference, without compiled neurons."""
+    network = copy.deepcopy(backbone).cpu().to(dtype).eval()
+    network.run = run_plainly
+    set_path(network, "spike")
+    for module in network.modules():
+        if isinstance(module, MixedLIF):
+            module.backend = "torch"
+    return network

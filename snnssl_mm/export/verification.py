@@ -1,0 +1,181 @@
+"""Exported files, read again and held against the backbone.
+
+In float32 two correct programs differ: they add in another order, now and then a
+membrane falls on the other side of its threshold, and of one spike in another place
+many follow. So files are carried out in float64, on the very numbers that they hold;
+then not one spike may differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snnssl_mm.export.plain import plain_copy
+from snnssl_mm.models.backbone import SpikingBackbone
+from snnssl_mm.neurons import MixedLIF
+
+SAME = 1e-6
+"""Largest difference of two values that are the same; spikes are at least 1/T apart."""
+
+
+def random_images(
+    number: int, image_size: tuple[int, int], dtype: torch.dtype
+) -> Tensor:
+    """Images ``[N, 3, H, W]`` with normalised values, always the same ones."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(number, 3, *image_size, generator=generator).to(dtype)
+
+
+def count_differing(maps: Sequence[Tensor], others: Iterable[Any]) -> tuple[int, int]:
+    """Count values that differ, and all values.
+
+    Raises:
+        ValueError: If numbers or shapes of the maps differ.
+    """
+    rivals = [torch.as_tensor(other) for other in others]
+    shapes, expected = ([tuple(m.shape) for m in maps_] for maps_ in (rivals, maps))
+    if shapes != expected:
+        raise ValueError(f"maps have the shapes {shapes}, the backbone's {expected}")
+    pairs = zip(maps, rivals, strict=True)
+    differing = sum(int(((a - b).abs() > SAME).sum()) for a, b in pairs)
+    return differing, sum(m.numel() for m in maps)
+
+
+def verdict(maps: Sequence[Tensor], others: Iterable[Any]) -> str:
+    """Say that a file gives the backbone's values.
+
+    Args:
+        maps: The backbone's.
+        others: The file's.
+
+    Raises:
+        ValueError: If it gives others.
+    """
+    differing, total = count_differing(maps, others)
+    if differing:
+        raise ValueError(
+            f"{differing:,} of {total:,} values that the file gives are not the "
+            "backbone's, so it is not kept; please report this with the config"
+        )
+    active = sum(int(m.count_nonzero()) for m in maps) / total
+    if not active:
+        return f"0 of {total:,} values differ, but they are all 0: nothing fires"
+    return f"0 of {total:,} values differ ({active:.1%} of them are not 0)"
+
+
+@torch.no_grad()
+def verify_nir(
+    file: Path,
+    folded: SpikingBackbone,
+    backbone: SpikingBackbone,
+    image_size: tuple[int, int],
+) -> str:
+    """Compare a NIR file with the backbone, spike by spike at every time step.
+
+    Args:
+        file: Of a graph from :func:`.nir_graph.to_nir`.
+        folded: What the graph was made of.
+        backbone: What that was made of; rounded weights may move its spikes.
+        image_size: Height and width.
+    """
+    import nir
+
+    from snnssl_mm.export.nir_graph import output_names
+    from snnssl_mm.export.nir_run import NIRRunner
+
+    clip = random_images(1, image_size, torch.float64)
+    clip = clip.expand(folded.time_steps, *clip.shape)
+    maps, exact = (
+        [network.extract_maps(clip)[i] for i in network.out_indices]
+        for network in (folded, plain_copy(backbone, torch.float64))
+    )
+    read = NIRRunner(nir.read(file))(clip)
+    found = verdict(maps, [read[name] for name in output_names(folded)])
+    moved, _ = count_differing(exact, maps)
+    return f"{found}; rounding the folded weights moves {moved:,}"
+
+
+@torch.no_grad()
+def verify_pt2(
+    file: Path, backbone: SpikingBackbone, image_size: tuple[int, int]
+) -> str:
+    """Compare a program of torch.export with the backbone, in float32.
+
+    It runs the same operators in the same order, so rounding is the same too.
+    """
+    images = random_images(3, image_size, torch.float32)
+    program = torch.export.load(file).module()
+    maps = plain_copy(backbone, torch.float32)(images)
+    return verdict(maps, program(images))
+
+
+@torch.no_grad()
+def verify_onnx(
+    file: Path, backbone: SpikingBackbone, image_size: tuple[int, int]
+) -> str:
+    """Compare an ONNX file with the backbone, by ONNX's definition of its operators."""
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    images = random_images(3, image_size, torch.float64)
+    network = rounded_settings(plain_copy(backbone, torch.float32).double())
+    model = widened(onnx.load(file))
+    by_definition = ReferenceEvaluator(model).run(None, {"images": images.numpy()})
+    found = verdict(network(images), by_definition)
+    if find_spec("onnxruntime") is None:
+        return found
+    moved, _ = count_differing(
+        plain_copy(backbone, torch.float32)(images.float()),
+        run_onnx(file, images.float()),
+    )
+    return f"{found}; rounding in onnxruntime's float32 moves {moved:,}"
+
+
+def run_onnx(file: Path, images: Tensor) -> list[Any]:
+    """Run an ONNX file by onnxruntime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    outputs: list[Any] = session.run(None, {"images": images.numpy()})
+    return outputs
+
+
+def rounded_settings(network: SpikingBackbone) -> SpikingBackbone:
+    """Round what neurons and batch norms compute with to float32, as a file does."""
+    for module in network.modules():
+        if isinstance(module, MixedLIF):
+            p = module.config
+            module.config = p._replace(
+                tau=float(np.float32(p.tau)),
+                v_threshold=float(np.float32(p.v_threshold)),
+                v_reset=None if p.v_reset is None else float(np.float32(p.v_reset)),
+            )
+        elif hasattr(module, "eps"):
+            module.eps = float(np.float32(module.eps))
+    return network
+
+
+def widened(model: Any) -> Any:
+    """Turn the float32 numbers of an ONNX model into float64."""
+    from onnx import TensorProto, numpy_helper
+
+    def widen(tensor: Any) -> None:
+        if tensor.data_type == TensorProto.FLOAT:
+            values = numpy_helper.to_array(tensor).astype(np.float64)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+    for tensor in model.graph.initializer:
+        widen(tensor)
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            widen(attribute.t)
+            if node.op_type == "Cast" and attribute.i == TensorProto.FLOAT:
+                attribute.i = TensorProto.DOUBLE
+    return model

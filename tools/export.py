@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Export a pretrained backbone: to NIR, torch.export's .pt2 or ONNX.
+
+usage: python tools/export.py CONFIG CHECKPOINT --format nir --out backbone.nir
+
+Of a config's model only the backbone is exported, in eval mode and fully spiking, for
+normalised images of one size; mean and standard deviation are in the file's metadata.
+The file is read again and held against the backbone, and kept only if it computes the
+same. NIR has no node for a product of signals: Spikformers go to pt2 and ONNX only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from snnssl_mm.export import (
+    PACKAGES,
+    default_image_size,
+    export_backbone,
+    require_packages,
+)
+from snnssl_mm.loaded_models import load_pictured_model, preprocessor_settings
+from snnssl_mm.tooling import (
+    add_config_arguments,
+    command_line,
+    errors_as_sentences,
+    load_config,
+    require_writable,
+)
+
+NORMALISATION = ("mean", "std", "to_rgb", "bgr_to_rgb", "rgb_to_bgr")
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    add_config_arguments(parser, checkpoint=True)
+    parser.add_argument("--format", choices=list(PACKAGES), required=True)
+    parser.add_argument("--out", type=Path, required=True, help="file to write")
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        nargs=2,
+        metavar=("H", "W"),
+        help="224 224 for ImageNet's stems, 32 32 for CIFAR's, unless given",
+    )
+    parser.add_argument(
+        "--time-steps", type=int, metavar="T", help="the config's, unless given"
+    )
+    parser.add_argument(
+        "--time-readout",
+        choices=["mean", "none"],
+        default="mean",
+        help="mean of the maps over time, or the maps of all steps (pt2 and onnx)",
+    )
+    return parser.parse_args()
+
+
+def origin(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
+    """What the file's metadata say: where it is from, how images are normalised."""
+    settings = preprocessor_settings(cfg)
+    about = {name: settings[name] for name in NORMALISATION if name in settings}
+    return {
+        "config": args.config,
+        "checkpoint": args.checkpoint,
+        "command": command_line(),
+        "normalisation": about,
+    }
+
+
+def main() -> None:
+    """Export and verify."""
+    args = parse_args()
+    cfg = load_config(args)
+    # Of torch.export about itself, and of heads that get their weights here.
+    warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+    start = time.perf_counter()
+    try:
+        require_packages(args.format)
+    except ImportError as error:
+        raise SystemExit(f"error: {error}") from None
+    with errors_as_sentences():
+        require_writable(args.out)
+        backbone = load_pictured_model(cfg, args.checkpoint).backbone
+        if args.time_steps is not None:
+            if args.time_steps < 1:
+                raise ValueError(
+                    f"expected at least 1 time step, got {args.time_steps}"
+                )
+            backbone.time_steps = args.time_steps
+        backbone.time_readout = args.time_readout
+        height, width = args.image_size or default_image_size(backbone)
+        found = export_backbone(
+            backbone, args.out, args.format, (height, width), origin(args, cfg)
+        )
+    print(
+        f"{args.out}: {type(backbone).__name__}, {backbone.time_steps} time steps, "
+        f"images of {height}x{width}, {args.out.stat().st_size / 1e6:.1f} MB, "
+        f"{time.perf_counter() - start:.0f} s"
+    )
+    print(f"read again and compared on random images: {found}")
+
+
+if __name__ == "__main__":
+    main()
