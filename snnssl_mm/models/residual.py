@@ -103,12 +103,13 @@ class SEWBlock(ResidualBlock):
     Args:
         *args: See :class:`ResidualBlock`.
         merge: ``'add'``, which gives integers, ``'and'`` or ``'iand'``.
+        **kwargs: See :class:`ResidualBlock`.
     """
 
     fires_on_shortcut = True
 
-    def __init__(self, *args: Any, merge: str = "add") -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, merge: str = "add", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.merge = MERGES[merge]
 
     def forward(self, x: Tensor, time_steps: int) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -27,7 +28,7 @@ DEPTHS = {
     101: (3, 4, 23, 3),
 }
 BOTTLENECKED = 50  # from this depth on
-BLOCKS: dict[str, type[ResidualBlock]] = {
+BLOCKS: dict[str, Callable[..., ResidualBlock]] = {
     "sew": SEWBlock,
     "spiking": CurrentBlock,
     "ms": MembraneBlock,
@@ -140,21 +141,27 @@ class SpikingResNet(SpikingBackbone):
         steps = list(strides[:num_stages])
         if stem == "imagenet" and shortcut == "ms":
             steps[0] *= 2
-        block = BLOCKS[shortcut]
         options = {"merge": merge} if shortcut == "sew" else {}
-        bottleneck = depth >= BOTTLENECKED
-        width, channels = base_channels, []
+        expansion = 4 if depth >= BOTTLENECKED else 1
+        build_block = partial(
+            BLOCKS[shortcut],
+            bottleneck=expansion == 4,
+            neuron=neuron,
+            bn=bn,
+            **options,
+        )
+        inner = [base_channels * 2**index for index in range(num_stages)]
+        self.channels = tuple(expansion * width for width in inner)
+        entries = (base_channels, *self.channels)
         for index, blocks in enumerate(DEPTHS[depth][:num_stages]):
-            stage = nn.Sequential()
-            for position in range(blocks):
-                step = steps[index] if position == 0 else 1
-                inner = base_channels * 2**index
-                stage.append(
-                    block(width, inner, step, bottleneck, neuron, bn, **options)
-                )
-                width = inner * (4 if bottleneck else 1)
+            stage = nn.Sequential(
+                build_block(entries[index], inner[index], steps[index]),
+                *(
+                    build_block(self.channels[index], inner[index], 1)
+                    for _ in range(1, blocks)
+                ),
+            )
             self.add_module(f"layer{index + 1}", stage)
-            channels.append(width)
         if shortcut == "ms":
             self.out_neurons = nn.ModuleList(
                 build_neuron(neuron) for _ in self.out_indices
@@ -164,13 +171,12 @@ class SpikingResNet(SpikingBackbone):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
         self.depth = depth
         self.shortcut = shortcut
-        self.channels = tuple(channels)
         self.stride = stride * (2 if self.pooled else 1) * prod(steps)
         # T is not in it: it may change. The stem's pooling follows from its kernel.
         self.structure = {
             "shortcut": shortcut,
             "merge": merge,
-            "strides": tuple(steps),
+            "strides": tuple(strides),
             "neuron": getattr(build_neuron(neuron), "config", neuron),
         }
         stages = ((f"layer{index + 1}",) for index in range(num_stages))

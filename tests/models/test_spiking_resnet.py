@@ -6,10 +6,11 @@ import pickle
 import pytest
 import torch
 import torchvision
+from mmengine.config import Config
 from spikingjelly.activation_based import functional, neuron
 from spikingjelly.activation_based.model import ms_resnet, sew_resnet, spiking_resnet
 
-from snnssl_mm.models import SpikingResNet
+from snnssl_mm.models import SpikingResNet, load_backbone
 from snnssl_mm.neurons import MixedLIF, set_path
 
 SHORTCUTS = ["sew", "spiking", "ms"]
@@ -148,9 +149,15 @@ def test_strides_of_stages_are_a_choice():
         tiny(strides=(1, 2))
 
 
-def test_fewer_stages_are_the_first_of_four():
+def test_fewer_stages_are_the_first_of_four(tmp_path):
+    """As under a C4 head; also for the loader, which compares the settings."""
     whole, part = tiny(out_indices=(1,)), tiny(num_stages=2)
-    part.load_state_dict(whole.state_dict(), strict=False)
+    settings = dict(depth=18, base_channels=8, stem="cifar", time_steps=3)
+    model = dict(backbone=dict(type="snnssl_mm.SpikingResNet", **settings))
+    meta = dict(cfg=Config(dict(model=model)).pretty_text)
+    file = str(tmp_path / "four_stages.pth")
+    torch.save(dict(state_dict=whole.state_dict(), meta=meta), file)
+    load_backbone(part, file)
     image = torch.rand(2, 3, 16, 16)
     assert torch.equal(whole(image)[0], part(image)[0])
     assert part.stride == 2
