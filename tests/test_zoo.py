@@ -1,6 +1,7 @@
 """The model zoo: metafiles that tell the truth, weights that are checked."""
 
 import hashlib
+import json
 import os
 import time
 from pathlib import Path
@@ -57,6 +58,34 @@ def test_metafile_says_what_the_config_does(name):
     batch = (cfg.get("auto_scale_lr") or {}).get("base_batch_size")
     assert metadata["Batch Size"] == (batch or cfg.train_dataloader.batch_size)
     assert entry.meta["In Collection"] == type(model.backbone).__name__
+
+
+def test_results_are_those_of_the_files_that_the_metafiles_name():
+    """Of tools/demo.py (a summary, with text) or of tools/probe.py (rows)."""
+    measures = {
+        "k-NN Top 1 Accuracy": ("k-NN", "knn"),
+        "Linear Probe Top 1 Accuracy": ("linear probe", "linear"),
+    }
+    checked = 0
+    for entry in zoo.entries().values():
+        for result in entry.meta["Results"] or []:
+            report = json.loads((ROOT / result["Results File"]).read_text())
+            config = entry.config.relative_to(zoo.index_file().parent)
+            for metric, value in result["Metrics"].items():
+                measure, probe = measures[metric]
+                if "summary" in report:
+                    assert report["config"] == str(config)
+                    assert report["summary"]["pretrained"][measure] == str(value)
+                else:
+                    (row,) = (
+                        row
+                        for row in report["rows"]
+                        if (row["probe"], row["start"]) == (probe, "pretrained")
+                    )
+                    assert row["config"] == str(config)
+                    assert round(100 * row["top1"], 1) == value
+                checked += 1
+    assert checked >= 2
 
 
 @pytest.mark.parametrize("name", zoo.names_with_weights())

@@ -3,8 +3,9 @@
 
 usage: python tools/update_readme.py [--check]
 
-A table stands between ``<!-- table: FILE.json -->`` and ``<!-- end -->``; that of the
-models comes from ``model-index.yml`` and the metafiles that it names.
+A table stands between ``<!-- table: FILE.json -->`` and ``<!-- end -->``; several files
+of tools/demo.py make one table of backbones, and ``model-index.yml`` with the metafiles
+that it names that of the models.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from snnssl_mm.analysis.time_steps import time_steps_table
 from snnssl_mm.analysis.training_cost import training_cost_table
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 Shown = Callable[[list[dict[str, Any]]], Sequence[Table]]
@@ -67,6 +68,27 @@ def demo(report: dict[str, Any]) -> list[str]:
     where = f"at most {took} a seed on {device(report)}"
     lines = table(["on unseen images, %", *measures], rows)
     return [*lines, "", f"{what}; {where}: `{report['command']}`."]
+
+
+def backbones(reports: list[dict[str, Any]]) -> list[str]:
+    """Results of tools/demo.py with several backbones, one a line."""
+    measures = ["k-NN", "linear probe"]
+    rows = []
+    for report in reports:
+        summary, runs = report["summary"], report["runs"]
+        minutes = [run["train_seconds"] / 60 for run in runs if run["train_seconds"]]
+        rows.append(
+            [
+                Path(report["config"]).stem,
+                *(summary["pretrained"][measure] for measure in measures),
+                *(summary["random init"][measure] for measure in measures),
+                ", ".join(str(run["seed"]) for run in runs),
+                f"{max(minutes):.1f} ({device(report)})" if minutes else "-",
+            ]
+        )
+    heads = ["on unseen images, %", *measures, *(f"random: {m}" for m in measures)]
+    commands = "; ".join(f"`{report['command']}`" for report in reports)
+    return [*table([*heads, "seeds", "minutes a seed"], rows), "", f"By {commands}."]
 
 
 def memory(report: dict[str, Any]) -> list[str]:
@@ -242,20 +264,26 @@ RENDERERS = {
 others are the demo's."""
 
 
-def markdown(file: Path) -> str:
-    """Render a results file, with the note that it may have, or the model zoo."""
-    if file.name == "model-index.yml":
+def markdown(files: list[Path]) -> str:
+    """Render results files, with the notes that they may have, or the model zoo."""
+    if files[0].name == "model-index.yml":
         return "\n".join(models())
-    report = json.loads(file.read_text())
-    lines = RENDERERS.get(report.get("what", file.stem), demo)(report)
-    return "\n".join([*lines, report.get("note", "")]).rstrip()
+    reports = [json.loads(file.read_text()) for file in files]
+    if len(reports) > 1:
+        lines = backbones(reports)
+    else:
+        what = reports[0].get("what", files[0].stem)
+        lines = RENDERERS.get(what, demo)(reports[0])
+    notes = [report["note"] for report in reports if "note" in report]
+    return "\n".join([*lines, *notes]).rstrip()
 
 
 def updated(text: str) -> str:
     """Replace every table of a text."""
 
     def rendered(match: re.Match[str]) -> str:
-        return f"{match[1]}{markdown(ROOT / match[2])}\n{match[3]}"
+        files = [ROOT / name for name in match[2].split()]
+        return f"{match[1]}{markdown(files)}\n{match[3]}"
 
     return TABLE.sub(rendered, text)
 
