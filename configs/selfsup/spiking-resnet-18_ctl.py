@@ -1,8 +1,7 @@
 # The main job with a SEW-ResNet-18 of 16 channels, as long as with the Spikformer
 # python tools/train.py configs/selfsup/spiking-resnet-18_ctl.py
 _base_ = 'spikformer_ctl.py'
-# Images of 16 pixels end in maps of 4x4, as the Spikformer's do. In so deep a network a
-# threshold of 1 lets too few neurons fire to learn in so short a time.
+# Images of 16 pixels end in maps of 4x4, as the Spikformer's do.
 model = dict(
     backbone=dict(
         _delete_=True,
@@ -12,7 +11,6 @@ model = dict(
         stem='cifar',
         base_channels=16,
         strides=(1, 2, 2, 1),
-        neuron=dict(v_threshold=0.5),
         time_steps=4),
     neck=dict(in_channels=128))
 
