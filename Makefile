@@ -19,8 +19,9 @@ demo: setup ## Pretrain and evaluate a small spiking network on this machine.
 bench: setup ## Measure speed and memory against the rivals on this machine.
 	$(VENV)/python benchmarks/run.py
 
+# A process per core, at most four; more threads than cores would only wait.
 test: lint types ## Run the linter, the type checker and the tests.
-	$(VENV)/python -m pytest
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(VENV)/python -m pytest -n auto --maxprocesses 4
 
 lint: setup ## Check style and format.
 	$(VENV)/python -m ruff check

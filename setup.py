@@ -129,6 +129,7 @@ setup(
             "ruff",
             "mypy",
             "pytest",
+            "pytest-xdist",
             "hypothesis",
             "nbclient",
             "ipykernel",

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -45,6 +47,19 @@ def test_library_example_runs():
     exec(code, namespace)
     assert namespace["spikes"].unique().tolist() in ([0.0], [1.0], [0.0, 1.0])
     assert namespace["loss"] > 0
+
+
+def test_model_zoo_example_runs(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(from snnssl_mm.apis.*?)```", README, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("my_images").mkdir()
+    for index in range(2):
+        image = np.full((20, 30 + index, 3), 80 * index, np.uint8)
+        cv2.imwrite(f"my_images/{index}.png", image)
+    namespace = {}
+    exec(code, namespace)
+    assert namespace["features"].shape == (2, 64)
+    assert len(namespace["spikes"]) == 10
 
 
 @pytest.fixture
