@@ -17,6 +17,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.apis import FeatureExtractor, list_models
 from mmpretrain.apis import get_model as get_mmpretrain_model
+from mmpretrain.models import ImageClassifier
 from torch import Tensor, nn
 
 from snnssl_mm import zoo
@@ -52,8 +53,19 @@ def get_model(model: Any, pretrained: bool | str = False, **kwargs: Any) -> Any:
     Raises:
         ValueError: If there is no such model, or it has no weights to be loaded.
     """
-    if pretrained is True and model in zoo.entries():
-        zoo.find_weights(model)  # mmpretrain would warn and go on with random weights
+    if isinstance(model, (str, Path)) and Path(model).suffix == ".py":
+        model = Config.fromfile(model)
+        if model.get("test_dataloader") or model.get("eval_test_dataloader"):
+            add_image_pipeline(model)
+    if pretrained is True:  # else mmpretrain would go on with random weights
+        if isinstance(model, Config):
+            if not model.get("load_from"):
+                raise ValueError(
+                    "the config names no weights (load_from); give the checkpoint as "
+                    "pretrained=FILE"
+                )
+        elif model.lower() in zoo.entries():
+            zoo.find_weights(model.lower())
     return get_mmpretrain_model(model, pretrained, **kwargs)
 
 
@@ -78,8 +90,8 @@ def load_model(model: str, checkpoint: str | None = None, **backbone: Any) -> An
         )
     cfg = Config.fromfile(entry.config if entry else model)
     cfg.model.backbone.update(backbone)
-    network = load_pictured_model(cfg, checkpoint or model)
     add_image_pipeline(cfg)
+    network = load_pictured_model(cfg, checkpoint or model)
     network._config = cfg
     set_path(network.eval(), "spike")
     return network
@@ -115,8 +127,10 @@ def extract_features(model: Any, images: Images, batch_size: int = 64) -> np.nda
         ValueError: If there is no image, or one cannot be read.
     """
     network = load_model(model) if isinstance(model, str) else model
+    # A classifier stops at its neck unless told otherwise.
+    stage = {"stage": "backbone"} if isinstance(network, ImageClassifier) else {}
     extractor = FeatureExtractor(network)
-    maps = extractor(read_images(images), batch_size=batch_size)
+    maps = extractor(read_images(images), batch_size=batch_size, **stage)
     return torch.stack([m[-1].mean((-2, -1)) for m in maps]).cpu().numpy()
 
 
@@ -170,7 +184,7 @@ def read_images(images: Images) -> list[Any]:
         ValueError: If there is none, or one is no image.
     """
     if isinstance(images, (str, Path)):
-        images = list(find_images(Path(images)))
+        images = find_images(Path(images))
     elif isinstance(images, np.ndarray) and images.ndim < 4:
         images = [images]
     found = [read_image(image) for image in images]

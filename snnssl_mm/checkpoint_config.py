@@ -42,11 +42,13 @@ def stored_backbone(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def literal(node: ast.expr) -> Any:
-    """Evaluate literals and calls of ``dict`` with keywords."""
+    """Evaluate literals, ``inf``, ``nan`` and calls of ``dict`` with keywords."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         if node.func.id != "dict" or node.args:
             raise ValueError(f"{node.func.id}(...) is no literal")
         return {str(k.arg): literal(k.value) for k in node.keywords}
+    if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
+        return float(node.id)
     if isinstance(node, ast.Dict):
         keys = (ast.literal_eval(key) for key in node.keys if key is not None)
         return dict(zip(keys, map(literal, node.values), strict=True))

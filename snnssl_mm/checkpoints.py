@@ -286,11 +286,20 @@ def load_whole_model(model: nn.Module, path: str) -> None:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no checkpoint, or a tensor is missing, left over or
-            of another shape.
+        ValueError: If the file is no checkpoint, a tensor is missing, left over or of
+            another shape, or the backbone was trained with other settings.
     """
     inner = unwrapped(model)
-    state_dict = find_state_dict(read_checkpoint(path))
+    checkpoint = read_checkpoint(path)
+    backbone = getattr(inner, "backbone", None)
+    if backbone is not None and (
+        differing := structural_differences(backbone, checkpoint)
+    ):
+        raise ValueError(
+            f"{path} was trained with another {type(backbone).__name__}, of the same "
+            f"tensors: {first(differing)}. Use the config that it was trained with"
+        )
+    state_dict = find_state_dict(checkpoint)
     stripped = OrderedDict(
         (k.removeprefix("module."), v) for k, v in state_dict.items()
     )

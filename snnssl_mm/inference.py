@@ -29,7 +29,7 @@ def find_images(path: Path) -> list[Path]:
     """Images of a folder (not of its sub-folders) or the one file, in order.
 
     Raises:
-        ValueError: If there are none, or two would be drawn to one file.
+        ValueError: If there are none.
     """
     if not path.exists():
         raise ValueError(f"{path} does not exist; give an image or a folder of images")
@@ -38,13 +38,21 @@ def find_images(path: Path) -> list[Path]:
     images = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
     if not images:
         raise ValueError(f"{path} holds no images ({', '.join(sorted(SUFFIXES))})")
+    return images
+
+
+def require_own_names(images: list[Path]) -> None:
+    """Refuse images of which two would be drawn to one file.
+
+    Raises:
+        ValueError: It names them.
+    """
     stem, times = Counter(file.stem for file in images).most_common(1)[0]
     if times > 1:
         raise ValueError(
-            f"{path} holds {times} images called {stem}, whose results would overwrite "
-            "each other; rename them"
+            f"{images[0].parent} holds {times} images called {stem}, whose results "
+            "would overwrite each other; rename them"
         )
-    return images
 
 
 class Inferencer:

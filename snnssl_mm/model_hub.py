@@ -15,10 +15,7 @@ FOLDERS = ("selfsup", "classification")
 
 
 class PretrainedModel(Model):
-    """An entry whose config, once read, says how an image comes to the network.
-
-    FeatureExtractor takes that from ``test_dataloader``, which pretraining has not.
-    """
+    """An entry whose config, once read, says how an image comes to the network."""
 
     @property
     def config(self) -> Any:
@@ -27,15 +24,21 @@ class PretrainedModel(Model):
 
     @config.setter
     def config(self, value: Any) -> None:
-        if isinstance(value, Config) and "test_dataloader" not in value:
+        if isinstance(value, Config):
             add_image_pipeline(value)
         self.data["Config"] = value
 
 
 def add_image_pipeline(cfg: Config) -> None:
-    """Give a config the ``test_dataloader`` that FeatureExtractor reads.
+    """Give a config the ``test_dataloader`` that mmpretrain's inferencers read.
 
-    Its transforms bring an image that is loaded to what the model takes.
+    Its transforms bring a loaded image (BGR) to what the model takes. Pretraining has
+    none, and where a config's own images are in memory (RGB), its ``file_loading``
+    comes first and the data preprocessor turns the colours. For a config that was just
+    read, and before its model is built.
+
+    Raises:
+        ValueError: If the config does not say how an image is prepared.
     """
     loader = cfg.get("test_dataloader") or cfg.get("eval_test_dataloader")
     if not loader:
@@ -43,14 +46,27 @@ def add_image_pipeline(cfg: Config) -> None:
             "the config has neither test_dataloader nor eval_test_dataloader, from "
             "which the transforms of an image are taken"
         )
-    steps = [*cfg.get("file_loading", []), *loader.dataset.pipeline]
-    pipeline = [
-        step
-        for step in steps
-        if not str(step["type"]).rpartition(".")[2].startswith("Load")
-    ]
+    steps = list(loader.dataset.pipeline)
+    if not loads(steps[0]):
+        if not cfg.get("file_loading"):
+            raise ValueError(
+                "the config's own images are in memory, and it does not say how others "
+                "are brought to their size; set file_loading=[...] as "
+                "configs/_base_/datasets/file_loading_32.py does"
+            )
+        steps = [*cfg.file_loading, *steps]
+        preprocessor = cfg.model.get("data_preprocessor")
+        if preprocessor is None:
+            preprocessor = cfg.setdefault("data_preprocessor", {})
+        preprocessor["to_rgb"] = True
+    pipeline = [step for step in steps if not loads(step)]
     dataset = dict(type=loader.dataset.type, pipeline=pipeline)
     cfg.test_dataloader = dict(dataset=dataset)
+
+
+def loads(step: Any) -> bool:
+    """Whether a transform reads an image file."""
+    return str(step["type"]).rpartition(".")[2].startswith("Load")
 
 
 def register_models() -> None:

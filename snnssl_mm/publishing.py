@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from torch import Tensor
@@ -20,12 +21,15 @@ from snnssl_mm.checkpoints import find_state_dict, read_checkpoint
 BACKBONE = "backbone."
 DIGITS = 8  # of the sha256, in a file's name
 PLAIN = (str, int, float, bool, type(None))
+"""Types of values that are stored as they are; their subclasses (numpy's) are not."""
 
 
 def plain(value: Any) -> Any:
     """Reduce a value to dicts, lists, text and numbers, or to its text."""
-    if isinstance(value, PLAIN):
+    if type(value) in PLAIN:
         return value
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, set)):

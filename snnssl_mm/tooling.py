@@ -18,7 +18,7 @@ from snnssl_mm import compat, zoo  # compat: mmseg:: and snnssl_mm:: bases work
 from snnssl_mm.analysis.results_file import file_sha
 
 CHECKPOINTS = ("checkpoint", "pretrained", "resume")
-"""Arguments that name a checkpoint."""
+"""Arguments that name a checkpoint; all but ``resume`` may be a name of the zoo."""
 
 
 def add_config_arguments(
@@ -118,13 +118,13 @@ def load_config(args: argparse.Namespace) -> Config:
     Raises:
         SystemExit: If the config or a checkpoint that ``args`` names is no file.
     """
-    named = (getattr(args, name, None) for name in CHECKPOINTS)
-    for what in (args.config, *named):
+    named = {name: getattr(args, name, None) for name in CHECKPOINTS}
+    for name, what in {"config": args.config, **named}.items():
         if (
             what
             and what != "auto"
             and "://" not in str(what)
-            and what not in zoo.entries()
+            and not (name in ("checkpoint", "pretrained") and what in zoo.entries())
             and not Path(what).is_file()
         ):
             raise SystemExit(f"error: {what} does not exist; check the path")

@@ -113,7 +113,7 @@ def find_weights(name: str) -> Path:
     if cached.is_file():
         if is_intact(cached, entry.sha256):
             return cached
-        cached.unlink()
+        cached.unlink(missing_ok=True)
         if entry.url is None:
             raise ValueError(
                 f"{cached} was not the file of {name!r} (another sha256 than the zoo's "
@@ -163,7 +163,7 @@ def resolve(path: str) -> str:
 
     A file of that name comes first.
     """
-    if path.startswith(SCHEME) or (path in entries() and not Path(path).exists()):
+    if path.startswith(SCHEME) or (path in entries() and not Path(path).is_file()):
         return str(find_weights(path))
     return path
 

@@ -1,5 +1,7 @@
 """What a notebook uses: names, features and spikes."""
 
+from pathlib import Path
+
 import cv2
 import mmpretrain
 import numpy as np
@@ -11,6 +13,7 @@ from snnssl_mm.models import SpikingResNet
 from snnssl_mm.neurons import MixedLIF
 
 NAME = "spikformer-digits_ctl"
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +80,29 @@ def test_arrays_files_and_folders_give_the_same_features(model, images, tmp_path
 def test_features_are_the_backbones_rates(model):
     """An image of the network's own size, normalised by hand."""
     image = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
-    inputs = torch.tensor((image[..., ::-1].copy() - 38.0) / 62.0).permute(2, 0, 1)
+    inputs = torch.tensor((image - 38.0) / 62.0).permute(2, 0, 1)
     with torch.no_grad():
         (maps,) = model.backbone(inputs[None].float())  # [T, N, C, H, W]
         expected = maps.mean((0, 3, 4))
     np.testing.assert_allclose(
         apis.extract_features(model, image), expected.numpy(), atol=1e-6
     )
+
+
+def test_colours_are_those_of_training():
+    """CIFAR-10 is RGB in memory, files are BGR; a classifier's backbone counts."""
+    arch = dict(_delete_=True, embed_dims=384, depth=1, num_heads=2)
+    settings = dict(init_cfg=None, frozen_stages=-1, arch=arch)
+    model = mmpretrain.get_model("spikformer-4-384_linear_cifar10", backbone=settings)
+    rng = np.random.default_rng(1)
+    image = (rng.random((32, 32, 3)) * [255, 120, 10]).astype(np.uint8)
+    seen = []
+    model.backbone.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0]))
+    features = apis.extract_features(model, [image, np.zeros((50, 40, 3), np.uint8)])
+    assert features.shape == (2, 384)
+    mean, std = [125.307, 122.961, 113.8575], [51.5865, 50.847, 51.255]
+    expected = torch.tensor((image - np.array(mean)) / std).permute(2, 0, 1)
+    torch.testing.assert_close(seen[0][0], expected.float())
 
 
 def test_record_spikes_has_every_neuron_in_the_order_of_firing(model, images):
@@ -119,6 +138,11 @@ def test_load_backbone_by_name_by_file_and_with_other_settings(tmp_path):
 def test_what_cannot_be_loaded_or_read_is_named(model, tmp_path):
     with pytest.raises(ValueError, match="has no weights yet; with weights"):
         apis.get_model("spikformer-16-512_ctl_in1k", pretrained=True)
+    config = ROOT / "configs/selfsup/spikformer_ctl.py"
+    with pytest.raises(ValueError, match="config names no weights.*pretrained=FILE"):
+        apis.get_model(config, pretrained=True)
+    with pytest.raises(ValueError, match="stem='cifar' instead of 'imagenet'"):
+        apis.load_model(NAME, stem="imagenet")
     with pytest.raises(ValueError, match="'nothing' is no name of the zoo"):
         apis.load_model("nothing")
     with pytest.raises(ValueError, match=r"uint8 \[H, W\] or RGB.*float64 \[4, 4\]"):

@@ -20,6 +20,7 @@ from mmengine.config import Config
 from rich.console import Console
 
 from snnssl_mm.analysis.results_file import file_sha
+from snnssl_mm.checkpoint_config import stored_backbone
 from snnssl_mm.checkpoints import find_state_dict, read_checkpoint
 from snnssl_mm.conversion import LAYOUTS, OURS, Conversion, convert
 from snnssl_mm.publishing import BACKBONE, pack, write_whole
@@ -81,9 +82,8 @@ def describe(conversion: Conversion) -> None:
     console.print(f"config: {text}", markup=False)
     if conversion.lacks_heads:
         console.print("note: add num_heads to arch: the tensors do not say how many")
-    for name in (conversion.source, conversion.target):
-        if name in LAYOUTS and LAYOUTS[name].note:
-            console.print(f"note: {LAYOUTS[name].note}", markup=False)
+    for note in conversion.notes:
+        console.print(f"note: {note}", markup=False)
 
 
 def main() -> None:
@@ -91,8 +91,14 @@ def main() -> None:
     args = parse_args()
     with errors_as_sentences():
         require_writable(args.out)
-        state = find_state_dict(read_checkpoint(args.checkpoint))
-        conversion = convert(state, args.to, args.source, args.allow_unknown)
+        checkpoint = read_checkpoint(args.checkpoint)
+        conversion = convert(
+            find_state_dict(checkpoint),
+            args.to,
+            args.source,
+            args.allow_unknown,
+            stored_backbone(checkpoint),
+        )
     describe(conversion)
     tensors = conversion.state
     meta: dict[str, Any] = {

@@ -18,7 +18,12 @@ from pathlib import Path
 import matplotlib as mpl
 from rich.progress import track
 
-from snnssl_mm.inference import Inferencer, find_images, split_readable
+from snnssl_mm.inference import (
+    Inferencer,
+    find_images,
+    require_own_names,
+    split_readable,
+)
 from snnssl_mm.tooling import add_config_arguments, errors_as_sentences, load_config
 
 
@@ -44,7 +49,9 @@ def main() -> None:
     # that boxes touch the border.
     warnings.filterwarnings("ignore", module=r"mm(engine|det|seg|pretrain)\.")
     with errors_as_sentences():
-        images, faults = split_readable(find_images(args.images))
+        found = find_images(args.images)
+        require_own_names(found)
+        images, faults = split_readable(found)
         inferencer = Inferencer(
             cfg, args.checkpoint, args.out_dir, args.score_thr, args.device
         )

@@ -83,12 +83,13 @@ def backbones(reports: list[dict[str, Any]]) -> list[str]:
                 *(summary["pretrained"][measure] for measure in measures),
                 *(summary["random init"][measure] for measure in measures),
                 ", ".join(str(run["seed"]) for run in runs),
-                f"{max(minutes):.1f} ({device(report)})" if minutes else "-",
+                f"{max(minutes):.1f}" if minutes else "-",
+                device(report),
             ]
         )
     heads = ["on unseen images, %", *measures, *(f"random: {m}" for m in measures)]
     commands = "; ".join(f"`{report['command']}`" for report in reports)
-    return [*table([*heads, "seeds", "minutes a seed"], rows), "", f"By {commands}."]
+    return [*table([*heads, "seeds", "minutes", "on"], rows), "", f"By {commands}."]
 
 
 def memory(report: dict[str, Any]) -> list[str]:

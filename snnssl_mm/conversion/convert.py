@@ -18,7 +18,13 @@ from snnssl_mm.conversion.detect import (
     pattern,
 )
 from snnssl_mm.conversion.rules import Layout, Rule
-from snnssl_mm.conversion.structure import expected_shapes, find_settings
+from snnssl_mm.conversion.structure import (
+    differences,
+    expected_shapes,
+    family_of,
+    find_settings,
+    stored_settings,
+)
 
 PARTS = 3  # query, key, value
 COUNTER = "num_batches_tracked"
@@ -39,6 +45,8 @@ class Conversion(NamedTuple):
         unknown: Names that no rule knows.
         added: Names that the source lacked, filled with zeros.
         absorbed: Biases that went into the running mean of a batch norm.
+        stored: Whether ``settings`` are those that the checkpoint was trained with.
+        notes: What a user must know or set, so that it computes the same.
     """
 
     state: State
@@ -51,12 +59,15 @@ class Conversion(NamedTuple):
     unknown: list[str]
     added: list[str]
     absorbed: list[str]
+    stored: bool
+    notes: list[str]
 
     @property
     def complete(self) -> bool:
         """Whether ``settings`` say all that decides the function beside the tensors."""
         layout = LAYOUTS.get(self.source)
-        return layout is not None and layout.complete and not self.lacks_heads
+        known = layout is not None and layout.complete and not self.lacks_heads
+        return (known or self.stored) and not self.unknown
 
     @property
     def lacks_heads(self) -> bool:
@@ -70,6 +81,7 @@ def convert(
     target: str = OURS,
     source: str | None = None,
     allow_unknown: bool = False,
+    stored: Mapping[str, Any] | None = None,
 ) -> Conversion:
     """Convert a checkpoint's backbone.
 
@@ -79,17 +91,19 @@ def convert(
         source: Likewise; found from the names if None.
         allow_unknown: Whether names that no rule knows are left out (and listed)
             instead of being an error.
+        stored: The backbone's config that the checkpoint was trained with, if it has
+            one; of another project's backbone it does not count.
 
     Raises:
         ValueError: If the layout is not known, a tensor is missing, has another shape
-            or no place in the target.
+            or no place in the target, or the target computes something else.
     """
     found = detect(state)
-    name = source or found.name
-    family, prefix = found.family, found.prefix
+    family = family_of(stored)
+    name = source or (OURS if family else found.name)
     if name != OURS:
         family = layout_of(name).family
-    ours = read(state, name, prefix, family)
+    ours = read(state, name, found.prefix, family or found.family, stored)
     if ours.unknown and not allow_unknown:
         raise ValueError(
             f"{len(ours.unknown)} tensors are unknown to the layout {name!r}, such as "
@@ -102,7 +116,11 @@ def convert(
 
 
 def read(
-    state: Mapping[str, Tensor], name: str, prefix: str, family: str
+    state: Mapping[str, Tensor],
+    name: str,
+    prefix: str,
+    family: str,
+    stored: Mapping[str, Any] | None,
 ) -> Conversion:
     """Bring a checkpoint into our layout."""
     layout = LAYOUTS.get(name)
@@ -110,7 +128,8 @@ def read(
     outside = [k for k in state if not k.startswith(prefix)]
     absorbed: list[str] = []
     if layout is None:
-        templates = [r.ours for r in LAYOUTS["spikformer-imagenet"].rules]
+        plain = {"Spikformer": "spikformer-imagenet", "SpikingResNet": "torchvision"}
+        templates = [rule.ours for rule in LAYOUTS[plain[family]].rules]
         ours = {k: v for k, v in bare.items() if matches_any(k, templates)}
         rest = [k for k in bare if k not in ours]
     else:
@@ -119,7 +138,8 @@ def read(
     unused = layout.unused if layout else ()
     # Beside a backbone with a prefix stand the modules that use it.
     left = {k: matches_any(k, heads) for k in rest} | {k: bool(prefix) for k in outside}
-    settings = find_settings(family, ours)
+    own = stored if name == OURS and family_of(stored) == family else None
+    settings = find_settings(family, ours) if own is None else stored_settings(own)
     fixed = dict(layout.settings) if layout else {}
     if "shortcut" in settings and fixed.get("shortcut", "ms") != "ms":
         raise ValueError(
@@ -141,6 +161,8 @@ def read(
         ],
         added=added,
         absorbed=absorbed,
+        stored=own is not None,
+        notes=[layout.note] if layout and layout.note else [],
     )
 
 
@@ -154,11 +176,12 @@ def apply_rules(
     biases: list[tuple[str, Rule, Tensor]] = []
     rest, absorbed = [], []
     for name, tensor in theirs.items():
-        known = ((e.fullmatch(name), rule) for e, rule in rules)
-        match, rule = next((found for found in known if found[0]), (None, rules[0][1]))
-        if match is None:
+        known = ((m, rule) for e, rule in rules if (m := e.fullmatch(name)))
+        found = next(known, None)
+        if found is None:
             rest.append(name)
             continue
+        match, rule = found
         ours = fill(rule.ours, match.groups())
         if rule.absorbed:
             biases.append((ours, rule, tensor))
@@ -171,8 +194,9 @@ def apply_rules(
         if len(pieces) == PARTS:
             whole[ours] = torch.cat([pieces[part] for part in range(PARTS)])
     for ours, rule, bias in biases:
-        part = whole[ours].chunk(PARTS)[rule.part or 0]
-        part -= bias
+        if ours in whole:  # else complete() says that it is missing
+            part = whole[ours].chunk(PARTS)[rule.part or 0]
+            part -= bias
     return whole, rest, absorbed
 
 
@@ -223,6 +247,7 @@ def write(ours: Conversion, target: str) -> Conversion:
         ValueError: If that layout has no place for a tensor, or is of another network.
     """
     layout = layout_of(target)
+    notes = compare(ours, layout) if layout.family == ours.family else []
     shortcut = ours.settings.get("shortcut")
     wanted = layout.settings.get("shortcut")
     if layout.family != ours.family:
@@ -251,8 +276,34 @@ def write(ours: Conversion, target: str) -> Conversion:
         )
     added = [k for k in theirs if is_absorbed(k.removeprefix(layout.prefix), layout)]
     return ours._replace(
-        state=theirs, target=target, absorbed=absorbed, added=[*ours.added, *added]
+        state=theirs,
+        target=target,
+        absorbed=absorbed,
+        added=[*ours.added, *added],
+        notes=[*ours.notes, *notes],
     )
+
+
+def compare(ours: Conversion, layout: Layout) -> list[str]:
+    """Notes on what the target computes otherwise, which its user may set there.
+
+    Raises:
+        ValueError: If it computes otherwise where nothing can be set.
+    """
+    found = differences(ours.family, ours.settings, layout.settings)
+    if not ours.stored:
+        what = ", ".join(function for function in found) or "nothing that is known"
+        return [
+            "the checkpoint does not say what it was trained with; the target's code "
+            f"differs from this package's defaults in: {what}"
+        ]
+    fixed = [phrase for name, phrase in found.items() if "neuron" not in name]
+    if fixed:
+        raise ValueError(
+            f"{layout.source} computes something else with these tensors: "
+            f"{'; '.join(fixed)}"
+        )
+    return [f"set in their code: {phrase}" for phrase in found.values()]
 
 
 def absorb_biases(state: State, layout: Layout) -> list[str]:

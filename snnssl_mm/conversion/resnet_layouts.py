@@ -42,8 +42,8 @@ def resnet(
 
 PLAIN_UNITS = tuple((f"conv{i}", f"bn{i}") for i in (1, 2, 3))
 CONTAINED_UNITS = tuple((f"conv{i}.module.0", f"conv{i}.module.1") for i in (1, 2, 3))
-INTEGRATE_AND_FIRE = dict(tau=1e30, surrogate="atan")
-"""No leak: 1 - 1 / tau is 1 in floating point."""
+INTEGRATE_AND_FIRE = dict(tau=float("inf"), surrogate="atan")
+"""No leak: 1 - 1 / tau is 1."""
 MS_NEURON = dict(tau=4 / 3, v_threshold=0.5)
 PLAIN_RESNET = resnet(
     ("conv1", "bn1"), "layer{}", PLAIN_UNITS, ("downsample.0", "downsample.1")
@@ -62,6 +62,7 @@ RESNET_LAYOUTS = {
         heads=("fc.*",),
         settings=dict(shortcut="sew", neuron=INTEGRATE_AND_FIRE),
         note="merge='add' unless it was trained with connect_f='AND' or 'IAND'",
+        complete=True,
     ),
     "spiking-official": Layout(
         "SpikingResNet",
@@ -104,6 +105,7 @@ RESNET_LAYOUTS = {
         ),
         settings=dict(shortcut="ms", neuron=MS_NEURON),
         note="neurons are spikingjelly's defaults for it",
+        complete=True,
     ),
     "torchvision": Layout(
         "SpikingResNet",
@@ -113,7 +115,8 @@ RESNET_LAYOUTS = {
         note="these names are our own too. Weights of a non-spiking ResNet "
         "(torchvision) are an initialisation, no spiking network: train it. Weights of "
         "spikingjelly's SEW-ResNet need shortcut='sew', of its Spiking-ResNet "
-        "'spiking', and the neuron that they were trained with: the tensors do not say",
+        "'spiking', and the neuron that they were trained with: the tensors do not "
+        "say; its bottlenecks with IAND are another function than ours",
     ),
     "mmpretrain": Layout(
         "SpikingResNet",

@@ -66,6 +66,73 @@ def resnet_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
     return settings
 
 
+FREE = frozenset(
+    (
+        "type",
+        "bn",
+        "frozen_stages",
+        "init_cfg",
+        "norm_eval",
+        "out_indices",
+        "time_readout",
+        "time_steps",
+        "with_cp",
+    )
+)
+"""Settings of a backbone that may differ without another function of the weights."""
+SIZES = ("arch", "depth", "stem", "base_channels", "num_stages")
+
+
+def stored_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a stored config decides the function."""
+    return {name: value for name, value in stored.items() if name not in FREE}
+
+
+def family_of(stored: Mapping[str, Any] | None) -> str | None:
+    """Our backbone that a stored config names, if it is one of ours."""
+    name = str((stored or {}).get("type", "")).rpartition(".")[2]
+    return name if name in BACKBONES else None
+
+
+def function_of(family: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides a backbone's output beside its tensors, by name."""
+    with torch.device("meta"):
+        structure = dict(build(family, settings).structure)
+    neuron = structure.pop("neuron")
+    for name in ("tau", "v_threshold", "v_reset", "decay_input"):
+        structure[f"the neuron's {name}"] = getattr(neuron, name)
+    return structure
+
+
+def differences(
+    family: str, settings: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> dict[str, str]:
+    """Where a backbone computes otherwise than one with a layout's settings.
+
+    Args:
+        family: Our backbone.
+        settings: Of the backbone.
+        theirs: Of the layout; for what they leave open the defaults count.
+
+    Returns:
+        Phrases by name.
+    """
+    sizes = {name: settings[name] for name in SIZES if name in settings}
+    wanted = function_of(family, {**sizes, **theirs})
+    return {
+        name: f"{name} is {value!r}, theirs {wanted[name]!r}"
+        for name, value in function_of(family, settings).items()
+        if value != wanted[name]
+    }
+
+
+def build(family: str, settings: Mapping[str, Any]) -> Any:
+    """Our backbone; heads that are not known have no influence on its tensors."""
+    if isinstance(arch := settings.get("arch"), dict):
+        settings = {**settings, "arch": {"num_heads": 1, **arch}}
+    return BACKBONES[family](**settings)
+
+
 def find_settings(family: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Settings with which our backbone has the tensors of ``state``.
 
@@ -82,9 +149,7 @@ def find_settings(family: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def expected_shapes(family: str, settings: Mapping[str, Any]) -> dict[str, torch.Size]:
-    """Names and shapes of the backbone's tensors, on which heads have no influence."""
-    if isinstance(arch := settings.get("arch"), dict):
-        settings = {**settings, "arch": {"num_heads": 1, **arch}}
+    """Names and shapes of the backbone's tensors."""
     with torch.device("meta"):
-        state = BACKBONES[family](**settings).state_dict()
+        state = build(family, settings).state_dict()
     return {name: tensor.shape for name, tensor in state.items()}

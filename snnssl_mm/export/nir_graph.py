@@ -28,7 +28,6 @@ ImageNet stem with its maximum, and leaves a sum that is an output to the caller
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,7 +66,7 @@ def neuron_node(layer: Layer) -> nir.NIRNode:
             "surrogate": str(p.surrogate),
         },
     }
-    if math.isinf(p.tau) and not p.decay_input:
+    if 1 - 1 / p.tau == 1 and not p.decay_input:
         return nir.IF(r=everywhere(1 / DT), **shared)
     return nir.LIF(
         tau=everywhere(p.tau * DT),

@@ -86,7 +86,11 @@ class ResidualBlock(nn.Module):
 
 
 def iand(shortcut: Tensor, branch: Tensor) -> Tensor:
-    """SEW's IAND: the shortcut's spike, unless the branch fires."""
+    """SEW's IAND: the shortcut's spike, unless the branch fires.
+
+    As in the paper and its code. spikingjelly 2.0 has the two exchanged in bottlenecks
+    (not in its other blocks): networks of 50 and more layers differ there.
+    """
     return shortcut * (1 - branch)
 
 

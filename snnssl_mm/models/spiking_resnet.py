@@ -56,8 +56,8 @@ class SpikingResNet(SpikingBackbone):
         base_channels: Channels of the stem and the first stage; each further stage
             has twice as many, bottlenecks four times as many at their ends.
         num_stages: Of the four stages, how many to build.
-        strides: Of the stages, as many as there are; the default with small images
-            ends in small maps.
+        strides: Of the four stages, built or not; the default with small images ends
+            in small maps.
         merge: How ``'sew'`` joins branch and shortcut: ``'add'``, ``'and'``,
             ``'iand'``.
         time_steps: T, how often a still image is shown.
@@ -106,10 +106,9 @@ class SpikingResNet(SpikingBackbone):
     ) -> None:
         if not 1 <= num_stages <= 4:
             raise ValueError(f"num_stages must be 1 to 4, got {num_stages}")
-        if len(strides) < num_stages or min(strides) < 1:
+        if len(strides) != 4 or min(strides) < 1:
             raise ValueError(
-                f"strides must be {num_stages} positive numbers, one a stage, got "
-                f"{strides}"
+                f"strides must be 4 positive numbers, one a stage, got {strides}"
             )
         super().__init__(
             time_steps,

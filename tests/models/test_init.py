@@ -222,6 +222,7 @@ def trained_with(tmp_path, backbone, **settings):
     [
         (dict(stem="cifar"), "stem='cifar' instead of 'imagenet'"),
         (dict(neuron=dict(tau=3.0)), r"neuron=.*tau=3\.0.* instead of .*tau=2\.0"),
+        (dict(neuron=dict(tau=float("inf"))), r"neuron=.*tau=inf.* instead of"),
         (dict(arch={**ARCH, "num_heads": 4}), "num_heads=4 instead of 2"),
     ],
 )
@@ -233,6 +234,13 @@ def test_what_no_tensor_shows_must_fit_too(source, tmp_path, caplog, settings, f
         n = len(source.state_dict())
         message = load_backbone(Spikformer(ARCH), file, strict=False)
     assert f"loaded {n}/{n} backbone tensors" in message
+    whole = torch.nn.Module()
+    whole.backbone = Spikformer(ARCH)
+    checkpoint = torch.load(file)
+    state = {f"backbone.{k}": v for k, v in checkpoint["state_dict"].items()}
+    torch.save({**checkpoint, "state_dict": state}, file)
+    with pytest.raises(ValueError, match=f"same tensors: {found}"):
+        load_whole_model(whole, file)
 
 
 @pytest.mark.parametrize(

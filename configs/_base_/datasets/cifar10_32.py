@@ -1,6 +1,6 @@
 # CIFAR-10 at 32 pixels: the Barlow Twins pair without blur, labels for k-NN
 # For JPEGs in class folders take image_folder_32.py: this dataset is RGB, files are BGR.
-_base_ = ['view_colors.py']
+_base_ = ['view_colors.py', 'file_loading_32.py']
 cifar10 = dict(type='CIFAR10', data_root='data/cifar10')
 data_preprocessor = dict(
     mean=[125.307, 122.961, 113.8575],
@@ -25,18 +25,11 @@ train_dataloader = dict(
     dataset=dict(
         split='train', pipeline=[two_views, dict(type='PackInputs')], **cifar10))
 
-# Of tools/probe.py: augmentation with labels, what makes 32 pixels of an image file, and
-# 100 epochs of 195 iterations
+# Of tools/probe.py: augmentation with labels, and 100 epochs of 195 iterations
 labelled_pipeline = [
     dict(type='RandomCrop', crop_size=32, padding=4),
     _base_.flip,
     dict(type='PackInputs'),
-]
-file_loading = [
-    dict(type='snnssl_mm.LoadIntactImage'),
-    # Averages photographs; images below 32 pixels it would enlarge in blocks.
-    dict(type='ResizeEdge', scale=32, edge='short', interpolation='area'),
-    dict(type='CenterCrop', crop_size=32),
 ]
 long = dict(iterations=19_500, batch_size=256)
 few = dict(iterations=4_000)
