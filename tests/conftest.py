@@ -15,12 +15,20 @@ from downstream import (  # noqa: F401  (fixtures)
 )
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
 import snnssl_mm  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
 MAIN_JOB = ROOT / "configs" / "selfsup" / "spikformer_ctl.py"
+
+
+@pytest.fixture(autouse=True)
+def no_scope_of_an_earlier_test():
+    """Names without a scope mean what a test says itself, in whatever order they run."""
+    yield
+    DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture(scope="session")

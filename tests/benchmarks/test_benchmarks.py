@@ -141,7 +141,7 @@ def rendered_table(file, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     import update_readme
 
-    return update_readme.markdown(file)
+    return update_readme.markdown([file])
 
 
 def test_child_measures_the_side_that_it_is_told(capsys):

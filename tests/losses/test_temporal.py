@@ -105,7 +105,7 @@ def test_one_step_is_mmpretrains_barlow_twins(kind):
     from mmpretrain.models.heads import LatentCrossCorrelationHead
 
     head = LatentCrossCorrelationHead(
-        6, loss=dict(type="CrossCorrelationLoss", lambd=0.0051)
+        6, loss=dict(type="mmpretrain.CrossCorrelationLoss", lambd=0.0051)
     ).double()
     z, z_theirs = (random_views(steps=1) for _ in range(2))
     loss = kind(lambd=0.0051)(*z)
