@@ -26,7 +26,7 @@ MAIN_JOB = ROOT / "configs" / "selfsup" / "spikformer_ctl.py"
 
 @pytest.fixture(autouse=True)
 def no_scope_of_an_earlier_test():
-    """Names without a scope mean what a test says itself, in whatever order they run."""
+    """Let names without a scope mean what a test says, in whatever order they run."""
     yield
     DefaultScope._instance_dict.clear()
 
