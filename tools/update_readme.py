@@ -228,9 +228,7 @@ def model_row(entry: zoo.Entry) -> list[str]:
         f"{metadata['Epochs']}",
         f"{metadata['Backbone Parameters'] / 1e6:.2f} M",
         *(str(metrics.get(name, "-")) for name in METRICS.values()),
-        f"{(zoo.SHIPPED / entry.file).stat().st_size / 1e6:.1f} MB"
-        if entry.file
-        else "-",
+        f"[file]({entry.url})" if entry.url else "shipped" if entry.file else "-",
     ]
 
 
