@@ -1,4 +1,4 @@
-# The main job with a SEW-ResNet-18 of 16 channels, as long as with the Spikformer
+# The main job with a SEW-ResNet-18 of 16 channels (6 to 7 minutes on two CPU cores)
 # python tools/train.py configs/selfsup/spiking-resnet-18_ctl.py
 _base_ = 'spikformer_ctl.py'
 # Images of 16 pixels end in maps of 4x4, as the Spikformer's do.
