@@ -7,8 +7,7 @@ folders, or arrays as PIL and matplotlib have them: RGB or grey, ``uint8``, of a
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,15 @@ from mmengine.config import Config
 from mmpretrain.apis import FeatureExtractor, list_models
 from mmpretrain.apis import get_model as get_mmpretrain_model
 from mmpretrain.models import ImageClassifier
-from torch import Tensor, nn
+from torch import Tensor
 
 from snnssl_mm import zoo
+from snnssl_mm.analysis.spike_recording import recorded_spikes
 from snnssl_mm.datasets.image_folder import check_image
 from snnssl_mm.inference import find_images
 from snnssl_mm.loaded_models import load_pictured_model
 from snnssl_mm.model_hub import add_image_pipeline, register_models
-from snnssl_mm.neurons import MixedLIF, set_path
+from snnssl_mm.neurons import set_path
 
 __all__ = [
     "FeatureExtractor",
@@ -149,32 +149,9 @@ def record_spikes(model: Any, image: str | Path | np.ndarray) -> dict[str, Tenso
     network = load_model(model) if isinstance(model, str) else model
     if len(found := read_images(image)) != 1:
         raise ValueError(f"record_spikes takes one image, got {len(found)}")
-    fired: dict[str, Tensor] = {}
-    with recording(network.backbone, fired):
+    with recorded_spikes(network.backbone) as fired:
         FeatureExtractor(network)(found)
     return fired
-
-
-@contextlib.contextmanager
-def recording(backbone: nn.Module, fired: dict[str, Tensor]) -> Iterator[None]:
-    """Write the spikes of the first sample into ``fired`` while entered."""
-
-    def recorder(name: str) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            fired[name] = output[:, 0].bool().cpu()
-
-        return hook
-
-    handles = [
-        module.register_forward_hook(recorder(name))
-        for name, module in backbone.named_modules()
-        if isinstance(module, MixedLIF)
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def read_images(images: Images) -> list[Any]:

@@ -6,8 +6,8 @@ import nir
 import numpy as np
 import pytest
 import torch
+from busy_networks import busy
 from spikingjelly.activation_based import layer, neuron
-from torch.nn.modules.batchnorm import _NormBase
 
 from snnssl_mm import export
 from snnssl_mm.export import export_backbone
@@ -29,31 +29,17 @@ SIZE = (8, 16)
 LIF = dict(tau=1.5, v_threshold=0.4, v_reset=-0.1, decay_input=True)
 
 
-def firing(model):
-    """Give batch norms parameters and statistics with which neurons fire."""
-    generator = torch.Generator().manual_seed(1)
-    for module in model.modules():
-        if isinstance(module, _NormBase):
-            for tensor, low, high in (
-                (module.running_mean, -0.1, 0.1),
-                (module.running_var, 0.5, 1.5),
-                (module.weight, 0.8, 1.5),
-                (module.bias, -0.1, 0.5),
-            ):
-                tensor.data.uniform_(low, high, generator=generator)
-    return model.eval()
-
-
 def resnet(shortcut="sew", **options):
     torch.manual_seed(0)
     settings = dict(stem="cifar", base_channels=8, time_steps=4, time_readout="none")
-    return firing(SpikingResNet(18, shortcut, **settings | options))
+    return busy(SpikingResNet(18, shortcut, **settings | options)).eval()
 
 
 def spikformer(**options):
     torch.manual_seed(0)
     arch = dict(embed_dims=16, depth=1, num_heads=2)
-    return firing(Spikformer(arch, stem="cifar", time_steps=2, neuron=LIF, **options))
+    model = Spikformer(arch, stem="cifar", time_steps=2, neuron=LIF, **options)
+    return busy(model).eval()
 
 
 def through_a_file(graph, folder):
@@ -111,12 +97,12 @@ def test_float32_file_fires_as_the_backbone_with_weights_rounded(shortcut, tmp_p
 def test_maxima_of_spikes_and_several_outputs(shortcut, depth, tmp_path):
     """NIR has no max-pooling; the ImageNet stem's is a sum and a threshold."""
     torch.manual_seed(0)
-    backbone = firing(
+    backbone = busy(
         SpikingResNet(
             depth, shortcut, base_channels=8, num_stages=2, out_indices=(1, 0),
             time_readout="none", neuron=LIF, with_cp=True,
         )
-    )  # fmt: skip
+    ).eval()  # fmt: skip
     copy = folded(backbone, SIZE, torch.float64)
     graph = through_a_file(to_nir(copy, SIZE, torch.float64), tmp_path)
     outputs, maps = NIRRunner(graph)(clip()), maps_of(backbone, clip())

@@ -1,17 +1,16 @@
 # The main job with a SEW-ResNet-18 of 16 channels (6 to 7 minutes on two CPU cores)
 # python tools/train.py configs/selfsup/spiking-resnet-18_ctl.py
-_base_ = 'spikformer_ctl.py'
+_base_ = [
+    'spikformer_ctl.py',
+    '../_base_/models/spiking-resnet.py',
+]
 # Images of 16 pixels end in maps of 4x4, as the Spikformer's do.
 model = dict(
     backbone=dict(
         _delete_=True,
-        type='snnssl_mm.SpikingResNet',
-        depth=18,
-        shortcut='sew',
-        stem='cifar',
         base_channels=16,
         strides=(1, 2, 2, 1),
-        time_steps=4),
+        **_base_.sew_resnet_18_cifar),
     neck=dict(in_channels=128))
 
 train_cfg = dict(max_epochs=10)

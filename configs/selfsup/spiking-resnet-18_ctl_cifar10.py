@@ -1,12 +1,9 @@
 # SEW-ResNet-18 on CIFAR-10, batch 256 on one GPU, 300 epochs; not run yet
 # python tools/train.py configs/selfsup/spiking-resnet-18_ctl_cifar10.py --amp
-_base_ = 'spikformer-4-384_ctl_cifar10.py'
+_base_ = [
+    'spikformer-4-384_ctl_cifar10.py',
+    '../_base_/models/spiking-resnet.py',
+]
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='snnssl_mm.SpikingResNet',
-        depth=18,
-        shortcut='sew',
-        stem='cifar',
-        time_steps=4),
+    backbone=dict(_delete_=True, **_base_.sew_resnet_18_cifar),
     neck=dict(in_channels=512))

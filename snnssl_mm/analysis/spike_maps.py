@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib
 
@@ -12,10 +12,11 @@ matplotlib.use("Agg")
 import numpy as np
 import torch
 from matplotlib import pyplot as plt
-from torch import Tensor, nn
+from torch import nn
 
 from snnssl_mm.analysis.images import NetworkImage, crop_to_picture
 from snnssl_mm.analysis.picture_grid import label_row, picture_grid
+from snnssl_mm.analysis.spike_recording import recorded_spikes
 from snnssl_mm.neurons import MixedLIF, set_path
 
 
@@ -58,11 +59,7 @@ def spike_maps(
     Raises:
         ValueError: If the network has no MixedLIF, or no layer fits the pattern.
     """
-    neurons = {
-        name: module
-        for name, module in backbone.named_modules()
-        if isinstance(module, MixedLIF)
-    }
+    neurons = [n for n, m in backbone.named_modules() if isinstance(m, MixedLIF)]
     if not neurons:
         raise ValueError(
             f"{type(backbone).__name__} has no MixedLIF neuron; spikes can be drawn of "
@@ -73,23 +70,12 @@ def spike_maps(
             f"no layer's name contains {pattern!r}; there are "
             f"{', '.join(map(layer_name, neurons))}"
         )
-    fired: list[tuple[str, Tensor]] = []
-
-    def recorder(name: str) -> Any:
-        return lambda _module, _inputs, output: fired.append((name, output[:, 0].cpu()))
-
-    handles = [
-        module.register_forward_hook(recorder(layer_name(name)))
-        for name, module in neurons.items()
-    ]
     set_path(backbone.eval(), "spike")
-    try:
+    with recorded_spikes(backbone) as fired:
         backbone(image.inputs.to(next(backbone.parameters()).device))
-    finally:
-        for handle in handles:
-            handle.remove()
     layers, size = [], tuple(image.inputs.shape[-2:])
-    for name, spikes in fired:
+    for neuron, spikes in fired.items():
+        name = layer_name(neuron)
         if spikes.shape[-1] == size[0] * size[1] and tuple(spikes.shape[-2:]) != size:
             spikes = spikes.unflatten(-1, size)  # attention sees tokens in a row
         spikes = spikes.flatten(1, -3).float()

@@ -86,7 +86,7 @@ def detect(names: Iterable[str]) -> Detected:
             f"none of {len(names)} names is known, such as {', '.join(names[:3])}; "
             f"expected one of the layouts {', '.join(LAYOUTS)}, or {OURS}"
         )
-    if best.name == "torchvision" and f"{best.prefix}" == "backbone.":
+    if best.name == "torchvision" and best.prefix == "backbone.":
         heads = LAYOUTS["mmpretrain"].heads
         others = [name for name in names if not name.startswith(best.prefix)]
         if others and all(matches_any(name, heads) for name in others):

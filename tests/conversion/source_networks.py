@@ -8,22 +8,6 @@ import torch
 from torch import nn
 
 
-def busy(model):
-    """Give batch norms parameters and statistics with which neurons fire."""
-    generator = torch.Generator().manual_seed(1)
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._NormBase):
-            for tensor, low, high in (
-                (module.running_mean, -0.1, 0.1),
-                (module.running_var, 0.5, 1.5),
-                (module.weight, 1.0, 1.8),
-                (module.bias, 0.2, 1.2),
-            ):
-                tensor.data.uniform_(low, high, generator=generator)
-            module.num_batches_tracked.fill_(7)
-    return model
-
-
 def fire(x, keep, gain=1.0, threshold=1.0):
     """Hard-reset neuron: u = keep v + gain x."""
     v, spikes = torch.zeros_like(x[0]), []

@@ -5,13 +5,13 @@ import re
 import pytest
 import torch
 import torchvision
+from busy_networks import busy
 from mmengine.registry import MODELS
 from source_networks import (
     MSResNet,
     OfficialSEW,
     OfficialSpikformer,
     OfficialSpiking,
-    busy,
 )
 from spikingjelly.activation_based import functional, neuron
 from spikingjelly.activation_based.model import (
@@ -28,6 +28,7 @@ DIMS, DEPTH, HEADS = 48, 2, 3
 ARCH = dict(embed_dims=DIMS, depth=DEPTH, num_heads=HEADS)
 IMAGE = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=torch.manual_seed(5))
 STEPS = 3
+ACTIVE = dict(weight=(1.0, 1.8), bias=(0.2, 1.2))
 
 
 def sj_spikformer():
@@ -121,7 +122,7 @@ def source(request):
     make, options = SOURCES[request.param]
     torch.manual_seed(0)
     net, features = make()
-    busy(net.double().eval())
+    busy(net.double().eval(), **ACTIVE)
     with torch.no_grad():
         expected = features(IMAGE)
     assert 0.005 < expected.count_nonzero() / expected.numel() < 0.995
@@ -189,7 +190,7 @@ def test_our_own_backbone_goes_there_and_back(name):
         return SpikingResNet(18, shortcut, base_channels=8).double().eval()
 
     torch.manual_seed(1)
-    model, other = busy(build()), build()
+    model, other = busy(build(), **ACTIVE), build()
     state = {f"backbone.{k}": v for k, v in model.state_dict().items()}
     state["neck.fc.weight"] = torch.zeros(1)
     there = convert(state, target=name)

@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 import torchvision
+from busy_networks import busy
 from mmengine.config import Config
 from spikingjelly.activation_based import functional, neuron
 from spikingjelly.activation_based.model import ms_resnet, sew_resnet, spiking_resnet
@@ -36,21 +37,6 @@ def tiny(**options):
     torch.manual_seed(0)
     options = {"depth": 18, "base_channels": 8, "stem": "cifar", **options}
     return busy(SpikingResNet(time_steps=3, **options)).eval()
-
-
-def busy(model):
-    """Give batch norms parameters and statistics with which neurons fire."""
-    generator = torch.Generator().manual_seed(1)
-    for module in model.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._NormBase):
-            for tensor, low, high in (
-                (module.running_mean, -0.1, 0.1),
-                (module.running_var, 0.5, 1.5),
-                (module.weight, 0.8, 1.5),
-                (module.bias, -0.1, 0.5),
-            ):
-                tensor.data.uniform_(low, high, generator=generator)
-    return model
 
 
 @pytest.mark.parametrize(
