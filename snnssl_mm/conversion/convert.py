@@ -292,7 +292,7 @@ def compare(ours: Conversion, layout: Layout) -> list[str]:
     """
     found = differences(ours.family, ours.settings, layout.settings)
     if not ours.stored:
-        what = ", ".join(function for function in found) or "nothing that is known"
+        what = ", ".join(found) or "nothing that is known"
         return [
             "the checkpoint does not say what it was trained with; the target's code "
             f"differs from this package's defaults in: {what}"
