@@ -166,6 +166,27 @@ def own_configs() -> Status:
     return Status("cured", "snnssl_mm is in mmengine's table of packages")
 
 
+def multimodal_models() -> Status:
+    """``import mmpretrain.models``: TypeError: NoneType takes no arguments.
+
+    Cause: mmpretrain imports its multi-modal models where transformers is installed in
+    any version from 4.28 on, and they need names that transformers 5 no longer has.
+    Nothing of ours is multi-modal: mmpretrain is told that it cannot have them, and
+    registers a placeholder with a message for each.
+    Removable: when mmpretrain's ``WITH_MULTIMODAL`` has an upper bound; in
+    onedl-mmpretrain 1.3.6 it does not.
+    """
+    if not _installed("transformers") or importlib.util.find_spec("mmpretrain") is None:
+        return Status("not applicable", "transformers or mmpretrain is not installed")
+    version = importlib.metadata.version("transformers")
+    if int(version.partition(".")[0]) < 5:
+        return Status("absent", f"transformers {version} has what mmpretrain imports")
+    from mmpretrain.utils import dependency  # a second or two, with transformers 5 only
+
+    dependency.WITH_MULTIMODAL = False
+    return Status("cured", f"no multi-modal models with transformers {version}")
+
+
 def activation_checkpointing() -> Status:
     """``activation_checkpointing=['backbone']`` trains nothing in the backbone.
 
@@ -295,6 +316,7 @@ WORKAROUNDS = (
     Workaround(torchvision_operators, at_import=True),
     Workaround(mmseg_configs, at_import=True),
     Workaround(own_configs, at_import=True),
+    Workaround(multimodal_models, at_import=True),
     Workaround(activation_checkpointing, at_import=True),
     Workaround(safe_checkpoints, at_import=False),
     Workaround(cpu_amp, at_import=False),

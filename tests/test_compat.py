@@ -236,6 +236,31 @@ def test_amp_on_a_cpu_refuses_detectors_by_name() -> None:
         pass
 
 
+@pytest.mark.parametrize("cured", [True, False])
+def test_mmpretrain_imports_beside_transformers_5(tmp_path: Path, cured: bool) -> None:
+    pytest.importorskip("mmpretrain")
+    info = tmp_path / "site" / "transformers-5.17.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Name: transformers\nVersion: 5.17.0\n")
+    package = tmp_path / "site" / "transformers"  # as if nothing were left of 4.28
+    package.mkdir()
+    (package / "__init__.py").touch()
+    code = f"""if True:
+    import sys
+    sys.path.insert(0, {str(tmp_path / "site")!r})
+    import snnssl_mm
+    from mmpretrain.utils import dependency
+    if not {cured}:
+        dependency.WITH_MULTIMODAL = dependency.satisfy_requirement("transformers")
+    try:
+        import mmpretrain.models
+    except (ImportError, TypeError) as error:
+        print(error)
+    """
+    out = python(code, tmp_path)
+    assert (out.strip() == "") == cured, out
+
+
 TWO_PROCESSES = """
 import os
 
