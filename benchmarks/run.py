@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure the project against its rivals on this machine, both in one process in turn.
 
-usage: python benchmarks/run.py [--rows a b ...] [--quick] [--out FILE] [--note TEXT]
+usage: python benchmarks/run.py [--rows a b ...] [--quick] [--no-memory] [--out FILE]
 
 Rows: a neuron, b losses, c attention, d training step, e inference, f data, g start,
 h parts with and without an optimisation.
@@ -80,7 +80,9 @@ def child(row: str, name: str, side: str, quick: bool) -> None:
     print(json.dumps({"peak_mib": peak_of(case, side, device)}))
 
 
-def run_row(row: str, quick: bool, record: dict[str, Any], save: Any) -> None:
+def run_row(
+    row: str, quick: bool, memory: bool, record: dict[str, Any], save: Any
+) -> None:
     """Measure all cases of a row into ``record``, saving after each."""
     device = device_of(row)
     for index, case in enumerate(module_of(row).cases(device, quick)):
@@ -90,7 +92,8 @@ def run_row(row: str, quick: bool, record: dict[str, Any], save: Any) -> None:
             child = run_child(__file__, *options, "--child", row, name, side)
             return float(child["peak_mib"])
 
-        result = measure(case, device, None if quick and index else peak)
+        skipped = not memory or (quick and index > 0)
+        result = measure(case, device, None if skipped else peak)
         record["cases"].append(result)
         save()
         show(result)
@@ -166,6 +169,11 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="tiny sizes, to try it out"
     )
+    parser.add_argument(
+        "--no-memory",
+        action="store_true",
+        help="do not measure peak memory, which takes a process per side",
+    )
     parser.add_argument("--out", type=Path, help="results as JSON")
     parser.add_argument("--note", default="", help="what a reader should know")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
@@ -197,7 +205,7 @@ def main() -> None:
         others = [r for r in report["rows"] if r["row"] != row]
         report["rows"] = sorted([*others, record], key=lambda r: str(r["row"]))
         print(f"\n{row}. {record['title']}")
-        run_row(row, args.quick, record, save)
+        run_row(row, args.quick, not args.no_memory, record, save)
     print(f"wrote {out}")
 
 
