@@ -162,8 +162,9 @@ def _as_read(norm: Normalization) -> Normalization:
     """``norm`` as the kernels read it: float32, in one piece, aligned for vectors."""
 
     def ready(values: Tensor) -> Tensor:
-        values = values.detach().float().contiguous()
-        return values.clone() if values.data_ptr() % VECTOR_BYTES else values
+        if values.dtype != torch.float32 or not values.is_contiguous():
+            values = values.detach().float().contiguous()
+        return values.detach().clone() if values.data_ptr() % VECTOR_BYTES else values
 
     mean, rstd, weight, bias = map(ready, norm[:4])
     return Normalization(mean, rstd, weight, bias, norm.from_batch)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor
 
 from snnssl_mm.neurons.kernels.cuda_source import (
+    VECTOR_BYTES,
     Launch,
     as_options,
     is_wide,
@@ -23,6 +26,7 @@ from snnssl_mm.neurons.kernels.reference import LIFParameters, Normalization
 
 BLOCK_THREADS = 128  # with many registers each; of 256, one too many halves them
 WARP = 32
+PLANS = 4096  # kept; more than the layers of a network times the sizes of its inputs
 
 
 class Walk(NamedTuple):
@@ -66,6 +70,26 @@ class Walk(NamedTuple):
             addresses: Of all tensors of this order.
             most_blocks: How many the device can make use of.
         """
+        alignment = functools.reduce(operator.or_, addresses, 0) % VECTOR_BYTES
+        memory = (x.shape, x.stride(), x.dtype)
+        return cls._planned(memory, halves, registers, alignment, most_blocks)
+
+    @classmethod
+    @functools.lru_cache(maxsize=PLANS)
+    def _planned(
+        cls,
+        memory: tuple[torch.Size, tuple[int, ...], torch.dtype],
+        halves: int,
+        registers: float,
+        alignment: int,
+        most_blocks: int,
+    ) -> Walk:
+        """Plan it for memory of a shape, strides and type at multiples of a number.
+
+        Every step asks for the same plans, and a GPU waits for the answer.
+        """
+        shape, stride, dtype = memory
+        x = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
         samples, channels = x.shape[1:3]
         if samples % halves:
             raise ValueError(
@@ -75,7 +99,7 @@ class Walk(NamedTuple):
         lane_channels = run == 1
         positions = x[0, 0, 0].numel()
         lanes = neurons_per_thread(
-            x, registers, (channels if lane_channels else run,), addresses
+            x, registers, (channels if lane_channels else run,), (alignment,)
         )
         if lane_channels:
             rows, columns = samples * positions, channels // lanes
@@ -124,10 +148,9 @@ def power_of_two_to(value: int) -> int:
 
 def moments_launch(x: Tensor, shift: Tensor, sums: Tensor, walk: Walk) -> Launch:
     """Plan ``sums`` of x - ``shift`` [halves, C] and of its square."""
-    memory = memory_macros(x.dtype, x.shape[0], walk.lanes, is_wide(x))
     addresses = (x.data_ptr(), shift.data_ptr(), sums.data_ptr())
-    sizes = (walk.rows, walk.columns, walk.run, x[0].numel())
-    options = as_options(memory | walk.macros)
+    sizes = (walk.rows, walk.columns, walk.run, x.numel() // len(x))
+    options = _options(walk, x.dtype, len(x), is_wide(x))
     arguments = (*addresses, *sizes)
     return Launch("batch_moments", options, walk.grid, arguments, BLOCK_THREADS)
 
@@ -172,6 +195,18 @@ def backward_launch(
     return launch._replace(arguments=(*launch.arguments, share))
 
 
+@functools.lru_cache(maxsize=PLANS)
+def _options(
+    walk: Walk, dtype: torch.dtype, steps: int, wide: bool, *neuron: Any
+) -> tuple[str, ...]:
+    """Options of a kernel; ``neuron`` is its parameters, its path and HELD, if any."""
+    macros = memory_macros(dtype, steps, walk.lanes, wide)
+    if neuron:
+        p, path, held = neuron
+        macros |= neuron_macros(p, path) | {"HELD": int(held)}
+    return as_options(macros | walk.macros)
+
+
 def _addresses(norm: Normalization) -> tuple[int, ...]:
     return tuple(values.data_ptr() for values in norm[:4])
 
@@ -187,10 +222,9 @@ def _launch(
     path: str,
 ) -> Launch:
     steps, channels = out.shape[0], x.shape[2]
-    macros = memory_macros(x.dtype, steps, walk.lanes, is_wide(out))
-    macros |= neuron_macros(p, path) | walk.macros
-    macros["HELD"] = int(x.shape[0] < steps)
+    held = x.shape[0] < steps
+    options = _options(walk, x.dtype, steps, is_wide(out), p, path, held)
     group_stride = channels if len(norm.mean) == 2 else 0
-    sizes: tuple[Any, ...] = (group_stride, walk.rows, walk.columns, walk.run)
-    arguments = (*addresses, *sizes, x[0].numel(), *neuron_scalars(p))
-    return Launch(name, as_options(macros), walk.grid, arguments, BLOCK_THREADS)
+    sizes = (group_stride, walk.rows, walk.columns, walk.run, x.numel() // len(x))
+    arguments = (*addresses, *sizes, *neuron_scalars(p))
+    return Launch(name, options, walk.grid, arguments, BLOCK_THREADS)
