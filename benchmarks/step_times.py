@@ -6,7 +6,8 @@ usage: python benchmarks/step_times.py CONFIG [--batch-sizes 8 32 64] [--out FIL
 Measures on this machine, with random images: the whole step (preprocessing, forward
 under bf16 autocast, backward, the config's optimizer) at each batch size of one GPU;
 the loss alone, forward and backward, at each batch size of all GPUs together, since
-every process computes it for the whole batch; and what has to be sent, in bytes.
+every process computes it for the whole batch; what has to be sent, in bytes; and how
+many pairs of views a core makes a second from JPEGs of 500x375 pixels.
 ``snnssl_mm/analysis/training_plan.py`` computes the plan from the rows.
 """
 
@@ -22,6 +23,7 @@ from harness import Run, digits, interleave, seconds_of, spread, warm_up
 from memory import PeakMemory
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import set_random_seed
+from rows.data_pipeline import Size, loading
 from torch import Tensor, nn
 
 from snnssl_mm import compat
@@ -41,9 +43,9 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser)
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[4, 32, 64, 256])
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[4, 8, 32, 64])
     parser.add_argument(
-        "--global-batch-sizes", type=int, nargs="+", default=[2048, 4096]
+        "--global-batch-sizes", type=int, nargs="+", default=[512, 2048, 4096]
     )
     parser.add_argument("--pixels", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=7)
@@ -141,6 +143,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         )
         for batch in sorted(args.batch_sizes)
     }
+    images = Size("imagenet_224.py", images=32, height=375, width=500, files=True)
+    load = loading(images)
+    load()
+    seconds = min(seconds_of(load, 1, "cpu") for _ in range(args.rounds))
     return {
         "config": args.config,
         "pixels": args.pixels,
@@ -152,6 +158,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "steps": {str(batch): result for batch, result in measured.items()},
         "losses": {str(batch): result for batch, result in losses.items()},
         "communication": communication(model, dims),
+        "pairs_per_second_of_a_core": digits(images.images / seconds),
         "rounds": args.rounds,
         "seconds": digits(time.monotonic() - start),
         "command": command_line(),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the README's tables from the results files that they name.
+"""Write the tables of README and docs from the results files that they name.
 
 usage: python tools/update_readme.py [--check]
 
@@ -26,6 +26,7 @@ from snnssl_mm.analysis.representation_health import health_table
 from snnssl_mm.analysis.table import Table
 from snnssl_mm.analysis.time_steps import time_steps_table
 from snnssl_mm.analysis.training_cost import training_cost_table
+from snnssl_mm.analysis.training_plan import plan_table, step_times_table
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -252,6 +253,7 @@ RENDERERS = {
     "firing_rates": rows_as(lambda rows: [firing_rates_table(row) for row in rows]),
     "probes": rows_as(lambda rows: [probe_table(rows)]),
     "representation_health": rows_as(lambda rows: [health_table(row) for row in rows]),
+    "step_times": rows_as(lambda rows: [step_times_table(rows), plan_table(rows)]),
     "time_steps": rows_as(lambda rows: [time_steps_table(rows)]),
     "training_cost": rows_as(lambda rows: [training_cost_table(rows)]),
     "backbone_memory": memory,
@@ -288,17 +290,18 @@ def updated(text: str) -> str:
 
 
 def main() -> None:
-    """Update the README, or say that it is out of date."""
+    """Update README and docs, or say which of them is out of date."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true", help="only compare")
     args = parser.parse_args()
-    readme = ROOT / "README.md"
-    text = updated(readme.read_text())
-    if args.check:
-        if text != readme.read_text():
-            raise SystemExit("README.md is out of date: run tools/update_readme.py")
-    else:
-        readme.write_text(text)
+    for page in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))):
+        before = page.read_text()
+        text = updated(before)
+        if not args.check:
+            page.write_text(text)
+        elif text != before:
+            name = page.relative_to(ROOT)
+            raise SystemExit(f"{name} is out of date: run tools/update_readme.py")
 
 
 if __name__ == "__main__":
