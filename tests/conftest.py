@@ -1,5 +1,6 @@
 """What the tests of tools, hooks and configs share: a job of a few seconds."""
 
+import contextvars
 import runpy
 import sys
 from pathlib import Path
@@ -76,7 +77,8 @@ def run_tool(monkeypatch):
         for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
             keeper._instance_dict.clear()
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        runpy.run_path(str(ROOT / "tools" / name), run_name="__main__")
+        tool = str(ROOT / "tools" / name)
+        contextvars.copy_context().run(runpy.run_path, tool, run_name="__main__")
 
     return run
 
