@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import hypothesis
 import pytest
 from downstream import (  # noqa: F401  (fixtures)
     classifier_cfg,
@@ -20,6 +21,14 @@ from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
 import snnssl_mm  # noqa: F401
+
+hypothesis.settings.register_profile(
+    "suite", max_examples=12, derandomize=True, database=None, deadline=None
+)
+hypothesis.settings.register_profile(
+    "soak", max_examples=600, deadline=None, print_blob=True
+)  # pytest --hypothesis-profile=soak
+hypothesis.settings.load_profile("suite")
 
 ROOT = Path(__file__).parents[1]
 MAIN_JOB = ROOT / "configs" / "selfsup" / "spikformer_ctl.py"

@@ -31,8 +31,9 @@ def check_image(path: str, min_size: int = 1, decode: bool = False) -> str | Non
             width, height = image.size
             if decode:
                 image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"{path}: {str(error).replace(repr(path), 'this file')}"
+    except Exception as error:  # Pillow's decoders raise many kinds on any bytes
+        reason = str(error) or type(error).__name__
+        return f"{path}: {reason.replace(repr(path), 'this file')}"
     if min(width, height) < min_size:
         return f"{path}: {width} x {height} pixels, needs at least {min_size}"
     return None
