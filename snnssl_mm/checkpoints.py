@@ -19,6 +19,17 @@ from torch import Tensor, nn
 
 from snnssl_mm import zoo
 from snnssl_mm.checkpoint_config import structural_differences
+from snnssl_mm.unpickling import UnsafeCheckpointError, checkpoint_code_may_run
+
+__all__ = [
+    "UnsafeCheckpointError",
+    "checkpoint_code_may_run",
+    "find_state_dict",
+    "load_backbone",
+    "load_whole_model",
+    "match_backbone",
+    "read_checkpoint",
+]
 
 # Where the weights lie, the averaged ones first. mmengine's EMAHook needs no entry: it
 # saves the averaged weights as state_dict, and as ema_state_dict the others.
@@ -55,6 +66,8 @@ def read_checkpoint(path: str) -> Mapping[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        UnsafeCheckpointError: If it would run code and is not trusted, see
+            :func:`checkpoint_code_may_run`.
         ValueError: If it is empty, damaged, something else than a checkpoint, or has
             no mapping inside.
     """
@@ -70,14 +83,7 @@ def read_checkpoint(path: str) -> Mapping[str, Any]:
                 f"checkpoint {path} is empty (0 bytes), expected a file written by "
                 "torch.save; was writing or copying it interrupted?"
             )
-    try:
-        checkpoint = CheckpointLoader.load_checkpoint(path, "cpu", logger="silent")
-    except Exception as error:  # the unpickler raises anything on arbitrary bytes
-        cause = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise ValueError(
-            f"{path} cannot be read as a checkpoint ({cause[:120]}); expected a whole "
-            "file written by torch.save: it is cut off or something else"
-        ) from error
+    checkpoint = CheckpointLoader.load_checkpoint(path, "cpu", logger="silent")
     if not isinstance(checkpoint, Mapping):
         raise ValueError(
             f"{path} holds a {type(checkpoint).__name__}, expected a checkpoint: a "

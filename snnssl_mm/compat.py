@@ -8,6 +8,7 @@ unless it is installed, so that ``snnssl_mm.neurons`` works with torch alone. Th
 
 import contextlib
 import functools
+import importlib.abc
 import importlib.machinery
 import importlib.metadata
 import importlib.util
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
+
+from snnssl_mm import unpickling
 
 MM_DISTRIBUTIONS = {
     "mmengine": ("onedl-mmengine", ["mmengine"]),
@@ -208,22 +211,55 @@ def activation_checkpointing() -> Status:
     return Status("cured", "checkpoints are not re-entrant")
 
 
-def safe_checkpoints() -> Status:
-    """``--resume``: Weights only load failed ... HistoryBuffer.
+class _SafeLoaders(importlib.abc.MetaPathFinder):
+    """Give mmengine's checkpoint module our reader as soon as somebody imports it."""
 
-    Cause: since torch 2.6 ``torch.load`` unpickles tensors and plain types only, and a
-    training checkpoint holds mmengine's own classes. onedl-mmengine allows exactly
-    these while it loads (checked by a test), so nothing is done here: allowing them
-    globally would also allow ``getattr``, which is on its list, to every other file.
-    What it cannot load so it loads unsafely after a warning; published files must
-    therefore pass ``torch.load(..., weights_only=True)`` without help.
-    Removable: with support for onedl-mmengine.
+    module = "mmengine.runner.checkpoint"
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Find that module, with a loader that puts our reader in."""
+        if name != self.module:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            return None
+        run = spec.loader.exec_module
+
+        def run_and_replace(module: Any) -> None:
+            run(module)
+            self.replace(module)
+
+        spec.loader.exec_module = run_and_replace  # type: ignore[method-assign]
+        return spec
+
+    @staticmethod
+    def replace(module: Any) -> None:
+        """Put our reader in."""
+        module._safe_torch_load = unpickling.load
+        module.load_url = unpickling.load_url
+
+
+def safe_checkpoints() -> Status:
+    """Loading a checkpoint, or ``--resume``, runs code that is hidden in the file.
+
+    Cause: onedl-mmengine reads what torch's safe unpickler refuses once more without
+    it, after a warning; what is behind a URL it unpickles unsafely at once; and
+    ``Runner.resume`` runs the text ``meta['config']``. :mod:`snnssl_mm.unpickling`
+    takes the place of both readers, as soon as mmengine.runner, which is slow to
+    import, is there. It still allows mmengine's own classes, without which no training
+    could be resumed, and checks what torch does not: the checksums.
+    Removable: when mmengine's loaders raise instead of falling back, and
+    ``load_url`` passes ``weights_only=True``; in onedl-mmengine 0.10.12 they do not.
+    The checksums then move to :mod:`snnssl_mm.checkpoints`.
     """
-    if _installed("onedl-mmengine"):
-        return Status("absent", "onedl-mmengine allows its own classes while it loads")
     if importlib.util.find_spec("mmengine") is None:
         return Status("not applicable", "mmengine is not installed")
-    return Status("broken", "original mmengine: install onedl-mmengine instead")
+    if module := sys.modules.get(_SafeLoaders.module):
+        _SafeLoaders.replace(module)
+    elif not any(isinstance(finder, _SafeLoaders) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _SafeLoaders())
+    return Status("cured", "checkpoints that would run code are refused")
 
 
 def amp_optim_wrapper_cfg(dtype: str = "float16") -> dict[str, Any]:
@@ -318,7 +354,7 @@ WORKAROUNDS = (
     Workaround(own_configs, at_import=True),
     Workaround(multimodal_models, at_import=True),
     Workaround(activation_checkpointing, at_import=True),
-    Workaround(safe_checkpoints, at_import=False),
+    Workaround(safe_checkpoints, at_import=True),
     Workaround(cpu_amp, at_import=False),
     Workaround(cpu_process_group, at_import=False),
     Workaround(cpu_sync_batch_norm, at_import=False),

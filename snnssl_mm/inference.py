@@ -13,11 +13,10 @@ import mmcv
 import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
-from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.structures import PixelData
 from PIL import Image
 
-from snnssl_mm.checkpoints import load_whole_model
+from snnssl_mm.checkpoints import load_whole_model, read_checkpoint
 from snnssl_mm.datasets.image_folder import check_image
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
@@ -202,7 +201,7 @@ def class_meta(cfg: Config, checkpoint: str) -> dict[str, Any]:
 
     The inferencers take those of COCO or Cityscapes when a checkpoint has none.
     """
-    meta = CheckpointLoader.load_checkpoint(checkpoint, "cpu").get("meta") or {}
+    meta = read_checkpoint(checkpoint).get("meta") or {}
     found = meta.get("dataset_meta") or {}
     settings = {**cfg.test_dataloader.dataset, "lazy_init": True, "pipeline": []}
     if not found.get("classes"):

@@ -14,7 +14,7 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 
-from snnssl_mm import compat, zoo  # compat: mmseg:: and snnssl_mm:: bases work
+from snnssl_mm import compat, unpickling, zoo  # compat: mmseg:: bases work
 from snnssl_mm.analysis.results_file import file_sha
 
 CHECKPOINTS = ("checkpoint", "pretrained", "resume")
@@ -31,12 +31,34 @@ def add_config_arguments(
             "checkpoint",
             help="file, URL or name of the model zoo; all its weights must fit",
         )
+        add_trust_argument(parser)
     parser.add_argument(
         "--cfg-options",
         nargs="+",
         action=DictAction,
         metavar="KEY=VALUE",
         help="override settings of the config, such as test_dataloader.batch_size=2",
+    )
+
+
+class TrustCheckpoint(argparse.Action):
+    """``--trust-checkpoint``: from here on, checkpoints may run code."""
+
+    def __call__(self, parser: Any, namespace: Any, *_: Any) -> None:
+        """Remember it, and tell what reads checkpoints."""
+        setattr(namespace, self.dest, True)
+        unpickling.trust_checkpoints()
+
+
+def add_trust_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust-checkpoint``, for every tool that reads a checkpoint."""
+    parser.add_argument(
+        "--trust-checkpoint",
+        action=TrustCheckpoint,
+        nargs=0,
+        default=False,
+        help="read checkpoints even if code in them runs on this machine then: only "
+        "for files of your own or of somebody whom you trust",
     )
 
 

@@ -1,10 +1,12 @@
 """What the tests of tools, hooks and configs share: a job of a few seconds."""
 
+import contextvars
 import runpy
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import hypothesis
 import pytest
 from downstream import (  # noqa: F401  (fixtures)
     classifier_cfg,
@@ -19,6 +21,14 @@ from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
 import snnssl_mm  # noqa: F401
+
+hypothesis.settings.register_profile(
+    "suite", max_examples=12, derandomize=True, database=None, deadline=None
+)
+hypothesis.settings.register_profile(
+    "soak", max_examples=600, deadline=None, print_blob=True
+)  # pytest --hypothesis-profile=soak
+hypothesis.settings.load_profile("suite")
 
 ROOT = Path(__file__).parents[1]
 MAIN_JOB = ROOT / "configs" / "selfsup" / "spikformer_ctl.py"
@@ -76,7 +86,8 @@ def run_tool(monkeypatch):
         for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
             keeper._instance_dict.clear()
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        runpy.run_path(str(ROOT / "tools" / name), run_name="__main__")
+        tool = str(ROOT / "tools" / name)
+        contextvars.copy_context().run(runpy.run_path, tool, run_name="__main__")
 
     return run
 

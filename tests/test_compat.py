@@ -158,10 +158,8 @@ def test_mixed_distributions_are_named_with_the_remedy(
             assert compat.mixed_distributions().state == "broken"
 
 
-def test_training_checkpoints_load_safely(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What safe_checkpoints relies on: mmengine never falls back to unsafe loading."""
+def test_training_checkpoints_load_safely(tmp_path: Path) -> None:
+    """They hold mmengine's own classes, without which nothing could be resumed."""
     pytest.importorskip("mmengine.runner")
     import numpy as np
     from mmengine.logging import MessageHub
@@ -184,18 +182,40 @@ def test_training_checkpoints_load_safely(
         "meta": {"epoch": 1, "dataset_meta": {"classes": ("0", "1")}},
     }
     save_checkpoint(state, str(file))
-    safe = []
-    torch_load = torch.load
-
-    def spy(*args: object, **kwargs: object) -> object:
-        safe.append(kwargs["weights_only"])
-        return torch_load(*args, **kwargs)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(torch, "load", spy)
     loaded = load_checkpoint(nn.Linear(2, 1), str(file))
-    assert safe == [True]
     history = loaded["message_hub"]["log_scalars"]["train/loss"]
-    assert history.current() == 0.5
+    assert history.current() == history.statistics("mean", window_size=1) == 0.5
+
+
+@pytest.mark.parametrize("first", ["snnssl_mm", "mmengine.runner", ""])
+def test_checkpoints_run_code_only_without_the_cure(tmp_path: Path, first: str) -> None:
+    """The cure works whatever is imported first."""
+    pytest.importorskip("mmengine.runner")
+    code = f"""if True:
+    import os
+    import {first or "torch"}, mmengine.runner
+    {"import snnssl_mm" if first else ""}
+    import torch
+
+    class Hostile:
+        def __reduce__(self):
+            return os.mkdir, ("made",)
+
+    torch.save(Hostile(), "file.pth")
+    torch.hub.download_url_to_file = lambda url, to, *_, **__: os.link("file.pth", to)
+    os.environ["TORCH_HOME"] = "cache"
+    for file in ("file.pth", "https://nowhere.invalid/file.pth"):
+        try:
+            mmengine.runner.CheckpointLoader.load_checkpoint(file, logger="silent")
+        except ValueError as error:
+            print(type(error).__name__, os.path.exists("made"))
+        else:
+            print("loaded", os.path.exists("made"))
+            os.rmdir("made")
+    """
+    out = python(code, tmp_path).split("\n")
+    lines = [line for line in out if line.startswith(("loaded", "Unsafe"))]
+    assert lines == 2 * (["UnsafeCheckpointError False"] if first else ["loaded True"])
 
 
 def test_amp_on_a_cpu_computes_in_bf16_and_keeps_float32_parameters() -> None:

@@ -24,7 +24,7 @@ from snnssl_mm.checkpoint_config import stored_backbone
 from snnssl_mm.checkpoints import find_state_dict, read_checkpoint
 from snnssl_mm.conversion import LAYOUTS, OURS, Conversion, convert
 from snnssl_mm.publishing import BACKBONE, pack, write_whole
-from snnssl_mm.tooling import errors_as_sentences, require_writable
+from snnssl_mm.tooling import add_trust_argument, errors_as_sentences, require_writable
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -45,6 +45,7 @@ def parse_args() -> argparse.Namespace:
     names = [OURS, *LAYOUTS]
     parser.add_argument("checkpoint", help="file or URL")
     parser.add_argument("out", type=Path, help="file to write")
+    add_trust_argument(parser)
     parser.add_argument("--to", choices=names, default=OURS, help="layout to write")
     parser.add_argument(
         "--from", dest="source", choices=names, help="layout that it has"

@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 
 from snnssl_mm.publishing import digest, publish
-from snnssl_mm.tooling import errors_as_sentences, require_writable
+from snnssl_mm.tooling import add_trust_argument, errors_as_sentences, require_writable
 
 
 def main() -> None:
@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("checkpoint", help="file or URL")
     parser.add_argument("name", help="of the model, such as spikformer-digits_ctl")
     parser.add_argument("--out-dir", type=Path, default=Path("work_dirs", "published"))
+    add_trust_argument(parser)
     args = parser.parse_args()
     with errors_as_sentences():
         if not args.name or Path(args.name).name != args.name:

@@ -28,7 +28,12 @@ from snnssl_mm.analysis.results_file import file_sha
 from snnssl_mm.analysis.sample_images import sample_images
 from snnssl_mm.analysis.training_curves import plot_training
 from snnssl_mm.engine.probes import eval_loaders, load_model
-from snnssl_mm.tooling import errors_as_sentences, load_config, require_writable
+from snnssl_mm.tooling import (
+    add_trust_argument,
+    errors_as_sentences,
+    load_config,
+    require_writable,
+)
 
 TOOLS = Path(__file__).resolve().parent
 IMAGES = 8  # of the rasters
@@ -53,6 +58,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--time-steps", nargs="+", default=["1", "2", "4", "8", "16"], metavar="T"
     )
+    add_trust_argument(parser)
     args = parser.parse_args()
     args.cfg_options = None
     args.out = args.out or Path(args.checkpoint).parent / "report"
@@ -77,6 +83,7 @@ def config_beside(checkpoint: str) -> str:
 def measurements(args: argparse.Namespace) -> dict[str, list[str]]:
     """What is run: results file -> tool and its arguments."""
     model = [args.config, args.checkpoint]
+    model += ["--trust-checkpoint"] * args.trust_checkpoint
     plots = {
         name: ["--plot", str(args.out / f"{name}.png")]
         for name in ("firing_rates", "energy", "representation_health")

@@ -19,6 +19,7 @@ from snnssl_mm.engine.data_check import check_batches, check_data
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_launcher_arguments,
+    add_trust_argument,
     build_runner,
     errors_as_sentences,
     load_config,
@@ -43,6 +44,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--pretrained", metavar="CKPT", help="start from this backbone; it must fit"
     )
+    add_trust_argument(parser)
     parser.add_argument(
         "--amp",
         nargs="?",
@@ -132,8 +134,8 @@ def main() -> None:
     args = parse_args()
     cfg = config_of(args)
     with errors_as_sentences():
-        if args.pretrained:
-            read_checkpoint(args.pretrained)
+        for checkpoint in filter(None, (args.pretrained, cfg.get("load_from"))):
+            read_checkpoint(checkpoint)
         check_data(cfg)
     check = dict(type="snnssl_mm.DataCheckHook", files=False)
     cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), check]

@@ -12,6 +12,7 @@ from mmpretrain.datasets import CustomDataset
 from PIL import Image
 from rich.progress import track
 
+from snnssl_mm.datasets.loading import pixel_fault
 from snnssl_mm.registry import DATASETS
 
 
@@ -29,10 +30,14 @@ def check_image(path: str, min_size: int = 1, decode: bool = False) -> str | Non
     try:
         with Image.open(path) as image:
             width, height = image.size
+            fault = pixel_fault(image)
             if decode:
                 image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"{path}: {str(error).replace(repr(path), 'this file')}"
+    except Exception as error:  # Pillow's decoders raise many kinds on any bytes
+        reason = str(error) or type(error).__name__
+        return f"{path}: {reason.replace(repr(path), 'this file')}"
+    if fault:
+        return f"{path}: {fault}"
     if min(width, height) < min_size:
         return f"{path}: {width} x {height} pixels, needs at least {min_size}"
     return None

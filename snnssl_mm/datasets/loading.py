@@ -1,15 +1,30 @@
 """Loading of image files: as fast as OpenCV, as strict as Pillow."""
 
+from io import BytesIO
 from typing import Any
 
 import mmcv
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
+from PIL import Image
 
 from snnssl_mm.registry import TRANSFORMS
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+
+
+def has_16_bits(image: Image.Image) -> bool:
+    """Whether a grey image has 16 bits a pixel, which Pillow would cut off at 255."""
+    return image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PNG")
+
+
+def pixel_fault(image: Image.Image) -> str | None:
+    """Say why pixels have no meaning as colours: nothing tells how bright 1 is."""
+    if image.mode in ("I", "F") and not has_16_bits(image):
+        kind = "floating-point" if image.mode == "F" else "32-bit"
+        return f"{kind} pixels, of which the range is unknown; needs 8 or 16 bits"
+    return None
 
 
 @TRANSFORMS.register_module()
@@ -35,9 +50,24 @@ class LoadIntactImage(LoadImageFromFile):
         if content.startswith(JPEG_START) and content.endswith(JPEG_END):
             image = mmcv.imfrombytes(content, backend="cv2")
         if image is None:
-            image = mmcv.imfrombytes(content, backend="pillow")
-            # It is a mirrored view of RGB, of which every copy takes milliseconds.
-            image = np.ascontiguousarray(image)
+            image = decode_by_pillow(content)
         results["img"] = image
         results["img_shape"] = results["ori_shape"] = image.shape[:2]
         return results
+
+
+def decode_by_pillow(content: bytes) -> np.ndarray:
+    """BGR image of a whole file.
+
+    Raises:
+        Exception: Whatever Pillow raises for a file that is not whole.
+        ValueError: If its pixels have no known range.
+    """
+    with Image.open(BytesIO(content)) as opened:
+        if fault := pixel_fault(opened):
+            raise ValueError(fault)
+        if has_16_bits(opened):
+            opened.load()  # raises if it is truncated
+            return np.asarray(mmcv.imfrombytes(content, backend="cv2"))
+    # It is a mirrored view of RGB, of which every copy takes milliseconds.
+    return np.ascontiguousarray(mmcv.imfrombytes(content, backend="pillow"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from snnssl_mm.engine.coco_structure import check_structure
 from snnssl_mm.engine.data_error import (
     DataError,
     check_class_counts,
@@ -24,11 +26,12 @@ def read_annotations(file: str, labelled: bool = True) -> dict[str, Any]:
         labelled: Whether it must have annotations; that of COCO's test-dev has none.
 
     Raises:
-        DataError: If it is no JSON, or lacks one of COCO's three lists.
+        DataError: If it is no JSON, lacks one of COCO's three lists, or has an entry
+            in them that mmdet or pycocotools would trip over.
     """
     try:
         content = json.loads(Path(file).read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{file} is not a JSON file: {error}") from error
     if isinstance(content, dict) and not labelled:
         content.setdefault("annotations", [])
@@ -39,6 +42,7 @@ def read_annotations(file: str, labelled: bool = True) -> dict[str, Any]:
             f"{file} has no list of {' and '.join(missing)}; expected COCO's layout: "
             "dict(images=[...], annotations=[...], categories=[...])"
         )
+    check_structure(content, file)
     return content
 
 
@@ -138,7 +142,7 @@ def check_images(
         raise DataError(f"{dataset.ann_file} lists no images")
     folder = Path(dataset.data_prefix.get("img") or "")
     files = [folder / image["file_name"] for image in sampled(images, max_files)]
-    missing = [path for path in files if not path.exists()]
+    missing = [path for path in files if not os.path.exists(path)]  # no name raises
     if missing:
         raise DataError(
             f"{len(missing)} of {len(files)} images of {dataset.ann_file} that were "

@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 
+from snnssl_mm import unpickling
 from snnssl_mm.engine.digests import samples_digest, settings_digest, weights_digest
 from snnssl_mm.engine.features import (
     LabelledFeatures,
@@ -98,10 +99,17 @@ class CachedBackbone:
                 torch.save({"state_dict": state, "seconds": seconds}, part)
         return file
 
+    def stored_backbone(self) -> dict[str, Any]:
+        """What :meth:`backbone_file` holds."""
+        file = self.backbone_file()
+        with damage_named(file):
+            found: dict[str, Any] = unpickling.load(file, "cpu", trusted=False)
+        return found
+
     def ready_model(self) -> Model:
         """The model, its backbone having the statistics that evaluation uses."""
         if not self.ready:
-            found = torch.load(self.backbone_file(), weights_only=True)
+            found = self.stored_backbone()
             self.model.backbone.load_state_dict(found["state_dict"])
             self.ready = True
         return self.model
@@ -113,7 +121,7 @@ class CachedBackbone:
 
     def feature_seconds(self) -> float:
         """Seconds that statistics and features took when they were computed."""
-        backbone = torch.load(self.backbone_file(), weights_only=True)["seconds"]
+        backbone = self.stored_backbone()["seconds"]
         parts = (self.split("train"), self.split("test"))
         return float(backbone + sum(float(part["seconds"]) for part in parts))
 
@@ -146,8 +154,25 @@ class CachedBackbone:
             arrays: dict[str, Any] = {"features": features, "labels": labels}
             with written_whole(file) as part:
                 np.savez(part, seconds=time.monotonic() - began, **arrays)
-        with np.load(file) as found:
-            return dict(found)
+        with damage_named(file), np.load(file) as found:
+            return {name: found[name] for name in ("features", "labels", "seconds")}
+
+
+@contextlib.contextmanager
+def damage_named(file: Path) -> Iterator[None]:
+    """Say what to do about a file of the cache that cannot be read.
+
+    Raises:
+        ValueError: It names the file.
+    """
+    try:
+        yield
+    except Exception as error:  # numpy and zipfile raise many kinds on any bytes
+        raise ValueError(
+            f"{file} cannot be read ({str(error)[:200] or type(error).__name__}); "
+            "expected a file of the features' cache: remove it, and what was in it is "
+            "computed again"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -44,8 +44,8 @@ def largest_label(info: Mapping[str, Any], ignored: int | None) -> tuple[int, in
     try:
         with Image.open(path) as image:
             pixels = np.asarray(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        reason = str(error).replace(repr(path), "this file")
+    except Exception as error:  # Pillow's decoders raise many kinds on any bytes
+        reason = str(error).replace(repr(path), "this file") or type(error).__name__
         raise DataError(
             f"cannot read the mask {path} of the image {info['img_path']}: {reason}"
         ) from error

@@ -74,4 +74,4 @@ class SpikingSelfAttention(nn.Module):
             exact = qkv if qkv.dtype == torch.float64 else qkv.float()
             counts = spiking_attention(*exact.unbind(2))
         out = self.attention_neuron(counts * ATTENTION_SCALE)
-        return self.projection(out.reshape(x.shape))
+        return self.projection(out.reshape(x.shape).to(x.dtype))

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 
 from snnssl_mm.analysis.predictions import Column, plot_predictions, predict
 from snnssl_mm.engine.probes import load_model
+from snnssl_mm.tooling import add_trust_argument, errors_as_sentences
 
 
 def columns_of(models: list[str], count: int) -> list[Column]:
@@ -26,7 +27,8 @@ def columns_of(models: list[str], count: int) -> list[Column]:
         name, files = model.split("=", 1)
         config, checkpoint = files.split(",")
         cfg = Config.fromfile(config)
-        network = load_model(cfg, checkpoint)
+        with errors_as_sentences():
+            network = load_model(cfg, checkpoint)
         loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
         samples = predict(network, loader, count)
         metainfo = loader.dataset.metainfo
@@ -44,6 +46,7 @@ def main() -> None:
     parser.add_argument("models", nargs="+", metavar="NAME=CONFIG,CHECKPOINT")
     parser.add_argument("--out", type=Path, default=Path("predictions.png"))
     parser.add_argument("--count", type=int, default=5, help="number of test images")
+    add_trust_argument(parser)
     args = parser.parse_args()
     print(plot_predictions(columns_of(args.models, args.count), args.out))
 

@@ -94,6 +94,8 @@ def integrate(x: Tensor, p: LIFParameters, analog: bool) -> Tensor:
         gate = spike.detach() if p.detach_reset else spike
         if p.v_reset is None:
             v = u - p.v_threshold * gate
+        elif p.detach_reset:
+            v = torch.where(spike.bool(), rest, u)  # also of an infinite u
         else:
             v = u * (1 - gate) + rest * gate
     return torch.stack(outputs)

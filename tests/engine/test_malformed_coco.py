@@ -1,0 +1,161 @@
+"""COCO files with anything wrong in them: read as mmdet does, or refused by name."""
+
+import copy
+import json
+import math
+from types import SimpleNamespace
+
+import pytest
+from downstream_tasks import write_scenes
+from hypothesis import given
+from hypothesis import strategies as st
+from mmdet.datasets import CocoDataset
+
+from snnssl_mm.engine.coco_check import check_coco
+from snnssl_mm.engine.data_error import DataError
+
+CLASSES = ("square", "disc", "bar")
+ODD = [
+    *(None, True, 0, -1, 1.5, 10**400, math.nan, math.inf, -math.inf),
+    *("", "text", "\0", "a" * 5000, [], [1], [[]], {}, {"a": 1}, [math.nan] * 4),
+]
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """Folder of good data, and what its annotation file holds."""
+    root = tmp_path_factory.mktemp("coco")
+    write_scenes(root)
+    content = json.loads((root / "instances.json").read_text())
+    return SimpleNamespace(root=root, content=content)
+
+
+def is_accepted(root, text):
+    """Whether the check passes; then mmdet's own reader must too."""
+    file = root / "spoilt.json"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    options = dict(
+        ann_file=str(file),
+        metainfo=dict(classes=CLASSES),
+        data_prefix=dict(img=str(root / "images")),
+    )
+    dataset = SimpleNamespace(**options)
+    message = ""
+    try:
+        check_coco(dataset, {"model.bbox_head": 3}, True, "train_dataloader", 200)
+    except DataError as error:
+        message = str(error)
+    if message:
+        assert str(file) in message or "train_dataloader" in message
+        assert len(message) < 6000
+        return False
+    samples = CocoDataset(**options, pipeline=[], serialize_data=False).load_data_list()
+    boxes = [box for s in samples for one in s["instances"] for box in one["bbox"]]
+    assert all(map(math.isfinite, boxes))
+    return True
+
+
+def places(value, path=()):
+    """Every place in a JSON value."""
+    yield path
+    if isinstance(value, (dict, list)):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(part, (*path, key))
+
+
+def changed(content, path, change):
+    """A copy with one place changed: another value, taken out or doubled."""
+    content = copy.deepcopy(content)
+    if not path:
+        return change if change not in ("out", "twice") else []
+    owner = content
+    for key in path[:-1]:
+        owner = owner[key]
+    if change == "out":
+        del owner[path[-1]]
+    elif change == "twice" and isinstance(owner, list):
+        owner.append(copy.deepcopy(owner[path[-1]]))
+    else:
+        owner[path[-1]] = change
+    return content
+
+
+def test_good_file(scenes):
+    assert is_accepted(scenes.root, json.dumps(scenes.content))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("images", {}, "spoilt.json has a dict as images; expected a list"),
+        ("images.0", 3, r"images\[0\] is a int; expected a dict with id, file_name"),
+        ("images.1.file_name", "out", r"images\[1\] has no file_name; expected text"),
+        ("images.0.width", "9", r"images\[0\] has width='9'; expected a number of"),
+        ("images.0", "twice", "two images with the id 0"),
+        ("annotations.2", "twice", "two annotations with the id"),
+        ("annotations.0.bbox.1", math.nan, "bbox=.*nan.*expected four finite numbers"),
+        ("annotations.0.bbox", [1, 2, 3], "expected four finite numbers"),
+        ("annotations.0.area", None, "area=None; expected a finite number"),
+        ("annotations.0.image_id", 99, "belongs to the image 99, which the list of"),
+        ("annotations.0.category_id", 99, "category_id 99, which its list of categor"),
+        ("annotations.0.segmentation", "x", "expected polygons or run lengths"),
+        ("categories.0.name", None, "name=None; expected text"),
+        ("categories.1", "twice", "two categories with the id"),
+        ("categories.1.name", "square", "two categories with the name 'square'"),
+    ],
+)
+def test_each_fault_has_its_sentence(scenes, place, value, message):
+    path = [int(key) if key.isdecimal() else key for key in place.split(".")]
+    (scenes.root / "one.json").write_text(
+        json.dumps(changed(scenes.content, path, value))
+    )
+    dataset = SimpleNamespace(
+        ann_file=str(scenes.root / "one.json"), metainfo=dict(classes=CLASSES)
+    )
+    with pytest.raises(DataError, match=message.replace("spoilt", "one")):
+        check_coco(dataset, {}, True, "train_dataloader", 200)
+
+
+@given(data=st.data())
+def test_any_value_anywhere(scenes, data):
+    content = scenes.content
+    for _ in range(data.draw(st.integers(1, 3))):
+        path = data.draw(st.sampled_from(list(places(content))))
+        change = data.draw(st.sampled_from(["out", "twice", *ODD]))
+        content = changed(content, path, change)
+        if not isinstance(content, (dict, list)):
+            break
+    is_accepted(scenes.root, json.dumps(content))
+
+
+def test_every_place_with_every_odd_value(scenes):
+    """Of the first image, annotation and category: all of them."""
+    content = scenes.content
+    firsts = [p for p in places(content) if len(p) < 2 or p[1] == 0]
+    accepted = sum(
+        is_accepted(scenes.root, json.dumps(changed(content, path, change)))
+        for path in firsts[:: 1 if is_soak() else 3]
+        for change in ("out", "twice", *ODD)
+    )
+    assert accepted > 10
+
+
+def is_soak():
+    """Whether there is time for all of them."""
+    from hypothesis import settings
+
+    return settings.default.max_examples > 100
+
+
+@given(data=st.data())
+def test_cut_off_or_other_bytes(scenes, data):
+    text = json.dumps(scenes.content).encode()
+    length = data.draw(st.integers(0, len(text) - 1))
+    assert not is_accepted(scenes.root, text[:length])
+    position = data.draw(st.integers(0, len(text) - 1))
+    new = data.draw(st.binary(min_size=1, max_size=3))
+    is_accepted(scenes.root, text[:position] + new + text[position + 1 :])
+
+
+def test_nested_without_end(scenes):
+    assert not is_accepted(scenes.root, "[" * 200_000)
