@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ from snnssl_mm.engine.labelled_folder import preprocessor_of
 from snnssl_mm.engine.labelled_images import EVAL_LOADERS, Loaders
 from snnssl_mm.engine.probe_models import Model
 from snnssl_mm.version import __version__
+from snnssl_mm.whole_files import written_whole
 
 
 class CachedBackbone:
@@ -148,16 +146,3 @@ class CachedBackbone:
                 np.savez(part, seconds=time.monotonic() - began, **arrays)
         with np.load(file) as found:
             return dict(found)
-
-
-@contextlib.contextmanager
-def written_whole(file: Path) -> Iterator[Any]:
-    """Open a file for writing that appears complete or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with part.open("wb") as stream:
-            yield stream
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)

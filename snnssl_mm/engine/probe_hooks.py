@@ -22,6 +22,7 @@ from snnssl_mm.engine.probes import (
     raw_pixels,
 )
 from snnssl_mm.registry import HOOKS
+from snnssl_mm.whole_files import write_whole
 
 
 class ProbeHook(Hook):
@@ -95,7 +96,7 @@ def append_results(path: Path, row: dict[str, Any]) -> None:
     rows = json.loads(path.read_text()) if path.exists() else []
     key = (row["probe"], row["epoch"])
     rows = [r for r in rows if (r["probe"], r["epoch"]) != key] + [row]
-    path.write_text(json.dumps(rows, indent=1) + "\n")
+    write_whole(path, (json.dumps(rows, indent=1) + "\n").encode())
 
 
 @HOOKS.register_module()

@@ -1,0 +1,132 @@
+"""mmengine's CheckpointHook, with a whole checkpoint on the disk at every moment."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import put_text
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import EpochBasedTrainLoop
+
+from snnssl_mm.resuming import NAMING_FILE, CheckpointError
+from snnssl_mm.whole_files import remove_parts
+
+OUTDATED = "outdated_ckpt_ids"
+WITHIN_EPOCH = "ckpt_within_epoch"
+
+
+class RemovingLater:
+    """A file backend that holds removals back until they are asked for."""
+
+    def __init__(self, backend: Any) -> None:
+        self.backend = backend
+        self.held: list[Callable[[], None]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("remove", "rmtree"):
+            function = getattr(self.backend, name)
+            return lambda path: self.held.append(lambda: function(path))
+        return getattr(self.backend, name)
+
+
+class WholeCheckpointHook(CheckpointHook):
+    """Save first, then name the file in ``last_checkpoint``, then remove older ones.
+
+    mmengine's own removes first, so that a full disk or a kill can leave nothing. The
+    options are the same. ``snnssl_mm.compat.whole_checkpoints`` makes every config's
+    CheckpointHook this one. What a kill between two of the steps leaves behind is
+    removed by the next run.
+    """
+
+    file_backend: Any
+
+    def before_train(self, runner: Any) -> None:
+        """Clean up after a killed run; refuse to go on from within an epoch.
+
+        Raises:
+            CheckpointError: If an epoch-based run resumes from a checkpoint that was
+                written within an epoch: its images could not be told apart.
+        """
+        super().before_train(runner)
+        by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        hub = runner.message_hub
+        if by_epoch and runner.iter and hub.runtime_info.get(WITHIN_EPOCH):
+            raise CheckpointError(
+                f"cannot resume from iteration {runner.iter}: mmengine resumes "
+                "training by epochs at the beginning of one only. Resume from an "
+                "epoch_<n>.pth; to have them, set default_hooks.checkpoint.by_epoch="
+                "True, or train by iterations (train_cfg.type='IterBasedTrainLoop')"
+            )
+        if by_epoch and not self.by_epoch:
+            runner.logger.warning(
+                "the checkpoints of this run (default_hooks.checkpoint.by_epoch=False) "
+                "are written within epochs and cannot be resumed from; set by_epoch="
+                "True to be able to"
+            )
+        if not is_main_process():
+            return
+        for folder in {str(self.out_dir), runner.work_dir}:
+            if "://" not in folder:
+                remove_parts(Path(folder))
+        for step in hub.runtime_info.get(OUTDATED, ()):
+            self._remove_step(step)
+
+    def _remove_step(self, step: int) -> None:
+        """Remove a checkpoint, which is a folder if DeepSpeed wrote it."""
+        name = self.filename_tmpl.format(step)
+        path = self.file_backend.join_path(self.out_dir, name)
+        if self.file_backend.isfile(path):
+            self.file_backend.remove(path)
+        elif self.file_backend.isdir(path):
+            self.file_backend.rmtree(path)
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: Any) -> None:
+        """Save, name, remove."""
+        hub = runner.message_hub
+        outdated: list[int] = []
+        if self.max_keep_ckpts > 0 and step not in list(self.keep_ckpt_ids)[-1:]:
+            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+                outdated.append(self.keep_ckpt_ids.popleft())
+            self.keep_ckpt_ids.append(step)
+            hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
+            hub.update_info(OUTDATED, outdated)
+        by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        hub.update_info(WITHIN_EPOCH, by_epoch and not self.by_epoch)
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        hub.update_info("last_ckpt", self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if is_main_process():
+            put_text(str(self.last_ckpt), str(Path(runner.work_dir, NAMING_FILE)))
+            for old in outdated:
+                self._remove_step(old)
+
+    def _save_best_checkpoint(self, runner: Any, metrics: Any) -> None:
+        """Remove the best checkpoint so far once the better one is whole."""
+        with self._removing_later():
+            super()._save_best_checkpoint(runner, metrics)
+
+    @contextlib.contextmanager
+    def _removing_later(self) -> Iterator[None]:
+        backend = self.file_backend
+        later = self.file_backend = RemovingLater(backend)
+        try:
+            yield
+        finally:
+            self.file_backend = backend
+        for remove in later.held:
+            remove()
