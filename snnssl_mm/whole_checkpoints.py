@@ -17,6 +17,7 @@ from snnssl_mm.whole_files import remove_parts
 
 OUTDATED = "outdated_ckpt_ids"
 WITHIN_EPOCH = "ckpt_within_epoch"
+VALIDATED = "validated_iter"
 
 
 class RemovingLater:
@@ -67,13 +68,38 @@ class WholeCheckpointHook(CheckpointHook):
                 "are written within epochs and cannot be resumed from; set by_epoch="
                 "True to be able to"
             )
-        if not is_main_process():
-            return
-        for folder in {str(self.out_dir), runner.work_dir}:
-            if "://" not in folder:
-                remove_parts(Path(folder))
-        for step in hub.runtime_info.get(OUTDATED, ()):
-            self._remove_step(step)
+        if is_main_process():
+            for folder in {str(self.out_dir), runner.work_dir}:
+                if "://" not in folder:
+                    remove_parts(Path(folder))
+            for step in hub.runtime_info.get(OUTDATED, ()):
+                self._remove_step(step)
+        if runner.iter and runner.val_loop is not None and self._validation_due(runner):
+            self.last_ckpt = hub.runtime_info.get("last_ckpt")
+            runner.logger.info(
+                f"validating at iteration {runner.iter} again: the checkpoint is from "
+                "before its validation, which decides on the best one"
+            )
+            runner.val_loop.run()
+
+    def _validation_due(self, runner: Any) -> bool:
+        """Tell whether an uninterrupted run has validated and the checkpoint has not.
+
+        It is written first; what depends on the validation (the best checkpoint,
+        early stopping, schedules that wait for a plateau) is not in it.
+        """
+        loop = runner.train_loop
+        if isinstance(loop, EpochBasedTrainLoop):
+            step, last = loop.epoch, loop.max_epochs
+        else:
+            step, last = loop.iter, loop.max_iters
+        due = step >= loop.val_begin and (step % loop.val_interval == 0 or step == last)
+        return due and runner.message_hub.runtime_info.get(VALIDATED) != runner.iter
+
+    def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
+        """Note that it was done, and save the best."""
+        runner.message_hub.update_info(VALIDATED, runner.iter)
+        super().after_val_epoch(runner, metrics)
 
     def _remove_step(self, step: int) -> None:
         """Remove a checkpoint, which is a folder if DeepSpeed wrote it."""

@@ -127,9 +127,10 @@ def check_disk_space(cfg: Config, model: nn.Module, steps: int) -> None:
         whole = f"{sizes.whole_count} of {sizes.whole / GIB:.2f} GiB"
         raise OSError(
             f"the checkpoints of this run need {sizes.total / GIB:.2f} GiB in {folder} "
-            f"({whole}{best}, the next being written before the oldest is removed), and {(free + present) / GIB:.2f} "
-            "GiB are free: make room, choose another --work-dir, or keep fewer "
-            "(--cfg-options default_hooks.checkpoint.max_keep_ckpts=1)"
+            f"({whole}{best}: the next is written before the oldest is removed), and "
+            f"{(free + present) / GIB:.2f} GiB are free: make room, choose another "
+            "--work-dir, or keep fewer (--cfg-options "
+            "default_hooks.checkpoint.max_keep_ckpts=1)"
         )
 
 
