@@ -13,6 +13,7 @@ bit. The trainings are forked from this process, which has imported everything.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import random
 import runpy
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kill_phases import PHASES, Event, Phases, read_event
+from mmengine.config import Config
 from run_state import differences
 
 from snnssl_mm.analysis.results_file import ResultsFile
@@ -33,17 +35,17 @@ from snnssl_mm.tooling import command_line, require_writable
 from snnssl_mm.utils import register_all_modules
 
 ROOT = Path(__file__).parents[1]
-EPOCHS = 3
 TRIES = 5
-CONFIG = f"""
-_base_ = '{ROOT}/configs/selfsup/spikformer_ctl.py'
+CONFIG = """
+_base_ = 'ROOT/configs/selfsup/spikformer_ctl.py'
 model = dict(
     backbone=dict(
         arch=dict(embed_dims=16, depth=1, num_heads=2, mlp_ratio=1),
+        time_steps=2,
         neuron=dict(backend='torch')),
     neck=dict(in_channels=16, hid_channels=16, out_channels=8))
-train_cfg = dict(max_epochs={EPOCHS})
-scenes = dict(data_root='SCENES', num_train=32, num_test=16)
+train_cfg = dict(max_epochs=EPOCHS)
+scenes = dict(data_root='SCENES', num_train=24, num_test=16)
 train_dataloader = dict(
     batch_size=8, num_workers=2, persistent_workers=False, dataset=scenes)
 eval_train_dataloader = dict(dataset=scenes)
@@ -59,6 +61,15 @@ custom_hooks = [
 ]
 custom_hooks += [dict(type='EMAHook', momentum=0.1)]
 """
+
+
+def config_text(folder: Path, epochs: int) -> str:
+    """Config of the small pretraining, with its images in a folder."""
+    values = {"ROOT": ROOT, "EPOCHS": epochs, "SCENES": folder / "scenes"}
+    text = CONFIG
+    for name, value in values.items():
+        text = text.replace(name, str(value))
+    return text
 
 
 class Kill(NamedTuple):
@@ -100,6 +111,7 @@ class Training:
             os.dup2(out, 1)
             os.dup2(out, 2)
             Phases(pipe).install()
+            Config.pretty_text = ""  # in the log; yapf takes a second to lay it out
             sys.argv = line
             runpy.run_path(str(ROOT / "tools" / "train.py"), run_name="__main__")
             code = 0
@@ -178,6 +190,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--kills", type=int, default=20, help="how many (20)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
+    parser.add_argument("--epochs", type=int, default=3, help="of a training (3)")
     parser.add_argument("--out", type=Path, help="results file; it is continued")
     return parser.parse_args()
 
@@ -188,10 +201,11 @@ def main() -> None:
     out = args.out or Path(tempfile.mkdtemp(), "kills.json")
     require_writable(out)
     register_all_modules()  # the trainings find everything imported
+    gc.freeze()  # and do not go through it again
     results = ResultsFile(out, "kills", ("seed", "kill"))
     with tempfile.TemporaryDirectory() as folder:
         config, whole = Path(folder, "tiny.py"), Path(folder, "whole")
-        config.write_text(CONFIG.replace("SCENES", f"{folder}/scenes"))
+        config.write_text(config_text(Path(folder), args.epochs))
         events = Training(config, whole).finish()
         for number in range(args.kills):
             if results.find(seed=args.seed, kill=number):
@@ -206,7 +220,7 @@ def main() -> None:
                     break
             else:
                 raise RuntimeError(f"kill {number} came too late {TRIES} times")
-            different = differences(whole, work_dir, f"epoch_{EPOCHS}.pth")
+            different = differences(whole, work_dir, f"epoch_{args.epochs}.pth")
             row |= {"equal": not different, "different": different}
             took = {"too_late": attempt, "seconds": round(time.monotonic() - began, 1)}
             about = {"seed": args.seed, "kill": number, "command": command_line()}

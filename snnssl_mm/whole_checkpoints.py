@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process
+from mmengine.dist import all_gather_object, get_rank, is_main_process
 from mmengine.fileio import put_text
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop
 
+from snnssl_mm.random_states import random_states, set_random_states
 from snnssl_mm.resuming import NAMING_FILE, CheckpointError
 from snnssl_mm.whole_files import remove_parts
 
 OUTDATED = "outdated_ckpt_ids"
 WITHIN_EPOCH = "ckpt_within_epoch"
 VALIDATED = "validated_iter"
+RANDOM_STATES = "random_states"
 
 
 class RemovingLater:
@@ -37,13 +39,15 @@ class RemovingLater:
 class WholeCheckpointHook(CheckpointHook):
     """Save first, then name the file in ``last_checkpoint``, then remove older ones.
 
-    mmengine's own removes first, so that a full disk or a kill can leave nothing. The
+    mmengine's own removes first, so that a full disk or a kill can leave nothing. What
+    a kill between two of the steps leaves behind is removed by the next run. The
+    states of the random generators of all processes are saved and restored, too. The
     options are the same. ``snnssl_mm.compat.whole_checkpoints`` makes every config's
-    CheckpointHook this one. What a kill between two of the steps leaves behind is
-    removed by the next run.
+    CheckpointHook this one.
     """
 
     file_backend: Any
+    states: list[Any] | None = None
 
     def before_train(self, runner: Any) -> None:
         """Clean up after a killed run; refuse to go on from within an epoch.
@@ -74,6 +78,8 @@ class WholeCheckpointHook(CheckpointHook):
                     remove_parts(Path(folder))
             for step in hub.runtime_info.get(OUTDATED, ()):
                 self._remove_step(step)
+        if self.states is not None and get_rank() < len(self.states):
+            set_random_states(self.states[get_rank()])
         if runner.iter and runner.val_loop is not None and self._validation_due(runner):
             self.last_ckpt = hub.runtime_info.get("last_ckpt")
             runner.logger.info(
@@ -81,6 +87,15 @@ class WholeCheckpointHook(CheckpointHook):
                 "before its validation, which decides on the best one"
             )
             runner.val_loop.run()
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Add the states of the random generators; each process has its own."""
+        checkpoint[RANDOM_STATES] = self.states
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Keep them until training begins: what is built by then draws numbers."""
+        if runner._resume:
+            self.states = checkpoint.get(RANDOM_STATES)
 
     def _validation_due(self, runner: Any) -> bool:
         """Tell whether an uninterrupted run has validated and the checkpoint has not.
@@ -125,6 +140,7 @@ class WholeCheckpointHook(CheckpointHook):
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         hub.update_info("last_ckpt", self.last_ckpt)
+        self.states = all_gather_object(random_states())
         runner.save_checkpoint(
             self.out_dir,
             name,
