@@ -36,6 +36,18 @@ class RemovingLater:
         return getattr(self.backend, name)
 
 
+def draws_as_before(runner: Any) -> bool:
+    """Tell whether a resumed run draws the random numbers of an uninterrupted one.
+
+    The states in a checkpoint are enough if the data loader starts anew every epoch;
+    workers that live longer have states of their own.
+    """
+    if any(type(hook).__name__ == "IterationSeedHook" for hook in runner.hooks):
+        return True
+    by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+    return by_epoch and not runner.train_dataloader.persistent_workers
+
+
 class WholeCheckpointHook(CheckpointHook):
     """Save first, then name the file in ``last_checkpoint``, then remove older ones.
 
@@ -78,6 +90,12 @@ class WholeCheckpointHook(CheckpointHook):
                     remove_parts(Path(folder))
             for step in hub.runtime_info.get(OUTDATED, ()):
                 self._remove_step(step)
+        if runner.iter and not draws_as_before(runner):
+            runner.logger.warning(
+                "the images from here on will not be those of an uninterrupted run: "
+                "with training by iterations or persistent workers that needs "
+                "custom_hooks=[dict(type='snnssl_mm.IterationSeedHook')]"
+            )
         if self.states is not None and get_rank() < len(self.states):
             set_random_states(self.states[get_rank()])
         if runner.iter and runner.val_loop is not None and self._validation_due(runner):

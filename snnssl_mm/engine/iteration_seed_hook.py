@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, set_random_seed
@@ -97,6 +98,8 @@ class IterationSeedHook(Hook):
             collate, runner.seed, get_rank(), runner.iter, workers, length
         )
         loader.collate_fn, loader.worker_init_fn = seeded, seeded.start
+        # It draws a number when it starts, else from the generator that is seeded here.
+        loader.generator = torch.Generator()
         self.seed_images(runner, runner.iter)
 
     def before_train_iter(
