@@ -138,6 +138,6 @@ def resume_from_whole(cfg: Config) -> None:
     checkpoint = read_checkpoint(path)
     check_resumable(checkpoint, path)
     seed = checkpoint["meta"].get("seed")
-    randomness = cfg.setdefault("randomness", {})
+    randomness = cfg.get("randomness") or {}
     if randomness.get("seed") is None and seed is not None:
-        randomness.seed = seed
+        cfg.randomness = dict(randomness, seed=seed)
