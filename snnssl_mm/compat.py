@@ -33,6 +33,9 @@ MM_DISTRIBUTIONS = {
 """Module -> (maintained distribution, original distributions)."""
 
 
+FLEXIBLE_RUNNER = "mmengine.runner._flexible_runner"
+
+
 class Status(NamedTuple):
     """What a trap is like on this machine.
 
@@ -211,6 +214,47 @@ def activation_checkpointing() -> Status:
     return Status("cured", "checkpoints are not re-entrant")
 
 
+def whole_checkpoints() -> Status:
+    """A kill or a full disk while a checkpoint is written: nothing is left to resume.
+
+    Cause: mmengine writes over files in place; its CheckpointHook removes the previous
+    checkpoint before the next is written, and empties ``last_checkpoint`` before it
+    fills it; ``resume=True`` believes that file whatever it names. Here local files
+    appear whole or not at all, the name ``CheckpointHook`` means
+    :class:`snnssl_mm.whole_checkpoints.WholeCheckpointHook`, and resuming looks for
+    the last checkpoint that is whole. Like :func:`activation_checkpointing` this
+    waits for mmengine.runner. Folders of DeepSpeed are as they were.
+    Removable: when ``LocalBackend.put`` of onedl-mmengine renames a complete file and
+    ``CheckpointHook`` removes last; in 0.10.12 they do not.
+    """
+    if importlib.util.find_spec("mmengine") is None:
+        return Status("not applicable", "mmengine is not installed")
+    runner: Any = sys.modules.get("mmengine.runner.runner")
+    if runner is None or not hasattr(runner, "Runner"):
+        return Status("not applicable", "mmengine.runner is not imported yet")
+    from mmengine.fileio import LocalBackend
+    from mmengine.registry import HOOKS
+
+    from snnssl_mm.resuming import last_whole_checkpoint
+    from snnssl_mm.whole_checkpoints import WholeCheckpointHook
+    from snnssl_mm.whole_files import write_whole
+
+    def put(self: Any, obj: bytes, filepath: str | Path) -> None:
+        write_whole(Path(filepath), obj)
+
+    def put_text(
+        self: Any, obj: str, filepath: str | Path, encoding: str = "utf-8"
+    ) -> None:
+        write_whole(Path(filepath), obj.encode(encoding))
+
+    LocalBackend.put, LocalBackend.put_text = put, put_text
+    HOOKS.register_module("CheckpointHook", True, WholeCheckpointHook)
+    for name in ("mmengine.runner", "mmengine.runner.runner", FLEXIBLE_RUNNER):
+        if name in sys.modules:
+            vars(sys.modules[name])["find_latest_checkpoint"] = last_whole_checkpoint
+    return Status("cured", "checkpoints are whole or not there, and removed last")
+
+
 class _SafeLoaders(importlib.abc.MetaPathFinder):
     """Give mmengine's checkpoint module our reader as soon as somebody imports it."""
 
@@ -355,6 +399,7 @@ WORKAROUNDS = (
     Workaround(multimodal_models, at_import=True),
     Workaround(activation_checkpointing, at_import=True),
     Workaround(safe_checkpoints, at_import=True),
+    Workaround(whole_checkpoints, at_import=True),
     Workaround(cpu_amp, at_import=False),
     Workaround(cpu_process_group, at_import=False),
     Workaround(cpu_sync_batch_norm, at_import=False),

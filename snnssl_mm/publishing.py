@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from snnssl_mm.checkpoint_config import stored_model
 from snnssl_mm.checkpoints import find_state_dict, read_checkpoint
+from snnssl_mm.whole_files import write_whole
 
 BACKBONE = "backbone."
 DIGITS = 8  # of the sha256, in a file's name
@@ -47,17 +47,6 @@ def pack(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save({"meta": plain(meta), "state_dict": tensors}, buffer)
     return buffer.getvalue()
-
-
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file so that it is never seen half-written."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def digest(content: bytes) -> str:

@@ -23,8 +23,9 @@ from snnssl_mm.analysis.results_file import file_sha
 from snnssl_mm.checkpoint_config import stored_backbone
 from snnssl_mm.checkpoints import find_state_dict, read_checkpoint
 from snnssl_mm.conversion import LAYOUTS, OURS, Conversion, convert
-from snnssl_mm.publishing import BACKBONE, pack, write_whole
+from snnssl_mm.publishing import BACKBONE, pack
 from snnssl_mm.tooling import add_trust_argument, errors_as_sentences, require_writable
+from snnssl_mm.whole_files import write_whole
 
 console = Console(highlight=False, soft_wrap=True)
 

@@ -16,6 +16,8 @@ from mmengine.config import Config, ConfigDict
 from snnssl_mm import compat
 from snnssl_mm.checkpoints import match_backbone, read_checkpoint, unwrapped
 from snnssl_mm.engine.data_check import check_batches, check_data
+from snnssl_mm.engine.disk_space import check_disk_space, disk_faults_as_sentences
+from snnssl_mm.resuming import CheckpointError, resume_from_whole
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_launcher_arguments,
@@ -23,6 +25,7 @@ from snnssl_mm.tooling import (
     build_runner,
     errors_as_sentences,
     load_config,
+    require_writable,
 )
 
 
@@ -137,18 +140,32 @@ def main() -> None:
         for checkpoint in filter(None, (args.pretrained, cfg.get("load_from"))):
             read_checkpoint(checkpoint)
         check_data(cfg)
+        require_writable(Path(cfg.work_dir, "last_checkpoint"))
+        resume_from_whole(cfg)
     check = dict(type="snnssl_mm.DataCheckHook", files=False)
     cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), check]
+    with disk_faults_as_sentences(cfg.work_dir):
+        train(cfg, args)
+
+
+def train(cfg: Config, args: argparse.Namespace) -> None:
+    """Build what the config describes, check what can be known by then, and train."""
     runner = build_runner(cfg, args)
+    model = unwrapped(runner.model)
     if args.pretrained:
         init_cfg = cfg.model.backbone.init_cfg
         with errors_as_sentences():
-            backbone = unwrapped(runner.model).backbone
-            match_backbone(backbone, args.pretrained, init_cfg.strict)
-    loader = runner.train_loop.dataloader
+            match_backbone(model.backbone, args.pretrained, init_cfg.strict)
+    loop = runner.train_loop
     with errors_as_sentences():
-        check_batches(loader)
-    runner.train()
+        check_batches(loop.dataloader)
+        hook = cfg.get("default_hooks", {}).get("checkpoint") or {}
+        by_epoch = hook.get("by_epoch", True)
+        check_disk_space(cfg, model, loop.max_epochs if by_epoch else loop.max_iters)
+    try:
+        runner.train()
+    except CheckpointError as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from snnssl_mm.analysis.machine import describe_machine
+from snnssl_mm.whole_files import write_whole
 
 Row = dict[str, Any]
 
@@ -65,10 +65,8 @@ class ResultsFile:
     def write(self) -> None:
         """Write everything: whole, or not at all."""
         report = {"what": self.what, "machine": self.machine, "rows": self.rows}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_name(f".{self.path.name}.part")
-        part.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-        os.replace(part, self.path)
+        text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+        write_whole(self.path, text.encode())
 
 
 def read_report(path: Path, what: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from snnssl_mm.engine.amp import CpuAmpOptimWrapper
 from snnssl_mm.engine.data_check_hook import DataCheckHook
 from snnssl_mm.engine.epoch_seed_hook import EpochSeedHook
 from snnssl_mm.engine.firing_rate_hook import FiringRateHook
+from snnssl_mm.engine.iteration_seed_hook import IterationSeedHook
 from snnssl_mm.engine.keep_memory_hook import KeepMemoryHook
 from snnssl_mm.engine.layer_decay import LayerDecayOptimWrapperConstructor
 from snnssl_mm.engine.pretrained_check_hook import PretrainedCheckHook
@@ -15,6 +16,7 @@ __all__ = [
     "DataCheckHook",
     "EpochSeedHook",
     "FiringRateHook",
+    "IterationSeedHook",
     "KNNHook",
     "KeepMemoryHook",
     "LayerDecayOptimWrapperConstructor",

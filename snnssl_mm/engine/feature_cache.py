@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from functools import cached_property
@@ -27,6 +26,7 @@ from snnssl_mm.engine.labelled_folder import preprocessor_of
 from snnssl_mm.engine.labelled_images import EVAL_LOADERS, Loaders
 from snnssl_mm.engine.probe_models import Model
 from snnssl_mm.version import __version__
+from snnssl_mm.whole_files import written_whole
 
 
 class CachedBackbone:
@@ -173,16 +173,3 @@ def damage_named(file: Path) -> Iterator[None]:
             "expected a file of the features' cache: remove it, and what was in it is "
             "computed again"
         ) from error
-
-
-@contextlib.contextmanager
-def written_whole(file: Path) -> Iterator[Any]:
-    """Open a file for writing that appears complete or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with part.open("wb") as stream:
-            yield stream
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)

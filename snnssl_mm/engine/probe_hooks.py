@@ -22,6 +22,7 @@ from snnssl_mm.engine.probes import (
     raw_pixels,
 )
 from snnssl_mm.registry import HOOKS
+from snnssl_mm.whole_files import write_whole
 
 
 class ProbeHook(Hook):
@@ -60,6 +61,11 @@ class ProbeHook(Hook):
         if runner.epoch == 0 and is_main_process():  # not the rows of an earlier run
             Path(runner.work_dir, "probes.json").unlink(missing_ok=True)
 
+    def measured(self, runner: Any, epoch: int) -> bool:
+        """Tell whether ``probes.json`` has the accuracies after ``epoch`` epochs."""
+        rows = read_results(Path(runner.work_dir, "probes.json"))
+        return any((r["probe"], r["epoch"]) == (self.name, epoch) for r in rows)
+
     def report(self, runner: Any, epoch: int) -> None:
         """Measure, log and write the accuracies after ``epoch`` epochs."""
         if self.loaders is not None and is_main_process():
@@ -90,12 +96,17 @@ class ProbeHook(Hook):
         )
 
 
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """Read a JSON list, which may be yet to come."""
+    return list(json.loads(path.read_text())) if path.exists() else []
+
+
 def append_results(path: Path, row: dict[str, Any]) -> None:
     """Add a row to a JSON list; a row of the same probe and epoch is replaced."""
-    rows = json.loads(path.read_text()) if path.exists() else []
+    rows = read_results(path)
     key = (row["probe"], row["epoch"])
     rows = [r for r in rows if (r["probe"], r["epoch"]) != key] + [row]
-    path.write_text(json.dumps(rows, indent=1) + "\n")
+    write_whole(path, (json.dumps(rows, indent=1) + "\n").encode())
 
 
 @HOOKS.register_module()
@@ -125,11 +136,20 @@ class KNNHook(ProbeHook):
         """Judge features by their neighbours."""
         return knn_accuracy(features, **self.options)
 
+    def due(self, runner: Any, epoch: int) -> bool:
+        """Tell whether to measure after ``epoch`` epochs."""
+        return epoch % self.interval == 0 or epoch == runner.max_epochs
+
+    def before_train(self, runner: Any) -> None:
+        """Measure what a run that was killed after its checkpoint did not come to."""
+        super().before_train(runner)
+        epoch = runner.epoch
+        if epoch and self.due(runner, epoch) and not self.measured(runner, epoch):
+            self.report(runner, epoch)
+
     def after_train_epoch(self, runner: Any) -> None:
         """Measure after every ``interval`` epochs and after the last."""
-        if self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(
-            runner
-        ):
+        if self.due(runner, runner.epoch + 1):
             self.report(runner, runner.epoch + 1)
 
 

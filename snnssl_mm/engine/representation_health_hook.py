@@ -51,26 +51,30 @@ class RepresentationHealthHook(Hook):
         self.results: ResultsFile | None = None
 
     def before_train(self, runner: Any) -> None:
-        """Open the file."""
+        """Open the file; measure what a run killed after its checkpoint did not."""
         if is_main_process():
             self.results = open_epoch_results(runner, "health.json", "training_health")
+        if runner.epoch:
+            self.after_epoch(runner, runner.epoch)
 
     def after_train_epoch(self, runner: Any) -> None:
         """Measure after every ``interval`` epochs and after the last."""
-        last = self.is_last_train_epoch(runner)
-        if not last and not self.every_n_epochs(runner, self.interval):
+        self.after_epoch(runner, runner.epoch + 1)
+
+    def after_epoch(self, runner: Any, epoch: int) -> None:
+        """Measure after ``epoch`` epochs, if it is time to and has not been done."""
+        if epoch % self.interval and epoch != runner.max_epochs:
             return
-        if self.results is not None:
-            self.measure(runner, self.results)
+        if self.results is not None and not self.results.find(epoch=epoch):
+            self.measure(runner, self.results, epoch)
         barrier()
 
-    def measure(self, runner: Any, results: ResultsFile) -> None:
+    def measure(self, runner: Any, results: ResultsFile, epoch: int) -> None:
         """Measure, log and write, in one process."""
         loader = runner.train_dataloader
         views = two_view_batches(loader.dataset, loader.collate_fn, self.num_images)
         health = representation_health(unwrapped(runner.model), views)
         names = [f"{kind}/{measure}" for kind in FEATURES for measure in MEASURES]
-        epoch = runner.epoch + 1
         scalars = {f"health/{name}": health[name] for name in names}
         runner.visualizer.add_scalars(scalars, step=epoch)
         images = min(self.num_images, len(loader.dataset))

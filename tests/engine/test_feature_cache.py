@@ -10,7 +10,8 @@ from torch import nn
 
 from snnssl_mm.engine import feature_cache, probes
 from snnssl_mm.engine.digests import samples_digest, settings_digest, weights_digest
-from snnssl_mm.engine.feature_cache import CachedBackbone, written_whole
+from snnssl_mm.engine.feature_cache import CachedBackbone
+from snnssl_mm.whole_files import written_whole
 
 LOADERS = {}  # reading the scenes takes half a second
 

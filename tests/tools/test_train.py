@@ -1,7 +1,10 @@
 """tools/train.py: it trains, resumes to the bit, starts from a backbone, refuses."""
 
+import errno
 import json
+import os
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -214,3 +217,34 @@ def test_persistent_workers_are_refused(run_tool, tiny_config, tmp_path):
         run_tool(
             "train.py", tiny_config, "--work-dir", tmp_path, "--cfg-options", *options
         )
+
+
+def test_a_full_disk_ends_with_a_sentence_and_can_be_resumed(
+    run_tool, tiny_config, tmp_path, monkeypatch
+):
+    written, real = [], os.fsync
+
+    def fsync(descriptor):
+        written.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if sum(".pth." in name for name in written) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    off = ["--cfg-options", "eval_train_dataloader=None", "eval_test_dataloader=None"]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(SystemExit, match=r"No space left.*epoch_1\.pth is whole"):
+            run_tool("train.py", tiny_config, "--work-dir", tmp_path / "run", *off)
+    assert [f.name for f in tmp_path.glob("run/*.pth")] == ["epoch_1.pth"]
+    run_tool("train.py", tiny_config, "--work-dir", tmp_path / "run", "--resume", *off)
+    assert (tmp_path / "run" / "epoch_2.pth").exists()
+
+
+def test_too_little_room_stops_before_training(
+    run_tool, tiny_config, tmp_path, monkeypatch
+):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(SystemExit, match="checkpoints of this run need .* GiB"):
+        run_tool("train.py", tiny_config, "--work-dir", tmp_path)
+    assert not list(tmp_path.glob("*.pth"))

@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""Kill trainings at random moments, resume them, compare them with one that lived.
+
+usage: python benchmarks/kills.py --kills 20 --out benchmarks/results/kills.json
+
+A small pretraining runs through tools/train.py once, undisturbed. Then it starts again
+for every kill, is killed with its workers (SIGKILL) during an iteration, while a
+checkpoint is written, or during an evaluation, in turn, and is resumed with --resume.
+At the end weights, optimizer, schedules and all logged numbers must be the same to the
+bit. The trainings are forked from this process, which has imported everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import random
+import runpy
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kill_phases import PHASES, Event, Phases, read_event
+from mmengine.config import Config
+from run_state import differences
+
+from snnssl_mm.analysis.results_file import ResultsFile
+from snnssl_mm.tooling import command_line, require_writable
+from snnssl_mm.utils import register_all_modules
+
+ROOT = Path(__file__).parents[1]
+TRIES = 5
+CONFIG = """
+_base_ = 'ROOT/configs/selfsup/spikformer_ctl.py'
+model = dict(
+    backbone=dict(
+        arch=dict(embed_dims=16, depth=1, num_heads=2, mlp_ratio=1),
+        time_steps=2,
+        neuron=dict(backend='torch')),
+    neck=dict(in_channels=16, hid_channels=16, out_channels=8))
+train_cfg = dict(max_epochs=EPOCHS)
+scenes = dict(data_root='SCENES', num_train=24, num_test=16)
+train_dataloader = dict(
+    batch_size=8, num_workers=2, persistent_workers=False, dataset=scenes)
+eval_train_dataloader = dict(dataset=scenes)
+eval_test_dataloader = dict(dataset=scenes)
+default_hooks = dict(logger=dict(interval=1))
+custom_hooks = [
+    dict(type='snnssl_mm.KeepMemoryHook'),
+    dict(type='snnssl_mm.EpochSeedHook'),
+    dict(type='snnssl_mm.FiringRateHook'),
+    dict(type='snnssl_mm.RepresentationHealthHook'),
+    dict(type='snnssl_mm.KNNHook'),
+    dict(type='snnssl_mm.LinearProbeHook'),
+]
+custom_hooks += [dict(type='EMAHook', momentum=0.1)]
+"""
+
+
+def config_text(folder: Path, epochs: int) -> str:
+    """Config of the small pretraining, with its images in a folder."""
+    values = {"ROOT": ROOT, "EPOCHS": epochs, "SCENES": folder / "scenes"}
+    text = CONFIG
+    for name, value in values.items():
+        text = text.replace(name, str(value))
+    return text
+
+
+class Kill(NamedTuple):
+    """When to kill: a share of the way through the ``index``-th phase of a kind."""
+
+    phase: str
+    index: int
+    share: float
+    seconds: float
+
+
+class Training:
+    """tools/train.py in a forked process of its own group.
+
+    Args:
+        config: File.
+        work_dir: Of the run; what it prints goes to ``<work_dir>.log``.
+        options: Further ones of tools/train.py.
+    """
+
+    def __init__(self, config: Path, work_dir: Path, *options: str) -> None:
+        self.log = work_dir.with_suffix(".log")
+        self.log.unlink(missing_ok=True)
+        line = ["train.py", str(config), "--work-dir", str(work_dir), *options]
+        reading, writing = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(reading)
+            self.become(line, writing)
+        os.close(writing)
+        self.pipe = os.fdopen(reading)
+
+    def become(self, line: list[str], pipe: int) -> None:
+        """Be the training; never return."""
+        code = 1
+        try:
+            os.setsid()
+            out = os.open(self.log, os.O_WRONLY | os.O_CREAT)
+            os.dup2(out, 1)
+            os.dup2(out, 2)
+            Phases(pipe).install()
+            Config.pretty_text = ""  # in the log; yapf takes a second to lay it out
+            sys.argv = line
+            runpy.run_path(str(ROOT / "tools" / "train.py"), run_name="__main__")
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def events(self) -> Iterator[Event]:
+        """Phases as they come, until the process ends."""
+        return map(read_event, self.pipe)
+
+    def wait(self) -> int:
+        """Wait for the end; return the exit status, negative if it was killed."""
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self.pipe.close()
+        return code
+
+    def finish(self) -> list[Event]:
+        """Let it run to its end, which must be a good one."""
+        events = list(self.events())
+        if self.wait() != 0:
+            raise RuntimeError(f"the training failed:\n{self.log.read_text()[-2000:]}")
+        return events
+
+    def kill(self, kill: Kill) -> bool:
+        """Kill it in the phase; tell whether that succeeded, or the phase was over."""
+        last = None
+        for last in self.events():
+            if last[1:] == (kill.phase, kill.index, True):
+                time.sleep(kill.share * kill.seconds)
+                os.killpg(self.pid, signal.SIGKILL)
+        hit = last is not None and last[1:] == (kill.phase, kill.index, True)
+        return self.wait() == -signal.SIGKILL and hit
+
+
+def choose(events: list[Event], phase: str, rng: random.Random) -> Kill:
+    """Choose a moment of a phase, from the times of an undisturbed run."""
+    begins = {e.index: e.seconds for e in events if e.phase == phase and e.begins}
+    ends = {e.index: e.seconds for e in events if e.phase == phase and not e.begins}
+    index = rng.randrange(len(ends))
+    return Kill(phase, index, rng.random(), ends[index] - begins[index])
+
+
+def resumed_from(log: str) -> str:
+    """Read from a log which checkpoint a training went on from."""
+    loaded = [x for x in log.splitlines() if "Load checkpoint from" in x]
+    if loaded:
+        return Path(loaded[0].split()[-1]).name
+    return "the beginning" if "nothing to resume" in log else "unknown"
+
+
+def try_kill(config: Path, work_dir: Path, kill: Kill) -> dict[str, Any] | None:
+    """Train, kill, resume; return what happened, None if the kill came too late."""
+    if not Training(config, work_dir).kill(kill):
+        return None
+    files = sorted(work_dir.glob("epoch_*.pth"))
+    parts = [part.stat().st_size for part in work_dir.glob(".*.pth.*.part")]
+    resumed = Training(config, work_dir, "--resume")
+    resumed.finish()
+    return {
+        "class": kill.phase,
+        "index": kill.index,
+        "share": round(kill.share, 3),
+        "whole_checkpoints": [file.name for file in files],
+        "bytes_of_unfinished": parts,
+        "resumed_from": resumed_from(resumed.log.read_text()),
+        "left_over": [part.name for part in work_dir.glob(".*.part")],
+    }
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--kills", type=int, default=20, help="how many (20)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
+    parser.add_argument("--epochs", type=int, default=3, help="of a training (3)")
+    parser.add_argument("--out", type=Path, help="results file; it is continued")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run everything; exit with 1 if a resumed training differs."""
+    args = parse_args()
+    out = args.out or Path(tempfile.mkdtemp(), "kills.json")
+    require_writable(out)
+    register_all_modules()  # the trainings find everything imported
+    gc.freeze()  # and do not go through it again
+    results = ResultsFile(out, "kills", ("seed", "kill"))
+    with tempfile.TemporaryDirectory() as folder:
+        config, whole = Path(folder, "tiny.py"), Path(folder, "whole")
+        config.write_text(config_text(Path(folder), args.epochs))
+        events = Training(config, whole).finish()
+        for number in range(args.kills):
+            if results.find(seed=args.seed, kill=number):
+                continue
+            rng = random.Random(f"{args.seed} {number}")
+            began, row = time.monotonic(), None
+            for attempt in range(TRIES):
+                work_dir = Path(folder, f"kill_{number}_{attempt}")
+                kill = choose(events, PHASES[number % len(PHASES)], rng)
+                row = try_kill(config, work_dir, kill)
+                if row is not None:
+                    break
+            else:
+                raise RuntimeError(f"kill {number} came too late {TRIES} times")
+            different = differences(whole, work_dir, f"epoch_{args.epochs}.pth")
+            row |= {"equal": not different, "different": different}
+            took = {"too_late": attempt, "seconds": round(time.monotonic() - began, 1)}
+            about = {"seed": args.seed, "kill": number, "command": command_line()}
+            row = results.append(about | row | took)
+            print({k: v for k, v in row.items() if k != "command"}, flush=True)
+    rows = [r for r in results.rows if r["seed"] == args.seed][: args.kills]
+    equal = sum(row["equal"] for row in rows)
+    print(f"{equal} of {len(rows)} killed trainings ended as the one that lived: {out}")
+    sys.exit(equal != len(rows))
+
+
+if __name__ == "__main__":
+    main()
