@@ -3,14 +3,15 @@
 
 usage: python benchmarks/long_run.py --minutes 60 --out benchmarks/results/long_run.json
 
-The main job as it is shipped, through tools/train.py in a process of its own, but
-with more epochs, with DataLoader workers, and with a linear probe every 28 epochs.
+The main job as it is shipped, through tools/train.py in a process of its own, but with
+more epochs, with DataLoader workers, and with a linear probe whenever k-NN is measured.
 The clock starts with the first logged iteration; ends non-zero if memory is not flat.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -32,7 +33,7 @@ from snnssl_mm.tooling import command_line, errors_as_sentences, require_writabl
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/selfsup/spikformer_ctl.py"
-ENDLESS = ["train_cfg.max_epochs=1000000", "custom_hooks.5.interval=28"]
+ENDLESS = ["train_cfg.max_epochs=1000000", "custom_hooks.5.interval=4"]
 KEY = ("config", "options", "workers", "command")
 
 
@@ -132,6 +133,8 @@ def train_and_watch(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Measure, write, draw, judge."""
     args = parse_args()
+    # The training must not outlive this program.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with errors_as_sentences():
         picture = args.out.with_suffix(".png")
         require_writable(args.out, picture)
