@@ -16,6 +16,7 @@ from mmengine.config import Config, ConfigDict
 from snnssl_mm import compat
 from snnssl_mm.checkpoints import match_backbone, read_checkpoint, unwrapped
 from snnssl_mm.engine.data_check import check_batches, check_data
+from snnssl_mm.engine.worker_errors import explain_errors
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_launcher_arguments,
@@ -146,7 +147,8 @@ def main() -> None:
     loader = runner.train_loop.dataloader
     with errors_as_sentences():
         check_batches(loader)
-    runner.train()
+    with explain_errors(runner):
+        runner.train()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import numpy as np
+import numpy.typing as npt
 from matplotlib import pyplot as plt
 
 from snnssl_mm.analysis.table import Table
@@ -21,13 +22,13 @@ FLAT_WITHIN = 0.02
 MAX_SLOPES = 500  # of so many samples, evenly spread, all pairs give a slope
 
 
-def flatness(values: Sequence[float]) -> float:
+def flatness(values: npt.ArrayLike) -> float:
     """(max - min) / median of the values, such as resident memory."""
     found = np.asarray(values, float)
     return float(np.ptp(found) / np.median(found))
 
 
-def robust_slope(times: Sequence[float], values: Sequence[float]) -> float:
+def robust_slope(times: npt.ArrayLike, values: npt.ArrayLike) -> float:
     """Theil-Sen slope: the median of the slopes between all pairs of points.
 
     Unlike least squares it does not follow single peaks, such as those of an
@@ -40,8 +41,9 @@ def robust_slope(times: Sequence[float], values: Sequence[float]) -> float:
     Returns:
         Change of the value in a unit of time.
     """
-    chosen = np.linspace(0, len(times) - 1, min(len(times), MAX_SLOPES)).astype(int)
-    t, y = np.asarray(times, float)[chosen], np.asarray(values, float)[chosen]
+    t, y = np.asarray(times, float), np.asarray(values, float)
+    chosen = np.linspace(0, len(t) - 1, min(len(t), MAX_SLOPES)).astype(int)
+    t, y = t[chosen], y[chosen]
     first, second = np.triu_indices(len(t), 1)
     return float(np.median((y[second] - y[first]) / (t[second] - t[first])))
 
