@@ -34,6 +34,7 @@ from snnssl_mm.tooling import command_line, errors_as_sentences, require_writabl
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/selfsup/spikformer_ctl.py"
 ENDLESS = ["train_cfg.max_epochs=1000000", "custom_hooks.5.interval=4"]
+MIN_SAMPLES = 10  # however soon --iterations are done
 KEY = ("config", "options", "workers", "command")
 
 
@@ -84,7 +85,7 @@ def watch(
             start = start or now
             try:
                 found = sample(process, args.work_dir)
-            except psutil.NoSuchProcess:
+            except psutil.NoSuchProcess:  # it has just ended
                 continue
             samples.append({"seconds": now - start, "iterations": done, **found})
             if now - start >= 60 * args.minutes or done >= (
