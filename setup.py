@@ -131,6 +131,7 @@ setup(
             "pytest",
             "pytest-xdist",
             "hypothesis",
+            "psutil",
             "nbclient",
             "ipykernel",
             "setuptools>=77",

@@ -17,6 +17,7 @@ from snnssl_mm import compat
 from snnssl_mm.checkpoints import match_backbone, read_checkpoint, unwrapped
 from snnssl_mm.engine.data_check import check_batches, check_data
 from snnssl_mm.engine.disk_space import check_disk_space, disk_faults_as_sentences
+from snnssl_mm.engine.worker_errors import explain_errors
 from snnssl_mm.resuming import CheckpointError, resume_from_whole
 from snnssl_mm.tooling import (
     add_config_arguments,
@@ -163,7 +164,8 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
         by_epoch = hook.get("by_epoch", True)
         check_disk_space(cfg, model, loop.max_epochs if by_epoch else loop.max_iters)
     try:
-        runner.train()
+        with explain_errors(runner):
+            runner.train()
     except CheckpointError as error:
         raise SystemExit(f"error: {error}") from None
 

@@ -13,6 +13,7 @@ from PIL import Image
 from rich.progress import track
 
 from snnssl_mm.datasets.loading import pixel_fault
+from snnssl_mm.engine.data_error import DataError
 from snnssl_mm.registry import DATASETS
 
 
@@ -219,7 +220,7 @@ class ImageFolder(CustomDataset):
                 error.add_note(f"This happened to the image {path}")
                 raise
             if self.on_error == "raise" or self.test_mode:
-                raise ValueError(
+                raise DataError(
                     f"Cannot read {fault}\nRemove or mend it"
                     + ", or set on_error='skip'" * (not self.test_mode)
                 ) from error

@@ -160,17 +160,28 @@ class LinearProbeHook(ProbeHook):
     Args:
         max_iter: Iterations of the solver.
         recalibrate_bn: See ProbeHook.
+        interval: Epochs between two measurements during the run; 0 for none.
     """
 
     name = "linear probe"
 
-    def __init__(self, max_iter: int = 500, recalibrate_bn: bool = True) -> None:
+    def __init__(
+        self, max_iter: int = 500, recalibrate_bn: bool = True, interval: int = 0
+    ) -> None:
         super().__init__(recalibrate_bn, max_iter=max_iter)
+        self.interval = interval
 
     def accuracy(self, features: LabelledFeatures) -> float:
         """Judge features by a linear classifier."""
         return linear_accuracy(features, **self.options)
 
+    def after_train_epoch(self, runner: Any) -> None:
+        """Measure after every ``interval`` epochs, if asked; the last is the end's."""
+        if self.every_n_epochs(runner, self.interval) and not self.is_last_train_epoch(
+            runner
+        ):
+            self.report(runner, runner.epoch + 1)
+
     def after_train(self, runner: Any) -> None:
-        """Measure once."""
+        """Measure at the end."""
         self.report(runner, runner.epoch)

@@ -1,0 +1,150 @@
+"""Whether a long run keeps its memory: flatness, slope, a table and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import numpy as np
+import numpy.typing as npt
+from matplotlib import pyplot as plt
+
+from snnssl_mm.analysis.table import Table
+
+Row = Mapping[str, Any]
+"""Of benchmarks/long_run.py: one run with its series."""
+
+FLAT_WITHIN = 0.02
+MAX_SLOPES = 500  # of so many samples, evenly spread, all pairs give a slope
+
+
+def flatness(values: npt.ArrayLike) -> float:
+    """(max - min) / median of the values, such as resident memory."""
+    found = np.asarray(values, float)
+    return float(np.ptp(found) / np.median(found))
+
+
+def robust_slope(times: npt.ArrayLike, values: npt.ArrayLike) -> float:
+    """Theil-Sen slope: the median of the slopes between all pairs of points.
+
+    Unlike least squares it does not follow single peaks, such as those of an
+    evaluation or of a checkpoint that is being written.
+
+    Args:
+        times: At least two different times.
+        values: Value at each time.
+
+    Returns:
+        Change of the value in a unit of time.
+    """
+    t, y = np.asarray(times, float), np.asarray(values, float)
+    chosen = np.linspace(0, len(t) - 1, min(len(t), MAX_SLOPES)).astype(int)
+    t, y = t[chosen], y[chosen]
+    first, second = np.triu_indices(len(t), 1)
+    return float(np.median((y[second] - y[first]) / (t[second] - t[first])))
+
+
+def steadiness(series: Mapping[str, Sequence[float]], warm_up: float) -> dict[str, Any]:
+    """Judge the trainer's resident memory after the warm-up.
+
+    Args:
+        series: Lists of equal length: ``seconds`` since the first iteration and
+            ``rss_mib``.
+        warm_up: Share of the duration that is left out at the beginning, in [0, 1).
+
+    Returns:
+        ``flatness``, ``slope_mib_per_hour``, and ``flat``, whether the flatness is at
+        most 2 %.
+
+    Raises:
+        ValueError: If fewer than three samples are left.
+    """
+    times = np.asarray(series["seconds"], float)
+    kept = times >= warm_up * times[-1] if len(times) else times > 0
+    if kept.sum() < 3:
+        raise ValueError(
+            f"the run was sampled {kept.sum()} times after its warm-up, expected at "
+            "least 3; give it more time or sample it more often"
+        )
+    memory = np.asarray(series["rss_mib"], float)[kept]
+    found = flatness(memory)
+    slope = robust_slope(times[kept], memory) * 3600
+    return {
+        "flatness": round(found, 4),
+        "slope_mib_per_hour": round(slope, 2),
+        "flat": found <= FLAT_WITHIN,
+    }
+
+
+def long_run_table(rows: Sequence[Row]) -> Table:
+    """Show what each run kept and used, a line for every run."""
+    lines = []
+    for row in rows:
+        after = [
+            index
+            for index, time in enumerate(row["series"]["seconds"])
+            if time >= row["warm_up"] * row["minutes"] * 60
+        ]
+        used = {
+            name: f"{min(kept):,.0f} to {max(kept):,.0f}"
+            for name, values in row["series"].items()
+            if (kept := [values[index] for index in after])
+        }
+        lines.append(
+            [
+                Path(row["config"]).stem,
+                f"{row['minutes']:.3g} minutes, {row['iterations']:,} iterations",
+                f"{used['rss_mib']} MiB",
+                f"{100 * row['flatness']:.2g} %",
+                f"{row['slope_mib_per_hour']:+.2g} MiB/h",
+                used["open_files"],
+                used["threads"],
+                f"{used['disk_mib']} MiB",
+            ]
+        )
+    head = [
+        *("run", "length", "resident memory", "(max - min) / median", "slope"),
+        *("open files", "threads", "work directory"),
+    ]
+    return Table(head, lines, "a long run after its warm-up", words=2)
+
+
+def plot_long_run(row: Row, out: Path) -> Path:
+    """Draw memory on top, open files, threads and disk use below, over the minutes."""
+    series = row["series"]
+    minutes = [time / 60 for time in series["seconds"]]
+    figure, axes = plt.subplots(
+        3, 1, figsize=(8, 7), sharex=True, layout="constrained", height_ratios=[3, 1, 1]
+    )
+    panels = (
+        ("MiB", {"rss_mib": "trainer, resident", "uss_mib": "trainer, its own"}),
+        ("count", {"open_files": "open files", "threads": "threads"}),
+        ("MiB", {"disk_mib": "work directory"}),
+    )
+    for axis, (unit, names) in zip(axes, panels, strict=True):
+        for name, text in names.items():
+            axis.plot(minutes, series[name], label=text, lw=1)
+        axis.set_ylabel(unit)
+    axes[0].plot(
+        minutes, series["tree_pss_mib"], lw=0.7, color="0.6", label="with its workers"
+    )
+    warm = row["warm_up"] * minutes[-1]
+    for axis in axes:
+        axis.axvspan(0, warm, color="0.93", zorder=0)
+        axis.set_ylim(0, 1.15 * axis.get_ylim()[1])
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(frameon=False, fontsize=8, loc="lower right")
+    axes[0].set_title(
+        f"{Path(row['config']).stem}: {row['iterations']:,} iterations; flat within "
+        f"{100 * row['flatness']:.2g} % after the grey warm-up",
+        fontsize=10,
+    )
+    axes[-1].set_xlabel("minutes since the first iteration")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=130)
+    plt.close(figure)
+    return out
