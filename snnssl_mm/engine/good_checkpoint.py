@@ -1,0 +1,48 @@
+"""The last checkpoint of a run that is whole and finite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnssl_mm.checkpoints import find_state_dict, read_checkpoint
+
+
+def not_finite(tensors: Mapping[str, Any]) -> list[str]:
+    """Names of the tensors that hold NaN or infinity."""
+    return [
+        name
+        for name, tensor in tensors.items()
+        if isinstance(tensor, Tensor)
+        and tensor.is_floating_point()
+        and not torch.isfinite(tensor).all()
+    ]
+
+
+def last_good_checkpoint(work_dir: str) -> Path | None:
+    """Newest checkpoint of a work directory that can be read and is finite."""
+    files = [file for file in Path(work_dir).glob("*.pth") if file.is_file()]
+    for file in sorted(files, key=lambda f: f.stat().st_mtime, reverse=True):
+        try:
+            weights = find_state_dict(read_checkpoint(str(file)))
+        except ValueError:  # cut off while it was written
+            continue
+        if not not_finite(weights):
+            return file
+    return None
+
+
+def resume_advice(runner: Any) -> str:
+    """Say which checkpoint is good, and the command that goes on from it."""
+    good = last_good_checkpoint(runner.work_dir)
+    if good is None:
+        return f"There is no good checkpoint in {runner.work_dir} yet; start again"
+    config = getattr(runner.cfg, "filename", None) or "CONFIG"
+    return (
+        f"The last good checkpoint is {good}; go on from it by: python tools/train.py "
+        f"{config} --work-dir {runner.work_dir} --resume {good}"
+    )
