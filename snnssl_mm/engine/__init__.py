@@ -1,6 +1,7 @@
 """Hooks and optimizer wrappers that run with mmengine's Runner."""
 
 from snnssl_mm.engine.amp import CpuAmpOptimWrapper
+from snnssl_mm.engine.collapse_hook import CollapseHook
 from snnssl_mm.engine.data_check_hook import DataCheckHook
 from snnssl_mm.engine.epoch_seed_hook import EpochSeedHook
 from snnssl_mm.engine.firing_rate_hook import FiringRateHook
@@ -12,6 +13,7 @@ from snnssl_mm.engine.probe_hooks import KNNHook, LinearProbeHook
 from snnssl_mm.engine.representation_health_hook import RepresentationHealthHook
 
 __all__ = [
+    "CollapseHook",
     "CpuAmpOptimWrapper",
     "DataCheckHook",
     "EpochSeedHook",

@@ -85,10 +85,8 @@ class NonFiniteHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Look at the loss."""
-        loss = (outputs or {}).get("loss", 0.0)
-        value = float(loss)
-        like = torch.as_tensor(loss)
-        if any_process(not isfinite(value), like):
+        value = float(torch.as_tensor((outputs or {}).get("loss", 0.0)).detach())
+        if any_process(not isfinite(value), next(runner.model.parameters())):
             self.stop(f"the loss is {value}")
         if self.every_n_train_iters(runner, 10):
             self.check_scale(runner)
