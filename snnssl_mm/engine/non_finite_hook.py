@@ -138,10 +138,11 @@ class NonFiniteHook(Hook):
                 f"First not finite: {finding.kind}, {finding.layer}: {finding.detail}"
             )
         rate = next(iter(runner.optim_wrapper.get_lr().values()), [0.0])[0]
+        amp = " or without --amp" if hasattr(runner.optim_wrapper, "cast_dtype") else ""
         message = (
             f"training stopped at iteration {runner.iter + 1} (epoch "
             f"{runner.epoch + 1}): {reason}. {where}. {resume_advice(runner)}, with a "
-            f"lower learning rate (it was {rate:.3g}) or without --amp"
+            f"lower learning rate (it was {rate:.3g}){amp}"
         )
         runner.logger.error(message)
         raise TrainingStopped(message)

@@ -104,8 +104,8 @@ def test_what_was_first_is_named(train, tmp_path, kind):
 
 
 def test_exploding_learning_rate(train):
-    changes = {"optim_wrapper.optimizer.lr": 1e38, "param_scheduler": None}
-    with pytest.raises(TrainingStopped, match="no good checkpoint .* it was 1e.38"):
+    changes = {"optim_wrapper.optimizer.lr": 1e30, "param_scheduler": None}
+    with pytest.raises(TrainingStopped, match="no good checkpoint .*it was 1e.30"):
         train(**changes)
 
 
