@@ -38,7 +38,7 @@ def main() -> None:
     for problem in sorted(problems):
         print(problem)
     print(f"{args.config}: {errors} errors, {len(problems) - errors} warnings")
-    sys.exit(errors > 0)
+    sys.exit(int(errors > 0))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from snnssl_mm.config_check.keys import check_keys
 from snnssl_mm.config_check.names import check_names
 from snnssl_mm.config_check.problem import Problem
 from snnssl_mm.config_check.schedule import check_schedule
-from snnssl_mm.config_check.structure import build_on_meta, check_channels
+from snnssl_mm.config_check.structure import build_unfilled, check_channels
 from snnssl_mm.config_check.weights import check_weights
 
 __all__ = ["Problem", "check_config", "check_text"]
@@ -33,8 +33,8 @@ def check_config(cfg: Config, data: bool = True) -> list[Problem]:
     """Find all mistakes that show without training.
 
     Besides those of :func:`check_text`: channels that do not fit, weights that do not
-    fit or whose prefix is wrong, missing data. The model is built on torch's meta
-    device, which takes neither memory nor time.
+    fit or whose prefix is wrong, missing data. The model is built without memory for
+    its tensors, where it can be.
 
     Args:
         cfg: Config of any scope; see :func:`check_text`.
@@ -44,7 +44,7 @@ def check_config(cfg: Config, data: bool = True) -> list[Problem]:
     wrong_names = any(p.level == "error" and "model" in p.key for p in problems)
     model = None
     if cfg.get("model") and not wrong_names:
-        model, reasons = build_on_meta(cfg)
+        model, reasons = build_unfilled(cfg)
         problems += reasons
     if model is not None:
         problems += check_channels(cfg, model)

@@ -31,7 +31,7 @@ SECTIONS: dict[str, tuple[Registry, ...]] = {
     "test_cfg": (root.LOOPS,),
     "val_evaluator": (root.METRICS, root.EVALUATOR),
     "test_evaluator": (root.METRICS, root.EVALUATOR),
-    **{name: (root.DATASETS,) for name in LOADERS},
+    **dict.fromkeys(LOADERS, (root.DATASETS,)),
 }
 """Registries that a section's types are looked up in."""
 NESTED: dict[str, tuple[Registry, ...]] = {
@@ -103,6 +103,11 @@ def check_names(cfg: Mapping[str, Any]) -> list[Problem]:
     for section, registries in SECTIONS.items():
         for place in places(cfg.get(section), section, registries):
             problems += check_place(place)
+    for name, kind in loops(cfg).items():
+        settings = cfg.get(name)
+        if isinstance(settings, Mapping) and "type" not in settings:
+            place = Place(name, {**settings, "type": kind}, (root.LOOPS,))
+            problems += check_place(place)
     for name in LOADERS:
         for unknown in set(cfg.get(name) or ()) - LOADER_KEYS:
             if like := closest(unknown, LOADER_KEYS):
@@ -117,6 +122,13 @@ def check_names(cfg: Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
+def loops(cfg: Mapping[str, Any]) -> dict[str, str]:
+    """Loops that a Runner takes where a config does not say which."""
+    by_epoch = (cfg.get("train_cfg") or {}).get("by_epoch")
+    train = "EpochBasedTrainLoop" if by_epoch else "IterBasedTrainLoop"
+    return {"train_cfg": train, "val_cfg": "ValLoop", "test_cfg": "TestLoop"}
+
+
 def check_place(place: Place, key: str | None = None) -> list[Problem]:
     """Look at one type and its arguments."""
     kind = place.settings["type"]
@@ -126,7 +138,8 @@ def check_place(place: Place, key: str | None = None) -> list[Problem]:
     if found is None:
         known = [name for r in place.registries for name in registered(r)]
         return [error(key or f"{place.key}.type", unknown_type(kind, known))]
-    if not inspect.isclass(found) or place.key.endswith(BUILDERS):
+    taken_apart = place.key.endswith(BUILDERS) and place.key not in SECTIONS
+    if not inspect.isclass(found) or taken_apart:
         return []
     return check_arguments(found, place)
 
@@ -195,6 +208,8 @@ def accepted(kind: type) -> tuple[set[str], bool]:
     """
     names: set[str] = set()
     for depth, base in enumerate(c for c in kind.__mro__ if "__init__" in vars(c)):
+        if base is object:  # it takes none; who came here had arguments to spare
+            return names, depth == 0
         parameters = inspect.signature(vars(base)["__init__"]).parameters
         names |= parameters.keys()
         if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):

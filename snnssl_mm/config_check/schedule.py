@@ -19,7 +19,9 @@ def schedulers(cfg: Mapping[str, Any]) -> Iterator[Problem]:
     loop = cfg.get("train_cfg") or {}
     iterations, epochs = loop.get("max_iters"), loop.get("max_epochs")
     if iterations and epochs:
-        text = f"max_epochs={epochs} and max_iters={iterations}; set one of them to None"
+        text = (
+            f"max_epochs={epochs} and max_iters={iterations}; set one of them to None"
+        )
         yield error("train_cfg", text)
         return
     found = cfg.get("param_scheduler") or []
@@ -58,7 +60,7 @@ def scheduler(
         yield warning(f"{key}.end", text)
     if begin >= length:
         text = f"{begin}, but the training ends after {length} {unit}: it never acts"
-        yield error(f"{key}.begin", text)
+        yield warning(f"{key}.begin", text)
     milestones = one.get("milestones") or ()
     if late := [m for m in milestones if m >= length]:
         text = f"{late} come after the {length} {unit} of the training; lower them"

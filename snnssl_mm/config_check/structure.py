@@ -17,20 +17,25 @@ Channels = Sequence[int] | None  # of a tuple of maps; None if unknown
 SIDE = 128
 
 
-def build_on_meta(cfg: Config) -> tuple[Any, list[Problem]]:
-    """Build the model on torch's meta device, where tensors have no memory.
+def build_unfilled(cfg: Config) -> tuple[Any, list[Problem]]:
+    """Build the model, on torch's meta device where that works.
+
+    Tensors have no memory there, nor values, which a few constructors ask for.
 
     Returns:
         The model, None if it cannot be built, and then the reason.
     """
     settings = copy.deepcopy(cfg.model)
+    settings.pop("pretrained", None)  # check_weights looks at it
     if cfg.get("data_preprocessor") and "data_preprocessor" not in settings:
         settings["data_preprocessor"] = copy.deepcopy(cfg.data_preprocessor)
-    try:
-        with torch.device("meta"):
-            return MODELS.build(settings).eval(), []
-    except Exception as cause:  # constructors raise anything
-        return None, [error("model", f"cannot be built: {cause}")]
+    for device in ("meta", "cpu"):
+        try:
+            with torch.device(device):
+                return MODELS.build(copy.deepcopy(settings)).eval(), []
+        except Exception as cause:  # constructors raise anything
+            reason = cause
+    return None, [error("model", f"cannot be built: {reason}")]
 
 
 def check_channels(cfg: Mapping[str, Any], model: Any) -> list[Problem]:
@@ -38,7 +43,7 @@ def check_channels(cfg: Mapping[str, Any], model: Any) -> list[Problem]:
 
     Args:
         cfg: The config.
-        model: What it builds on the meta device.
+        model: What it builds.
     """
     settings = cfg["model"]
     backbone = getattr(model, "backbone", None)
@@ -51,10 +56,10 @@ def check_channels(cfg: Mapping[str, Any], model: Any) -> list[Problem]:
     if isinstance(neck, Mapping) and "in_channels" in neck:
         wanted = neck["in_channels"]
         single = not isinstance(wanted, (list, tuple))
-        if single and maps and neck.get("type", "").endswith("SimpleFeaturePyramid"):
-            if len(maps) != 1:
-                text = f"{len(maps)} maps, but the neck takes one; set out_indices=(2,)"
-                problems.append(error("model.backbone.out_indices", text))
+        alone = single and str(neck["type"]).endswith("SimpleFeaturePyramid")
+        if alone and maps and len(maps) != 1:
+            text = f"{len(maps)} maps, but the neck takes one; set out_indices=(2,)"
+            problems.append(error("model.backbone.out_indices", text))
         problems += compare("model.neck.in_channels", wanted, maps, name)
     if neck and not problems:
         maps, name = neck_channels(model.neck, maps), type(model.neck).__name__
@@ -65,7 +70,7 @@ def backbone_channels(backbone: Any) -> Channels:
     """Channels of the maps that a backbone returns."""
     if hasattr(backbone, "channels") and hasattr(backbone, "out_indices"):
         return [backbone.channels[index] for index in backbone.out_indices]
-    return channels_of(backbone, torch.empty(1, 3, SIDE, SIDE, device="meta"))
+    return channels_of(backbone, torch.empty(1, 3, SIDE, SIDE))
 
 
 def neck_channels(neck: Any, maps: Channels) -> Channels:
@@ -74,7 +79,7 @@ def neck_channels(neck: Any, maps: Channels) -> Channels:
         return None
     sides = [SIDE // 2 ** (index + 2) for index in range(len(maps))]
     inputs = tuple(
-        torch.empty(2, channels, side, side, device="meta")
+        torch.empty(2, channels, side, side)
         for channels, side in zip(maps, sides, strict=True)
     )
     return channels_of(neck, inputs)
@@ -82,9 +87,12 @@ def neck_channels(neck: Any, maps: Channels) -> Channels:
 
 @torch.no_grad()
 def channels_of(module: Any, inputs: Any) -> Channels:
-    """Channels of what ``module`` puts out; None if it does not run on meta."""
+    """Channels of what ``module`` puts out; None if it does not run so."""
     try:
-        outputs = module(inputs)
+        device = next((p.device for p in module.parameters()), "meta")
+        many = isinstance(inputs, tuple)
+        moved = tuple(x.to(device) for x in inputs) if many else inputs.to(device)
+        outputs = module(moved)
     except Exception:
         return None
     outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
@@ -106,7 +114,9 @@ def compare(key: str, wanted: Any, maps: Channels, source: str) -> list[Problem]
     return [error(key, text)]
 
 
-def heads(settings: Mapping[str, Any], maps: Channels, source: str) -> Iterator[Problem]:
+def heads(
+    settings: Mapping[str, Any], maps: Channels, source: str
+) -> Iterator[Problem]:
     """Problems of the heads of a segmentor, detector or classifier."""
     if maps is None:
         return
@@ -150,7 +160,9 @@ def dense_head(
     """Problems of a head of mmdet that looks at every map."""
     if "in_channels" in head and not isinstance(head["in_channels"], (list, tuple)):
         for channels in maps:
-            found = compare(f"{key}.in_channels", head["in_channels"], [channels], source)
+            found = compare(
+                f"{key}.in_channels", head["in_channels"], [channels], source
+            )
             if found:
                 yield from found
                 break

@@ -22,12 +22,10 @@ def check_weights(cfg: Mapping[str, Any], model: Any, files: bool) -> list[Probl
 
     Args:
         cfg: The config.
-        model: What it builds on the meta device; None leaves the tensors out.
+        model: What it builds; None leaves the tensors out.
         files: Whether files that are not there are a problem.
     """
-    return list(
-        (*backbone_weights(cfg, model, files), *whole_weights(cfg, model, files))
-    )
+    return [*backbone_weights(cfg, model, files), *whole_weights(cfg, model, files)]
 
 
 def backbone_weights(
@@ -36,10 +34,11 @@ def backbone_weights(
     """Problems of the backbone's pretrained weights."""
     settings = cfg.get("model") or {}
     backbone = getattr(model, "backbone", None)
-    if settings.get("pretrained") and isinstance(backbone, SpikingBackbone):
+    kind = str((settings.get("backbone") or {}).get("type"))
+    if settings.get("pretrained") and kind.startswith("snnssl_mm."):
         text = (
             f"{settings['pretrained']!r} is handed to the backbone, and "
-            f"{type(backbone).__name__} takes no such argument; write pretrained=None "
+            f"{kind} takes no such argument; write pretrained=None "
             "and --pretrained FILE or backbone.init_cfg"
         )
         yield error("model.pretrained", text)
@@ -81,8 +80,8 @@ def fitting(
         yield error(key, f"{path} has no tensor of {type(backbone).__name__}")
     elif given != prefix:
         text = (
-            f"{given!r}, but the tensors of {path} begin with {prefix!r}: none would be "
-            f"loaded, in silence; write prefix={prefix + '.'!r}, or "
+            f"{given!r}, but the tensors of {path} begin with {prefix!r}: none would "
+            f"be loaded, in silence; write prefix={prefix + '.'!r}, or "
             "type='snnssl_mm.BackboneInit', which finds it"
         )
         yield error(f"{key}.prefix", text)

@@ -25,10 +25,10 @@ class FiringRateHook(Hook):
     batches. Their mean rate is the log's ``firing_rate``. After each epoch come, for
     its measured iterations together: the scalars ``firing_rate/<layer>``; a line with
     the extreme layers and the numbers of dead and saturated neurons; a warning for
-    each layer in which nothing fires, and since when; and a row of ``firing_rates.json`` in the work
-    directory, ``{"epoch", "images", "layers"}`` with the entries of LayerFiring. A
-    loop over iterations is one epoch. Of several processes the first writes, about
-    its own share of the batches.
+    each layer in which nothing fires, and since when; and a row of
+    ``firing_rates.json`` in the work directory, ``{"epoch", "images", "layers"}`` with
+    the entries of LayerFiring. A loop over iterations is one epoch. Of several
+    processes the first writes, about its own share of the batches.
 
     Args:
         interval: Iterations between two measurements; the logger's own by default.
@@ -146,6 +146,6 @@ def silence(layer: LayerFiring, images: int, since: int) -> str:
     """Warn of a layer in which nothing fires, since an epoch."""
     return (
         f"layer {layer.name} is dead: none of its {layer.neurons:,} neurons fired for "
-        f"{images} training images, nor in any epoch since {since}, so nothing reaches the layers behind it. Lower the "
-        "learning rate, or the threshold (model.backbone.neuron.v_threshold)"
+        f"{images} training images, nor in any epoch since {since}, so nothing reaches "
+        "the layers behind it. Lower the learning rate, or the threshold (model.backbone.neuron.v_threshold)"
     )

@@ -1,4 +1,4 @@
-"""The guard against NaN: it names iteration, layer, kind and checkpoint, and it looks."""
+"""The guard against NaN: it names iteration, layer and checkpoint, and only looks."""
 
 import os
 from types import SimpleNamespace
