@@ -194,4 +194,4 @@ def region_head(head: Any, maps: Sequence[int], source: str) -> Iterator[Problem
         if isinstance(after, Mapping) and "in_channels" in after and not shared:
             where = f"model.roi_head.{part}_head.in_channels"
             of = f"{part}_roi_extractor"
-            yield from compare(where, after["in_channels"], [channels], of)
+            yield from compare(where, after["in_channels"], [channels or 0], of)

@@ -147,5 +147,6 @@ def silence(layer: LayerFiring, images: int, since: int) -> str:
     return (
         f"layer {layer.name} is dead: none of its {layer.neurons:,} neurons fired for "
         f"{images} training images, nor in any epoch since {since}, so nothing reaches "
-        "the layers behind it. Lower the learning rate, or the threshold (model.backbone.neuron.v_threshold)"
+        "the layers behind it. Lower the learning rate, or the threshold "
+        "(model.backbone.neuron.v_threshold)"
     )
