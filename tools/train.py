@@ -9,14 +9,19 @@ On several GPUs: torchrun --nproc-per-node=8 tools/train.py CONFIG --launcher py
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
 
 from snnssl_mm import compat
 from snnssl_mm.checkpoints import match_backbone, read_checkpoint, unwrapped
+from snnssl_mm.config_check import check_text
+from snnssl_mm.config_check.names import check_names
 from snnssl_mm.engine.data_check import check_batches, check_data
 from snnssl_mm.engine.disk_space import check_disk_space, disk_faults_as_sentences
+from snnssl_mm.engine.training_stopped import TrainingStopped
 from snnssl_mm.engine.worker_errors import explain_errors
 from snnssl_mm.resuming import CheckpointError, resume_from_whole
 from snnssl_mm.tooling import (
@@ -112,6 +117,15 @@ def check_pretrained(cfg: Config) -> None:
         cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
 
 
+def check_text_of(cfg: Config) -> None:
+    """Refuse names and arguments that would fail later; log what else looks wrong."""
+    problems = check_text(cfg)
+    for problem in problems:
+        print_log(str(problem), logger="current", level=logging.WARNING)
+    if fatal := [str(p) for p in check_names(cfg) if p.level == "error"]:
+        raise SystemExit("\n".join(fatal))
+
+
 def enable_amp(cfg: Config, dtype: str) -> None:
     """Swap the optimizer wrapper for one with autocast; keep the user's loss scale."""
     amp = compat.amp_optim_wrapper_cfg(dtype)
@@ -137,6 +151,7 @@ def main() -> None:
     """Train."""
     args = parse_args()
     cfg = config_of(args)
+    check_text_of(cfg)
     with errors_as_sentences():
         for checkpoint in filter(None, (args.pretrained, cfg.get("load_from"))):
             read_checkpoint(checkpoint)
@@ -166,7 +181,7 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
     try:
         with explain_errors(runner):
             runner.train()
-    except CheckpointError as error:
+    except (CheckpointError, TrainingStopped) as error:
         raise SystemExit(f"error: {error}") from None
 
 

@@ -42,5 +42,7 @@ default_hooks = dict(logger=dict(interval=6), checkpoint=dict(interval=60))
 custom_hooks = [
     dict(type='snnssl_mm.KeepMemoryHook'),
     dict(type='snnssl_mm.EpochSeedHook'),
+    dict(type='snnssl_mm.NonFiniteHook'),
+    dict(type='snnssl_mm.CollapseHook'),
     dict(type='snnssl_mm.FiringRateHook'),
 ]

@@ -51,5 +51,8 @@ param_scheduler = [
          convert_to_iter_based=True),
 ]
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))
-custom_hooks = [dict(type='snnssl_mm.KeepMemoryHook')]
+custom_hooks = [
+    dict(type='snnssl_mm.KeepMemoryHook'),
+    dict(type='snnssl_mm.NonFiniteHook'),
+]
 randomness = dict(seed=0)

@@ -11,6 +11,8 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='snnssl_mm.KeepMemoryHook'),
     dict(type='snnssl_mm.EpochSeedHook'),
+    dict(type='snnssl_mm.NonFiniteHook'),
+    dict(type='snnssl_mm.CollapseHook'),
     dict(type='snnssl_mm.FiringRateHook'),
     dict(type='snnssl_mm.RepresentationHealthHook'),
     dict(type='snnssl_mm.KNNHook', interval=1),

@@ -2,7 +2,10 @@
 # torchrun --nproc-per-node=8 tools/train.py CONFIG --pretrained CKPT --launcher pytorch
 # The paper reports 70.1 % top-1 but not the probe's recipe. This one is that of Barlow
 # Twins: SGD, lr 0.3 for 256 images, cosine, 100 epochs, crops and flips; not run yet.
-_base_ = 'mmpretrain::barlowtwins/benchmarks/resnet50_8xb32-linear-coslr-100e_in1k.py'
+_base_ = [
+    'mmpretrain::barlowtwins/benchmarks/resnet50_8xb32-linear-coslr-100e_in1k.py',
+    '../_base_/guards.py',
+]
 model = dict(
     backbone=dict(
         _delete_=True,

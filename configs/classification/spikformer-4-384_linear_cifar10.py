@@ -4,6 +4,7 @@
 _base_ = [
     'mmpretrain::resnet/resnet18_8xb16_cifar10.py',
     '../_base_/datasets/file_loading_32.py',
+    '../_base_/guards.py',
 ]
 model = dict(
     backbone=dict(

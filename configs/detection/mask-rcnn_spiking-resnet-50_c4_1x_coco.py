@@ -6,7 +6,7 @@ _base_ = [
     'mmdet::mask_rcnn/mask-rcnn_r50-caffe-c4_1x_coco.py',
     '../_base_/models/spiking-resnet_pyramid.py',
     '../_base_/models/spikformer_pyramid.py',
-    '../_base_/iteration_seeds.py',
+    '../_base_/guards.py',
 ]
 # The checkpoints saw RGB images with mmpretrain's means and deviations.
 model = dict(

@@ -3,7 +3,7 @@
 _base_ = [
     'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py',
     '../_base_/models/spikformer_pyramid.py',
-    '../_base_/iteration_seeds.py',
+    '../_base_/guards.py',
 ]
 # Two images a GPU are too few for batch statistics: the checkpoint's are kept. From
 # random weights (no --pretrained) there are none to keep: set norm_eval=False.

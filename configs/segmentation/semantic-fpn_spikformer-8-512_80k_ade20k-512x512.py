@@ -3,7 +3,7 @@
 _base_ = [
     'mmseg::sem_fpn/fpn_r50_4xb4-160k_ade20k-512x512.py',
     '../_base_/models/spikformer_pyramid.py',
-    '../_base_/iteration_seeds.py',
+    '../_base_/guards.py',
 ]
 # Whole images are tested: they are padded to the largest stride.
 model = dict(

@@ -22,6 +22,8 @@ default_hooks = dict(logger=dict(interval=100))
 max_probe_samples = 10_000
 custom_hooks = [
     dict(type='snnssl_mm.EpochSeedHook'),
+    dict(type='snnssl_mm.NonFiniteHook'),
+    dict(type='snnssl_mm.CollapseHook'),
     dict(type='snnssl_mm.FiringRateHook'),
     dict(type='snnssl_mm.RepresentationHealthHook', interval=10),
     dict(type='snnssl_mm.KNNHook', interval=10),

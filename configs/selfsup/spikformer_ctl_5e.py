@@ -9,6 +9,8 @@ param_scheduler = [
 custom_hooks = [
     dict(type='snnssl_mm.KeepMemoryHook'),
     dict(type='snnssl_mm.EpochSeedHook'),
+    dict(type='snnssl_mm.NonFiniteHook'),
+    dict(type='snnssl_mm.CollapseHook'),
     dict(type='snnssl_mm.FiringRateHook'),
 ]
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=1))

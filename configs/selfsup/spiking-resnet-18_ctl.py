@@ -22,6 +22,8 @@ param_scheduler = [
 custom_hooks = [
     dict(type='snnssl_mm.KeepMemoryHook'),
     dict(type='snnssl_mm.EpochSeedHook'),
+    dict(type='snnssl_mm.NonFiniteHook'),
+    dict(type='snnssl_mm.CollapseHook'),
     dict(type='snnssl_mm.FiringRateHook'),
     dict(type='snnssl_mm.RepresentationHealthHook', interval=5),
     dict(type='snnssl_mm.KNNHook', interval=5),

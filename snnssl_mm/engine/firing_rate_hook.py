@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -12,6 +13,7 @@ from snnssl_mm.analysis.firing_recorder import FiringRecorder, LayerFiring
 from snnssl_mm.analysis.results_file import ResultsFile
 from snnssl_mm.checkpoints import unwrapped
 from snnssl_mm.engine.epoch_results import open_epoch_results
+from snnssl_mm.engine.training_stopped import stop_everywhere
 from snnssl_mm.registry import HOOKS
 
 
@@ -23,20 +25,22 @@ class FiringRateHook(Hook):
     batches. Their mean rate is the log's ``firing_rate``. After each epoch come, for
     its measured iterations together: the scalars ``firing_rate/<layer>``; a line with
     the extreme layers and the numbers of dead and saturated neurons; a warning for
-    each layer in which nothing fires; and a row of ``firing_rates.json`` in the work
-    directory, ``{"epoch", "images", "layers"}`` with the entries of LayerFiring. A
-    loop over iterations is one epoch. Of several processes the first writes, about
-    its own share of the batches.
+    each layer in which nothing fires, and since when; and a row of
+    ``firing_rates.json`` in the work directory, ``{"epoch", "images", "layers"}`` with
+    the entries of LayerFiring. A loop over iterations is one epoch. Of several
+    processes the first writes, about its own share of the batches.
 
     Args:
         interval: Iterations between two measurements; the logger's own by default.
             In between, nothing is measured and nothing costs time.
+        stop: Whether the training ends, after its checkpoint, when a layer is dead.
     """
 
     priority = "NORMAL"
 
-    def __init__(self, interval: int | None = None) -> None:
+    def __init__(self, interval: int | None = None, stop: bool = False) -> None:
         self.interval = interval
+        self.stop = stop
         self.recorder: FiringRecorder | None = None
         self.before = (0.0, 0)  # totals of the recorder when the iteration began
         self.results: ResultsFile | None = None
@@ -78,21 +82,47 @@ class FiringRateHook(Hook):
             runner.message_hub.update_scalar("train/firing_rate", spikes / outputs)
 
     def after_train_epoch(self, runner: Any) -> None:
-        """Publish and write the rates of the layers."""
+        """Publish and write the rates of the layers; look for dead ones."""
+        warnings = self.publish(runner) if self.results is not None else []
+        for warning in warnings:
+            runner.logger.warning(warning)
+        if self.stop:
+            stop_everywhere(runner, warnings[0] if warnings else None)
+
+    def publish(self, runner: Any) -> list[str]:
+        """Publish and write the rates of the layers; return warnings of dead ones."""
         if self.recorder is None or self.results is None:
-            return
+            return []
         layers, images = self.recorder.layers(), self.recorder.images()
         if not layers:
-            return
+            return []
         rates = {f"firing_rate/{layer.name}": fmean(layer.rates) for layer in layers}
         epoch = runner.epoch + 1
         runner.visualizer.add_scalars(rates, step=epoch)
         rows = [layer._asdict() for layer in layers]
         self.results.append({"epoch": epoch, "images": images, "layers": rows})
         runner.logger.info(summary(layers, images))
-        for layer in layers:
-            if layer.dead == layer.neurons:
-                runner.logger.warning(silence(layer, images))
+        return [
+            silence(layer, images, dead_since(self.results.rows, layer.name))
+            for layer in layers
+            if layer.dead == layer.neurons
+        ]
+
+
+def dead_since(rows: Sequence[Mapping[str, Any]], name: str) -> int:
+    """First epoch of those up to the last in which a layer never fired.
+
+    Args:
+        rows: Of the results file, the last one's layer being dead.
+        name: Of the layer.
+    """
+    since: int = rows[-1]["epoch"]
+    for row in reversed(rows):
+        states = {layer["name"]: layer for layer in row["layers"]}
+        if name not in states or states[name]["dead"] < states[name]["neurons"]:
+            break
+        since = row["epoch"]
+    return since
 
 
 def summary(layers: list[LayerFiring], images: int) -> str:
@@ -112,10 +142,11 @@ def summary(layers: list[LayerFiring], images: int) -> str:
     )
 
 
-def silence(layer: LayerFiring, images: int) -> str:
-    """Warn of a layer in which nothing fires."""
+def silence(layer: LayerFiring, images: int, since: int) -> str:
+    """Warn of a layer in which nothing fires, since an epoch."""
     return (
         f"layer {layer.name} is dead: none of its {layer.neurons:,} neurons fired for "
-        f"{images} training images, so nothing reaches the layers behind it. Lower the "
-        "learning rate, or the threshold (model.backbone.neuron.v_threshold)"
+        f"{images} training images, nor in any epoch since {since}, so nothing reaches "
+        "the layers behind it. Lower the learning rate, or the threshold "
+        "(model.backbone.neuron.v_threshold)"
     )

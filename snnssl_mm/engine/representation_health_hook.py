@@ -18,6 +18,7 @@ from snnssl_mm.analysis.results_file import ResultsFile
 from snnssl_mm.analysis.two_views import two_view_batches
 from snnssl_mm.checkpoints import unwrapped
 from snnssl_mm.engine.epoch_results import open_epoch_results
+from snnssl_mm.engine.training_stopped import stop_everywhere
 from snnssl_mm.registry import HOOKS
 
 
@@ -36,11 +37,14 @@ class RepresentationHealthHook(Hook):
         interval: Epochs between two measurements; the last epoch is measured too.
         num_images: Images to measure on, evenly spread over the training set; of a
             smaller set all.
+        stop: Whether the training ends, after its checkpoint, when it looks collapsed.
     """
 
     priority = "LOWEST"  # after the checkpoint: a measure that fails must not cost it
 
-    def __init__(self, interval: int = 1, num_images: int = 256) -> None:
+    def __init__(
+        self, interval: int = 1, num_images: int = 256, stop: bool = False
+    ) -> None:
         if interval < 1 or num_images < 2:
             raise ValueError(
                 "RepresentationHealthHook needs interval >= 1 epoch and num_images >= "
@@ -48,6 +52,7 @@ class RepresentationHealthHook(Hook):
             )
         self.interval = interval
         self.num_images = num_images
+        self.stop = stop
         self.results: ResultsFile | None = None
 
     def before_train(self, runner: Any) -> None:
@@ -65,12 +70,15 @@ class RepresentationHealthHook(Hook):
         """Measure after ``epoch`` epochs, if it is time to and has not been done."""
         if epoch % self.interval and epoch != runner.max_epochs:
             return
+        warning = None
         if self.results is not None and not self.results.find(epoch=epoch):
-            self.measure(runner, self.results, epoch)
+            warning = self.measure(runner, self.results, epoch)
         barrier()
+        if self.stop:
+            stop_everywhere(runner, warning)
 
-    def measure(self, runner: Any, results: ResultsFile, epoch: int) -> None:
-        """Measure, log and write, in one process."""
+    def measure(self, runner: Any, results: ResultsFile, epoch: int) -> str | None:
+        """Measure, log and write, in one process; return what it warned of."""
         loader = runner.train_dataloader
         views = two_view_batches(loader.dataset, loader.collate_fn, self.num_images)
         health = representation_health(unwrapped(runner.model), views)
@@ -80,9 +88,12 @@ class RepresentationHealthHook(Hook):
         images = min(self.num_images, len(loader.dataset))
         results.append({"epoch": epoch, "images": images, **rounded(health)})
         signs = signs_of_collapse(health)
-        if signs:
-            runner.logger.warning(
-                f"the representation looks collapsed after epoch {epoch}: "
-                f"{', '.join(signs)}. Lower the learning rate, or look at the views "
-                "with tools/browse_dataset.py"
-            )
+        if not signs:
+            return None
+        warning = (
+            f"the representation looks collapsed after epoch {epoch}: "
+            f"{', '.join(signs)}. Lower the learning rate, or look at the views with "
+            "tools/browse_dataset.py"
+        )
+        runner.logger.warning(warning)
+        return warning

@@ -13,6 +13,7 @@ from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
 
 from snnssl_mm.engine import EpochSeedHook, FiringRateHook
+from snnssl_mm.engine.training_stopped import TrainingStopped
 from snnssl_mm.neurons import MixedLIF, set_path
 
 
@@ -112,6 +113,47 @@ def test_dead_layers_are_warned_of(tmp_path):
     train_an_epoch(hook, runner)
     ((text,),) = [call.args for call in runner.logger.warning.call_args_list]
     assert text.startswith("layer two is dead: none of its 4 neurons fired for 2 train")
+
+
+def silent(runner):
+    """Let the second layer of a network get no current."""
+    return runner.model.two.register_forward_pre_hook(lambda module, x: (0 * x[0],))
+
+
+def test_warning_says_since_when_a_layer_is_dead(tmp_path):
+    runner = run_of(tmp_path, network(), twos(0.5))
+    hook = FiringRateHook(interval=1)
+    hook.before_train(runner)
+    for dead in (True, False, True, True):
+        handle = silent(runner) if dead else None
+        train_an_epoch(hook, runner)
+        if handle:
+            handle.remove()
+    hook = FiringRateHook(interval=1)  # resumed: it knows from its file
+    hook.before_train(runner)
+    silent(runner)
+    train_an_epoch(hook, runner)
+    texts = [call.args[0] for call in runner.logger.warning.call_args_list]
+    since = [text.split("since ")[1].split(",")[0] for text in texts]
+    assert since == ["1", "3", "3", "3"]
+
+
+def test_dead_layer_stops_if_asked_and_of_the_dual_path_the_spiking_half_counts(
+    tmp_path,
+):
+    runner = run_of(tmp_path, network(), twos(0.5))
+    set_path(runner.model, "dual")
+    hook = FiringRateHook(interval=1, stop=True)
+    hook.before_train(runner)
+    train_an_epoch(hook, runner)
+
+    def no_spikes_in_view_a(module, inputs):
+        (x,) = inputs
+        return (torch.cat([0 * x[:, :1], x[:, 1:]], dim=1),)
+
+    runner.model.two.register_forward_pre_hook(no_spikes_in_view_a)
+    with pytest.raises(TrainingStopped, match="layer two is dead"):
+        train_an_epoch(hook, runner)
 
 
 def test_every_epoch_counts_anew_and_a_resumed_run_drops_what_it_repeats(tmp_path):

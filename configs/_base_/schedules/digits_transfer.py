@@ -9,4 +9,7 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', begin=1, end=12, eta_min=1e-5,
          convert_to_iter_based=True),
 ]
-custom_hooks = [dict(type='snnssl_mm.KeepMemoryHook')]
+custom_hooks = [
+    dict(type='snnssl_mm.KeepMemoryHook'),
+    dict(type='snnssl_mm.NonFiniteHook'),
+]

@@ -1,0 +1,54 @@
+"""Top-level keys that nobody reads, because they are misspelt or of an old version."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.runner import FlexibleRunner, Runner
+
+from snnssl_mm.config_check.names import LOADERS
+from snnssl_mm.config_check.problem import Problem, closest, error, warning
+
+RUNNER_KEYS = {
+    *inspect.signature(Runner.__init__).parameters,
+    *inspect.signature(FlexibleRunner.__init__).parameters,
+} - {"self", "cfg"}
+OTHER_KEYS = {"custom_imports", "runner_type", "tta_model", *LOADERS}
+OLD_KEYS = {
+    "data": "train_dataloader, val_dataloader and test_dataloader",
+    "optimizer": "optim_wrapper=dict(optimizer=...)",
+    "optimizer_config": "optim_wrapper",
+    "lr_config": "param_scheduler",
+    "runner": "train_cfg",
+    "evaluation": "val_evaluator and train_cfg=dict(val_interval=...)",
+    "checkpoint_config": "default_hooks=dict(checkpoint=...)",
+    "log_config": "default_hooks=dict(logger=...)",
+    "resume_from": "resume=True and load_from",
+}
+"""Keys of OpenMMLab 1.x, which a Runner passes over."""
+
+
+def check_keys(cfg: Mapping[str, Any]) -> list[Problem]:
+    """Look for top-level keys that were meant for the Runner."""
+    problems = []
+    known = RUNNER_KEYS | OTHER_KEYS
+    for key in set(cfg) - known:
+        like = closest(key, known, 0.87)
+        if like:
+            # Variables may have any name, but hardly one so near.
+            problems.append(error(key, f"the Runner reads no such key; write {like}"))
+        elif key in OLD_KEYS and key not in stock_variables(cfg):
+            text = f"of OpenMMLab 1.x, and not read any more; write {OLD_KEYS[key]}"
+            problems.append(warning(key, text))
+    for key in ("model", "train_dataloader", "train_cfg", "optim_wrapper"):
+        if not cfg.get(key):
+            text = "is missing, so nothing can be trained; inherit a config that has it"
+            problems.append(warning(key, text))
+    return problems
+
+
+def stock_variables(cfg: Mapping[str, Any]) -> set[str]:
+    """Names that stock configs use for parts of what the Runner does read."""
+    return {"optimizer"} if (cfg.get("optim_wrapper") or {}).get("optimizer") else set()

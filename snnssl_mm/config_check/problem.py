@@ -1,0 +1,41 @@
+"""What the config check finds."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """A mistake in a config.
+
+    Attributes:
+        level: ``'error'``: a run would fail, or silently do something else;
+            ``'warning'``: it may be meant.
+        key: Where, such as ``'model.neck.in_channels'``.
+        text: What was found, what was expected, what to do.
+    """
+
+    level: str
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.key}: {self.text}"
+
+
+def error(key: str, text: str) -> Problem:
+    """Make a problem of level ``'error'``."""
+    return Problem("error", key, text)
+
+
+def warning(key: str, text: str) -> Problem:
+    """Make a problem of level ``'warning'``."""
+    return Problem("warning", key, text)
+
+
+def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the name among ``known`` that is most like ``name``, if one is."""
+    found = difflib.get_close_matches(name, sorted(known), 1, cutoff)
+    return found[0] if found else None

@@ -1,0 +1,157 @@
+"""Stop a training at the first NaN or infinity, and say where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf, isfinite
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from torch.nn.utils import get_total_norm
+
+from snnssl_mm.checkpoints import unwrapped
+from snnssl_mm.engine.good_checkpoint import not_finite, resume_advice
+from snnssl_mm.engine.non_finite_search import Finding, search_forward, search_state
+from snnssl_mm.engine.training_stopped import TrainingStopped, any_process
+from snnssl_mm.registry import HOOKS
+
+SMALLEST_SCALE = 2.0**-24
+"""Of a loss in fp16: a gradient of 1 times less is 0 there."""
+
+
+@HOOKS.register_module()
+class NonFiniteHook(Hook):
+    """Stop all processes when a gradient, the loss or a weight is not finite.
+
+    Gradients are looked at before every step of the optimizer, by their largest
+    absolute value: the weights are then still those that the forward pass had, and
+    that pass is repeated once, watched, to find the first layer. The loss is looked at
+    after the step, where mmengine has brought it to the CPU already. Weights are looked
+    at when a checkpoint is due, so that none is written which holds NaN.
+
+    With fp16 and a scaled loss the scaler itself leaves steps out whose gradients are
+    infinite, which is normal; such a training stops when its scale has fallen below
+    2^-24. On a GPU without loss scaling the look at the gradients waits for them.
+
+    Raises:
+        TrainingStopped: It names the iteration, the first non-finite layer, the last
+            good checkpoint and the command that goes on from it.
+    """
+
+    priority = "HIGH"  # after mmengine noted the loss, before anything is saved
+
+    def __init__(self) -> None:
+        self.runner: Any = None
+        self.batch: Any = None
+        self.handles: list[Any] = []
+
+    def before_train(self, runner: Any) -> None:
+        """Look at the gradients from now on."""
+        self.runner = runner
+        self.handles = [
+            optimizer.register_step_pre_hook(self.before_step)
+            for optimizer in optimizers(runner.optim_wrapper)
+        ]
+
+    def after_train(self, runner: Any) -> None:
+        """Look no more."""
+        for handle in self.handles:
+            handle.remove()
+        self.handles = []
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any) -> None:
+        """Keep the batch."""
+        self.batch = data_batch
+
+    @torch.no_grad()
+    def before_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
+        """Look at the gradients, unless a loss scaler does and left them as they are.
+
+        Fused optimizers take the scaler's verdict with the step.
+        """
+        groups = optimizer.param_groups
+        parameters = [parameter for group in groups for parameter in group["params"]]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if not gradients or getattr(optimizer, "found_inf", None) is not None:
+            return
+        largest: Any = get_total_norm(gradients, inf)
+        if hasattr(largest, "full_tensor"):  # of sharded parameters
+            largest = largest.full_tensor()
+        if any_process(~torch.isfinite(largest), largest):
+            self.stop("gradients are not finite")
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Look at the loss."""
+        value = float(torch.as_tensor((outputs or {}).get("loss", 0.0)).detach())
+        if any_process(not isfinite(value), next(runner.model.parameters())):
+            self.stop(f"the loss is {value}")
+        if self.every_n_train_iters(runner, 10):
+            self.check_scale(runner)
+        self.batch = None
+
+    def check_scale(self, runner: Any) -> None:
+        """Stop if the loss scaler gave up: all gradients were infinite, for long."""
+        scaler = getattr(runner.optim_wrapper, "loss_scaler", None)
+        if scaler is not None and 0 < (scale := scaler.get_scale()) < SMALLEST_SCALE:
+            self.stop(f"the loss scale fell to {scale:.3g}, with no finite gradient")
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Look at the weights, in all processes, before a checkpoint is written."""
+        state = unwrapped(runner.model).state_dict()
+        bad = not_finite(state)
+        like = next(iter(state.values()))
+        if any_process(bool(bad), like):
+            self.refuse(bad)
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Look at what is about to be written."""
+        self.runner = runner
+        if bad := not_finite(checkpoint["state_dict"]):
+            self.refuse(bad)
+
+    def refuse(self, names: list[str]) -> None:
+        """Stop because of weights or statistics that are not finite."""
+        if not names:
+            return self.raise_error("another process has non-finite weights", None)
+        finding = Finding("weights", names[0], f"{len(names)} tensors in all")
+        self.raise_error("no checkpoint is written of weights with NaN", finding)
+
+    def stop(self, reason: str) -> None:
+        """Search and stop."""
+        runner = self.runner
+        try:
+            finding = search_forward(runner.model, runner.optim_wrapper, self.batch)
+        except Exception as error:  # of any model; what is known must still be said
+            runner.logger.warning(f"the forward pass could not be repeated: {error!r}")
+            finding = None
+        self.raise_error(reason, finding or search_state(unwrapped(runner.model)))
+
+    def raise_error(self, reason: str, finding: Finding | None) -> None:
+        """Log and raise."""
+        runner = self.runner
+        where = "All layers were finite when the forward pass was repeated"
+        if finding:
+            where = (
+                f"First not finite: {finding.kind}, {finding.layer}: {finding.detail}"
+            )
+        rate = next(iter(runner.optim_wrapper.get_lr().values()), [0.0])[0]
+        amp = " or without --amp" if hasattr(runner.optim_wrapper, "cast_dtype") else ""
+        message = (
+            f"training stopped at iteration {runner.iter + 1} (epoch "
+            f"{runner.epoch + 1}): {reason}. {where}. {resume_advice(runner)}, with a "
+            f"lower learning rate (it was {rate:.3g}){amp}"
+        )
+        runner.logger.error(message)
+        raise TrainingStopped(message)
+
+
+def optimizers(optim_wrapper: Any) -> Iterator[Any]:
+    """Optimizers of a wrapper, or of a dict of wrappers."""
+    wrappers = optim_wrapper.values() if hasattr(optim_wrapper, "values") else ()
+    for wrapper in wrappers or [optim_wrapper]:
+        optimizer = getattr(wrapper, "optimizer", None)
+        if hasattr(optimizer, "register_step_pre_hook"):
+            yield optimizer

@@ -1,0 +1,199 @@
+"""The config linter: quiet on every shipped config, and it finds planted mistakes."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+import snnssl_mm  # noqa: F401
+from snnssl_mm.config_check import check_config
+from snnssl_mm.engine.probes import build_model
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted(
+    file
+    for pattern in ("configs/*/*.py", "benchmarks/configs/*.py")
+    for file in ROOT.glob(pattern)
+    if file.parent.name != "_base_"
+)
+SSL = "selfsup/spikformer_ctl"
+COCO = "detection/mask-rcnn_spikformer-4-384_fpn_1x_coco"
+RETINA = "detection/retinanet_spikformer-8-512_fpn_1x_coco"
+ADE = "segmentation/upernet_spikformer-8-512_160k_ade20k-512x512"
+CIFAR = "classification/spikformer-4-384_finetune_cifar10"
+
+
+def load(name, **changes):
+    cfg = Config.fromfile(ROOT / "configs" / f"{name}.py")
+    cfg.merge_from_dict(changes)
+    return cfg
+
+
+def found(cfg, level="error", data=False):
+    """Problems of a level by their keys."""
+    return {p.key: p.text for p in check_config(cfg, data) if p.level == level}
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_shipped_config_has_no_error(file):
+    assert not found(Config.fromfile(file))
+
+
+NAMES = [
+    (SSL, "model.backbone.type", "Spikformer", "write that", "'snnssl_mm.Spikformer'"),
+    (COCO, "model.backbone.type", "snnssl_mm.Spikfromer", "meant", "mm.Spikformer'"),
+    (SSL, "model.neck.type", "NonLinearNek", "meant", "'mmpretrain.NonLinearNeck'"),
+    (SSL, "optim_wrapper.optimizer.type", "AdamV", "meant", "'Adam"),
+    (SSL, "optim_wrapper.constructor", "LayerDecayOptimWrapperConstructor", "", ""),
+    (COCO, "train_dataloader.dataset.type", "CoccoDataset", "", "mmdet.CocoDataset'"),
+    (ADE, "model.decode_head.type", "UPerhead", "meant", "'mmseg.UPerHead'"),
+    (SSL, "param_scheduler.0.type", "LinearLr", "meant", "'LinearLR'"),
+    (SSL, "custom_hooks.0.type", "KNNHook", "write that", "'snnssl_mm.KNNHook'"),
+    (SSL, "model.backbone.type", "snnsslmm.Spikformer", "", "'snnssl_mm.Spikformer'"),
+]
+
+
+@pytest.mark.parametrize(("name", "key", "value", "verb", "meant"), NAMES)
+def test_unknown_type_is_named_with_the_nearest(name, key, value, verb, meant):
+    cfg = load(name, **{key: value})
+    (where,) = problems = found(cfg)
+    assert where.replace("[", ".").replace("]", "") in (key, f"{key}.type")
+    assert f"{value!r} is not" in problems[where]
+    assert verb in problems[where]
+    assert meant in problems[where]
+
+
+ARGUMENTS = [
+    (SSL, "model.backbone.time_step", "is 'time_steps' meant"),
+    (SSL, "model.neck.in_chanels", "is 'in_channels' meant"),
+    (SSL, "model.head.loss.lambda_", "has no argument 'lambda_'"),
+    (COCO, "model.neck.num_out", "is 'num_outs' meant"),
+    (SSL, "custom_hooks.0.intervall", "KeepMemoryHook has no argument"),
+    (SSL, "train_dataloader.batch_sise", "is batch_size meant"),
+    (SSL, "train_cfg.max_epoch", "is 'max_epochs' meant"),
+    (SSL, "param_scheduler.0.start_faktor", "is 'start_factor' meant"),
+]
+
+
+@pytest.mark.parametrize(("name", "key", "text"), ARGUMENTS)
+def test_misspelt_argument_is_named(name, key, text):
+    cfg = load(name, **{key: 1})
+    problems = {**found(cfg, "warning"), **found(cfg)}
+    keys = {k.replace("[", ".").replace("]", ""): k for k in problems}
+    assert text in problems[keys[key]]
+
+
+CHANNELS = [
+    (SSL, "model.neck.in_channels", 384, "the last map of Spikformer"),
+    (COCO, "model.neck.in_channels", [96, 192, 384, 512], "set .96, 192, 384, 384"),
+    (COCO, "model.backbone.out_indices", (1, 2, 3), "set .192, 384, 384"),
+    (COCO, "model.rpn_head.in_channels", 64, "FPN have 256"),
+    (COCO, "model.roi_head.bbox_roi_extractor.out_channels", 64, "set 256"),
+    (COCO, "model.roi_head.mask_head.in_channels", 64, "mask_roi_extractor"),
+    (COCO, "model.neck.num_outs", 4, "5 strides, but FPN puts out 4 maps"),
+    (RETINA, "model.bbox_head.in_channels", 128, "FPN have 256"),
+    (ADE, "model.decode_head.in_channels", [1, 2, 3, 4], "set .128, 256, 512, 512"),
+    (ADE, "model.auxiliary_head.in_channels", 128, "set 512"),
+    (ADE, "model.auxiliary_head.in_index", 4, "0 to 3"),
+    (CIFAR, "model.head.in_channels", 512, "have 384"),
+    (SSL, "model.backbone.arch.num_heads", 5, "cannot be built: .*num_heads=5"),
+    (SSL, "model.head.loss.lambd", -1, "cannot be built: .*lambd must not be neg"),
+]
+
+
+@pytest.mark.parametrize(("name", "key", "value", "text"), CHANNELS)
+def test_parts_that_do_not_fit_are_named(name, key, value, text):
+    problems = found(load(name, **{key: value}))
+    assert any(re.search(text, problem) for problem in problems.values()), problems
+
+
+def test_backbone_of_another_library_is_followed_too():
+    cfg = load(CIFAR)
+    cfg.model.backbone = dict(type="ResNet_CIFAR", depth=18)
+    assert "GlobalAveragePooling have 512" in found(cfg)["model.head.in_channels"]
+
+
+SCHEDULES = [
+    ("param_scheduler.1.end", 99, "warning", "ends after 28 epochs"),
+    ("param_scheduler.1.begin", 28, "error", "not before end=28"),
+    ("train_cfg.max_epochs", 2, "warning", "it never acts"),
+    ("train_dataloader.batch_size", 1, "error", "at least 2"),
+    ("train_dataloader.drop_last", False, "warning", "of one image"),
+    ("auto_scale_lr", dict(base_batch_size=256), "warning", "use 4 processes"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "level", "text"), SCHEDULES)
+def test_schedule_that_does_not_fit_is_named(key, value, level, text, monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    problems = found(load(SSL, **{key: value}), level)
+    assert any(text in problem for problem in problems.values()), problems
+
+
+def test_epochs_in_a_training_of_iterations():
+    problems = found(load(ADE, **{"param_scheduler.1.by_epoch": True}))
+    assert "has no epochs" in problems["param_scheduler[1].by_epoch"]
+
+
+@pytest.mark.parametrize("key", ["custom_hook", "param_schedulers", "optim_wraper"])
+def test_misspelt_key_of_the_runner(key):
+    assert "write " in found(load(SSL, **{key: []}))[key]
+
+
+def test_keys_of_old_versions_and_missing_parts():
+    cfg = load(SSL, lr_config=dict(policy="step"), optim_wrapper=None)
+    problems = found(cfg, "warning")
+    assert "write param_scheduler" in problems["lr_config"]
+    assert "is missing" in problems["optim_wrapper"]
+
+
+@pytest.fixture
+def weights(tiny_config, tmp_path):
+    """Config of the tiny model, and a checkpoint of it."""
+    cfg = Config.fromfile(tiny_config)
+    file = tmp_path / "pretrained.pth"
+    torch.save({"state_dict": build_model(cfg).state_dict()}, file)
+    return cfg, str(file)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "right"), [(None, False), ("encoder.", False), ("backbone.", True)]
+)
+def test_prefix_that_loads_nothing(weights, prefix, right):
+    cfg, file = weights
+    init_cfg = dict(type="Pretrained", checkpoint=file)
+    cfg.model.backbone.init_cfg = {**init_cfg, **({"prefix": prefix} if prefix else {})}
+    problems = found(cfg)
+    assert bool(problems) != right
+    if not right:
+        text = problems["model.backbone.init_cfg.prefix"]
+        assert "write prefix='backbone.'" in text
+
+
+def test_weights_that_do_not_fit(weights):
+    cfg, file = weights
+    cfg.model.backbone.arch.depth = 2
+    cfg.model.backbone.init_cfg = dict(type="snnssl_mm.BackboneInit", checkpoint=file)
+    assert "does not fit Spikformer" in found(cfg)["model.backbone.init_cfg"]
+    other = load(ADE, **{"model.pretrained": file, "load_from": file})
+    problems = found(other)
+    assert "pretrained=None" in problems["model.pretrained"]
+    cfg.load_from = file
+    assert "load_from" not in found(cfg)
+    torch.save({"state_dict": {"a": torch.ones(1)}}, file)
+    assert "no tensor" in found(cfg)["load_from"]
+
+
+def test_missing_files_count_only_if_asked_for():
+    nowhere = dict(type="snnssl_mm.BackboneInit", checkpoint="nowhere.pth")
+    changes = {"model.backbone.init_cfg": nowhere, "load_from": "nowhere.pth"}
+    cfg = load("selfsup/spikformer-4-384_ctl_folder32", **changes)
+    assert not found(cfg)
+    problems = found(cfg, data=True)
+    assert {"load_from", "model.backbone.init_cfg.checkpoint"} < problems.keys()
+    assert "data/images/train" in problems["train_dataloader.dataset"]
+    problems = found(load(COCO), data=True)
+    assert {"train_dataloader.dataset", "val_evaluator.ann_file"} <= problems.keys()
+    assert not found(load(SSL), data=True), "it makes its data"

@@ -1,0 +1,162 @@
+"""The guard against NaN: it names iteration, layer and checkpoint, and only looks."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+from torch import nn
+
+from snnssl_mm.engine import NonFiniteHook
+from snnssl_mm.engine.good_checkpoint import last_good_checkpoint
+from snnssl_mm.engine.non_finite_hook import SMALLEST_SCALE
+from snnssl_mm.engine.training_stopped import TrainingStopped
+
+CONV = "backbone.stem.stages.2.conv"
+NAN = float("nan")
+
+
+class PlantHook(Hook):
+    """Call ``plant(model)`` before an iteration, counted from 1."""
+
+    def __init__(self, at, plant):
+        self.at, self.plant = at, plant
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter + 1 == self.at:
+            self.plant(runner.model)
+
+
+@pytest.fixture
+def train(tiny_config, tmp_path, monkeypatch):
+    """Train two epochs of four iterations with the guard, or without."""
+    # The Runner logs and dumps its config, which yapf takes seconds to lay out.
+    monkeypatch.setattr(Config, "pretty_text", "")
+
+    def run(*plants, guard=True, work_dir="run", **changes):
+        for keeper in (MMLogger, MessageHub, Visualizer):
+            keeper._instance_dict.clear()
+        cfg = Config.fromfile(tiny_config)
+        cfg.custom_hooks = [dict(type="snnssl_mm.NonFiniteHook")] if guard else []
+        cfg.merge_from_dict({"model.backbone.time_steps": 2, **changes})
+        cfg.work_dir = str(tmp_path / work_dir)
+        runner = Runner.from_cfg(cfg)
+        for plant in plants:
+            runner.register_hook(plant)
+        runner.train()
+        return runner
+
+    return run
+
+
+def nan_weight(model):
+    model.get_parameter(f"{CONV}.weight").data[0, 0] = NAN
+
+
+def nan_activation(model):
+    """Of one channel; the neuron after it falls silent, and the loss stays finite."""
+
+    def spoil(module, inputs, output):
+        return output.index_fill(1, torch.tensor([3]), NAN)
+
+    model.get_submodule(CONV).register_forward_hook(spoil)
+
+
+def nan_gradient(model):
+    model.get_parameter(f"{CONV}.weight").register_hook(lambda grad: grad * NAN)
+
+
+def infinite_loss(model):
+    head = model.head
+    loss = head.loss
+
+    def spoilt(*views):
+        terms = loss(*views)
+        return {**terms, "loss": terms["loss"] + float("inf")}
+
+    head.loss = spoilt
+
+
+PLANTS = {
+    "weights": (nan_weight, f"weights, {CONV}: its weight"),
+    "activations": (nan_activation, rf"activations, {CONV}: its output \(\d"),
+    "gradients": (nan_gradient, f"gradients, {CONV}.weight: 1 of"),
+    "loss": (infinite_loss, "the loss is inf. First not finite: loss, loss: 1 of 1"),
+}
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+def test_what_was_first_is_named(train, tmp_path, kind):
+    plant, expected = PLANTS[kind]
+    with pytest.raises(TrainingStopped, match=expected) as error:
+        train(PlantHook(6, plant))
+    message = str(error.value)
+    assert "at iteration 6 (epoch 2)" in message
+    assert f"--resume {tmp_path / 'run' / 'epoch_1.pth'}" in message
+    assert not (tmp_path / "run" / "epoch_2.pth").exists()
+    (log,) = tmp_path.glob("run/*/*.log")
+    assert message in log.read_text()
+
+
+def test_exploding_learning_rate(train):
+    changes = {"optim_wrapper.optimizer.lr": 1e30, "param_scheduler": None}
+    with pytest.raises(TrainingStopped, match="no good checkpoint .*it was 1e.30"):
+        train(**changes)
+
+
+def test_statistics_that_no_loss_shows_are_not_saved(train, tmp_path):
+    def spoil(model):
+        model.get_buffer("backbone.stem.stages.0.bn.running_var")[0] = NAN
+
+    with pytest.raises(TrainingStopped, match="no checkpoint .*stages.0.bn.running_va"):
+        train(PlantHook(2, spoil))
+    assert not list(tmp_path.glob("run/*.pth"))
+
+
+def test_weights_are_the_same_to_the_bit_with_it(train):
+    watched = train().model.state_dict()
+    for name, tensor in train(guard=False, work_dir="bare").model.state_dict().items():
+        assert torch.equal(tensor, watched[name]), name
+
+
+def test_last_good_checkpoint_passes_over_broken_ones(tmp_path):
+    weights = torch.zeros(3)
+    for age, (name, state) in enumerate(
+        {"good": weights, "nan": weights * NAN, "cut": weights}.items()
+    ):
+        file = tmp_path / f"{name}.pth"
+        torch.save({"state_dict": {"w": state}}, file)
+        os.utime(file, (age, age))
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "cut.pth").read_bytes()[:100])
+    assert last_good_checkpoint(str(tmp_path)) == tmp_path / "good.pth"
+
+
+def test_left_out_steps_are_normal_until_the_scale_is_gone():
+    scale = 2.0**16
+    scaler = SimpleNamespace(get_scale=lambda: scale)
+    runner = SimpleNamespace(optim_wrapper=SimpleNamespace(loss_scaler=scaler))
+    hook, stopped = NonFiniteHook(), []
+    hook.stop = stopped.append
+    hook.check_scale(runner)
+    assert not stopped
+    scale = SMALLEST_SCALE / 2
+    hook.check_scale(runner)
+    assert len(stopped) == 1
+
+
+def test_the_scaler_of_a_fused_optimizer_is_trusted():
+    weight = nn.Parameter(torch.ones(1))
+    weight.grad = torch.tensor([float("inf")])
+    optimizer = torch.optim.SGD([weight])
+    optimizer.found_inf = torch.ones(())
+    hook = NonFiniteHook()
+    hook.before_step(optimizer, (), {})
+    del optimizer.found_inf
+    hook.stop = lambda reason: (_ for _ in ()).throw(TrainingStopped(reason))
+    with pytest.raises(TrainingStopped, match="gradients"):
+        hook.before_step(optimizer, (), {})

@@ -1,0 +1,28 @@
+"""tools/check_config.py and what tools/train.py takes from it."""
+
+import pytest
+
+
+def test_lines_and_status(run_tool, tiny_config, capsys):
+    with pytest.raises(SystemExit) as end:
+        run_tool("check_config.py", tiny_config)
+    assert end.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("warning: param_scheduler[1].begin: 2, but the train")
+    assert lines[-1].endswith("0 errors, 2 warnings")
+    options = ["--cfg-options", "model.neck.in_channels=99", "custom_hook=[]"]
+    with pytest.raises(SystemExit) as end:
+        run_tool("check_config.py", tiny_config, "--no-data", *options)
+    assert end.value.code == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("error: custom_hook: the Runner reads no such key")
+    assert lines[1].startswith("error: model.neck.in_channels: 99, but the last map")
+    assert lines[-1].endswith("2 errors, 2 warnings")
+
+
+def test_training_does_not_begin_with_a_wrong_name(run_tool, tiny_config, tmp_path):
+    options = ["--cfg-options", "model.backbone.tiem_steps=4"]
+    match = r"error: model.backbone.tiem_steps: .*is 'time_steps' meant"
+    with pytest.raises(SystemExit, match=match):
+        run_tool("train.py", tiny_config, "--work-dir", tmp_path / "run", *options)
+    assert not (tmp_path / "run").exists()
