@@ -6,6 +6,9 @@ four starts in a second, where four interpreters would take half a minute.
 
 import datetime
 import multiprocessing
+import os
+import runpy
+import sys
 import tempfile
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+TOOLS = Path(__file__).parents[1] / "tools"
 PRELOAD = ["snnssl_mm", "pytest", "mmpretrain.models", "snnssl_mm.models"]
 PATIENCE = datetime.timedelta(seconds=60)  # of what would hang forever
 
@@ -50,3 +54,17 @@ def member(rank, world, folder, function, args):
     store.set(f"done {rank}", "")
     store.wait([f"done {other}" for other in range(world)])
     dist.destroy_process_group()  # gloo's threads must not outlive the interpreter
+
+
+def train(*arguments):
+    """Run tools/train.py in a process of a group, as torchrun starts it."""
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.visualization import Visualizer
+
+    for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
+        keeper._instance_dict.clear()
+    rank, world = str(dist.get_rank()), str(dist.get_world_size())
+    os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=world)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0")  # not asked again
+    sys.argv = ["train.py", *map(str, arguments), "--launcher", "pytorch"]
+    runpy.run_path(str(TOOLS / "train.py"), run_name="__main__")

@@ -16,8 +16,8 @@ from snnssl_mm.analysis.representation_health import (
 )
 from snnssl_mm.analysis.results_file import ResultsFile
 from snnssl_mm.analysis.two_views import two_view_batches
-from snnssl_mm.checkpoints import unwrapped
 from snnssl_mm.engine.epoch_results import open_epoch_results
+from snnssl_mm.engine.whole_model import whole_model
 from snnssl_mm.registry import HOOKS
 
 
@@ -60,15 +60,16 @@ class RepresentationHealthHook(Hook):
         last = self.is_last_train_epoch(runner)
         if not last and not self.every_n_epochs(runner, self.interval):
             return
+        model = whole_model(runner)
         if self.results is not None:
-            self.measure(runner, self.results)
+            self.measure(runner, self.results, model)
         barrier()
 
-    def measure(self, runner: Any, results: ResultsFile) -> None:
+    def measure(self, runner: Any, results: ResultsFile, model: Any) -> None:
         """Measure, log and write, in one process."""
         loader = runner.train_dataloader
         views = two_view_batches(loader.dataset, loader.collate_fn, self.num_images)
-        health = representation_health(unwrapped(runner.model), views)
+        health = representation_health(model, views)
         names = [f"{kind}/{measure}" for kind in FEATURES for measure in MEASURES]
         epoch = runner.epoch + 1
         scalars = {f"health/{name}": health[name] for name in names}
