@@ -371,6 +371,69 @@ def cpu_process_group() -> Status:
     return Status("cured", "tools/train.py joins a gloo group before the Runner")
 
 
+def full_state_dict_configs() -> tuple[Any, Any]:
+    """Return how FSDP gathers whole weights, and optimizer states, in one process."""
+    from torch.distributed.fsdp import FullOptimStateDictConfig, FullStateDictConfig
+
+    options = {"offload_to_cpu": torch.cuda.is_available(), "rank0_only": True}
+    return FullStateDictConfig(**options), FullOptimStateDictConfig(**options)
+
+
+def cpu_strategy(strategy: Any) -> None:
+    """Fit a strategy of mmengine's FlexibleRunner to processes on CPUs, see below."""
+    if torch.cuda.is_available():
+        return
+    if hasattr(strategy, "state_dict_config"):  # FSDPStrategy
+        wrapper = strategy.model_wrapper or {"type": "MMFullyShardedDataParallel"}
+        strategy.model_wrapper = {**wrapper, "device_id": torch.device("cpu")}
+        if strategy._is_full_state_dict():
+            weights, states = full_state_dict_configs()
+            strategy.state_dict_config = weights
+            strategy.optim_state_dict_config = states
+    elif hasattr(strategy, "model_wrapper"):  # DDPStrategy
+        strategy.model_wrapper = cpu_model_wrapper_cfg()
+
+
+def cpu_strategies() -> Status:
+    """FlexibleRunner with DDPStrategy or FSDPStrategy on CPUs: no such device; a crash.
+
+    Cause: both name a GPU for the wrapper. FSDP without one needs a ``torch.device``,
+    which no config file can hold; and whole weights that it "offloads" to the CPU that
+    they are on are memory which it then frees. :func:`cpu_strategy` sets both right.
+    Removable: when both strategies leave the device to the wrapper without CUDA, and
+    torch's FSDP copies whole weights that are on a CPU already.
+    """
+    if torch.cuda.is_available():
+        return Status("not applicable", "there is a GPU: strategies use it")
+    return Status("cured", "tools/train.py fits the strategy before training")
+
+
+def sharded_optimizer() -> Status:
+    """FSDPStrategy, ``--resume``: 'MMFullyShardedDataParallel' object has no ...
+
+    Cause: mmengine hands torch's ``optim_state_dict_to_load`` its arguments in the
+    order of torch 2.0 (state, model, optimizer); since 2.1 the state comes last.
+    mmengine.runner is slow to import, so this acts only once it is there, as
+    :func:`activation_checkpointing` does.
+    Removable: when ``FSDPStrategy.load_optim_state_dict`` names its arguments; in
+    onedl-mmengine 0.10.12 it does not.
+    """
+    module: Any = sys.modules.get("mmengine._strategy.fsdp")
+    if module is None:
+        return Status("not applicable", "mmengine's strategies are not imported yet")
+
+    def load_optim_state_dict(self: Any, state_dict: dict[str, Any]) -> None:
+        wrapper = self.optim_wrapper
+        wrapper.load_state_dict(
+            module.FSDP.optim_state_dict_to_load(
+                model=self.model, optim=wrapper.optimizer, optim_state_dict=state_dict
+            )
+        )
+
+    module.FSDPStrategy.load_optim_state_dict = load_optim_state_dict
+    return Status("cured", "FSDP's optimizer state is loaded by name")
+
+
 def cpu_sync_batch_norm() -> Status:
     """SyncBatchNorm expected input tensor to be on GPU (torchrun on a CPU).
 
@@ -398,10 +461,12 @@ WORKAROUNDS = (
     Workaround(own_configs, at_import=True),
     Workaround(multimodal_models, at_import=True),
     Workaround(activation_checkpointing, at_import=True),
+    Workaround(sharded_optimizer, at_import=True),
     Workaround(safe_checkpoints, at_import=True),
     Workaround(whole_checkpoints, at_import=True),
     Workaround(cpu_amp, at_import=False),
     Workaround(cpu_process_group, at_import=False),
+    Workaround(cpu_strategies, at_import=False),
     Workaround(cpu_sync_batch_norm, at_import=False),
 )
 """Every workaround; those not applied at import are asked for by tools/train.py."""

@@ -126,12 +126,19 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Any:
     from mmengine.registry import RUNNERS  # slow; tools/print_config.py does without
     from mmengine.runner import Runner
 
+    from snnssl_mm import strategies
+
     compat.apply()  # once more: one workaround waits for mmengine.runner
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg.launcher = args.launcher
     if args.launcher == "pytorch" and compat.init_cpu_process_group():
         cfg.model_wrapper_cfg = compat.cpu_model_wrapper_cfg()
-    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    if "runner_type" not in cfg:
+        return Runner.from_cfg(cfg)
+    strategies.fit_strategy(cfg)
+    runner = RUNNERS.build(cfg)
+    strategies.build_model(runner, cfg)
+    return runner
 
 
 def load_config(args: argparse.Namespace) -> Config:

@@ -47,8 +47,7 @@ def scenes(tmp_path_factory):
     return tmp_path_factory.mktemp("data") / "scenes"
 
 
-@pytest.fixture
-def tiny_options(scenes):
+def shrinking(scenes):
     """Overrides that shrink the main job to a second an epoch."""
     options = {
         "model.backbone.arch": dict(embed_dims=16, depth=1, num_heads=2, mlp_ratio=1),
@@ -69,13 +68,28 @@ def tiny_options(scenes):
 
 
 @pytest.fixture
-def tiny_config(tiny_options, tmp_path):
+def tiny_options(scenes):
+    """Overrides that shrink the main job to a second an epoch."""
+    return shrinking(scenes)
+
+
+@pytest.fixture(scope="session")
+def write_tiny_config(scenes):
+    """Write the main job, shrunk, as a config file."""
+
+    def write(file):
+        cfg = Config.fromfile(MAIN_JOB)
+        cfg.merge_from_dict(shrinking(scenes))
+        cfg.dump(file)
+        return file
+
+    return write
+
+
+@pytest.fixture
+def tiny_config(write_tiny_config, tmp_path):
     """The main job, shrunk, as a config file."""
-    cfg = Config.fromfile(MAIN_JOB)
-    cfg.merge_from_dict(tiny_options)
-    file = tmp_path / "tiny.py"
-    cfg.dump(file)
-    return file
+    return write_tiny_config(tmp_path / "tiny.py")
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from snnssl_mm.neurons import MixedLIF
 
+FSDP_PREFIX = "_fsdp_wrapped_module."
+
 
 class LayerFiring(NamedTuple):
     """What the neurons of one layer did.
@@ -140,7 +142,7 @@ class FiringRecorder:
 
     def __init__(self, model: nn.Module) -> None:
         self.neurons = {
-            name.removeprefix("backbone."): module
+            name.replace(FSDP_PREFIX, "").removeprefix("backbone."): module
             for name, module in model.named_modules()
             if isinstance(module, MixedLIF)
         }

@@ -7,7 +7,8 @@ from typing import Any
 from mmengine.hooks import Hook
 from torch import Tensor
 
-from snnssl_mm.checkpoints import match_backbone, unwrapped
+from snnssl_mm.checkpoints import match_backbone
+from snnssl_mm.engine.whole_model import whole_model
 from snnssl_mm.registry import HOOKS
 
 
@@ -38,7 +39,9 @@ class PretrainedCheckHook(Hook):
         """Compare all tensors."""
         if runner.iter > 0:
             return
-        model = unwrapped(runner.model)
+        model = whole_model(runner)
+        if model is None:  # the first process compares
+            return
         fitting = match_backbone(model.backbone, self.checkpoint, self.strict).fitting
         loaded = model.backbone.state_dict()
         differences = {

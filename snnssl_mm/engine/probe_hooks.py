@@ -9,7 +9,6 @@ from typing import Any
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 
-from snnssl_mm.checkpoints import unwrapped
 from snnssl_mm.engine.probes import (
     LabelledFeatures,
     Loaders,
@@ -21,6 +20,7 @@ from snnssl_mm.engine.probes import (
     random_init_model,
     raw_pixels,
 )
+from snnssl_mm.engine.whole_model import whole_model
 from snnssl_mm.registry import HOOKS
 from snnssl_mm.whole_files import write_whole
 
@@ -68,11 +68,12 @@ class ProbeHook(Hook):
 
     def report(self, runner: Any, epoch: int) -> None:
         """Measure, log and write the accuracies after ``epoch`` epochs."""
+        model = whole_model(runner) if self.loaders is not None else None
         if self.loaders is not None and is_main_process():
-            self.measure(runner, epoch, self.loaders)
+            self.measure(runner, epoch, self.loaders, model)
         barrier()
 
-    def measure(self, runner: Any, epoch: int, loaders: Loaders) -> None:
+    def measure(self, runner: Any, epoch: int, loaders: Loaders, model: Any) -> None:
         """Do what :meth:`report` promises, in one process."""
         options = (loaders, self.recalibrate_bn)
         if not self.baselines:
@@ -83,7 +84,7 @@ class ProbeHook(Hook):
                 "random_init": self.accuracy(random),
                 "raw_pixels": self.accuracy(pixels),
             }
-        features = labelled_features(unwrapped(runner.model), *options)
+        features = labelled_features(model, *options)
         results = {"pretrained": self.accuracy(features), **self.baselines}
         texts = (f"{k.replace('_', ' ')} {100 * v:.1f} %" for k, v in results.items())
         runner.logger.info(f"{self.name} top-1: {', '.join(texts)}")

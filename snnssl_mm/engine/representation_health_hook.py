@@ -16,9 +16,9 @@ from snnssl_mm.analysis.representation_health import (
 )
 from snnssl_mm.analysis.results_file import ResultsFile
 from snnssl_mm.analysis.two_views import two_view_batches
-from snnssl_mm.checkpoints import unwrapped
 from snnssl_mm.engine.epoch_results import open_epoch_results
 from snnssl_mm.engine.training_stopped import stop_everywhere
+from snnssl_mm.engine.whole_model import whole_model
 from snnssl_mm.registry import HOOKS
 
 
@@ -70,18 +70,20 @@ class RepresentationHealthHook(Hook):
         """Measure after ``epoch`` epochs, if it is time to and has not been done."""
         if epoch % self.interval and epoch != runner.max_epochs:
             return
-        warning = None
+        model, warning = whole_model(runner), None
         if self.results is not None and not self.results.find(epoch=epoch):
-            warning = self.measure(runner, self.results, epoch)
+            warning = self.measure(runner, self.results, epoch, model)
         barrier()
         if self.stop:
             stop_everywhere(runner, warning)
 
-    def measure(self, runner: Any, results: ResultsFile, epoch: int) -> str | None:
+    def measure(
+        self, runner: Any, results: ResultsFile, epoch: int, model: Any
+    ) -> str | None:
         """Measure, log and write, in one process; return what it warned of."""
         loader = runner.train_dataloader
         views = two_view_batches(loader.dataset, loader.collate_fn, self.num_images)
-        health = representation_health(unwrapped(runner.model), views)
+        health = representation_health(model, views)
         names = [f"{kind}/{measure}" for kind in FEATURES for measure in MEASURES]
         scalars = {f"health/{name}": health[name] for name in names}
         runner.visualizer.add_scalars(scalars, step=epoch)

@@ -33,8 +33,40 @@ class GatherBatch(torch.autograd.Function):
         return own * dist.get_world_size(), None
 
 
+def several_processes() -> bool:
+    """Whether this process is one of several of a group."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def require_equal_shapes(z: Tensor) -> None:
+    """Refuse embeddings ``z`` [T, B, D] whose shape is not the same in all processes.
+
+    To gather unequal ones would wait for ever or mix them up, as the backend has it.
+
+    Raises:
+        ValueError: In every process; it names the shape in each.
+    """
+    if not several_processes():
+        return
+    own = torch.tensor(z.shape, device=z.device)
+    shapes = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(shapes, own)
+    found = [tuple(shape) for shape in torch.stack(shapes).tolist()]
+    if len(set(found)) > 1:
+        listed = ", ".join(f"{shape} in process {i}" for i, shape in enumerate(found))
+        raise ValueError(
+            "the loss is that of the batch of all processes and expects embeddings "
+            f"[T, B, D] of the same shape in each, got {listed}; take a sampler that "
+            "gives every process as many samples (DefaultSampler with round_up=True) "
+            "and train_dataloader.drop_last=True"
+        )
+
+
 def gather_batch(x: Tensor, dim: int) -> Tensor:
-    """Return the batch of all processes; ``x`` itself in a single process."""
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        return GatherBatch.apply(x, dim)
-    return x
+    """Return the batch of all processes; ``x`` itself in a single process.
+
+    Args:
+        x: Of the same shape in every process, see :func:`require_equal_shapes`.
+        dim: The dimension to concatenate along.
+    """
+    return GatherBatch.apply(x, dim) if several_processes() else x

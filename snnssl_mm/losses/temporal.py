@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from snnssl_mm.losses.gather import gather_batch
+from snnssl_mm.losses.gather import gather_batch, require_equal_shapes
 from snnssl_mm.losses.pairs import Pairs, sum_over_pairs
 
 
@@ -72,7 +72,8 @@ class TemporalLoss(nn.Module):
         """On- and off-diagonal part for ``z_a``, ``z_b`` [T, B, D].
 
         Raises:
-            ValueError: If the shapes differ or there are too few steps or samples.
+            ValueError: If the shapes differ, also between processes (then in all of
+                them), or there are too few steps or samples.
         """
         if z_a.dim() != 3 or z_a.shape != z_b.shape:
             raise ValueError(
@@ -84,6 +85,7 @@ class TemporalLoss(nn.Module):
                 f"{type(self).__name__} needs at least {self.min_steps} time steps, "
                 f"got T={z_a.shape[0]}; use TimeFlattenedLoss"
             )
+        require_equal_shapes(z_a)
         with torch.autocast(z_a.device.type, enabled=False):
             wide = torch.promote_types(z_a.dtype, torch.float32)
             z_a, z_b = (

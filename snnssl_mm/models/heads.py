@@ -44,7 +44,9 @@ class TemporalLossHead(BaseModule):
         Returns:
             ``loss`` (the only one with a gradient), its ``on_diagonal`` part and
             ``off_diagonal`` part (weighted with lambda: they add up to the loss),
-            ``embedding_std`` of the spiking view.
+            ``embedding_std`` of the spiking view. Of several processes, all compute
+            the same first three, from the batch of all, and each the last one from
+            its own share.
         """
         on_diagonal, off_diagonal = self.loss_module.parts(z_a, z_b)
         off_diagonal = self.loss_module.lambd * off_diagonal

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from processes import run_group
 
 from snnssl_mm.losses import (
     BoundaryTemporalLoss,
@@ -31,27 +31,37 @@ def loss_and_gradients(x, weight):
     return results
 
 
-def one_of_many(rank, world, folder):
-    store = dist.FileStore(f"{folder}/store", world)  # outlives every process
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
+def averaged_share():
+    """What one process has after DistributedDataParallel averaged its gradients."""
+    world = dist.get_world_size()
     x, weight = data()
-    results = loss_and_gradients(x.chunk(world, dim=2)[rank], weight)
-    for _, gradient in results:  # as DistributedDataParallel does
+    results = loss_and_gradients(x.chunk(world, dim=2)[dist.get_rank()], weight)
+    for _, gradient in results:
         dist.all_reduce(gradient)
         gradient /= world
-    torch.save(results, f"{folder}/{rank}.pt")
-    # Not a barrier: who leaves one first closes connections that others still read.
-    store.set(f"done {rank}", "")
-    store.wait([f"done {other}" for other in range(world)])
-    dist.destroy_process_group()  # gloo's threads must not outlive the interpreter
+    return results
 
 
 @pytest.mark.parametrize("world", [2, 4])
-def test_processes_compute_the_loss_of_the_whole_batch(world, tmp_path):
-    mp.spawn(one_of_many, args=(world, str(tmp_path)), nprocs=world)
+def test_processes_compute_the_loss_of_the_whole_batch(world):
     expected = loss_and_gradients(*data())
-    for rank in range(world):
-        for own, whole in zip(
-            torch.load(tmp_path / f"{rank}.pt"), expected, strict=True
-        ):
+    for results in run_group(averaged_share, world):
+        for own, whole in zip(results, expected, strict=True):
             torch.testing.assert_close(own, whole)
+
+
+def refusal_of_unequal_batches():
+    rank = dist.get_rank()
+    z_a, z_b = torch.randn(2, STEPS, BATCH + rank, DIMS)
+    with pytest.raises(ValueError, match="shape in each, got") as refusal:
+        CrossTemporalLoss()(z_a, z_b)
+    alive = torch.ones(1)
+    dist.all_reduce(alive)  # nothing of the gather is left in the way
+    return str(refusal.value), float(alive)
+
+
+def test_unequal_batches_are_refused_in_every_process():
+    (message, alive), other = run_group(refusal_of_unequal_batches, 2)
+    assert other == (message, alive)
+    assert alive == 2
+    assert "(3, 8, 5) in process 0, (3, 9, 5) in process 1" in message

@@ -65,7 +65,9 @@ def _norm_arguments(x: Tensor, *values: Tensor) -> tuple[Any, ...]:
     if run == 1:
         period *= max(1, BLOCK // channels)
         length = period + BLOCK
-    rows = [np.resize(v.detach().float().numpy(), length) for v in values]
+    # Copies: a tensor that NumPy has seen cannot be resized, as FSDP does with weights.
+    copies = [v.detach().to(torch.float32, copy=True).numpy() for v in values]
+    rows = [np.resize(copy, length) for copy in copies]
     return np.stack(rows), period, run
 
 

@@ -1,0 +1,66 @@
+"""mmengine's FlexibleRunner with the strategies DDP, FSDP and DeepSpeed."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from mmengine.model import convert_sync_batchnorm
+
+from snnssl_mm import compat
+
+
+def fit_strategy(cfg: Config) -> None:
+    """Fit a FlexibleRunner's config to how its processes were started.
+
+    A single process without a launcher has nobody to share with: it trains by
+    SingleDeviceStrategy, and is told.
+
+    Args:
+        cfg: Its ``launcher`` is set.
+
+    Raises:
+        SystemExit: If DeepSpeed is asked for, and is not installed or has no launcher.
+    """
+    name = (cfg.get("strategy") or {}).get("type", "SingleDeviceStrategy")
+    if name == "DeepSpeedStrategy":
+        if importlib.util.find_spec("deepspeed") is None:
+            raise SystemExit(
+                "error: DeepSpeedStrategy needs DeepSpeed, which is not installed; "
+                "pip install deepspeed, or take the config of FSDPStrategy"
+            )
+        if cfg.optim_wrapper.type != "DeepSpeedOptimWrapper":
+            raise SystemExit(
+                "error: DeepSpeedStrategy expects optim_wrapper.type="
+                f"'DeepSpeedOptimWrapper', got {cfg.optim_wrapper.type!r}; precision "
+                "and accumulation are set in the strategy (bf16, "
+                "gradient_accumulation_steps), not by --amp"
+            )
+        if cfg.launcher == "none":
+            raise SystemExit(
+                "error: DeepSpeedStrategy needs a launcher, also for one process: "
+                "torchrun --nproc-per-node=1 tools/train.py CONFIG --launcher pytorch"
+            )
+    elif cfg.launcher == "none" and name != "SingleDeviceStrategy":
+        print_log(f"one process without --launcher: {name} is left out", "current")
+        cfg.strategy = ConfigDict(type="SingleDeviceStrategy")
+
+
+def build_model(runner: Any, cfg: Config) -> None:
+    """Build a FlexibleRunner's model now, with ``sync_bn`` of its config.
+
+    mmengine's Runner builds its model at once and reads ``sync_bn`` itself.
+    FlexibleRunner does neither: FSDPStrategy and DeepSpeedStrategy would train with
+    batch norms of each process's own statistics, and say nothing.
+
+    Args:
+        runner: FlexibleRunner before training.
+        cfg: Its config.
+    """
+    compat.cpu_strategy(runner.strategy)
+    model = runner.strategy.build_model(runner.model)
+    if cfg.get("sync_bn") and runner.distributed:
+        model = convert_sync_batchnorm(model, cfg.sync_bn)
+    runner.model = model

@@ -1,0 +1,143 @@
+"""Several processes train the whole model as one process does on the whole batch.
+
+Batch norms are in eval mode: torch has no SyncBatchNorm on a CPU. The same with
+SyncBatchNorm in training mode is tests/models/test_sync_batch_norm.py, on a GPU.
+"""
+
+import itertools
+
+import pytest
+import torch
+import torch.distributed as dist
+from busy_networks import busy
+from mmengine.registry import MODEL_WRAPPERS, MODELS, init_default_scope
+from processes import run_group
+from torch.nn.modules.batchnorm import _NormBase
+
+from snnssl_mm import compat
+from snnssl_mm.models import SplitBatchNorm2d
+from snnssl_mm.models.batch_norm import normalize_and_fire
+from snnssl_mm.neurons import MixedLIF
+
+BACKBONES = {
+    "Spikformer": dict(
+        type="snnssl_mm.Spikformer",
+        arch=dict(embed_dims=16, depth=1, num_heads=2, mlp_ratio=2),
+        stem="cifar",
+    ),
+    "SpikingResNet": dict(
+        type="snnssl_mm.SpikingResNet", depth=18, stem="cifar", base_channels=4
+    ),
+}
+CHANNELS = {"Spikformer": 16, "SpikingResNet": 32}
+WEIGHTS = {"Spikformer": (1.5, 3.0), "SpikingResNet": (0.8, 1.5)}  # to fire with
+LOSSES = ("CrossTemporalLoss", "BoundaryTemporalLoss", "TimeFlattenedLoss")
+# Largest deviation that rounding makes, relative to the parameter's largest gradient:
+# sums of small differences cancel. Measured: 2e-4 and 4e-13; a wrong factor makes 0.5.
+TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-11}
+CASES = list(itertools.product(BACKBONES, LOSSES, TOLERANCES))
+BATCH, SIZE = 8, 16
+
+
+def build(backbone, loss, dtype):
+    """A small model in training mode, whose neurons fire, the same in every process."""
+    init_default_scope("mmpretrain")
+    torch.manual_seed(0)
+    neck = dict(type="NonLinearNeck", in_channels=CHANNELS[backbone], hid_channels=24)
+    neck |= dict(out_channels=12, with_last_bn=False, norm_cfg=dict(type="BN1d"))
+    head = dict(type="snnssl_mm.TemporalLossHead")
+    model = MODELS.build(
+        dict(
+            type="snnssl_mm.DualPathSSL",
+            # Numba's kernels are slow to load, in each of the processes.
+            backbone=dict(
+                BACKBONES[backbone], time_steps=3, neuron=dict(backend="torch")
+            ),
+            neck=neck,
+            head=dict(head, loss=dict(type=f"snnssl_mm.{loss}", lambd=0.1)),
+        )
+    )
+    busy(model, WEIGHTS[backbone]).to(dtype).train()
+    for module in model.modules():
+        if isinstance(module, _NormBase):
+            module.eval()
+    return model
+
+
+def views(dtype):
+    """Views A and B of the whole batch, in a fixed order."""
+    generator = torch.Generator().manual_seed(5)
+    return list(torch.randn(2, BATCH, 3, SIZE, SIZE, generator=generator).to(dtype))
+
+
+def step(model, wrapped, inputs):
+    """What a training step logs, and the gradients that it leaves."""
+    losses = wrapped(inputs=inputs, mode="loss")
+    loss, logged = model.parse_losses(losses)
+    loss.backward()
+    gradients = {name: p.grad for name, p in model.named_parameters()}
+    return {key: value.detach() for key, value in logged.items()}, gradients
+
+
+def whole(*case):
+    model = build(*case)
+    return step(model, model, views(case[-1]))
+
+
+def share():
+    """Every case, as one of several processes of tools/train.py."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+    results = {}
+    for case in CASES:
+        model = build(*case)
+        cfg = dict(compat.cpu_model_wrapper_cfg(), module=model)
+        wrapped = MODEL_WRAPPERS.build(cfg)
+        inputs = [view.chunk(world)[rank] for view in views(case[-1])]
+        results[case] = step(model, wrapped, inputs)
+    return results
+
+
+@pytest.fixture(scope="module", params=[2, 4])
+def results(request):
+    return run_group(share, request.param)
+
+
+def deviation(own, expected):
+    """Largest difference, relative to the largest number that was expected."""
+    return float((own - expected).abs().max() / expected.abs().max())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
+def test_loss_and_every_gradient_are_those_of_the_whole_batch(results, case):
+    logged, gradients = whole(*case)
+    for own_logged, own_gradients in (result[case] for result in results):
+        for name in ("loss", "on_diagonal", "off_diagonal"):
+            assert deviation(own_logged[name], logged[name]) < 1e-6, name
+        assert own_gradients.keys() == gradients.keys()
+        for name, gradient in gradients.items():
+            assert gradient.abs().max() > 0, name
+            tolerance = TOLERANCES[case[-1]]
+            assert deviation(own_gradients[name], gradient) < tolerance, name
+
+
+def test_embedding_std_is_of_the_share_of_a_process(results):
+    """As the head says: no number of the log but the loss and its parts is gathered."""
+    values = [float(result[CASES[0]][0]["embedding_std"]) for result in results]
+    assert len(set(values)) == len(values)
+
+
+def refused():
+    """What normalisations without statistics of the whole batch answer."""
+    x = torch.randn(2, 4, 6, 3, 3)
+    answers = []
+    for norm in (torch.nn.SyncBatchNorm(6), SplitBatchNorm2d(6)):
+        with pytest.raises((ValueError, RuntimeError)) as refusal:
+            normalize_and_fire(norm, MixedLIF(), x, 2)
+        answers.append(str(refusal.value))
+    return answers
+
+
+def test_fused_neurons_never_take_the_statistics_of_one_process():
+    for synchronised, split in run_group(refused, 2):
+        assert "SyncBatchNorm expected input tensor to be on GPU" in synchronised
+        assert "sync_bn='torch'" in split

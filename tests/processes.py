@@ -1,0 +1,70 @@
+"""Functions that run in several processes at once, a gloo group on this machine.
+
+The processes are forks of one server, which has imported the libraries: a group of
+four starts in a second, where four interpreters would take half a minute.
+"""
+
+import datetime
+import multiprocessing
+import os
+import runpy
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+TOOLS = Path(__file__).parents[1] / "tools"
+PRELOAD = ["snnssl_mm", "pytest", "mmpretrain.models", "snnssl_mm.models"]
+PATIENCE = datetime.timedelta(seconds=60)  # of what would hang forever
+
+
+def run_group(function, world, *args):
+    """Return what ``function(*args)`` returns in each process of a gloo group.
+
+    Args:
+        function: Of a module that the processes can import; it may use
+            ``torch.distributed``. What it raises is raised here.
+        world: Number of processes.
+        *args: Its arguments, and its results, must be of types that pickle takes.
+    """
+    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
+    with tempfile.TemporaryDirectory() as folder:
+        mp.start_processes(
+            member,
+            args=(world, folder, function, args),
+            nprocs=world,
+            start_method="forkserver",
+        )
+        files = [Path(folder, f"{rank}.pt") for rank in range(world)]
+        return [torch.load(file, weights_only=False) for file in files]
+
+
+def member(rank, world, folder, function, args):
+    """Be one process of the group."""
+    torch.set_num_threads(1)
+    store = dist.FileStore(f"{folder}/store", world)  # outlives every process
+    dist.init_process_group(
+        "gloo", store=store, rank=rank, world_size=world, timeout=PATIENCE
+    )
+    torch.save(function(*args), f"{folder}/{rank}.pt")
+    # Not a barrier: who leaves one first closes connections that others still read.
+    store.set(f"done {rank}", "")
+    store.wait([f"done {other}" for other in range(world)])
+    dist.destroy_process_group()  # gloo's threads must not outlive the interpreter
+
+
+def train(*arguments):
+    """Run tools/train.py in a process of a group, as torchrun starts it."""
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.visualization import Visualizer
+
+    for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
+        keeper._instance_dict.clear()
+    rank, world = str(dist.get_rank()), str(dist.get_world_size())
+    os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=world)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0")  # not asked again
+    sys.argv = ["train.py", *map(str, arguments), "--launcher", "pytorch"]
+    runpy.run_path(str(TOOLS / "train.py"), run_name="__main__")
