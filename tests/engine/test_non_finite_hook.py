@@ -197,7 +197,8 @@ def in_two_processes(rank, folder):
 
 
 def test_all_processes_stop_when_one_has_nan(tmp_path):
-    mp.spawn(in_two_processes, args=(tmp_path,), nprocs=2)
+    start = dict(args=(tmp_path,), nprocs=2, start_method="fork")  # imports once
+    mp.start_processes(in_two_processes, **start)
     texts = [(tmp_path / str(rank)).read_text() for rank in range(2)]
     assert texts == [
         "the loss is 1.0 (of another process: not finite)",
