@@ -24,15 +24,21 @@ SMALLEST_SCALE = 2.0**-24
 class NonFiniteHook(Hook):
     """Stop all processes when a gradient, the loss or a weight is not finite.
 
-    Gradients are looked at before every step of the optimizer, by their largest
-    absolute value: the weights are then still those that the forward pass had, and
-    that pass is repeated once, watched, to find the first layer. The loss is looked at
-    after the step, where mmengine has brought it to the CPU already. Weights are looked
-    at when a checkpoint is due, so that none is written which holds NaN.
+    Gradients are looked at before a step of the optimizer, by their largest absolute
+    value: the weights are then still those that the forward pass had, and that pass is
+    repeated once, watched, to find the first layer. The loss is looked at after every
+    step, where mmengine has brought it to the CPU already. Weights are looked at when a
+    checkpoint is due, so that none is written which holds NaN.
 
-    With fp16 and a scaled loss the scaler itself leaves steps out whose gradients are
-    infinite, which is normal; such a training stops when its scale has fallen below
-    2^-24. On a GPU without loss scaling the look at the gradients waits for them.
+    With mixed precision on a GPU the loss scaler itself leaves steps out whose
+    gradients are infinite, which is normal, and nothing is looked at twice; such a
+    training stops when its scale has fallen below 2^-24.
+
+    Args:
+        interval: Steps between two looks at the gradients. By default every step on a
+            CPU. On a GPU a look waits for the gradients and keeps the step from being
+            prepared meanwhile, so it is every 10th there; in between NaN may reach the
+            weights before it is found, and with 1 it cannot.
 
     Raises:
         TrainingStopped: It names the iteration, the first non-finite layer, the last
@@ -41,7 +47,9 @@ class NonFiniteHook(Hook):
 
     priority = "HIGH"  # after mmengine noted the loss, before anything is saved
 
-    def __init__(self) -> None:
+    def __init__(self, interval: int | None = None) -> None:
+        self.interval = interval
+        self.steps = 0
         self.runner: Any = None
         self.batch: Any = None
         self.handles: list[Any] = []
@@ -66,14 +74,15 @@ class NonFiniteHook(Hook):
 
     @torch.no_grad()
     def before_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
-        """Look at the gradients, unless a loss scaler does and left them as they are.
-
-        Fused optimizers take the scaler's verdict with the step.
-        """
+        """Look at the gradients."""
         groups = optimizer.param_groups
         parameters = [parameter for group in groups for parameter in group["params"]]
         gradients = [p.grad for p in parameters if p.grad is not None]
-        if not gradients or getattr(optimizer, "found_inf", None) is not None:
+        if not gradients:
+            return
+        self.steps += 1
+        on_cpu = gradients[0].device.type == "cpu"
+        if self.steps % (self.interval or (1 if on_cpu else 10)):
             return
         largest: Any = get_total_norm(gradients, inf)
         if hasattr(largest, "full_tensor"):  # of sharded parameters
@@ -87,7 +96,8 @@ class NonFiniteHook(Hook):
         """Look at the loss."""
         value = float(torch.as_tensor((outputs or {}).get("loss", 0.0)).detach())
         if any_process(not isfinite(value), next(runner.model.parameters())):
-            self.stop(f"the loss is {value}")
+            other = " (of another process: not finite)" if isfinite(value) else ""
+            self.stop(f"the loss is {value}{other}")
         if self.every_n_train_iters(runner, 10):
             self.check_scale(runner)
         self.batch = None
@@ -149,9 +159,10 @@ class NonFiniteHook(Hook):
 
 
 def optimizers(optim_wrapper: Any) -> Iterator[Any]:
-    """Optimizers of a wrapper, or of a dict of wrappers."""
+    """Optimizers of a wrapper, or of a dict of wrappers, without loss scaler."""
     wrappers = optim_wrapper.values() if hasattr(optim_wrapper, "values") else ()
     for wrapper in wrappers or [optim_wrapper]:
         optimizer = getattr(wrapper, "optimizer", None)
-        if hasattr(optimizer, "register_step_pre_hook"):
+        scaled = hasattr(wrapper, "loss_scaler")
+        if hasattr(optimizer, "register_step_pre_hook") and not scaled:
             yield optimizer

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub, MMLogger
@@ -14,7 +15,7 @@ from torch import nn
 
 from snnssl_mm.engine import NonFiniteHook
 from snnssl_mm.engine.good_checkpoint import last_good_checkpoint
-from snnssl_mm.engine.non_finite_hook import SMALLEST_SCALE
+from snnssl_mm.engine.non_finite_hook import SMALLEST_SCALE, optimizers
 from snnssl_mm.engine.training_stopped import TrainingStopped
 
 CONV = "backbone.stem.stages.2.conv"
@@ -149,14 +150,57 @@ def test_left_out_steps_are_normal_until_the_scale_is_gone():
     assert len(stopped) == 1
 
 
-def test_the_scaler_of_a_fused_optimizer_is_trusted():
+def stepped(hook, gradient):
     weight = nn.Parameter(torch.ones(1))
-    weight.grad = torch.tensor([float("inf")])
-    optimizer = torch.optim.SGD([weight])
-    optimizer.found_inf = torch.ones(())
-    hook = NonFiniteHook()
-    hook.before_step(optimizer, (), {})
-    del optimizer.found_inf
-    hook.stop = lambda reason: (_ for _ in ()).throw(TrainingStopped(reason))
-    with pytest.raises(TrainingStopped, match="gradients"):
-        hook.before_step(optimizer, (), {})
+    weight.grad = torch.tensor([gradient])
+    hook.before_step(torch.optim.SGD([weight]), (), {})
+
+
+def test_interval_of_the_looks_at_gradients():
+    hook, stopped = NonFiniteHook(interval=3), []
+    hook.stop = stopped.append
+    for _ in range(5):
+        stepped(hook, float("inf"))
+    assert stopped == ["gradients are not finite"]
+    stepped(hook, 3e38)  # the sixth: large is not infinite
+    assert len(stopped) == 1
+
+
+def test_gradients_that_a_loss_scaler_looks_at_are_left_to_it():
+    plain = SimpleNamespace(optimizer=torch.optim.SGD([nn.Parameter(torch.ones(1))]))
+    scaled = SimpleNamespace(**vars(plain), loss_scaler=object())
+    assert list(optimizers(plain)) == [plain.optimizer]
+    assert not list(optimizers(scaled))
+    assert len(list(optimizers({"a": plain, "b": scaled}))) == 1
+
+
+def in_two_processes(rank, folder):
+    import torch.distributed as dist
+
+    store = dist.FileStore(f"{folder}/store", 2)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    model = nn.Linear(1, 1)
+    runner = SimpleNamespace(
+        model=model,
+        iter=0,
+        optim_wrapper=SimpleNamespace(optimizer=None),
+    )
+    hook, stopped = NonFiniteHook(), []
+    hook.before_train(runner)
+    hook.stop = stopped.append
+    for loss in (1.0, float("nan") if rank == 1 else 1.0):
+        hook.after_train_iter(runner, 0, outputs={"loss": torch.tensor(loss)})
+    (folder / str(rank)).write_text(" ".join(stopped))
+    store.set(f"done {rank}", "")
+    store.wait([f"done {other}" for other in range(2)])
+    dist.destroy_process_group()
+
+
+def test_all_processes_stop_when_one_has_nan(tmp_path):
+    start = dict(args=(tmp_path,), nprocs=2, start_method="fork")  # imports once
+    mp.start_processes(in_two_processes, **start)
+    texts = [(tmp_path / str(rank)).read_text() for rank in range(2)]
+    assert texts == [
+        "the loss is 1.0 (of another process: not finite)",
+        "the loss is nan",
+    ]
