@@ -5,6 +5,7 @@ four starts in a second, where four interpreters would take half a minute.
 """
 
 import datetime
+import gc
 import multiprocessing
 import os
 import runpy
@@ -45,6 +46,7 @@ def run_group(function, world, *args):
 def member(rank, world, folder, function, args):
     """Be one process of the group."""
     torch.set_num_threads(1)
+    gc.freeze()  # mmengine collects before each dataset, and a fork knows many objects
     store = dist.FileStore(f"{folder}/store", world)  # outlives every process
     dist.init_process_group(
         "gloo", store=store, rank=rank, world_size=world, timeout=PATIENCE
@@ -58,11 +60,13 @@ def member(rank, world, folder, function, args):
 
 def train(*arguments):
     """Run tools/train.py in a process of a group, as torchrun starts it."""
+    from mmengine.config import config
     from mmengine.logging import MessageHub, MMLogger
     from mmengine.visualization import Visualizer
 
     for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
         keeper._instance_dict.clear()
+    config.FormatCode = lambda text, **_: (text, True)  # a second for each config
     rank, world = str(dist.get_rank()), str(dist.get_world_size())
     os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=world)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0")  # not asked again
