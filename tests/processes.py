@@ -1,7 +1,7 @@
 """Functions that run in several processes at once, a gloo group on this machine.
 
-The processes are forks of one server, which has imported the libraries: a group of
-four starts in a second, where four interpreters would take half a minute.
+On CPUs the processes are forks of one server, which has imported the libraries: a
+group of four starts in a second, where four interpreters would take half a minute.
 """
 
 import datetime
@@ -12,6 +12,7 @@ import runpy
 import sys
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -22,7 +23,7 @@ PRELOAD = ["snnssl_mm", "pytest", "mmpretrain.models", "snnssl_mm.models"]
 PATIENCE = datetime.timedelta(seconds=60)  # of what would hang forever
 
 
-def run_group(function, world, *args):
+def run_group(function, world, *args, gpu=False):
     """Return what ``function(*args)`` returns in each process of a gloo group.
 
     Args:
@@ -30,14 +31,16 @@ def run_group(function, world, *args):
             ``torch.distributed``. What it raises is raised here.
         world: Number of processes.
         *args: Its arguments, and its results, must be of types that pickle takes.
+        gpu: Whether the processes see GPUs; CUDA does not survive a fork.
     """
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
-    with tempfile.TemporaryDirectory() as folder:
+    visible = {} if gpu else {"CUDA_VISIBLE_DEVICES": ""}
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, visible):
         mp.start_processes(
             member,
             args=(world, folder, function, args),
             nprocs=world,
-            start_method="forkserver",
+            start_method="spawn" if gpu else "forkserver",
         )
         files = [Path(folder, f"{rank}.pt") for rank in range(world)]
         return [torch.load(file, weights_only=False) for file in files]
