@@ -1,16 +1,18 @@
 """Functions that run in several processes at once, a gloo group on this machine.
 
-The processes are forks of one server, which has imported the libraries: a group of
-four starts in a second, where four interpreters would take half a minute.
+On CPUs the processes are forks of one server, which has imported the libraries: a
+group of four starts in a second, where four interpreters would take half a minute.
 """
 
 import datetime
+import gc
 import multiprocessing
 import os
 import runpy
 import sys
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -21,7 +23,7 @@ PRELOAD = ["snnssl_mm", "pytest", "mmpretrain.models", "snnssl_mm.models"]
 PATIENCE = datetime.timedelta(seconds=60)  # of what would hang forever
 
 
-def run_group(function, world, *args):
+def run_group(function, world, *args, gpu=False):
     """Return what ``function(*args)`` returns in each process of a gloo group.
 
     Args:
@@ -29,14 +31,16 @@ def run_group(function, world, *args):
             ``torch.distributed``. What it raises is raised here.
         world: Number of processes.
         *args: Its arguments, and its results, must be of types that pickle takes.
+        gpu: Whether the processes see GPUs; CUDA does not survive a fork.
     """
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
-    with tempfile.TemporaryDirectory() as folder:
+    visible = {} if gpu else {"CUDA_VISIBLE_DEVICES": ""}
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, visible):
         mp.start_processes(
             member,
             args=(world, folder, function, args),
             nprocs=world,
-            start_method="forkserver",
+            start_method="spawn" if gpu else "forkserver",
         )
         files = [Path(folder, f"{rank}.pt") for rank in range(world)]
         return [torch.load(file, weights_only=False) for file in files]
@@ -45,6 +49,7 @@ def run_group(function, world, *args):
 def member(rank, world, folder, function, args):
     """Be one process of the group."""
     torch.set_num_threads(1)
+    gc.freeze()  # mmengine collects before each dataset, and a fork knows many objects
     store = dist.FileStore(f"{folder}/store", world)  # outlives every process
     dist.init_process_group(
         "gloo", store=store, rank=rank, world_size=world, timeout=PATIENCE
@@ -58,11 +63,13 @@ def member(rank, world, folder, function, args):
 
 def train(*arguments):
     """Run tools/train.py in a process of a group, as torchrun starts it."""
+    from mmengine.config import config
     from mmengine.logging import MessageHub, MMLogger
     from mmengine.visualization import Visualizer
 
     for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
         keeper._instance_dict.clear()
+    config.FormatCode = lambda text, **_: (text, True)  # a second for each config
     rank, world = str(dist.get_rank()), str(dist.get_world_size())
     os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=world)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0")  # not asked again

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS, init_default_scope
 from torch.utils.data import DataLoader
@@ -162,12 +163,23 @@ def ignored_label(model: Any) -> int | None:
 
 
 def check_batches(loader: DataLoader) -> None:
-    """Refuse a dataset that does not fill one batch.
+    """Refuse a dataset that does not fill one batch, and unequal shares of it.
+
+    Every process must call it.
 
     Raises:
-        DataError: If the training would see nothing.
+        DataError: In every process, if the training would see nothing in one of them,
+            or if one would have fewer batches and leave the others waiting.
     """
     dataset: Any = loader.dataset
+    batches = all_gather_object(len(loader))
+    if len(set(batches)) > 1:
+        counts = ", ".join(f"{n} in process {rank}" for rank, n in enumerate(batches))
+        raise DataError(
+            "every process needs the same number of training batches, got "
+            f"{counts}; take a sampler that gives each as many images "
+            "(DefaultSampler with round_up=True)"
+        )
     if len(dataset) == 0:
         raise DataError(
             "no training image is left after the dataset's filter_cfg; are there "

@@ -1,7 +1,6 @@
 """Several processes train the whole model as one process does on the whole batch.
 
-Batch norms are in eval mode: torch has no SyncBatchNorm on a CPU. The same with
-SyncBatchNorm in training mode is tests/models/test_sync_batch_norm.py, on a GPU.
+On CPUs batch norms are in eval mode: torch has no SyncBatchNorm there.
 """
 
 import itertools
@@ -10,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from busy_networks import busy
+from mmengine.model import convert_sync_batchnorm
 from mmengine.registry import MODEL_WRAPPERS, MODELS, init_default_scope
 from processes import run_group
 from torch.nn.modules.batchnorm import _NormBase
@@ -39,7 +39,7 @@ CASES = list(itertools.product(BACKBONES, LOSSES, TOLERANCES))
 BATCH, SIZE = 8, 16
 
 
-def build(backbone, loss, dtype):
+def build(backbone, loss, dtype, norm_eval=True):
     """A small model in training mode, whose neurons fire, the same in every process."""
     init_default_scope("mmpretrain")
     torch.manual_seed(0)
@@ -59,7 +59,7 @@ def build(backbone, loss, dtype):
     )
     busy(model, WEIGHTS[backbone]).to(dtype).train()
     for module in model.modules():
-        if isinstance(module, _NormBase):
+        if norm_eval and isinstance(module, _NormBase):
             module.eval()
     return model
 
@@ -141,3 +141,46 @@ def test_fused_neurons_never_take_the_statistics_of_one_process():
     for synchronised, split in run_group(refused, 2):
         assert "SyncBatchNorm expected input tensor to be on GPU" in synchronised
         assert "sync_bn='torch'" in split
+
+
+ON_GPU = [case for case in CASES if case[-1] == torch.float64]  # no spike is in doubt
+
+
+def statistics(model):
+    """Running statistics of all batch norms."""
+    return {name: b.cpu() for name, b in model.named_buffers() if "running" in name}
+
+
+def synchronised_share():
+    """Every case on one GPU, with batch norms in training mode, by SyncBatchNorm."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+    results = {}
+    for case in ON_GPU:
+        model = convert_sync_batchnorm(build(*case, norm_eval=False).cuda(), "torch")
+        assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
+        cfg = dict(compat.cpu_model_wrapper_cfg(), device_ids=[0], module=model)
+        wrapped = MODEL_WRAPPERS.build(cfg)
+        inputs = [view.chunk(world)[rank].cuda() for view in views(case[-1])]
+        logged, gradients = step(model, wrapped, inputs)
+        gradients = {name: gradient.cpu() for name, gradient in gradients.items()}
+        results[case] = float(logged["loss"]), gradients, statistics(model)
+    return results
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.gpu
+def test_synchronised_batch_norms_are_those_of_the_whole_batch():
+    """Two processes on one GPU; NCCL would want two, gloo does not."""
+    results = run_group(synchronised_share, 2, gpu=True)
+    for case in ON_GPU:
+        model = build(*case, norm_eval=False).cuda()
+        inputs = [view.cuda() for view in views(case[-1])]
+        logged, gradients = step(model, model, inputs)
+        for loss, own_gradients, own_statistics in (own[case] for own in results):
+            assert loss == pytest.approx(float(logged["loss"]), rel=1e-10)
+            for name, gradient in gradients.items():
+                own = own_gradients[name]
+                # A bias before a batch norm has a gradient of rounding only.
+                torch.testing.assert_close(own, gradient.cpu(), rtol=1e-7, atol=1e-9)
+            for name, expected in statistics(model).items():
+                torch.testing.assert_close(own_statistics[name], expected)

@@ -1,6 +1,9 @@
 """tools/train.py in two processes, by the Runner and by other strategies."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,3 +114,57 @@ def test_the_first_process_writes_and_no_other(trained):
         assert first >= {"epoch_1.pth", "epoch_2.pth", "probes.json", "health.json"}
         assert first >= {"firing_rates.json", "scalars.json"}
         assert not second
+
+
+def refusal_of_unequal_shares(config, folder):
+    """What tools/train.py says where a process would have fewer batches."""
+    options = ["train_dataloader.sampler.round_up=False"]
+    options += ["train_dataloader.dataset.indices=17", "train_dataloader.batch_size=1"]
+    with pytest.raises(SystemExit) as refusal:
+        train(config, "--work-dir", folder, "--cfg-options", *options)
+    return str(refusal.value)
+
+
+def test_unequal_numbers_of_batches_are_refused_in_every_process(tiny_config, tmp_path):
+    messages = run_group(refusal_of_unequal_shares, 2, tiny_config, tmp_path)
+    assert messages[0] == messages[1]
+    assert "got 9 in process 0, 8 in process 1" in messages[0]
+
+
+DYING = """
+import os, signal
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class Dying(Hook):
+    def before_train_iter(self, runner, batch_idx, data_batch):
+        if runner.rank == 1 and runner.iter == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_that_is_killed_ends_the_others(tiny_config, tmp_path):
+    (tmp_path / "dying.py").write_text(DYING)
+    cfg = Config.fromfile(tiny_config)
+    cfg.custom_imports = dict(imports=["snnssl_mm", "dying"])
+    cfg.custom_hooks = [dict(type="mmengine.Dying")]
+    cfg.dump(tiny_config)
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    run += ["--nproc-per-node=2", ROOT / "tools" / "train.py", tiny_config]
+    done = subprocess.run(
+        [*map(str, run), "--launcher", "pytorch", "--work-dir", str(tmp_path / "run")],
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{tmp_path}:{ROOT}",
+            "CUDA_VISIBLE_DEVICES": "",
+        },
+        capture_output=True,
+        text=True,
+        timeout=240,  # of a hang; gloo would wait for half an hour
+    )
+    assert done.returncode != 0
+    assert "Signal 9 (SIGKILL) received" in done.stderr
+    assert "rank      : 1" in done.stderr
+    assert "[2/" not in done.stdout, "no iteration after the one that lost a process"
+    assert not list(tmp_path.glob("run/epoch_*.pth"))
