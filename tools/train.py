@@ -175,9 +175,7 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
     loop = runner.train_loop
     with errors_as_sentences():
         check_batches(loop.dataloader)
-        hook = cfg.get("default_hooks", {}).get("checkpoint") or {}
-        by_epoch = hook.get("by_epoch", True)
-        check_disk_space(cfg, model, loop.max_epochs if by_epoch else loop.max_iters)
+        check_disk_space(cfg, model, loop.max_epochs, loop.max_iters)
     try:
         with explain_errors(runner):
             runner.train()

@@ -18,6 +18,8 @@ from torch import nn
 from snnssl_mm.resuming import damage, newest_first
 
 GIB = 2**30
+TEXT = 2**20  # bytes of names, config and random states in a checkpoint, at most
+HISTORY = 10 * 16  # bytes an iteration of ten logged numbers; mmengine keeps a million
 DISK_FAULTS = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -30,7 +32,7 @@ DISK_FAULTS = (
 
 
 class CheckpointSizes(NamedTuple):
-    """Bytes of the files of a run, without names and logs.
+    """Bytes of the files of a run.
 
     Attributes:
         whole: A checkpoint to resume from.
@@ -68,13 +70,16 @@ def state_copies(optimizer: dict[str, Any] | None) -> float:
     return sum(t.numel() * t.element_size() for t in tensors) / (64 * 64 * 4)
 
 
-def checkpoint_sizes(cfg: Config, model: nn.Module, steps: int) -> CheckpointSizes:
+def checkpoint_sizes(
+    cfg: Config, model: nn.Module, epochs: int, iterations: int
+) -> CheckpointSizes:
     """Estimate what a run keeps on the disk.
 
     Args:
         cfg: Of the run.
         model: Built.
-        steps: Epochs or iterations of the run, as the checkpoints' interval counts.
+        epochs: Of the whole run.
+        iterations: Of the whole run.
     """
     tensors = [*model.parameters(), *model.buffers()]
     weights = sum(t.numel() * t.element_size() for t in tensors)
@@ -87,6 +92,8 @@ def checkpoint_sizes(cfg: Config, model: nn.Module, steps: int) -> CheckpointSiz
     if hook.get("save_optimizer", True):
         copies = state_copies((cfg.get("optim_wrapper") or {}).get("optimizer"))
         state = copies * sum(p.numel() * p.element_size() for p in trained)
+    weights += TEXT + HISTORY * min(iterations, 10**6)
+    steps = epochs if hook.get("by_epoch", True) else iterations
     interval = hook.get("interval", -1)
     written = math.ceil(steps / interval) if interval > 0 else 1
     kept = hook.get("max_keep_ckpts", -1)
@@ -100,7 +107,9 @@ def checkpoint_sizes(cfg: Config, model: nn.Module, steps: int) -> CheckpointSiz
     )
 
 
-def check_disk_space(cfg: Config, model: nn.Module, steps: int) -> None:
+def check_disk_space(
+    cfg: Config, model: nn.Module, epochs: int, iterations: int
+) -> None:
     """Compare what the checkpoints of a run will take with what is free for them.
 
     Checkpoints of the work directory that the run will replace count as free.
@@ -108,7 +117,8 @@ def check_disk_space(cfg: Config, model: nn.Module, steps: int) -> None:
     Args:
         cfg: Of the run; ``work_dir`` exists.
         model: Built.
-        steps: See :func:`checkpoint_sizes`.
+        epochs: Of the whole run.
+        iterations: Of the whole run.
 
     Raises:
         OSError: If there is too little room, with the numbers.
@@ -120,7 +130,7 @@ def check_disk_space(cfg: Config, model: nn.Module, steps: int) -> None:
     total, _, free = shutil.disk_usage(folder)
     if total == 0:  # a file system that does not say
         return
-    sizes = checkpoint_sizes(cfg, model, steps)
+    sizes = checkpoint_sizes(cfg, model, epochs, iterations)
     present = sum(file.stat().st_size for file in newest_first(folder))
     if sizes.total > free + present:
         best = f", {sizes.best_count} of save_best" if sizes.best_count else ""
@@ -152,9 +162,9 @@ def disk_faults_as_sentences(work_dir: str) -> Iterator[None]:
         files = newest_first(Path(work_dir))
         whole = next((file for file in files if damage(file) is None), None)
         left = (
-            f"{whole} is whole: mend that, and go on with --resume"
+            f"{whole} is whole: make room, and go on with --resume"
             if whole
-            else "there is no checkpoint yet: mend that, or choose another --work-dir"
+            else "there is no checkpoint yet: make room, or choose another --work-dir"
         )
         raise SystemExit(
             f"error: cannot write {where}: {error.strerror}; {left}"

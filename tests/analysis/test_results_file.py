@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from snnssl_mm.analysis import results_file
+from snnssl_mm import whole_files
 from snnssl_mm.analysis.results_file import ResultsFile, file_sha
 
 KEY = ("seed", "probe")
@@ -52,7 +52,7 @@ def test_a_failed_write_leaves_the_file_as_it_was(results, monkeypatch):
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(results_file.os, "replace", full_disk)
+    monkeypatch.setattr(whole_files.os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space"):
         results.append(dict(seed=1, probe="knn"))
     assert results.path.read_text() == before
