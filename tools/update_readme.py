@@ -23,6 +23,7 @@ from snnssl_mm.analysis.energy_tables import summary, total_table
 from snnssl_mm.analysis.firing_rates import firing_rates_table
 from snnssl_mm.analysis.probe_table import probe_table
 from snnssl_mm.analysis.representation_health import health_table
+from snnssl_mm.analysis.steadiness import long_run_table
 from snnssl_mm.analysis.table import Table
 from snnssl_mm.analysis.time_steps import time_steps_table
 from snnssl_mm.analysis.training_cost import training_cost_table
@@ -251,6 +252,7 @@ RENDERERS = {
     "ablation": rows_as(lambda rows: [ablation_table(rows)]),
     "energy": rows_as(energy_by_network),
     "firing_rates": rows_as(lambda rows: [firing_rates_table(row) for row in rows]),
+    "long_run": rows_as(lambda rows: [long_run_table(rows)]),
     "probes": rows_as(lambda rows: [probe_table(rows)]),
     "representation_health": rows_as(lambda rows: [health_table(row) for row in rows]),
     "step_times": rows_as(lambda rows: [step_times_table(rows), plan_table(rows)]),

@@ -48,13 +48,32 @@ def robust_slope(times: npt.ArrayLike, values: npt.ArrayLike) -> float:
     return float(np.median((y[second] - y[first]) / (t[second] - t[first])))
 
 
-def steadiness(series: Mapping[str, Sequence[float]], warm_up: float) -> dict[str, Any]:
+def warm_up_end(
+    series: Mapping[str, Sequence[float]], share: float, iterations: int
+) -> float:
+    """Seconds from which on a run counts: after a share of it and some iterations.
+
+    Args:
+        series: Lists of equal length: ``seconds`` since the first iteration and
+            ``iterations`` done by then.
+        share: Share of the duration that is left out at the beginning, in [0, 1).
+        iterations: So many are left out at least.
+    """
+    times = series["seconds"]
+    pairs = zip(times, series["iterations"], strict=True)
+    done = [time for time, count in pairs if count >= iterations]
+    return max(share * times[-1], done[0] if done else times[-1])
+
+
+def steadiness(
+    series: Mapping[str, Sequence[float]], start: float = 0.0
+) -> dict[str, Any]:
     """Judge the trainer's resident memory after the warm-up.
 
     Args:
         series: Lists of equal length: ``seconds`` since the first iteration and
             ``rss_mib``.
-        warm_up: Share of the duration that is left out at the beginning, in [0, 1).
+        start: End of the warm-up in seconds.
 
     Returns:
         ``flatness``, ``slope_mib_per_hour``, and ``flat``, whether the flatness is at
@@ -64,11 +83,11 @@ def steadiness(series: Mapping[str, Sequence[float]], warm_up: float) -> dict[st
         ValueError: If fewer than three samples are left.
     """
     times = np.asarray(series["seconds"], float)
-    kept = times >= warm_up * times[-1] if len(times) else times > 0
+    kept = times >= start
     if kept.sum() < 3:
         raise ValueError(
-            f"the run was sampled {kept.sum()} times after its warm-up, expected at "
-            "least 3; give it more time or sample it more often"
+            f"the run was sampled {kept.sum()} times after its warm-up of {start:.0f} "
+            "s, expected at least 3; give it more time or sample it more often"
         )
     memory = np.asarray(series["rss_mib"], float)[kept]
     found = flatness(memory)
@@ -87,7 +106,7 @@ def long_run_table(rows: Sequence[Row]) -> Table:
         after = [
             index
             for index, time in enumerate(row["series"]["seconds"])
-            if time >= row["warm_up"] * row["minutes"] * 60
+            if time >= 60 * row["warm_up_minutes"]
         ]
         used = {
             name: f"{min(kept):,.0f} to {max(kept):,.0f}"
@@ -132,9 +151,8 @@ def plot_long_run(row: Row, out: Path) -> Path:
     axes[0].plot(
         minutes, series["tree_pss_mib"], lw=0.7, color="0.6", label="with its workers"
     )
-    warm = row["warm_up"] * minutes[-1]
     for axis in axes:
-        axis.axvspan(0, warm, color="0.93", zorder=0)
+        axis.axvspan(0, row["warm_up_minutes"], color="0.93", zorder=0)
         axis.set_ylim(0, 1.15 * axis.get_ylim()[1])
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend(frameon=False, fontsize=8, loc="lower right")

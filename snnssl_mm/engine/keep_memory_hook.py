@@ -21,6 +21,8 @@ def keep_freed_memory() -> bool:
     By default every large tensor is mapped afresh and each of its pages faults once,
     which can cost as much as the step's own work. Like torch's cache on a GPU the
     process then keeps the most memory that it ever had, except tensors above 1 GiB.
+    Free room is in pieces, so this most still rises a little over the first evaluations
+    before it stays (benchmarks/long_run.py).
 
     Returns:
         Whether the C library took the setting.

@@ -20,6 +20,7 @@ from snnssl_mm.analysis.steadiness import (  # noqa: E402
     long_run_table,
     robust_slope,
     steadiness,
+    warm_up_end,
 )
 
 # A training in small: an iteration whenever it was sampled.
@@ -56,7 +57,8 @@ def watch(tmp_path, monkeypatch):
     def run(*more):
         out, work_dir = tmp_path / "long.json", tmp_path / "run"
         where = ["--work-dir", work_dir, "--out", out, "--every", 0]
-        line = ["long_run.py", *where, "--iterations", 20, "--warm-up", 0, *more]
+        start = ["--warm-up", 0, "--warm-up-iterations", 0]
+        line = ["long_run.py", *where, "--iterations", 20, *start, *more]
         monkeypatch.setattr(sys, "argv", [*map(str, line)])
         monkeypatch.setattr(long_run.signal, "signal", lambda *_: None)
         try:
@@ -152,31 +154,38 @@ def series(memory):
 def test_peaks_move_the_flatness_but_not_the_slope():
     rng = np.random.default_rng(0)
     steady = 1000 + rng.normal(0, 0.5, 400)
-    found = steadiness(series(steady), 0.1)
+    found = steadiness(series(steady), 400)
     assert found["flat"]
     assert abs(found["slope_mib_per_hour"]) < 2
     steady[200] = 1100
-    found = steadiness(series(steady), 0.1)
+    found = steadiness(series(steady), 400)
     assert not found["flat"]
     assert found["flatness"] == pytest.approx(0.1, abs=0.005)
     assert abs(found["slope_mib_per_hour"]) < 2
 
 
-def test_warm_up_is_left_out_and_a_line_has_its_slope():
-    memory = np.concatenate([np.linspace(500, 1000, 40), np.full(361, 1000.0)])
-    assert steadiness(series(memory), 0.1)["flatness"] == 0
-    assert not steadiness(series(memory), 0.05)["flat"]
+def test_slope_of_a_line_and_flatness():
     times = np.array([0.0, 1, 2, 5, 9])
     assert robust_slope(times, 3 * times - 1) == pytest.approx(3)
     assert flatness([9, 10, 11]) == pytest.approx(0.2)
-    with pytest.raises(ValueError, match="sampled 2 times after its warm-up"):
-        steadiness(series([1, 1]), 0)
+
+
+def test_warm_up_is_left_out():
+    memory = np.concatenate([np.linspace(500, 1000, 40), np.full(361, 1000.0)])
+    found = {**series(memory), "iterations": np.arange(401) // 2}
+    assert warm_up_end(found, 0.1, 0) == 400
+    assert warm_up_end(found, 0.05, 20) == 400
+    assert warm_up_end(found, 0.05, 1000) == 4000
+    assert steadiness(found, 400)["flatness"] == 0
+    assert not steadiness(found, 200)["flat"]
+    with pytest.raises(ValueError, match="sampled 1 times after its warm-up of 4000 s"):
+        steadiness(found, 4000)
 
 
 def test_table_shows_what_came_after_the_warm_up():
     names = ("rss_mib", "open_files", "threads", "disk_mib")
     row = {
-        **dict(config="a/net.py", minutes=0.5, iterations=1234, warm_up=0.5),
+        **dict(config="a/net.py", minutes=0.5, iterations=1234, warm_up_minutes=0.25),
         **dict(flatness=0.0123, slope_mib_per_hour=-0.5),
         "series": {"seconds": [0, 15, 30], **{name: [1, 8, 9] for name in names}},
     }
