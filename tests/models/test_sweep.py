@@ -93,13 +93,18 @@ def build(name, options):
 
 
 def valid(case):
-    """Whether the options go together."""
+    """Whether the options go together.
+
+    Stages after the last map in use learn nothing, by the user's choice of
+    ``num_stages`` and ``out_indices``.
+    """
     name, options = case
     try:
-        build(name, options)
+        model = build(name, options)
     except ValueError:
         return False
-    return True
+    stages = options.get("num_stages", SMALL[name].get("num_stages"))
+    return stages is None or max(model.out_indices) == stages - 1
 
 
 def combinations(name):
