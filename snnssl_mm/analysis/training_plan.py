@@ -139,7 +139,7 @@ def plan_table(rows: Sequence[Row]) -> Table:
     for row in rows:
         for gpus, batch in GLOBAL_BATCHES.items():
             found = plan(row, gpus, batch // gpus)
-            parts = f"{1e3 * found.loss:.0f} + {1e3 * found.sending:.0f} ms"
+            parts = f"{max(0, 1e3 * found.loss):.0f} + {1e3 * found.sending:.0f} ms"
             runs = [
                 f"{epochs * found.hours:,.1f} h ({epochs * found.hours * gpus:,.0f})"
                 for epochs in EPOCHS
