@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from snnssl_mm import strategies
+from snnssl_mm.checkpoints import find_state_dict
 
 ROOT = Path(__file__).parents[1]
 
@@ -76,3 +77,8 @@ def test_one_process_trains_without_a_launcher(run_tool, tiny_config, tmp_path):
     cfg.dump(tiny_config)
     run_tool("train.py", tiny_config, "--work-dir", tmp_path / "run")
     assert torch.load(tmp_path / "run" / "epoch_1.pth", weights_only=False)
+
+
+def test_weights_of_a_deepspeed_checkpoint_are_found():
+    weights = {"backbone.weight": torch.zeros(1)}
+    assert find_state_dict({"module": weights, "ds_config": {}}) is weights
