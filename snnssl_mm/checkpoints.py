@@ -38,6 +38,7 @@ STATE_DICT_KEYS = (
     "model_ema",  # DeiT, ConvNeXt
     "state_dict",
     "model",
+    "module",  # DeepSpeed's mp_rank_00_model_states.pt
     "ema_state_dict",
 )
 # Modules of mmdet's and mmseg's models that train on labels of pixels or boxes.

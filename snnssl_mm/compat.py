@@ -434,6 +434,31 @@ def sharded_optimizer() -> Status:
     return Status("cured", "FSDP's optimizer state is loaded by name")
 
 
+def deepspeed_optimizers() -> Status:
+    """DeepSpeedStrategy: No module named 'deepspeed.runtime.fp16.onebit'.
+
+    Cause: mmengine registers DeepSpeed's own optimizers, and DeepSpeed 0.19 no longer
+    has some of them. AdamW is torch's and needs none, so what is missing is left out.
+    Acts once mmengine's strategies are imported, as :func:`sharded_optimizer` does.
+    Removable: when mmengine's ``register_deepspeed_optimizers`` passes over optimizers
+    that DeepSpeed does not have; in onedl-mmengine 0.10.12 it does not.
+    """
+    module: Any = sys.modules.get("mmengine._strategy.deepspeed")
+    if module is None or module.deepspeed is None:
+        return Status("not applicable", "DeepSpeed is not installed, or not imported")
+    register = module.register_deepspeed_optimizers
+    if not hasattr(register, "__wrapped__"):
+
+        @functools.wraps(register)
+        def register_existing() -> list[str]:
+            with contextlib.suppress(ImportError):
+                return list(register())
+            return []
+
+        module.register_deepspeed_optimizers = register_existing
+    return Status("cured", "DeepSpeed's optimizers are registered if it has them")
+
+
 def cpu_sync_batch_norm() -> Status:
     """SyncBatchNorm expected input tensor to be on GPU (torchrun on a CPU).
 
@@ -462,6 +487,7 @@ WORKAROUNDS = (
     Workaround(multimodal_models, at_import=True),
     Workaround(activation_checkpointing, at_import=True),
     Workaround(sharded_optimizer, at_import=True),
+    Workaround(deepspeed_optimizers, at_import=True),
     Workaround(safe_checkpoints, at_import=True),
     Workaround(whole_checkpoints, at_import=True),
     Workaround(cpu_amp, at_import=False),

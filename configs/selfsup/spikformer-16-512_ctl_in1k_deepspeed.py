@@ -6,6 +6,7 @@ _base_ = 'spikformer-16-512_ctl_in1k_ddp.py'
 optim_wrapper = dict(type='DeepSpeedOptimWrapper')
 strategy = dict(
     type='DeepSpeedStrategy',
+    gradient_clipping=0.,  # DeepSpeed's default is a norm of 1
     config=dict(torch_autocast=dict(enabled=True, dtype='bfloat16')),
     zero_optimization=dict(
         stage=2,
