@@ -137,7 +137,7 @@ def plot_long_run(row: Row, out: Path) -> Path:
     series = row["series"]
     minutes = [time / 60 for time in series["seconds"]]
     figure, axes = plt.subplots(
-        3, 1, figsize=(8, 7), sharex=True, layout="constrained", height_ratios=[3, 1, 1]
+        3, 1, figsize=(9, 7), sharex=True, layout="constrained", height_ratios=[3, 1, 1]
     )
     panels = (
         ("MiB", {"rss_mib": "trainer, resident", "uss_mib": "trainer, its own"}),
@@ -155,7 +155,8 @@ def plot_long_run(row: Row, out: Path) -> Path:
         axis.axvspan(0, row["warm_up_minutes"], color="0.93", zorder=0)
         axis.set_ylim(0, 1.15 * axis.get_ylim()[1])
         axis.spines[["top", "right"]].set_visible(False)
-        axis.legend(frameon=False, fontsize=8, loc="lower right")
+        place = dict(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        axis.legend(frameon=False, fontsize=8, **place)
     axes[0].set_title(
         f"{Path(row['config']).stem}: {row['iterations']:,} iterations; flat within "
         f"{100 * row['flatness']:.2g} % after the grey warm-up",
