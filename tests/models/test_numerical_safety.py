@@ -86,9 +86,9 @@ def cosine(a, b):
     return float(torch.cosine_similarity(a, b, dim=0))
 
 
-# Largest relative difference of the loss, and what the spread may differ by. On an H100
-# convolutions are fp16 for all networks, and ms loses 7 % of its loss.
-BOUNDS = {torch.bfloat16: 0.1, torch.float16: 0.1}
+# Largest relative difference of the loss, and what the spread may differ by. Of ms, on
+# a CPU bf16 changes the loss by 12 %, on an H100 fp16 by 7 %.
+BOUNDS = {torch.bfloat16: 0.2, torch.float16: 0.1}
 REGIMES = {"spiking": {}, "smooth": dict(path="analog", **SMOOTH)}
 
 
