@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from mmengine.config import Config
 from process_watch import downsampled, last_iteration, sample
 
 from snnssl_mm.analysis.results_file import ResultsFile
@@ -34,7 +35,7 @@ from snnssl_mm.tooling import command_line, errors_as_sentences, require_writabl
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/selfsup/spikformer_ctl.py"
-ENDLESS = ["train_cfg.max_epochs=1000000", "custom_hooks.5.interval=4"]
+ENDLESS = "train_cfg.max_epochs=1000000"
 # The main job's first evaluations, after epoch 4, need memory that training does not;
 # on a busy machine a tenth of the time may end before them.
 FIRST_EVALUATIONS = 5 * 62
@@ -66,10 +67,21 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def probed_often(config: str) -> list[str]:
+    """Options for linear probes every four epochs, if the job has any."""
+    hooks = Config.fromfile(config).get("custom_hooks") or []
+    return [
+        f"custom_hooks.{index}.interval=4"
+        for index, hook in enumerate(hooks)
+        if hook["type"] == "snnssl_mm.LinearProbeHook"
+    ]
+
+
 def train_command(args: argparse.Namespace) -> list[str]:
     """The training's command line."""
     options = [
-        *ENDLESS,
+        ENDLESS,
+        *probed_often(args.config),
         f"train_dataloader.num_workers={args.workers}",
         f"randomness.seed={args.seed}",
         *args.cfg_options,
