@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kill trainings at random moments, resume them, compare them with one that lived.
 
-usage: python benchmarks/kills.py --kills 20 --out benchmarks/results/kills.json
+usage: python benchmarks/kills.py --kills 20 --epochs 5 --out FILE.json
 
 A small pretraining runs through tools/train.py once, undisturbed. Then it starts again
 for every kill, is killed with its workers (SIGKILL) during an iteration, while a
@@ -54,6 +54,8 @@ default_hooks = dict(logger=dict(interval=1))
 custom_hooks = [
     dict(type='snnssl_mm.KeepMemoryHook'),
     dict(type='snnssl_mm.EpochSeedHook'),
+    dict(type='snnssl_mm.NonFiniteHook'),
+    dict(type='snnssl_mm.CollapseHook'),
     dict(type='snnssl_mm.FiringRateHook'),
     dict(type='snnssl_mm.RepresentationHealthHook'),
     dict(type='snnssl_mm.KNNHook'),

@@ -20,6 +20,7 @@ from typing import Any
 from snnssl_mm import zoo
 from snnssl_mm.analysis.ablation import ablation_table
 from snnssl_mm.analysis.energy_tables import summary, total_table
+from snnssl_mm.analysis.fault_tables import fuzz_table, kills_table
 from snnssl_mm.analysis.firing_rates import firing_rates_table
 from snnssl_mm.analysis.probe_table import probe_table
 from snnssl_mm.analysis.representation_health import health_table
@@ -252,6 +253,8 @@ RENDERERS = {
     "ablation": rows_as(lambda rows: [ablation_table(rows)]),
     "energy": rows_as(energy_by_network),
     "firing_rates": rows_as(lambda rows: [firing_rates_table(row) for row in rows]),
+    "fuzz": rows_as(lambda rows: [fuzz_table(rows)]),
+    "kills": rows_as(lambda rows: [kills_table(rows)]),
     "long_run": rows_as(lambda rows: [long_run_table(rows)]),
     "probes": rows_as(lambda rows: [probe_table(rows)]),
     "representation_health": rows_as(lambda rows: [health_table(row) for row in rows]),
