@@ -25,7 +25,7 @@ def not_finite(tensors: Mapping[str, Any]) -> list[str]:
 
 
 def last_good_checkpoint(work_dir: str) -> Path | None:
-    """Newest checkpoint of a work directory that is whole and finite, to resume from."""
+    """Newest checkpoint of a work directory that is whole and finite."""
     for file in newest_first(Path(work_dir)):
         try:
             weights = find_state_dict(read_checkpoint(str(file)))
