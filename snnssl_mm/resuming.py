@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from snnssl_mm import unpickling
 from snnssl_mm.checkpoints import read_checkpoint
 
 OWN_NAME = re.compile(r"(epoch|iter)_(\d+)\.pth")
@@ -33,14 +34,13 @@ def damage(file: Path) -> str | None:
         A phrase, or None if the file is whole.
     """
     try:
-        with zipfile.ZipFile(file) as archive:
-            broken = archive.testzip()
+        if unpickling.require_intact(file):
+            return None
     except (OSError, EOFError, ValueError, NotImplementedError) as error:
         return str(error)
     except zipfile.BadZipFile:
-        size = file.stat().st_size
-        return f"its {size:,} bytes are no whole file of torch.save"
-    return f"{broken} does not match its checksum" if broken else None
+        pass
+    return f"its {file.stat().st_size:,} bytes are no whole file of torch.save"
 
 
 def newest_first(folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from snnssl_mm.checkpoints import find_state_dict, read_checkpoint
+from snnssl_mm.resuming import newest_first
 
 
 def not_finite(tensors: Mapping[str, Any]) -> list[str]:
@@ -24,12 +25,11 @@ def not_finite(tensors: Mapping[str, Any]) -> list[str]:
 
 
 def last_good_checkpoint(work_dir: str) -> Path | None:
-    """Newest checkpoint of a work directory that can be read and is finite."""
-    files = [file for file in Path(work_dir).glob("*.pth") if file.is_file()]
-    for file in sorted(files, key=lambda f: f.stat().st_mtime, reverse=True):
+    """Newest checkpoint of a work directory that is whole and finite."""
+    for file in newest_first(Path(work_dir)):
         try:
             weights = find_state_dict(read_checkpoint(str(file)))
-        except ValueError:  # cut off while it was written
+        except ValueError:  # damaged, or refused
             continue
         if not not_finite(weights):
             return file

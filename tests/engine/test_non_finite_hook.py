@@ -128,13 +128,15 @@ def test_weights_are_the_same_to_the_bit_with_it(train):
 def test_last_good_checkpoint_passes_over_broken_ones(tmp_path):
     weights = torch.zeros(3)
     for age, (name, state) in enumerate(
-        {"good": weights, "nan": weights * NAN, "cut": weights}.items()
+        {"epoch_1": weights, "epoch_2": weights * NAN, "epoch_3": weights}.items()
     ):
         file = tmp_path / f"{name}.pth"
         torch.save({"state_dict": {"w": state}}, file)
         os.utime(file, (age, age))
-    (tmp_path / "cut.pth").write_bytes((tmp_path / "cut.pth").read_bytes()[:100])
-    assert last_good_checkpoint(str(tmp_path)) == tmp_path / "good.pth"
+    last = tmp_path / "epoch_3.pth"
+    last.write_bytes(last.read_bytes()[:100])
+    (tmp_path / "best_score.pth").write_bytes(last.read_bytes())
+    assert last_good_checkpoint(str(tmp_path)) == tmp_path / "epoch_1.pth"
 
 
 def test_left_out_steps_are_normal_until_the_scale_is_gone():
