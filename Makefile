@@ -5,7 +5,7 @@ VENV := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo bench test lint types clean
+.PHONY: help setup demo bench test soak lint types clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -22,6 +22,13 @@ bench: setup ## Measure speed and memory against the rivals on this machine.
 # A process per core, at most four; more threads than cores would only wait.
 test: lint types ## Run the linter, the type checker and the tests.
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(VENV)/python -m pytest -n auto --maxprocesses 4
+
+# Into a new folder, since results files are continued.
+soak: SOAK := work_dirs/soak/$(shell date +%Y%m%d_%H%M%S)
+soak: setup ## Fuzz for long, kill twenty trainings, train for an hour (two hours).
+	$(VENV)/python benchmarks/fuzz.py --out $(SOAK)/fuzz.json
+	$(VENV)/python benchmarks/kills.py --kills 20 --epochs 5 --out $(SOAK)/kills.json
+	$(VENV)/python benchmarks/long_run.py --minutes 60 --out $(SOAK)/long_run.json
 
 lint: setup ## Check style and format.
 	$(VENV)/python -m ruff check

@@ -69,7 +69,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def probed_often(config: str) -> list[str]:
     """Options for linear probes every four epochs, if the job has any."""
-    hooks = Config.fromfile(config).get("custom_hooks") or []
+    cfg = Config.fromfile(config, import_custom_modules=False)
+    hooks = cfg.get("custom_hooks") or []
     return [
         f"custom_hooks.{index}.interval=4"
         for index, hook in enumerate(hooks)

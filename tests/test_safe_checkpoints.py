@@ -33,6 +33,9 @@ def job(tiny_config, tmp_path, run_tool, task):
     """A job, a hostile checkpoint for it, and the folder that must not appear."""
     made, file = tmp_path / "made by the checkpoint", tmp_path / "hostile.pth"
     torch.save(hostile_content(made), file)
+    note = tmp_path / "run" / "last_checkpoint"
+    note.parent.mkdir()
+    note.write_text(str(file))
     return SimpleNamespace(
         file=str(file),
         made=made,
@@ -59,13 +62,6 @@ def from_network(job):
         checkpoints.read_checkpoint("https://nowhere.invalid/a/hostile.pth")
 
 
-def resumed_by_itself(job):
-    """From the last checkpoint of the folder."""
-    (job.folder / "run").mkdir(exist_ok=True)
-    (job.folder / "run" / "last_checkpoint").write_text(job.file)
-    job.tool("train.py", job.config, "--work-dir", job.folder / "run", "--resume")
-
-
 CALLS = {
     "read_checkpoint": lambda job: checkpoints.read_checkpoint(job.file),
     "load_backbone": lambda job: checkpoints.load_backbone(nn.Linear(1, 1), job.file),
@@ -80,7 +76,6 @@ CALLS = {
     "URL": from_network,
     "BackboneInit": lambda job: initialised(job, type="snnssl_mm.BackboneInit"),
     "Pretrained": lambda job: initialised(job, type="Pretrained", prefix="backbone."),
-    "resumed by itself": resumed_by_itself,
 }
 
 
@@ -98,6 +93,12 @@ def test_code_runs_only_where_it_is_trusted(job, call):
 ARGUMENTS = {
     "train.py": ["{config}", "--work-dir", "{folder}/run", "--pretrained", "{file}"],
     "train.py, resumed": ["{config}", "--work-dir", "{folder}/run", "--resume={file}"],
+    "train.py, resumed by itself": [
+        "{config}",
+        "--work-dir",
+        "{folder}/run",
+        "--resume",
+    ],
     "train.py, by config": [
         *("{config}", "--work-dir", "{folder}/run"),
         *("--cfg-options", "load_from={file}"),

@@ -148,9 +148,8 @@ def speed(report: dict[str, Any]) -> list[str]:
     heads = ["what", "ours", "beside", "its time", "times ours", "memory: ours", "its"]
     where = f"On {device(report)}; medians of runs in turn, quartiles in brackets."
     commands = ", ".join(dict.fromkeys(f"`{r['command']}`" for r in report["rows"]))
-    gpu = f"On a GPU: {report['gpu']}." if report["gpu"] else ""
     notes = dict.fromkeys(row["note"] for row in report["rows"] if row["note"])
-    text = " ".join([where, f"Measured by {commands}.", gpu, *notes]).rstrip()
+    text = " ".join([where, f"Measured by {commands}.", *notes])
     return [*table(heads, lines), "", text]
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from torch import nn
 
 from snnssl_mm.engine import CollapseHook, RepresentationHealthHook
 from snnssl_mm.engine.training_stopped import TrainingStopped
@@ -105,8 +106,8 @@ def test_planted_collapse_is_below_the_lowest_level(spread, plant):
 
 def test_health_hook_stops_if_asked(monkeypatch):
     hook = RepresentationHealthHook(stop=True)
-    hook.results = object()
-    monkeypatch.setattr(hook, "measure", lambda runner, results: "it collapsed")
-    runner = SimpleNamespace(epoch=0, max_epochs=1, logger=Mock())
+    hook.results = Mock(find=Mock(return_value=None))
+    monkeypatch.setattr(hook, "measure", lambda *_: "it collapsed")
+    runner = SimpleNamespace(epoch=0, max_epochs=1, logger=Mock(), model=nn.Module())
     with pytest.raises(TrainingStopped, match="it collapsed"):
         hook.after_train_epoch(runner)
