@@ -313,7 +313,8 @@ def amp_optim_wrapper_cfg(dtype: str = "float16") -> dict[str, Any]:
         dtype: ``'float16'`` or ``'bfloat16'``; a CPU always takes the latter.
     """
     if torch.cuda.is_available():
-        scale = "dynamic" if dtype == "float16" else 1.0
+        # bf16 has float32's exponents; a scaler would only leave out steps with NaN
+        scale = "dynamic" if dtype == "float16" else {"enabled": False}
         return {"type": "AmpOptimWrapper", "dtype": dtype, "loss_scale": scale}
     return {"type": "snnssl_mm.CpuAmpOptimWrapper"}
 

@@ -46,7 +46,9 @@ def damage(file: Path) -> str | None:
 def newest_first(folder: Path) -> list[Path]:
     """The files ``epoch_<n>.pth`` and ``iter_<n>.pth`` of a folder, by their age."""
     found = [(f, OWN_NAME.fullmatch(f.name)) for f in folder.glob("*.pth")]
-    dated = [(f.stat().st_mtime_ns, int(m[2]), f) for f, m in found if m]
+    dated = [
+        (f.stat().st_mtime_ns, int(m[2]), f) for f, m in found if m and f.is_file()
+    ]
     return [file for *_, file in sorted(dated, reverse=True)]
 
 

@@ -112,6 +112,7 @@ def test_resumed_runs_see_the_same_and_end_the_same(case, tmp_path):
         assert torch.equal(tensor, rest.model.state_dict()[name])
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_makes_no_difference(tmp_path):
     seen = []
     for workers in (0, 2):

@@ -119,11 +119,11 @@ def check_pretrained(cfg: Config) -> None:
 
 def check_text_of(cfg: Config) -> None:
     """Refuse names and arguments that would fail later; log what else looks wrong."""
-    problems = check_text(cfg)
-    for problem in problems:
-        print_log(str(problem), logger="current", level=logging.WARNING)
+    problems = check_text(cfg)  # makes the config's scope the one in force
     if fatal := [str(p) for p in check_names(cfg) if p.level == "error"]:
         raise SystemExit("\n".join(fatal))
+    for problem in problems:
+        print_log(str(problem), logger="current", level=logging.WARNING)
 
 
 def enable_amp(cfg: Config, dtype: str) -> None:
@@ -153,7 +153,8 @@ def main() -> None:
     cfg = config_of(args)
     check_text_of(cfg)
     with errors_as_sentences():
-        for checkpoint in filter(None, (args.pretrained, cfg.get("load_from"))):
+        start = None if cfg.get("resume") else cfg.get("load_from")
+        for checkpoint in filter(None, (args.pretrained, start)):
             read_checkpoint(checkpoint)
         check_data(cfg)
         require_writable(Path(cfg.work_dir, "last_checkpoint"))

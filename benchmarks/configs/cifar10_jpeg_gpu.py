@@ -7,7 +7,7 @@ train_dataloader = dict(num_workers=10, dataset=dict(data_root=data_root))
 eval_train_dataloader = dict(num_workers=4, dataset=dict(data_root=data_root))
 eval_test_dataloader = dict(num_workers=4, dataset=dict(data_root=data_root))
 
-optim_wrapper = dict(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=1.0)
+optim_wrapper = dict(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=dict(enabled=False))
 train_cfg = dict(max_epochs=30)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, end=2, convert_to_iter_based=True),

@@ -42,6 +42,7 @@ NESTED: dict[str, tuple[Registry, ...]] = {
     "sampler": (root.DATA_SAMPLERS, root.TASK_UTILS),
     "batch_sampler": (root.DATA_SAMPLERS,),
     "collate_fn": (root.FUNCTIONS,),
+    "worker_init_fn": (root.FUNCTIONS,),
     "vis_backends": (root.VISBACKENDS,),
 }
 """The same for what lies below certain keys."""
@@ -102,6 +103,8 @@ def check_names(cfg: Mapping[str, Any]) -> list[Problem]:
     problems = []
     for section, registries in SECTIONS.items():
         for place in places(cfg.get(section), section, registries):
+            if "strategy" in cfg and place.key == "optim_wrapper.optimizer":
+                continue  # DeepSpeed registers its own later
             problems += check_place(place)
     for name, kind in loops(cfg).items():
         settings = cfg.get(name)
@@ -207,6 +210,12 @@ def accepted(kind: type) -> tuple[set[str], bool]:
         Their names, and whether the class itself names all that it takes.
     """
     names: set[str] = set()
+    own: Any = kind  # mypy would not have __init__ read from a class
+    by_new = own.__new__ is not object.__new__
+    if by_new or hasattr(own.__init__, "__wrapped__"):  # or renamed by mmcv
+        return names, False
+    if not hasattr(own.__init__, "__code__") and own.__init__ is not object.__init__:
+        return names, False  # compiled
     for depth, base in enumerate(c for c in kind.__mro__ if "__init__" in vars(c)):
         if base is object:  # it takes none; who came here had arguments to spare
             return names, depth == 0

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+import torch
+from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 
 from snnssl_mm.engine.training_stopped import stop_everywhere
@@ -62,7 +64,11 @@ class CollapseHook(Hook):
         self.values.append(scalar.current())  # on the CPU already
         if len(self.values) < (self.values.maxlen or 0):
             return
-        self.compare(runner, fmean(self.values))
+        spread = torch.tensor(fmean(self.values))
+        if self.stop:  # together or not at all: a process knows its own images only
+            spread = spread.to(next(runner.model.parameters()).device)
+            all_reduce(spread, "mean")
+        self.compare(runner, float(spread))
 
     def compare(self, runner: Any, spread: float) -> None:
         """Warn of each level that was passed for the first time."""

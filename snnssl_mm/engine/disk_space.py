@@ -20,15 +20,9 @@ from snnssl_mm.resuming import damage, newest_first
 GIB = 2**30
 TEXT = 2**20  # bytes of names, config and random states in a checkpoint, at most
 HISTORY = 10 * 16  # bytes an iteration of ten logged numbers; mmengine keeps a million
-DISK_FAULTS = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EIO,
-)
+WRITING_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Only writing has these; the others are taken for files of the run's folder."""
+DISK_FAULTS = (*WRITING_FAULTS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 class CheckpointSizes(NamedTuple):
@@ -156,7 +150,9 @@ def disk_faults_as_sentences(work_dir: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in DISK_FAULTS:
+        folders = (work_dir, str(Path(work_dir).resolve()))
+        own = str(error.filename or "").startswith(folders)
+        if error.errno not in (DISK_FAULTS if own else WRITING_FAULTS):
             raise
         where = error.filename or work_dir
         files = newest_first(Path(work_dir))

@@ -29,7 +29,7 @@ def last_good_checkpoint(work_dir: str) -> Path | None:
     for file in newest_first(Path(work_dir)):
         try:
             weights = find_state_dict(read_checkpoint(str(file)))
-        except ValueError:  # damaged, or refused
+        except (ValueError, OSError):  # damaged, refused, or just removed
             continue
         if not not_finite(weights):
             return file

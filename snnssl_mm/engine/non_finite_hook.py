@@ -159,10 +159,11 @@ class NonFiniteHook(Hook):
 
 
 def optimizers(optim_wrapper: Any) -> Iterator[Any]:
-    """Optimizers of a wrapper, or of a dict of wrappers, without loss scaler."""
+    """Optimizers of a wrapper, or of a dict of wrappers, without working scaler."""
     wrappers = optim_wrapper.values() if hasattr(optim_wrapper, "values") else ()
     for wrapper in wrappers or [optim_wrapper]:
         optimizer = getattr(wrapper, "optimizer", None)
-        scaled = hasattr(wrapper, "loss_scaler")
+        scaler = getattr(wrapper, "loss_scaler", None)
+        scaled = scaler is not None and scaler.is_enabled()
         if hasattr(optimizer, "register_step_pre_hook") and not scaled:
             yield optimizer

@@ -66,10 +66,19 @@ class ProbeHook(Hook):
         rows = read_results(Path(runner.work_dir, "probes.json"))
         return any((r["probe"], r["epoch"]) == (self.name, epoch) for r in rows)
 
-    def report(self, runner: Any, epoch: int) -> None:
-        """Measure, log and write the accuracies after ``epoch`` epochs."""
+    def report(self, runner: Any, epoch: int, again: bool = True) -> None:
+        """Measure, log and write the accuracies after ``epoch`` epochs.
+
+        Every process must call it; the first decides and measures.
+
+        Args:
+            runner: In training.
+            epoch: Epochs that are done.
+            again: Whether to measure what ``probes.json`` has already.
+        """
         model = whole_model(runner) if self.loaders is not None else None
-        if self.loaders is not None and is_main_process():
+        new = is_main_process() and (again or not self.measured(runner, epoch))
+        if self.loaders is not None and new:
             self.measure(runner, epoch, self.loaders, model)
         barrier()
 
@@ -145,8 +154,8 @@ class KNNHook(ProbeHook):
         """Measure what a run that was killed after its checkpoint did not come to."""
         super().before_train(runner)
         epoch = runner.epoch
-        if epoch and self.due(runner, epoch) and not self.measured(runner, epoch):
-            self.report(runner, epoch)
+        if epoch and self.due(runner, epoch):
+            self.report(runner, epoch, again=False)
 
     def after_train_epoch(self, runner: Any) -> None:
         """Measure after every ``interval`` epochs and after the last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.dist import barrier, is_main_process
@@ -71,8 +72,12 @@ class RepresentationHealthHook(Hook):
         if epoch % self.interval and epoch != runner.max_epochs:
             return
         model, warning = whole_model(runner), None
-        if self.results is not None and not self.results.find(epoch=epoch):
-            warning = self.measure(runner, self.results, epoch, model)
+        if self.results is not None:
+            found = self.results.find(epoch=epoch)
+            if found is None:
+                warning = self.measure(runner, self.results, epoch, model)
+            elif self.stop:  # it stopped here before
+                warning = warning_of(found, epoch)
         barrier()
         if self.stop:
             stop_everywhere(runner, warning)
@@ -89,13 +94,16 @@ class RepresentationHealthHook(Hook):
         runner.visualizer.add_scalars(scalars, step=epoch)
         images = min(self.num_images, len(loader.dataset))
         results.append({"epoch": epoch, "images": images, **rounded(health)})
-        signs = signs_of_collapse(health)
-        if not signs:
-            return None
-        warning = (
-            f"the representation looks collapsed after epoch {epoch}: "
-            f"{', '.join(signs)}. Lower the learning rate, or look at the views with "
-            "tools/browse_dataset.py"
-        )
-        runner.logger.warning(warning)
+        if warning := warning_of(health, epoch):
+            runner.logger.warning(warning)
         return warning
+
+
+def warning_of(health: Mapping[str, Any], epoch: int) -> str | None:
+    """Say what looks collapsed, if anything does."""
+    if not (signs := signs_of_collapse(health)):
+        return None
+    return (
+        f"the representation looks collapsed after epoch {epoch}: {', '.join(signs)}. "
+        "Lower the learning rate, or look at the views with tools/browse_dataset.py"
+    )

@@ -12,6 +12,8 @@ from typing import Any
 
 from snnssl_mm.engine.data_error import DataError
 from snnssl_mm.engine.good_checkpoint import resume_advice
+from snnssl_mm.engine.training_stopped import TrainingStopped
+from snnssl_mm.resuming import CheckpointError
 
 SHM = "/dev/shm"
 # torch.utils.data's words, and those of torch's and Python's shared memory.
@@ -42,6 +44,8 @@ def explain_errors(runner: Any) -> Iterator[None]:
     """
     try:
         yield
+    except (CheckpointError, TrainingStopped):
+        raise
     except Exception as error:
         told = cause(error, runner.cfg.get("train_dataloader") or {})
         if told is None:

@@ -118,6 +118,7 @@ def test_leak_of_a_mebibyte_an_iteration_is_found(watch, stand_in):
     assert memory[-1] - memory[0] == pytest.approx(row["iterations"] - 1, abs=2)
 
 
+@pytest.mark.slow
 def test_leak_in_a_real_training_is_found(watch, tiny_config, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
     (tmp_path / "leaking.py").write_text(LEAK)

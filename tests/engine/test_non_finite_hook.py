@@ -170,9 +170,15 @@ def test_interval_of_the_looks_at_gradients():
 
 def test_gradients_that_a_loss_scaler_looks_at_are_left_to_it():
     plain = SimpleNamespace(optimizer=torch.optim.SGD([nn.Parameter(torch.ones(1))]))
-    scaled = SimpleNamespace(**vars(plain), loss_scaler=object())
+    scaled, idle = (
+        SimpleNamespace(
+            **vars(plain), loss_scaler=torch.amp.GradScaler("cpu", enabled=on)
+        )
+        for on in (True, False)
+    )
     assert list(optimizers(plain)) == [plain.optimizer]
     assert not list(optimizers(scaled))
+    assert list(optimizers(idle)) == [idle.optimizer]  # of bf16
     assert len(list(optimizers({"a": plain, "b": scaled}))) == 1
 
 

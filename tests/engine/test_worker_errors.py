@@ -59,7 +59,9 @@ def train(run_tool, tiny_config, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize(
+    "persistent", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_killed_worker_ends_the_run_with_cause_cure_and_checkpoint(
     train, persistent, tmp_path
 ):

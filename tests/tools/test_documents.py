@@ -1,4 +1,4 @@
-"""The README: its tables come from the results files, its code runs."""
+"""README and docs: tables come from the results files, the README's code runs."""
 
 import re
 from pathlib import Path
@@ -15,6 +15,7 @@ import snnssl_mm  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 
 
 def test_tables_are_those_of_the_results_files(run_tool):
@@ -33,12 +34,14 @@ def read_with(changed, read_text):
     return lambda path, *a: changed if path.name == "README.md" else read_text(path, *a)
 
 
-def test_files_that_it_names_exist():
-    shell = re.findall(
-        r"(?:configs|tools|benchmarks)/[\w/.-]+\.(?:py|json|png)", README
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_it_names_exist(page):
+    named = re.findall(
+        r"(?:configs|docs|tools|benchmarks|tests)/[\w/.-]+\.(?:py|json|png|md|sh)",
+        page.read_text(),
     )
-    assert len(shell) > 10
-    assert [name for name in set(shell) if not (ROOT / name).exists()] == []
+    assert len(named) > 1
+    assert [name for name in set(named) if not (ROOT / name).exists()] == []
 
 
 def test_library_example_runs():
