@@ -36,9 +36,9 @@ from snnssl_mm.tooling import command_line, errors_as_sentences, require_writabl
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/selfsup/spikformer_ctl.py"
 ENDLESS = "train_cfg.max_epochs=1000000"
-# The main job's first evaluations, after epoch 4, need memory that training does not;
-# on a busy machine a tenth of the time may end before them.
-FIRST_EVALUATIONS = 5 * 62
+# The main job's evaluations, after every fourth epoch, need memory that training does
+# not, and of which the allocator keeps more until the fifth; then it stays.
+FIRST_EVALUATIONS = 21 * 62
 MIN_SAMPLES = 10  # however soon --iterations are done
 KEY = ("config", "options", "workers", "command")
 
@@ -58,7 +58,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--warm-up-iterations",
         type=int,
         default=FIRST_EVALUATIONS,
-        help="left out at least; by default until everything was evaluated once",
+        help="left out at least; by default until everything was evaluated five times",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
