@@ -25,7 +25,7 @@ test: lint types ## Run the linter, the type checker and the tests.
 
 # Into a new folder, since results files are continued.
 soak: SOAK := work_dirs/soak/$(shell date +%Y%m%d_%H%M%S)
-soak: setup ## Fuzz for long, kill twenty trainings, train for an hour (two hours).
+soak: setup ## Fuzz for long, kill twenty trainings, train for an hour (90 minutes).
 	$(VENV)/python -m pytest -m slow
 	$(VENV)/python benchmarks/fuzz.py --out $(SOAK)/fuzz.json
 	$(VENV)/python benchmarks/kills.py --kills 20 --epochs 5 --out $(SOAK)/kills.json
