@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce
+from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
 
 from snnssl_mm.engine.training_stopped import stop_everywhere
@@ -64,11 +64,13 @@ class CollapseHook(Hook):
         self.values.append(scalar.current())  # on the CPU already
         if len(self.values) < (self.values.maxlen or 0):
             return
-        spread = torch.tensor(fmean(self.values))
-        if self.stop:  # together or not at all: a process knows its own images only
-            spread = spread.to(next(runner.model.parameters()).device)
-            all_reduce(spread, "mean")
-        self.compare(runner, float(spread))
+        spread = fmean(self.values)
+        if self.stop and get_world_size() > 1:  # all stop: each knows its own images
+            like = next(runner.model.parameters())
+            shared = torch.tensor(spread, device=like.device)
+            all_reduce(shared, "mean")
+            spread = float(shared)
+        self.compare(runner, spread)
 
     def compare(self, runner: Any, spread: float) -> None:
         """Warn of each level that was passed for the first time."""

@@ -81,6 +81,7 @@ def test_killed_worker_ends_the_run_with_cause_cure_and_checkpoint(
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_error_of_a_transform_keeps_its_traceback_and_names_the_worker(train):
     with pytest.raises(ZeroDivisionError, match="a fault of the transform") as error:
         train("raise", num_workers=1)
