@@ -51,23 +51,17 @@ train_dataloader = dict(
 eval_train_dataloader = dict(dataset=scenes)
 eval_test_dataloader = dict(dataset=scenes)
 default_hooks = dict(logger=dict(interval=1))
-custom_hooks = [
-    dict(type='snnssl_mm.KeepMemoryHook'),
-    dict(type='snnssl_mm.EpochSeedHook'),
-    dict(type='snnssl_mm.NonFiniteHook'),
-    dict(type='snnssl_mm.CollapseHook'),
-    dict(type='snnssl_mm.FiringRateHook'),
-    dict(type='snnssl_mm.RepresentationHealthHook'),
-    dict(type='snnssl_mm.KNNHook'),
-    dict(type='snnssl_mm.LinearProbeHook'),
-]
+custom_hooks = HOOKS
 custom_hooks += [dict(type='EMAHook', momentum=0.1)]
 """
 
 
 def config_text(folder: Path, epochs: int) -> str:
     """Config of the small pretraining, with its images in a folder."""
-    values = {"ROOT": ROOT, "EPOCHS": epochs, "SCENES": folder / "scenes"}
+    runtime = Config.fromfile(ROOT / "configs" / "_base_" / "default_runtime.py")
+    hooks = runtime.to_dict()["custom_hooks"]  # which measure after every epoch
+    scenes = folder / "scenes"
+    values = {"ROOT": ROOT, "EPOCHS": epochs, "SCENES": scenes, "HOOKS": hooks}
     text = CONFIG
     for name, value in values.items():
         text = text.replace(name, str(value))

@@ -5,6 +5,6 @@
 # The loss of a large batch needs its embeddings at once. What gives it exactly: more
 # GPUs (the batch of all processes counts), or a larger batch_size without accumulation,
 # made to fit by --amp bfloat16 and model.backbone.with_cp=True (blocks keep their inputs
-# only and compute the rest again: the same loss and gradients, a third more time).
+# only and compute the rest again: the same loss and gradients, in more time).
 _base_ = 'spikformer-16-512_ctl_in1k.py'
 optim_wrapper = dict(accumulative_counts=4)

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from snnssl_mm.engine import CollapseHook, RepresentationHealthHook
+from snnssl_mm.engine import CollapseHook, RepresentationHealthHook, collapse_hook
 from snnssl_mm.engine.training_stopped import TrainingStopped
 
 
@@ -53,6 +53,20 @@ def test_lowest_level_stops_if_asked():
     watched(hook, [0.1] * 9)
     with pytest.raises(TrainingStopped, match="the representation collapses"):
         watched(hook, [0.0] * 9)
+
+
+def test_processes_stop_by_the_mean_of_all(monkeypatch):
+    hook = CollapseHook(window=2, stop=True)
+    runner = watched(hook, [0.1])
+    runner.model = nn.Linear(1, 1)
+    runner.message_hub.get_scalar.return_value.current.return_value = 0.0
+    monkeypatch.setattr(collapse_hook, "get_world_size", lambda: 2)
+    other = [0.9, 0.0]  # of another process: the first keeps both in training
+    average = lambda shared, how: shared.add_(other.pop(0)).div_(2)  # noqa: E731
+    monkeypatch.setattr(collapse_hook, "all_reduce", average)
+    hook.after_train_iter(runner, 0, outputs={"embedding_std": 0.0})
+    with pytest.raises(TrainingStopped):
+        hook.after_train_iter(runner, 0, outputs={"embedding_std": 0.0})
 
 
 def test_levels_must_fall():
