@@ -4,7 +4,18 @@ Importing the package applies the workarounds of :mod:`snnssl_mm.compat`. Models
 losses, hooks and transforms resolve by name (``snnssl_mm.Spikformer``) from the
 mmengine, mmpretrain, mmdet and mmseg scopes once the package is installed; nothing
 has to be imported for that.
+
+Imported before torch, it also bounds how long OpenMP's threads spin at a barrier.
 """
+
+import os
+
+# A thread at a barrier spins for some 10 ms (libgomp's default), about the time slice
+# that the thread it waits for has lost to another process: on a busy machine training
+# stands still. A thousand turns, some 30 µs, bridge the gaps between kernels
+# (benchmarks/busy_machine.py). libgomp reads this once, when torch loads it.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from snnssl_mm import compat
 from snnssl_mm.version import __version__

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snnssl_mm.neurons.kernels.compile_notice import announce_compilation
 from snnssl_mm.neurons.kernels.cpu_kernels import (
     BLOCK,
     FAMILIES,
@@ -34,6 +35,7 @@ from snnssl_mm.neurons.kernels.layout import (
 )
 from snnssl_mm.neurons.kernels.reference import LIFParameters, Normalization
 
+announce_compilation()
 CHUNKS_PER_THREAD = 4  # evens out threads that a busy machine slows down
 
 
@@ -45,8 +47,12 @@ def _neuron(p: LIFParameters) -> tuple[Any, ...]:
 
 def chunk_count() -> int:
     """Set numba's threads to torch's; return how many parts to make of the work."""
-    threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+    asked = torch.get_num_threads()
+    threads = min(asked, numba.config.NUMBA_NUM_THREADS)
     numba.set_num_threads(threads)
+    # Starting its threads, numba sets OpenMP's number of them, which is torch's too.
+    if torch.get_num_threads() != asked:
+        torch.set_num_threads(asked)
     return threads * CHUNKS_PER_THREAD
 
 
