@@ -278,17 +278,16 @@ def test_training_from_another_folder(run_tool, tiny_options, tmp_path, capsys):
     file = inheriting(FOLDER / "spikformer_ctl.py", tmp_path)
     with file.open("a") as text:
         text.write(
+            "custom_hooks, param_scheduler = [], None\n"
             "train_dataloader = dict(dataset=dict(_delete_=True, times=1,\n"
             "    type='RepeatDataset', dataset=_base_.train_dataloader.dataset))\n"
         )
-    options = {
-        name.replace("train_dataloader.dataset", "train_dataloader.dataset.dataset", 1)
-        if name.startswith("train_dataloader")
-        else name: value
+    arguments = [
+        f"{name.replace('train_dataloader', 'train_dataloader.dataset')}={value}"
         for name, value in tiny_options.items()
-    }
-    options |= {"train_cfg.max_epochs": 1, "param_scheduler": None, "custom_hooks": []}
-    arguments = [f"{name}={value!r}" for name, value in options.items()]
+        if name.startswith("train_dataloader.dataset")
+    ]
+    arguments += ["train_cfg.max_epochs=1", "train_dataloader.batch_size=16"]
     with pytest.raises(SystemExit):
         run_tool("check_config.py", file, "--no-data")
     assert "0 errors, 0 warnings" in capsys.readouterr().out
