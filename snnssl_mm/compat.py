@@ -163,12 +163,27 @@ def own_configs() -> Status:
 
     Cause: mmengine knows OpenMMLab's own packages by a fixed table only. (A
     configuration can inherit so only after ``import snnssl_mm``; our tools do that.)
-    Removable: when mmengine takes any installed package that has a ``.mim`` folder.
+    And it takes the package for the scope of every name in the config, but ours are
+    for mmpretrain, mmdet or mmseg, as their ``default_scope`` says: what it would find
+    no optimizer, neck or visualizer in is left out.
+    Removable: when mmengine takes any installed package that has a ``.mim`` folder,
+    and the scope from the config's ``default_scope``.
     """
     packages = _config_packages()
     if packages is None:
         return Status("not applicable", "mmengine is not installed")
     packages["snnssl_mm"] = "snnssl_mm"
+    from mmengine.config import Config
+
+    find = Config._get_cfg_path
+    if not hasattr(find, "__wrapped__"):
+
+        @functools.wraps(find)
+        def find_unscoped(cfg_path: str, filename: str) -> tuple[str, str | None]:
+            path, scope = find(cfg_path, filename)
+            return path, None if scope == "snnssl_mm" else scope
+
+        Config._get_cfg_path = staticmethod(find_unscoped)
     return Status("cured", "snnssl_mm is in mmengine's table of packages")
 
 

@@ -1,18 +1,24 @@
 """Files of ``torch.save``, read without running code, and only if they are undamaged.
 
 A pickle may name any function and have it called while it is read. Tensors, plain
-values and what mmengine's own training checkpoints hold are enough for a checkpoint, so
-all else is refused unless the user trusts the file. Needs torch and numpy only.
+values, containers of them (such as the ``argparse.Namespace`` of a training script) and
+what mmengine's own training checkpoints hold are enough for a checkpoint, so all else
+is refused unless the user trusts the file. Needs torch and numpy only.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import datetime
 import os
+import pathlib
 import re
+import types
 import warnings
 import zipfile
-from collections.abc import Iterator, MutableMapping
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
 from pathlib import Path
 from pickle import UnpicklingError
@@ -22,8 +28,28 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 
-NUMBERS = "?bBhHiIlLqQefd"
+NUMBERS = "?bBhHiIlLqQefdgFDGSUMm"
 """Codes of numpy's types without objects inside; mmengine logs its scalars in such."""
+PLAIN: tuple[Any, ...] = (
+    argparse.Namespace,
+    types.SimpleNamespace,
+    *(set, frozenset, list, tuple, dict, range, slice),
+    *(bool, int, float, complex, str, bytes),
+    *(datetime.datetime, datetime.date, datetime.time),
+    *(datetime.timedelta, datetime.timezone),
+)
+"""Types of the standard library that run no code of anybody else when they are made.
+
+What they hold is read by the same rules, so a Namespace with a function is refused.
+"""
+READ_AS_DICT = (
+    "collections.defaultdict",
+    "addict.addict.Dict",
+    "easydict.EasyDict",
+    "mmengine.config.config.ConfigDict",
+    "yacs.config.CfgNode",
+)
+"""Dicts with code of their own; their items are read without it."""
 STATISTICS = ("min", "max", "mean", "current")
 _code_may_run: ContextVar[bool] = ContextVar("checkpoint_code_may_run", default=False)
 
@@ -63,9 +89,33 @@ def statistic(kind: Any, name: str) -> Any:
     raise UnpicklingError(f"getattr of {getattr(kind, '__name__', kind)}.{name}")
 
 
+class PlainDict:
+    """Stands for a class of dicts, and makes none of its own.
+
+    The unpickler fills dicts and OrderedDicts only. The factory of a defaultdict is
+    left out.
+    """
+
+    def __new__(cls, *arguments: Any) -> OrderedDict[Any, Any]:  # type: ignore[misc]
+        """Make a plain one of what the pickle hands to the class."""
+        return OrderedDict(*(one for one in arguments if isinstance(one, Mapping)))
+
+
+def paths() -> list[Any]:
+    """Paths of both kinds of systems; those of the other kind are pure ones here."""
+    pure = {"Windows": pathlib.PureWindowsPath, "Posix": pathlib.PurePosixPath}
+    kinds = {f"{system}Path": kind for system, kind in pure.items()}
+    kinds |= {kind.__name__: kind for kind in pure.values()}
+    kinds[type(pathlib.Path()).__name__] = type(pathlib.Path())
+    modules = ("pathlib", "pathlib._local")  # as Python 3.13 calls it
+    return [(kind, f"{module}.{n}") for n, kind in kinds.items() for module in modules]
+
+
 def allowed_globals() -> list[Any]:
-    """What training checkpoints of mmengine hold beside tensors and plain values."""
-    allowed: list[Any] = [slice, np.ndarray, np.dtype, (statistic, "builtins.getattr")]
+    """What training checkpoints hold beside tensors, by torch's safe unpickler."""
+    allowed: list[Any] = [*PLAIN, *paths(), np.ndarray, np.dtype]
+    allowed += [(PlainDict, name) for name in READ_AS_DICT]
+    allowed.append((statistic, "builtins.getattr"))
     allowed += {type(np.dtype(code)) for code in NUMBERS}
     for name in ("_reconstruct", "scalar"):
         function = getattr(np._core.multiarray, name)  # type: ignore[attr-defined]

@@ -3,6 +3,8 @@
 tests/test_transfer_configs.py trains the downstream ones.
 """
 
+import copy
+import functools
 import re
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from inherited_configs import inheriting
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
@@ -19,12 +22,13 @@ from mmengine.runner import Runner
 import snnssl_mm  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
+load = functools.cache(Config.fromfile)  # for tests that change nothing in it
 FOLDER = ROOT / "configs" / "selfsup"
 SHIPPED = sorted(FOLDER.glob("*.py"))
 BENCHMARKS = sorted(ROOT.glob("benchmarks/configs/*.py"))
 CONFIGS = [
     *SHIPPED,
-    *(f for f in BENCHMARKS if Config.fromfile(f).model.type.endswith("DualPathSSL")),
+    *(f for f in BENCHMARKS if load(f).model.type.endswith("DualPathSSL")),
 ]
 DOWNSTREAM = sorted(
     file
@@ -92,14 +96,14 @@ def with_stand_in_data(cfg, image_folder):
 
 def of_the_runner(file):
     """Whether the Runner takes it; test_train_distributed.py trains the others."""
-    return "runner_type" not in Config.fromfile(file)
+    return "runner_type" not in load(file)
 
 
 @pytest.mark.parametrize(
     "file", filter(of_the_runner, CONFIGS), ids=lambda file: file.stem
 )
 def test_config_trains_for_two_iterations(file, image_folder, tmp_path):
-    cfg = Config.fromfile(file)
+    cfg = Config.fromfile(inheriting(file, tmp_path))
     if cfg.optim_wrapper.type == "AmpOptimWrapper" and not torch.cuda.is_available():
         cfg.optim_wrapper = dict(
             type="OptimWrapper", optimizer=cfg.optim_wrapper.optimizer
@@ -156,7 +160,7 @@ def length(cfg):
 
 @pytest.mark.parametrize("file", SHIPPED + DOWNSTREAM, ids=lambda file: file.stem)
 def test_schedule_ends_with_the_training(file):
-    cfg = Config.fromfile(file)
+    cfg = load(file)
     schedulers = cfg.param_scheduler
     schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
     total, by_iterations = length(cfg)
@@ -177,7 +181,7 @@ def test_training_is_as_long_as_the_name_says(file):
     units = {"x": (12, False), "k": (1000, True), "e": (1, False)}
     ((number, unit),) = NUMBER.findall(file.stem)
     factor, by_iterations = units[unit]
-    assert length(Config.fromfile(file)) == (int(number) * factor, by_iterations)
+    assert length(load(file)) == (int(number) * factor, by_iterations)
 
 
 def test_coco_and_ade20k_configs_name_their_length():
@@ -198,10 +202,10 @@ def backbone_settings(cfg):
 
 @pytest.mark.parametrize("file", DOWNSTREAM, ids=lambda file: file.stem)
 def test_model_is_the_one_that_the_name_says(file):
-    cfg = Config.fromfile(file)
+    cfg = load(file)
     init_default_scope(cfg.default_scope)
     with torch.device("meta"):
-        model = MODELS.build(cfg.model)
+        model = MODELS.build(copy.deepcopy(cfg.model))
     named = re.search(r"_?spikformer-(\d+-\d+)_", file.stem)
     if named:
         assert cfg.model.backbone.arch == named[1]
@@ -239,11 +243,11 @@ def test_pretrained_backbones_are_those_that_downstream_configs_take(
     pretraining, downstream
 ):
     """Also in what no tensor shows: neurons, time steps, normalisation of images."""
-    cfg = Config.fromfile(FOLDER / f"{pretraining}.py")
+    cfg = load(FOLDER / f"{pretraining}.py")
     files = [f for f in DOWNSTREAM if f.match(f"*{downstream}.py")]
     assert files
     for file in files:
-        other = Config.fromfile(file)
+        other = load(file)
         assert backbone_settings(other) == backbone_settings(cfg), file.stem
         images = other.model.get("data_preprocessor") or other.data_preprocessor
         for key in ("mean", "std"):
@@ -254,7 +258,7 @@ def test_pretrained_backbones_are_those_that_downstream_configs_take(
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
 def test_projector_fits_the_backbone(file):
-    cfg = Config.fromfile(file)
+    cfg = load(file)
     init_default_scope("mmpretrain")
     with torch.device("meta"):
         backbone = MODELS.build(cfg.model.backbone)
@@ -262,13 +266,35 @@ def test_projector_fits_the_backbone(file):
     assert cfg.model.neck.in_channels == backbone.channels[index]
 
 
-def test_installed_config_is_a_base(tmp_path):
-    file = tmp_path / "mine.py"
-    file.write_text("_base_ = 'snnssl_mm::selfsup/spikformer_ctl.py'\n")
-    own = Config.fromfile(file)
-    shipped = Config.fromfile(FOLDER / "spikformer_ctl.py")
-    assert own.model.backbone.type == shipped.model.backbone.type
-    assert own.train_cfg.max_epochs == shipped.train_cfg.max_epochs
+@pytest.mark.parametrize("file", SHIPPED + DOWNSTREAM, ids=lambda file: file.stem)
+def test_shipped_config_inherited_from_another_folder_is_the_same(file, tmp_path):
+    """Also its scopes, so that every name means what it means in the shipped one."""
+    own = Config.fromfile(inheriting(file, tmp_path))
+    assert own.to_dict() == load(file).to_dict()
+
+
+def test_training_from_another_folder(run_tool, tiny_options, tmp_path, capsys):
+    """A user's config, which wraps the dataset that it inherits."""
+    file = inheriting(FOLDER / "spikformer_ctl.py", tmp_path)
+    with file.open("a") as text:
+        text.write(
+            "custom_hooks, param_scheduler = [], None\n"
+            "train_dataloader = dict(dataset=dict(_delete_=True, times=1,\n"
+            "    type='RepeatDataset', dataset=_base_.train_dataloader.dataset))\n"
+        )
+    arguments = [
+        f"{name.replace('train_dataloader', 'train_dataloader.dataset')}={value}"
+        for name, value in tiny_options.items()
+        if name.startswith("train_dataloader.dataset")
+    ]
+    arguments += ["train_cfg.max_epochs=1", "train_dataloader.batch_size=16"]
+    with pytest.raises(SystemExit):
+        run_tool("check_config.py", file, "--no-data")
+    assert "0 errors, 0 warnings" in capsys.readouterr().out
+    run_tool(
+        *("train.py", file, "--work-dir", tmp_path / "run", "--cfg-options"), *arguments
+    )
+    assert (tmp_path / "run" / "epoch_1.pth").exists()
 
 
 @pytest.mark.parametrize("scope", ["mmengine", "mmpretrain", "mmdet", "mmseg"])

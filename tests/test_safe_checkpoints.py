@@ -2,16 +2,20 @@
 
 import argparse
 import contextlib
+import datetime
+import functools
 import re
 import shutil
-from pathlib import Path
+from collections import OrderedDict, defaultdict
+from pathlib import Path, PureWindowsPath
 from types import SimpleNamespace
 
+import addict
 import numpy as np
 import pytest
 import torch
-from hostile_files import hostile_content, saved, variants
-from mmengine.config import Config
+from hostile_files import Evaluated, Hostile, hostile_content, saved, variants
+from mmengine.config import Config, ConfigDict
 from mmengine.runner import CheckpointLoader, load_checkpoint
 from torch import nn
 
@@ -169,10 +173,84 @@ def test_every_way_to_hide_code_is_refused(tmp_path, kind):
         assert (tmp_path / "made").is_dir()
 
 
+class Settings(argparse.Namespace):
+    """A class of its own, which may do anything when it is made."""
+
+
+def settings_of_a_script():
+    """What training scripts of other projects store beside the tensors."""
+    counts = defaultdict(list, a=[1])
+    return argparse.Namespace(
+        lr=0.1,
+        optimizer=argparse.Namespace(betas=(0.9, 0.999), name=None),
+        data=Path("/data") / "imagenet",
+        other_system=PureWindowsPath("data"),
+        devices={torch.device("cpu")},
+        classes=frozenset(("a", "b")),
+        epochs=range(3),
+        dtype=torch.float16,
+        size=torch.Size([1, 2]),
+        best=np.float64(0.5),
+        name=np.str_("a"),
+        kind=np.dtype("float32"),
+        started=datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
+        took=datetime.timedelta(hours=1),
+        counts=counts,
+        more=addict.Dict(a=dict(b=1)),
+        config=ConfigDict(a=dict(b=1)),
+        simple=SimpleNamespace(text=b"\xff", complex=1j),
+        cast=float,
+    )
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_settings_of_a_script_are_plain_data(tmp_path, zipped):
+    file, args = tmp_path / "file.pth", settings_of_a_script()
+    content = {"state_dict": {"weight": torch.ones(1)}, "args": args}
+    file.write_bytes(saved(content, _use_new_zipfile_serialization=zipped))
+    found = checkpoints.read_checkpoint(str(file))["args"]
+    assert found == args
+    assert type(found) is argparse.Namespace
+    assert type(found.data) is type(args.data)
+    for name in ("counts", "more", "config"):  # without their classes' code
+        assert type(getattr(found, name)) is OrderedDict
+
+
+HIDDEN = {
+    "object": lambda made: Hostile(made),
+    "text": lambda made: Evaluated(made),
+    "function": lambda made: torch.hub.load,
+    "of this library": lambda made: torch.nn.functional.relu,
+    "method": lambda made: {}.update,
+    "class": lambda made: Settings(lr=1),
+    "module": lambda made: nn.Linear(1, 1),
+    "partial": lambda made: functools.partial(print, made),
+}
+
+
+@pytest.mark.parametrize("kind", HIDDEN)
+@pytest.mark.parametrize(
+    "container",
+    [
+        lambda one: argparse.Namespace(a=one),
+        lambda one: argparse.Namespace(a=argparse.Namespace(b=[{"c": one}])),
+        lambda one: SimpleNamespace(a=one),
+        lambda one: defaultdict(list, a=(one,)),
+        lambda one: addict.Dict(a=one),
+    ],
+)
+def test_nothing_but_data_is_let_in_with_settings(tmp_path, kind, container):
+    file, made = tmp_path / "file.pth", tmp_path / "made"
+    torch.save({"state_dict": {}, "args": container(HIDDEN[kind](made))}, file)
+    with pytest.raises(UnsafeCheckpointError):
+        checkpoints.read_checkpoint(str(file))
+    assert not made.exists()
+
+
 def test_an_odd_checkpoint_is_let_in_if_trusted(tmp_path):
-    file, odd = tmp_path / "odd.pth", argparse.Namespace(lr=0.1)
+    file, odd = tmp_path / "odd.pth", Settings(lr=0.1)
     torch.save({"model": {"weight": torch.ones(1)}, "args": odd}, file)
-    with pytest.raises(UnsafeCheckpointError, match=r"asks for argparse.Namespace;"):
+    with pytest.raises(UnsafeCheckpointError, match=r"asks for \S+\.Settings;"):
         checkpoints.read_checkpoint(str(file))
     with checkpoint_code_may_run():
         assert checkpoints.read_checkpoint(str(file))["args"] == odd

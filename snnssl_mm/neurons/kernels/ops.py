@@ -3,19 +3,26 @@
 MixedLIF, alone and with the batch norm in front of it, and a max-pooling for its
 spikes. As registered operators they are opaque to ``torch.compile`` (no graph break),
 take whatever type autocast hands them, and save for the backward pass no more than
-their input, per-channel values, or a byte per pooled output.
+their input, per-channel values, or a byte per pooled output. They differentiate once,
+in reverse mode: a second derivative and forward mode raise.
 """
 
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._library.autograd import make_autograd_impl
 
 from snnssl_mm.neurons.kernels.layout import empty_by_channel
-from snnssl_mm.neurons.kernels.reference import LIFParameters, Normalization
+from snnssl_mm.neurons.kernels.reference import (
+    LIFParameters,
+    Normalization,
+    refuse_tangents,
+)
 
 
 def _kernels(device: str) -> Any:
@@ -250,3 +257,33 @@ def _halve_backward(ctx: Any, grad: Tensor, _window: Any) -> Tensor:
 
 
 halve_op.register_autograd(_halve_backward, setup_context=_halve_setup_context)
+
+
+def reverse_mode_only(op: Any) -> None:
+    """Let an operator raise under forward-mode differentiation.
+
+    torch passes over the tangents of custom operators, so that ``torch.func.jvp`` and
+    what is built on it would give zeros. The guard stands in the dispatcher, where it
+    also meets tensors inside ``torch.func`` transforms and compiled functions.
+    """
+    differentiate = make_autograd_impl(op._opoverload, op)
+
+    def guarded(keyset: Any, *args: Any, **kwargs: Any) -> Any:
+        refuse_tangents(op._qualname, *args)
+        return differentiate(keyset, *args, **kwargs)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it takes the place of `differentiate`
+        op._lib.impl(op._name, guarded, "Autograd", with_keyset=True)
+
+
+for _op in (
+    mixed_lif_op,
+    mixed_lif_backward_op,
+    batch_moments,
+    norm_mixed_lif_op,
+    norm_mixed_lif_backward_op,
+    halve_op,
+    halve_backward_op,
+):
+    reverse_mode_only(_op)

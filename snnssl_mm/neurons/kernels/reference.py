@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from snnssl_mm.neurons.surrogate import Surrogate
 
@@ -77,6 +78,23 @@ class Fire(torch.autograd.Function):
         return grads[0] * ctx.surrogate.derivative(v), None, None
 
 
+def refuse_tangents(name: str, *inputs: Any) -> None:
+    """Raise where forward-mode differentiation reaches a function that has none.
+
+    torch would pass over the tangents of custom operators, and those of :class:`Fire`
+    inside compiled functions: zeros.
+    """
+    for value in inputs:
+        if (
+            isinstance(value, Tensor)
+            and forward_ad.unpack_dual(value).tangent is not None
+        ):
+            raise NotImplementedError(
+                f"{name} has no forward-mode derivative (torch.func.jvp, jacfwd, "
+                "torch.autograd.forward_ad); use reverse mode, such as torch.func.vjp"
+            )
+
+
 def integrate(x: Tensor, p: LIFParameters, analog: bool) -> Tensor:
     """Run one path of MixedLIF over the leading time axis of ``x`` [T, ...]."""
     rest = 0.0 if p.v_reset is None else p.v_reset
@@ -107,6 +125,7 @@ def mixed_lif(x: Tensor, p: LIFParameters, path: str) -> Tensor:
     Half-precision input is integrated in float32 and rounded at the end, as the
     kernels do.
     """
+    refuse_tangents("MixedLIF", x)
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     if path == "dual":
         spiking, analog = wide.chunk(2, dim=1)

@@ -1,0 +1,155 @@
+"""What has no derivative of a kind raises; nothing gives zeros instead.
+
+Every custom operator and every autograd.Function of the package, found by themselves.
+"""
+
+import contextlib
+
+import pytest
+import torch
+from torch.autograd import forward_ad
+
+from snnssl_mm.losses import CrossTemporalLoss
+from snnssl_mm.losses.gather import GatherBatch
+from snnssl_mm.losses.pairs import GramSums, Pairs
+from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.neurons.kernels import ops
+from snnssl_mm.neurons.kernels.reference import Fire, Normalization
+
+LIF = (2.0, 1.0, 0.0, False, True, "rectangle", 1.0)
+CHANNELS = 3
+X = torch.randn(4, 2, CHANNELS, 4, generator=torch.manual_seed(0))
+SURROGATE = MixedLIF().config.surrogate
+
+
+def statistics():
+    ones = torch.ones(1, CHANNELS)
+    return 0 * ones, ones, ones[0], 0 * ones[0]
+
+
+def window(grad):
+    return torch.zeros(grad.shape, dtype=torch.uint8)
+
+
+OPERATORS = {
+    "mixed_lif": lambda x: ops.mixed_lif_op(x, *LIF, "spike"),
+    "mixed_lif_backward": lambda x: ops.mixed_lif_backward_op(x, X, *LIF),
+    "batch_moments": lambda x: ops.batch_moments(x, 1)[0],
+    "norm_mixed_lif": lambda x: ops.norm_mixed_lif_op(
+        x, *statistics(), True, len(x), *LIF, "analog"
+    ),
+    "norm_mixed_lif_backward": lambda x: ops.norm_mixed_lif_backward_op(
+        X, x, *statistics(), True, *LIF
+    )[0],
+    "halve": lambda x: ops.halve_op(x)[0],
+    "halve_backward": lambda x: ops.halve_backward_op(x, window(x), 4, 8),
+}
+FUNCTIONS = {
+    Fire: lambda x: Fire.apply(x, SURROGATE, False),
+    GramSums: lambda x: GramSums.apply(x[0], x[1], Pairs(2, True))[0],
+    GatherBatch: lambda x: GatherBatch.apply(x, 0),
+}
+NEURONS = {
+    backend: MixedLIF(tau=1.5, surrogate="atan", backend=backend)
+    for backend in ("torch", "cpu")
+} | {
+    "norm": lambda x: NEURONS["cpu"](x, Normalization(*statistics(), True)),
+    "loss": lambda x: CrossTemporalLoss()(x.flatten(2), 2 * x.flatten(2)),
+}
+ALL = {**OPERATORS, **{kind.__name__: f for kind, f in FUNCTIONS.items()}, **NEURONS}
+
+
+@pytest.fixture(autouse=True)
+def one_process(tmp_path):
+    """A process group of one, for GatherBatch."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1
+    )
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def test_every_operator_and_function_is_looked_at():
+    names = torch._C._dispatch_get_all_op_names()
+    own = {name.partition("::")[2] for name in names if name.startswith("snnssl_mm::")}
+    assert own == set(OPERATORS)
+    kinds = torch.autograd.Function.__subclasses__()
+    assert {k for k in kinds if k.__module__.startswith("snnssl_mm.")} == set(FUNCTIONS)
+
+
+def tangent_of_dual(function, x):
+    with forward_ad.dual_level():
+        return forward_ad.unpack_dual(
+            function(forward_ad.make_dual(x, torch.ones_like(x)))
+        ).tangent
+
+
+FORWARD = {
+    "jvp": lambda f, x: torch.func.jvp(f, (x,), (torch.ones_like(x),))[1],
+    "dual number": tangent_of_dual,
+    "dual number that requires a gradient": lambda f, x: tangent_of_dual(
+        f, x.clone().requires_grad_()
+    ),
+    "jacfwd": lambda f, x: torch.func.jacfwd(f)(x),
+    "linearize": lambda f, x: torch.func.linearize(f, x)[1](torch.ones_like(x)),
+    "hessian": lambda f, x: torch.func.hessian(lambda z: f(z).sum())(x),
+    "jvp of vmap": lambda f, x: torch.func.jvp(
+        torch.vmap(f), (x[None],), (torch.ones_like(x[None]),)
+    )[1],
+}
+
+
+@pytest.mark.parametrize("mode", FORWARD)
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_forward_mode_raises(name, mode):
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        FORWARD[mode](ALL[name], X)
+
+
+@pytest.mark.parametrize("name", ["torch", "cpu", "norm"])
+def test_forward_mode_raises_in_compiled_functions(name):
+    """Where torch takes MixedLIF apart and would differentiate 1[v >= 0] itself."""
+    forward = torch.compile(lambda x: FORWARD["jvp"](ALL[name], x), backend="eager")
+    with pytest.raises(NotImplementedError):
+        forward(X)
+    compiled = torch.compile(ALL[name], backend="eager")
+    with pytest.raises(NotImplementedError):
+        tangent_of_dual(compiled, X)
+
+
+def gradient(function, x, **options):
+    x = x.clone().requires_grad_()
+    return torch.autograd.grad(function(x).square().sum(), x, **options)[0]
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_other_transforms_are_right_or_raise(name):
+    """vmap, torch.func.grad and the second derivative."""
+    function = ALL[name]
+    expected = torch.stack([function(X), function(2 * X)])
+    with contextlib.suppress(RuntimeError):
+        assert torch.equal(torch.vmap(function)(torch.stack([X, 2 * X])), expected)
+    differentiable = function(X.clone().requires_grad_()).requires_grad
+    with contextlib.suppress(RuntimeError):
+        found = torch.func.grad(lambda x: function(x).square().sum())(X)
+        assert differentiable, "else torch has to raise"
+        assert torch.allclose(found, gradient(function, X), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["cpu", "norm", "halve", "loss"])
+def test_second_derivative_raises(name):
+    with pytest.raises(RuntimeError):
+        gradient(ALL[name], X, create_graph=True).sum().backward()
+
+
+def test_second_derivative_of_the_reference_is_that_of_the_surrogate():
+    """Path analog: one step, where nothing is reset, so y = g(x - 1), y' = h."""
+    neuron = MixedLIF(surrogate="atan", backend="torch", tau=1.0)
+    surrogate = neuron.config.surrogate
+    neuron.path = "analog"
+    x = torch.randn(1, 50, dtype=torch.float64, requires_grad=True)
+    (first,) = torch.autograd.grad(neuron(x).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), x)
+    step = 1e-5
+    h = [surrogate.derivative(x.detach() - 1 + e) for e in (step, -step)]
+    assert torch.allclose(second, (h[0] - h[1]) / (2 * step), atol=1e-6)
