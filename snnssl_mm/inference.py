@@ -219,7 +219,7 @@ def class_meta(cfg: Config, checkpoint: str) -> dict[str, Any]:
 def top_classes(scores: Tensor, classes: Sequence[str] | None) -> dict[str, Any]:
     """The best classes of an image with their scores."""
     order = scores.argsort(descending=True)[:MAX_SCORES].tolist()
-    names = classes or list(range(len(scores)))
+    names: Sequence[Any] = classes or range(len(scores))
     return {
         "labels": order,
         "classes": [names[label] for label in order],

@@ -122,8 +122,8 @@ class ImageFolder(CustomDataset):
         if sorted_by_class:
             if stray := len(listing.images) - len(images):
                 log_once(
-                    f"{folder}: {stray} images lie outside of the class folders and "
-                    "were passed over",
+                    f"{folder}: images outside of the class folders were passed over: "
+                    f"{stray}",
                     logging.WARNING,
                 )
             return self.labelled_by_folder(folder, images)
@@ -149,8 +149,8 @@ class ImageFolder(CustomDataset):
             )
         if empty := set(names) - {image.split("/")[0] for image in images}:
             log_once(
-                f"{folder}: {len(empty)} class folders hold no images, but count as "
-                f"classes: {shortened(sorted(empty))}",
+                f"{folder}: class folders without images, which count as classes: "
+                f"{shortened(sorted(empty))}",
                 logging.WARNING,
             )
         self._metainfo["classes"] = tuple(classes)

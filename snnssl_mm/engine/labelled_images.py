@@ -62,8 +62,9 @@ def eval_loaders(cfg: Config, all_test_images: bool = False) -> Loaders:
         settings.dataset = dataset
         settings.sampler = SequentialSampler(dataset)
         loaders.append(Runner.build_dataloader(settings, seed=0))
-    require_same_classes(*(class_names(loader.dataset) for loader in loaders))
-    return Loaders(*loaders)
+    train, test = loaders
+    require_same_classes(class_names(train.dataset), class_names(test.dataset))
+    return Loaders(train, test)
 
 
 def class_names(dataset: Any) -> tuple[str, ...]:
