@@ -2,12 +2,13 @@
 
 ``list_models``, ``get_model`` and ``FeatureExtractor`` are mmpretrain's, which knows
 the models of this package's zoo once this module is imported. Images are files,
-folders, or arrays as PIL and matplotlib have them: RGB or grey, ``uint8``, of any size.
+folders, PIL images, arrays or tensors of any size, one or several, see
+:func:`snnssl_mm.datasets.image_inputs.read_images`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,7 @@ from torch import Tensor
 
 from snnssl_mm import zoo
 from snnssl_mm.analysis.spike_recording import recorded_spikes
-from snnssl_mm.datasets.image_folder import check_image
-from snnssl_mm.inference import find_images
+from snnssl_mm.datasets.image_inputs import read_images
 from snnssl_mm.loaded_models import load_pictured_model
 from snnssl_mm.model_hub import add_image_pipeline, register_models
 from snnssl_mm.neurons import set_path
@@ -36,7 +36,6 @@ __all__ = [
     "load_model",
     "record_spikes",
 ]
-Images = str | Path | np.ndarray | Iterable[str | Path | np.ndarray]
 
 register_models()
 
@@ -113,15 +112,18 @@ def load_backbone(model: str, checkpoint: str | None = None, **backbone: Any) ->
     return network.backbone
 
 
-def extract_features(model: Any, images: Images, batch_size: int = 64) -> np.ndarray:
+def extract_features(model: Any, images: Any, batch_size: int = 64) -> np.ndarray:
     """Features of images: the last map's mean over time and space, ``[n, C]``.
 
     Each image is brought to the size that the network was trained with.
 
     Args:
         model: A network of :func:`load_model` or :func:`get_model`, or its name.
-        images: An image, a folder of them (in the order of their names), or several.
-        batch_size: How many to compute at a time.
+        images: One or several, of any kind that
+            :func:`snnssl_mm.datasets.image_inputs.read_images` takes: files, folders
+            (in the order of the files' names), PIL images, uint8 arrays ``[H, W, 3]``
+            in RGB, tensors ``[N, 3, H, W]`` from 0 to 1, generators of these, ...
+        batch_size: How many to read and compute at a time.
 
     Raises:
         ValueError: If there is no image, or one cannot be read.
@@ -130,57 +132,29 @@ def extract_features(model: Any, images: Images, batch_size: int = 64) -> np.nda
     # A classifier stops at its neck unless told otherwise.
     stage = {"stage": "backbone"} if isinstance(network, ImageClassifier) else {}
     extractor = FeatureExtractor(network)
-    maps = extractor(read_images(images), batch_size=batch_size, **stage)
-    return torch.stack([m[-1].mean((-2, -1)) for m in maps]).cpu().numpy()
+    features: list[Tensor] = []
+    found = read_images(images)
+    while batch := list(islice(found, batch_size)):
+        maps = extractor(batch, batch_size=batch_size, **stage)
+        features += [m[-1].mean((-2, -1)) for m in maps]
+    return torch.stack(features).cpu().numpy()
 
 
 @torch.no_grad()
-def record_spikes(model: Any, image: str | Path | np.ndarray) -> dict[str, Tensor]:
+def record_spikes(model: Any, image: Any) -> dict[str, Tensor]:
     """Spikes of every neuron layer for one image.
 
     Args:
         model: As in :func:`extract_features`.
-        image: A file or an array.
+        image: One, of any kind that :func:`extract_features` takes.
 
     Returns:
         By the name of the neuron, in the order of firing: ``[T, C, H, W]`` of a
         convolution's neurons, ``[T, ...]`` of attention's, boolean.
     """
     network = load_model(model) if isinstance(model, str) else model
-    if len(found := read_images(image)) != 1:
-        raise ValueError(f"record_spikes takes one image, got {len(found)}")
+    if len(found := list(islice(read_images(image), 2))) != 1:
+        raise ValueError("record_spikes takes one image, got 2 or more")
     with recorded_spikes(network.backbone) as fired:
         FeatureExtractor(network)(found)
     return fired
-
-
-def read_images(images: Images) -> list[Any]:
-    """Files as they are, checked; arrays as OpenCV has them, BGR.
-
-    Raises:
-        ValueError: If there is none, or one is no image.
-    """
-    if isinstance(images, (str, Path)):
-        images = find_images(Path(images))
-    elif isinstance(images, np.ndarray) and images.ndim < 4:
-        images = [images]
-    found = [read_image(image) for image in images]
-    if not found:
-        raise ValueError("there is no image; give files, a folder or arrays")
-    return found
-
-
-def read_image(image: str | Path | np.ndarray) -> Any:
-    """One image of :func:`read_images`."""
-    if isinstance(image, np.ndarray):
-        grey = image.ndim == 2
-        if image.dtype != np.uint8 or not (grey or image.shape[-1:] == (3,)):
-            raise ValueError(
-                "an array must be uint8 [H, W] or RGB [H, W, 3], got "
-                f"{image.dtype} {list(image.shape)}"
-            )
-        channels = np.stack([image] * 3, axis=-1) if grey else image[..., ::-1]
-        return np.ascontiguousarray(channels)
-    if fault := check_image(str(image), decode=True):
-        raise ValueError(f"cannot read {fault}")
-    return str(image)

@@ -9,35 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import mmcv
 import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.structures import PixelData
+from mmpretrain.visualization import UniversalVisualizer
 from PIL import Image
+from torch import Tensor
 
 from snnssl_mm.checkpoints import load_whole_model, read_checkpoint
-from snnssl_mm.datasets.image_folder import check_image
+from snnssl_mm.datasets.image_check import examine, unusual_note
+from snnssl_mm.datasets.image_files import find_images as find_images
+from snnssl_mm.datasets.image_files import log_once
+from snnssl_mm.datasets.loading import LoadIntactImage
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
 MIN_SIDE = 256  # of a drawn picture, in pixels: text needs it
 MAX_SCORES = 5  # classes of a picture that are written down
-
-
-def find_images(path: Path) -> list[Path]:
-    """Images of a folder (not of its sub-folders) or the one file, in order.
-
-    Raises:
-        ValueError: If there are none.
-    """
-    if not path.exists():
-        raise ValueError(f"{path} does not exist; give an image or a folder of images")
-    if path.is_file():
-        return [path]
-    images = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-    if not images:
-        raise ValueError(f"{path} holds no images ({', '.join(sorted(SUFFIXES))})")
-    return images
 
 
 def require_own_names(images: list[Path]) -> None:
@@ -56,6 +43,9 @@ def require_own_names(images: list[Path]) -> None:
 
 class Inferencer:
     """One image in, a drawn picture and a prediction out, for a config of any scope.
+
+    Images are read by :class:`snnssl_mm.datasets.LoadIntactImage`, whichever step the
+    config loads its own by: 16-bit and transparent files by the rules that it states.
 
     Args:
         cfg: Config of a detector (default scope mmdet), a segmentor (mmseg) or a
@@ -92,11 +82,13 @@ class Inferencer:
             )
         cfg = cfg.copy()
         cfg.load_from = None
+        name_loading_step(cfg.test_dataloader.dataset.pipeline)
         init_default_scope(self.scope)
         self.inferencer = builders[self.scope](cfg, device)
         load_whole_model(self.inferencer.model, checkpoint)
         self.set_classes(class_meta(cfg, checkpoint))
         self.out_dir, self.score_thr = out_dir, score_thr
+        self.load = LoadIntactImage()
         for name in ("vis", "pred"):
             (out_dir / name).mkdir(parents=True, exist_ok=True)
 
@@ -116,36 +108,51 @@ class Inferencer:
         """Predict, draw and write one image's results."""
         picture = self.out_dir / "vis" / f"{image.stem}.png"
         file = self.out_dir / "pred" / image.stem
+        pixels = self.load({"img_path": str(image)})["img"]  # BGR
         if self.scope == "mmpretrain":
-            options = dict(show_dir=str(picture.parent), resize=MIN_SIDE)
-            (found,) = self.inferencer(str(image), **options)
-            write_json(file, image, top_classes(found, self.inferencer.classes))
+            (sample,) = self.inferencer(pixels, return_datasamples=True)
+            classes = self.inferencer.classes
+            write_json(file, image, top_classes(sample.pred_score, classes))
+            UniversalVisualizer().visualize_cls(
+                np.ascontiguousarray(pixels[..., ::-1]),
+                sample,
+                classes=classes,
+                resize=MIN_SIDE,
+                draw_gt=False,
+                out_file=str(picture),
+            )
         elif self.scope == "mmdet":
-            results = self.inferencer(str(image), return_datasamples=True)
+            results = self.inferencer(pixels, return_datasamples=True)
             (sample,) = results["predictions"]
             write_json(file, image, self.inferencer.pred2dict(sample))
-            self.draw(image, sample, picture, pred_score_thr=self.score_thr)
+            self.draw(pixels, sample, picture, pred_score_thr=self.score_thr)
         else:
-            sample = self.inferencer(str(image), return_datasamples=True)
+            sample = self.inferencer(pixels, return_datasamples=True)
             labels = sample.pred_sem_seg.data[0].cpu().numpy()
             few = len(self.inferencer.model.dataset_meta["classes"]) <= 256
             labels = labels.astype(np.uint8 if few else np.uint16)
             Image.fromarray(labels).save(file.with_name(f"{image.stem}.png"))
-            self.draw(image, sample, picture)
+            self.draw(pixels, sample, picture)
 
-    def draw(self, image: Path, sample: Any, out: Path, **options: Any) -> None:
-        """Draw a prediction over its image; a small one is enlarged for the text."""
-        pixels = mmcv.imread(str(image), channel_order="rgb")
+    def draw(self, pixels: np.ndarray, sample: Any, out: Path, **options: Any) -> None:
+        """Draw a prediction over its image (BGR); a small one is enlarged for text."""
         factor = math.ceil(MIN_SIDE / min(pixels.shape[:2]))
-        pixels = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+        pixels = pixels[..., ::-1].repeat(factor, axis=0).repeat(factor, axis=1)
         self.inferencer.visualizer.add_datasample(
-            image.name,
+            out.name,
             pixels,
             enlarged(sample.cpu(), factor),
             draw_gt=False,
             out_file=str(out),
             **options,
         )
+
+
+def name_loading_step(pipeline: Sequence[Any]) -> None:
+    """Give our loading step the name that the inferencers look for and replace."""
+    for step in pipeline:
+        if str(step["type"]).rpartition(".")[2] == "LoadIntactImage":
+            step["type"] = "LoadImageFromFile"
 
 
 def enlarged(sample: Any, factor: int) -> Any:
@@ -209,11 +216,10 @@ def class_meta(cfg: Config, checkpoint: str) -> dict[str, Any]:
     return {key: found.get(key) for key in ("classes", "palette")}
 
 
-def top_classes(prediction: dict[str, Any], classes: Any) -> dict[str, Any]:
+def top_classes(scores: Tensor, classes: Sequence[str] | None) -> dict[str, Any]:
     """The best classes of an image with their scores."""
-    scores = prediction["pred_scores"]
-    order = np.argsort(-scores)[:MAX_SCORES].tolist()
-    names = classes or list(range(len(scores)))
+    order = scores.argsort(descending=True)[:MAX_SCORES].tolist()
+    names: Sequence[Any] = classes or range(len(scores))
     return {
         "labels": order,
         "classes": [names[label] for label in order],
@@ -222,7 +228,12 @@ def top_classes(prediction: dict[str, Any], classes: Any) -> dict[str, Any]:
 
 
 def split_readable(images: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Images that can be decoded, and a sentence for each that cannot."""
-    faults = {image: check_image(str(image), decode=True) for image in images}
-    readable = [image for image, fault in faults.items() if fault is None]
-    return readable, [fault for fault in faults.values() if fault]
+    """Images that can be decoded, and a sentence for each that cannot.
+
+    The log says which of them have 16 bits or are transparent.
+    """
+    found = {image: examine(str(image), decoded=True) for image in images}
+    if note := unusual_note(found.values(), decoded=True):
+        log_once(note)
+    readable = [image for image, one in found.items() if one.fault is None]
+    return readable, [one.fault for one in found.values() if one.fault]

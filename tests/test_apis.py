@@ -7,8 +7,11 @@ import mmpretrain
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from snnssl_mm import apis
+from snnssl_mm.datasets.image_inputs import read_images
+from snnssl_mm.datasets.loading import BACKGROUND
 from snnssl_mm.models import SpikingResNet
 from snnssl_mm.neurons import MixedLIF
 
@@ -75,6 +78,76 @@ def test_arrays_files_and_folders_give_the_same_features(model, images, tmp_path
     np.testing.assert_allclose(
         apis.extract_features(model, grey), apis.extract_features(model, colour)
     )
+
+
+def test_every_kind_of_image_is_taken(model, images):
+    rgb = images[1]
+    (expected,) = apis.extract_features(model, rgb)
+    image = Image.fromarray(rgb)
+    tensor = torch.from_numpy(rgb).permute(2, 0, 1)
+    opaque = np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
+    deep = rgb.astype(np.uint16) * 257
+    kinds = [image, image.convert("RGBA"), tensor, tensor / 255, opaque, deep]
+    kinds += [torch.from_numpy(opaque).permute(2, 0, 1), tensor.double() / 255]
+    for kind in kinds:
+        (found,) = apis.extract_features(model, kind)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    batches = [kinds, iter(kinds), torch.stack([tensor] * 3), [np.stack([rgb] * 2)]]
+    for batch in batches:
+        found = apis.extract_features(model, batch, batch_size=3)
+        np.testing.assert_allclose(found, np.stack([expected] * len(found)), atol=1e-6)
+
+
+def test_grey_and_transparent_images_follow_the_rules_of_files(tmp_path):
+    grey = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
+    alpha = np.where(grey > 90, 255, 0).astype(np.uint8)
+    rgba = np.dstack([grey, grey, grey, alpha])
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    (expected,) = read_images(tmp_path / "a.png")
+    assert (expected[alpha == 0] == BACKGROUND[::-1]).all()
+    kinds = [
+        rgba,
+        torch.from_numpy(rgba).permute(2, 0, 1) / 255,
+        Image.fromarray(rgba),
+        Image.fromarray(rgba).convert("LA"),
+        Image.fromarray(rgba).convert("RGBa"),
+    ]
+    for found in read_images(kinds):
+        np.testing.assert_allclose(found.astype(int), expected, atol=1)
+    colour = np.stack([grey] * 3, axis=-1)
+    for kind in (grey[..., None], torch.from_numpy(grey)[None], Image.fromarray(grey)):
+        (found,) = read_images(kind)
+        np.testing.assert_array_equal(found, colour)
+    deep = Image.fromarray(grey.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(next(read_images(deep)), next(read_images(grey)))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4)),
+        np.zeros((3, 4, 5), np.uint8),
+        np.zeros((4, 4, 2), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros(4, np.uint8),
+        torch.zeros(4, 4),
+        torch.zeros(5, 4, 3),
+        torch.zeros(3, 4, 4, dtype=torch.int64),
+        torch.full((3, 4, 4), 200.0),
+        torch.full((3, 4, 4), -1.0),
+        torch.full((3, 4, 4), torch.nan),
+        Image.new("F", (4, 4)),
+        7,
+        None,
+        b"bytes",
+        {"img": "a.png"},
+        [np.zeros((4, 4, 3), np.uint8), 7],
+        [],
+    ],
+)
+def test_anything_else_is_refused_with_a_sentence(image):
+    with pytest.raises(ValueError, match=r"got|range is unknown|there is no image"):
+        list(read_images(image))
 
 
 def test_features_are_the_backbones_rates(model):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import cv2
 import mmcv
 import numpy as np
 import torch
 from torch import Tensor
 
-from snnssl_mm.datasets.image_folder import check_image
+from snnssl_mm.datasets.image_check import check_image
+from snnssl_mm.datasets.loading import read_image
 
 
 class NetworkImage(NamedTuple):
@@ -46,7 +48,7 @@ def read_network_image(
     fault = check_image(file, decode=True)
     if fault:
         raise ValueError(f"cannot read {fault}")
-    image = mmcv.imread(file)
+    image = cv2.cvtColor(read_image(file), cv2.COLOR_RGB2BGR)
     if max(image.shape[:2]) > max_size:
         image = mmcv.imrescale(image, (max_size, max_size))
     picture = np.ascontiguousarray(image[..., ::-1])

@@ -11,12 +11,13 @@ import matplotlib
 
 matplotlib.use("Agg")
 import cv2
-import mmcv
 import numpy as np
 import torch
 from matplotlib import patheffects
 from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
+
+from snnssl_mm.datasets.loading import read_image
 
 MIN_AREA = 8
 """Pixels of a part of a label image that is worth its class's name."""
@@ -81,7 +82,7 @@ def plot_predictions(columns: Sequence[Column], out: Path, score: float = 0.3) -
 
 def draw(axis: Any, sample: Any, column: Column, score: float) -> None:
     """Draw one image with its boxes or its label image."""
-    image = mmcv.imread(sample.img_path, channel_order="rgb")
+    image = read_image(sample.img_path)
     axis.imshow(image, interpolation="nearest")
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)

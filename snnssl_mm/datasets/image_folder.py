@@ -1,7 +1,6 @@
 """Folders of images, with or without labels, of which some may be unreadable."""
 
 import logging
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,79 +8,41 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmpretrain.datasets import CustomDataset
-from PIL import Image
 from rich.progress import track
 
-from snnssl_mm.datasets.loading import pixel_fault
-from snnssl_mm.engine.data_error import DataError
+from snnssl_mm.datasets.image_check import check_image, examine, unusual_note
+from snnssl_mm.datasets.image_files import (
+    image_suffixes,
+    list_folders,
+    list_images,
+    log_once,
+)
+from snnssl_mm.datasets.label_file import (
+    read_annotation_file,
+    read_label_file,
+    sorted_classes,
+)
+from snnssl_mm.engine.data_error import DataError, shortened
 from snnssl_mm.registry import DATASETS
-
-
-def check_image(path: str, min_size: int = 1, decode: bool = False) -> str | None:
-    """Say what is wrong with an image file.
-
-    Args:
-        path: The file.
-        min_size: Smallest side in pixels that is accepted.
-        decode: Decode all of it; otherwise only the header is read.
-
-    Returns:
-        str | None: A line that names the file and its fault, or None if it is fine.
-    """
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            fault = pixel_fault(image)
-            if decode:
-                image.load()
-    except Exception as error:  # Pillow's decoders raise many kinds on any bytes
-        reason = str(error) or type(error).__name__
-        return f"{path}: {reason.replace(repr(path), 'this file')}"
-    if fault:
-        return f"{path}: {fault}"
-    if min(width, height) < min_size:
-        return f"{path}: {width} x {height} pixels, needs at least {min_size}"
-    return None
-
-
-def read_label_file(file: Path) -> list[str]:
-    """Classes of a label file, one a line.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If a line between others is empty.
-    """
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"The label file {file.absolute()} does not exist: set label_file of the "
-            "dataset to a text file with one class a line"
-        )
-    names = [line.strip() for line in file.read_text().rstrip().splitlines()]
-    if "" in names:
-        raise ValueError(
-            f"Line {names.index('') + 1} of the label file {file} is empty: write the "
-            "image's class there"
-        )
-    return names
-
-
-def sorted_classes(names: Iterable[str]) -> list[str]:
-    """Return distinct classes in order, integers by their value."""
-    distinct = set(names)
-    whole = all(name.removeprefix("-").isdecimal() for name in distinct)
-    return sorted(distinct, key=int if whole else str)
 
 
 @DATASETS.register_module()
 class ImageFolder(CustomDataset):
     """Images of a folder, checked before the training starts.
 
-    With labels, the sub-folders are the classes, or a label file tells them; without,
-    all images below the folder are taken. The check decodes all files, in parallel, or
-    reads their headers only. Damage that it did not see shows when the image is loaded,
-    which with ``on_error='skip'`` costs that sample only: another one is drawn, and the
-    log counts such cases. Load with :class:`LoadIntactImage`: OpenCV alone fills the
-    missing part of a truncated JPEG with grey and says nothing.
+    Which files are images is decided by
+    :func:`snnssl_mm.datasets.image_files.list_images`: all formats that Pillow decodes,
+    links are followed, hidden files and folders are not there, and the log counts what
+    else is passed over. With labels, the sub-folders are the classes, or a label file
+    tells them; without, all images below the folder are taken. A class folder without
+    images counts, with a warning.
+
+    The check decodes all files, in parallel, or reads their headers only; the log
+    counts 16-bit and transparent ones. Damage that it did not see shows when the image
+    is loaded, which with ``on_error='skip'`` costs that sample only: another one is
+    drawn, and the log counts such cases. Load with :class:`LoadIntactImage`: OpenCV
+    alone fills the missing part of a truncated JPEG with grey and says nothing, keeps
+    the upper 8 of 16 bits, and shows colours that are transparent.
 
     Args:
         data_root: The folder, or its parent if ``data_prefix`` is given.
@@ -92,17 +53,21 @@ class ImageFolder(CustomDataset):
             ``'header'`` its beginning (for millions of images), None nothing.
         min_size: Images with a shorter side, in pixels, count as unreadable: the
             crop, or the stride of the backbone.
-        label_file: Text file, in ``data_root`` unless its path is absolute, with a
-            class (a name or an integer) a line for all images below the folder in the
-            sorted order of their paths. The classes are numbered in the order of
-            ``metainfo['classes']``, by default the sorted one.
+        label_file: Text file (UTF-8, or UTF-16 with a byte order mark), in
+            ``data_root`` unless its path is absolute, with a class (a name or an
+            integer) a line for all images below the folder in the sorted order of their
+            paths. The classes are numbered in the order of ``metainfo['classes']``, by
+            default the sorted one.
         **kwargs: Arguments of :class:`mmpretrain.datasets.CustomDataset`, such as
-            ``data_prefix``, ``with_label`` and ``pipeline``.
+            ``data_prefix``, ``with_label`` and ``pipeline``. ``metainfo['classes']``
+            may order the class folders, name further ones that other data have, or
+            rename all of them in their sorted order.
 
     Raises:
         FileNotFoundError: If the folder is missing or holds no images.
-        ValueError: If files are unreadable and ``on_error='raise'``, or all are; or if
-            the label file does not have one line an image.
+        ValueError: If files are unreadable and ``on_error='raise'``, or all are; if
+            the label file is no text or does not have one line an image; or if the
+            class folders do not fit ``metainfo['classes']``.
     """
 
     def __init__(
@@ -125,40 +90,81 @@ class ImageFolder(CustomDataset):
         self.min_size = min_size
         self.label_file = label_file
         self.num_skipped = 0
+        kwargs.setdefault("extensions", image_suffixes())
         super().__init__(data_root=str(Path(data_root).expanduser()), **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """List the images; say what to do if there are none."""
+        """List the images; say what is passed over, and what to do if none is left."""
         folder = Path(self.img_prefix)
         if not folder.is_dir():
             raise FileNotFoundError(
                 f"The image folder {folder.absolute()} does not exist: set data_root "
                 "(and data_prefix) of the dataset to a folder of images"
             )
-        if not self.ann_file:
-            sorted_by_class = self.with_label and not self.label_file
-            pattern = "*/**/*" if sorted_by_class else "**/*"
-            if not any(self.is_valid_file(file.name) for file in folder.glob(pattern)):
-                where = "one sub-folder a class" if sorted_by_class else "it"
-                raise FileNotFoundError(
-                    f"Found no images in {folder.absolute()}: put images "
-                    f"({', '.join(sorted(self.extensions))}) into {where}"
-                    + ", or set with_label=False"
-                    * sorted_by_class
+        if self.ann_file:
+            found = read_annotation_file(Path(self.ann_file), self.with_label)
+            return [
+                {**info, "img_path": str(folder / info["img_path"])} for info in found
+            ]
+        listing = list_images(folder, suffixes=self.extensions)
+        listing.log_note()
+        images = listing.images
+        sorted_by_class = self.with_label and not self.label_file
+        if sorted_by_class:
+            images = [image for image in images if "/" in image]
+        if not images:
+            where = "one sub-folder a class" if sorted_by_class else "it"
+            raise FileNotFoundError(
+                f"Found no images in {folder.absolute()}: put images "
+                f"({', '.join(sorted(self.extensions))}) into {where}"
+                + (", or set with_label=False" if sorted_by_class else "")
+            )
+        if sorted_by_class:
+            if stray := len(listing.images) - len(images):
+                log_once(
+                    f"{folder}: images outside of the class folders were passed over: "
+                    f"{stray}",
+                    logging.WARNING,
                 )
+            return self.labelled_by_folder(folder, images)
         if self.label_file:
-            return self.labelled_by_file(folder)
-        return super().load_data_list()
+            return self.labelled_by_file(folder, images)
+        return [{"img_path": str(folder / image)} for image in images]
 
-    def labelled_by_file(self, folder: Path) -> list[dict[str, Any]]:
-        """List the images below ``folder`` with the classes of the label file."""
+    def labelled_by_folder(
+        self, folder: Path, images: list[str]
+    ) -> list[dict[str, Any]]:
+        """Label images by the sub-folders of ``folder`` that they lie in."""
+        names = list_folders(folder)
+        classes = list(self.metainfo.get("classes") or names)
+        if set(names) <= set(classes):
+            numbers = {name: number for number, name in enumerate(classes)}
+        elif len(names) == len(classes):  # other names for the sorted folders
+            numbers = {name: number for number, name in enumerate(names)}
+        else:
+            raise ValueError(
+                f"{folder} has {len(names)} class folders, but metainfo['classes'] of "
+                f"the dataset has {len(classes)} names, without "
+                f"{sorted(set(names) - set(classes))[:5]}: correct one of them"
+            )
+        if empty := set(names) - {image.split("/")[0] for image in images}:
+            log_once(
+                f"{folder}: class folders without images, which count as classes: "
+                f"{shortened(sorted(empty))}",
+                logging.WARNING,
+            )
+        self._metainfo["classes"] = tuple(classes)
+        self.folder_to_idx = numbers
+        found = [(image.split("/")[0], image) for image in images]
+        return [
+            {"img_path": str(folder / image), "gt_label": numbers[name]}
+            for name, image in sorted(found)
+        ]
+
+    def labelled_by_file(self, folder: Path, images: list[str]) -> list[dict[str, Any]]:
+        """Label images by the lines of the label file."""
         file = Path(self.data_root, self.label_file).expanduser()
         names = read_label_file(file)
-        images = sorted(
-            path.relative_to(folder).as_posix()
-            for path in folder.glob("**/*")
-            if self.is_valid_file(path.name)
-        )
         if len(names) != len(images):
             raise ValueError(
                 f"The label file {file} has {len(names)} lines, but there are "
@@ -180,24 +186,26 @@ class ImageFolder(CustomDataset):
         ]
 
     def filter_data(self) -> list[dict[str, Any]]:
-        """Leave unreadable images out, or stop and name them."""
+        """Leave unreadable images out, or stop and name them; note unusual ones."""
         if not self.verify:
             return self.data_list
+        decoded = self.verify == "decode"
         with ThreadPoolExecutor() as pool:
-            found = pool.map(
-                lambda sample: check_image(
-                    sample["img_path"], self.min_size, self.verify == "decode"
-                ),
+            examined = pool.map(
+                lambda sample: examine(sample["img_path"], self.min_size, decoded),
                 self.data_list,
             )
-            faults = list(
+            found = list(
                 track(
-                    found,
+                    examined,
                     description=f"checking {self.img_prefix}",
                     total=len(self.data_list),
                     disable=not is_main_process(),
                 )
             )
+        if note := unusual_note(found, decoded):
+            log_once(f"{self.img_prefix}: {note}")
+        faults = [one.fault for one in found]
         named = [fault for fault in faults if fault]
         if not named:
             return self.data_list

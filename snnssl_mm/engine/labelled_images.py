@@ -11,6 +11,8 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, SequentialSampler
 
+from snnssl_mm.engine.data_error import shortened
+
 MAX_PROBE_SAMPLES = 50_000
 EVAL_LOADERS = ("eval_train_dataloader", "eval_test_dataloader")
 
@@ -60,8 +62,9 @@ def eval_loaders(cfg: Config, all_test_images: bool = False) -> Loaders:
         settings.dataset = dataset
         settings.sampler = SequentialSampler(dataset)
         loaders.append(Runner.build_dataloader(settings, seed=0))
-    require_same_classes(*(class_names(loader.dataset) for loader in loaders))
-    return Loaders(*loaders)
+    train, test = loaders
+    require_same_classes(class_names(train.dataset), class_names(test.dataset))
+    return Loaders(train, test)
 
 
 def class_names(dataset: Any) -> tuple[str, ...]:
@@ -102,8 +105,17 @@ def require_labels(dataset: Any, where: str) -> None:
         )
 
 
-def require_same_classes(train: tuple[str, ...], test: tuple[str, ...]) -> None:
+def require_same_classes(
+    train: tuple[str, ...],
+    test: tuple[str, ...],
+    names: tuple[str, str] = ("training images", "test images"),
+) -> None:
     """Refuse training and test images of which a label does not mean the same.
+
+    Args:
+        train: Classes of one data set, in order.
+        test: Those of the other.
+        names: What to call the two.
 
     Raises:
         ValueError: It names the first classes that only one of them has, or that are
@@ -111,11 +123,16 @@ def require_same_classes(train: tuple[str, ...], test: tuple[str, ...]) -> None:
     """
     if train == test:
         return
-    different = sorted(set(train) ^ set(test))[:5]
-    found = f"only in one of them: {different}"
-    if not different:
-        found = f"in another order: {list(train[:5])} and {list(test[:5])}"
+    first, second = names
+    differences = [
+        f"only {name} have {shortened(sorted(set(some) - set(others)))}"
+        for name, some, others in ((first, train, test), (second, test, train))
+        if set(some) - set(others)
+    ]
+    if not differences:
+        differences = [f"in another order: {list(train[:5])} and {list(test[:5])}"]
     raise ValueError(
-        "training and test images have different classes, so their labels do not "
-        f"mean the same; {found}"
+        f"{first} and {second} have different classes, so their labels do not mean the "
+        f"same; {'; '.join(differences)}. Sort both into the same class folders (an "
+        "empty one will do), or name all classes by metainfo=dict(classes=[...])"
     )

@@ -1,3 +1,4 @@
+import codecs
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 import snnssl_mm  # noqa: F401
 from snnssl_mm.datasets import ImageFolder
+from snnssl_mm.datasets.label_file import read_label_file
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "_base_" / "datasets"
 LOAD = {"type": "snnssl_mm.LoadIntactImage"}
@@ -146,6 +148,56 @@ def test_recipe_runs_on_a_folder(folder, name, size):
     assert sample["data_samples"].gt_label.item() == 1
 
 
+def test_classes_are_visible_folders_and_links_to_folders(folder, tmp_path, log):
+    copy = folder / ".ipynb_checkpoints" / "0-checkpoint.jpg"
+    copy.parent.mkdir()
+    copy.write_bytes((folder / "a" / "0.jpg").read_bytes())
+    (folder / "a" / "0.jpg").rename(tmp_path / "0.jpg")
+    (folder / "a" / "0.jpg").symlink_to(tmp_path / "0.jpg")
+    (folder / "b").rename(tmp_path / "elsewhere")
+    (folder / "b").symlink_to(tmp_path / "elsewhere")
+    Image.new("RGB", (9, 9)).save(folder / "b" / "9.WEBP")
+    dataset = ImageFolder(folder)
+    assert dataset.metainfo["classes"] == ("a", "b")
+    assert dataset.get_gt_labels().tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert log.text == ""
+
+
+def test_whatever_is_left_out_or_empty_is_said(folder, log):
+    (folder / "notes.txt").touch()
+    Image.new("RGB", (9, 9)).save(folder / "stray.png")
+    (folder / "c").mkdir()
+    for _ in range(2):
+        dataset = ImageFolder(folder)
+    assert dataset.metainfo["classes"] == ("a", "b", "c")
+    assert len(dataset) == 6
+    assert log.text.count("1 file is no image and was passed over: 1 .txt") == 1
+    assert "images outside of the class folders were passed over: 1" in log.text
+    assert "class folders without images, which count as classes: c" in log.text
+
+
+def test_given_classes_number_the_folders_by_their_names(folder):
+    options = dict(metainfo=dict(classes=["b", "z", "a"]))
+    assert ImageFolder(folder, **options).get_gt_labels().tolist() == [2] * 3 + [0] * 3
+    renamed = ImageFolder(folder, metainfo=dict(classes=["ant", "bee"]))
+    assert renamed.get_gt_labels().tolist() == [0] * 3 + [1] * 3
+    with pytest.raises(ValueError, match=r"2 class folders.*1 names, without \['b'\]"):
+        ImageFolder(folder, metainfo=dict(classes=["a"]))
+
+
+@pytest.mark.parametrize("verify", ["decode", "header"])
+def test_unusual_files_are_counted_in_one_line(folder, verify, log):
+    for index, largest in enumerate([4095, 4000, 900]):
+        values = np.full((40, 48), largest, np.uint16)
+        Image.fromarray(values).save(folder / "a" / f"deep{index}.png")
+    Image.new("LA", (40, 48), (9, 100)).save(folder / "b" / "clear.png")
+    ImageFolder(folder, verify=verify)
+    (line,) = [line for line in log.text.splitlines() if "16 bits" in line]
+    assert "of 10 images, 3 with 16 bits" in line
+    assert "1 with" in line
+    assert ("2 from 12, 1 from 10" in line) == (verify == "decode")
+
+
 @pytest.fixture
 def labels(tmp_path, folder):
     """Write a label file beside the folder; return the arguments that use it."""
@@ -197,3 +249,42 @@ def test_label_files_that_do_not_fit_are_refused(labels, tmp_path):
         FileNotFoundError, match=r"labels.txt does not exist: set label"
     ):
         ImageFolder(**options)
+
+
+ENCODINGS = {
+    "UTF-8": "rosé\noak\n".encode(),
+    "with its mark": "rosé\noak\n".encode("utf-8-sig"),
+    "of Windows": "rosé\r\noak\r\n\r\n".encode("utf-8-sig"),
+    "of old Macs": "rosé\roak".encode(),
+    "UTF-16": "rosé\r\noak".encode("utf-16"),
+    "UTF-16, big end first": codecs.BOM_UTF16_BE + "rosé\noak".encode("utf-16-be"),
+}
+
+
+@pytest.mark.parametrize("kind", ENCODINGS)
+def test_text_files_of_every_system_are_read(tmp_path, kind):
+    (tmp_path / "labels.txt").write_bytes(ENCODINGS[kind])
+    assert read_label_file(tmp_path / "labels.txt") == ["rosé", "oak"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["oak\nrosé".encode("latin-1"), "oak".encode("utf-16-le"), b"\xff\xfe\x00"],
+)
+def test_what_is_no_text_is_refused(tmp_path, content):
+    (tmp_path / "labels.txt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"labels.txt is not UTF-(8|16) text"):
+        read_label_file(tmp_path / "labels.txt")
+
+
+def test_an_annotation_file_names_images_and_their_classes(folder, tmp_path):
+    file = tmp_path / "train.txt"
+    file.write_bytes("b/1.jpg 1\r\na/0.jpg 0\r\n".encode("utf-8-sig"))
+    options = dict(data_root=str(tmp_path), ann_file="train.txt", data_prefix="train")
+    dataset = ImageFolder(metainfo=dict(classes=["x", "y"]), **options)
+    assert dataset.get_gt_labels().tolist() == [1, 0]
+    file.write_text("a/0.jpg 0\nb/1.jpg\n")
+    with pytest.raises(ValueError, match="Line 2 of the annotation file"):
+        ImageFolder(**options)
+    file.write_text("a/0.jpg\n")
+    assert len(ImageFolder(with_label=False, **options)) == 1

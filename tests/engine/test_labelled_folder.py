@@ -120,6 +120,25 @@ def test_classes_in_another_order_are_refused(cfg, tmp_path):
         probes.eval_loaders(cfg)
 
 
+def test_classes_of_one_split_only_are_named(cfg, tmp_path):
+    root = write_images(tmp_path / "pets", True)
+    for split in ("train", "test"):
+        (root / split / ".ipynb_checkpoints").mkdir()
+    (root / "train" / ".ipynb_checkpoints" / "0.png").write_bytes(b"hidden")
+    probes.eval_loaders(with_labelled_folder(cfg, root))
+    (root / "train" / "cow").mkdir()
+    (root / "train" / "cow" / "0.png").write_bytes(
+        (root / "train" / "cat" / "0.png").read_bytes()
+    )
+    message = "only training images have cow. Sort both"
+    with pytest.raises(ValueError, match=message):
+        probes.eval_loaders(with_labelled_folder(cfg, root))
+    (root / "test" / "dog").rename(root / "test" / "Dog")
+    message = "training images have cow, dog; only test images have Dog"
+    with pytest.raises(ValueError, match=message):
+        probes.eval_loaders(with_labelled_folder(cfg, root))
+
+
 def test_unlabelled_and_missing_images_are_refused(cfg, tmp_path):
     root = write_images(tmp_path / "pets", False)
     cfg.eval_train_dataloader.dataset = dict(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from downstream_tasks import NAMES, TASKS, segmentation, write_config
+from mmengine.config import Config
 from PIL import Image
 
 KINDS = sorted(TASKS)
@@ -73,6 +74,35 @@ def test_unreadable_image_is_left_out_and_named(run_tool, task, tmp_path):
     with pytest.raises(SystemExit, match=r"(?s)1 of 2 images could not.*cut.png"):
         run_tool("infer.py", job.config, job.checkpoint, folder, "--out-dir", out)
     assert [file.name for file in (out / "vis").iterdir()] == ["good.png"]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_model_sees_the_pixels_of_training(task, name, tmp_path):
+    """Of a 16-bit image, and of one whose colours are hidden in part."""
+    from snnssl_mm.inference import Inferencer
+
+    job = task(name)
+    cfg = Config.fromfile(job.config)
+    cfg.test_dataloader.dataset.pipeline[0] = dict(type="snnssl_mm.LoadIntactImage")
+    infer = Inferencer(cfg, str(job.checkpoint), tmp_path)
+    seen = []
+    infer.inferencer.model.data_preprocessor.register_forward_pre_hook(
+        lambda module, inputs: seen.append(inputs[0]["inputs"])
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "8.png"), pixels)
+    cv2.imwrite(str(tmp_path / "16.png"), pixels.astype(np.uint16) * 257)
+    for hidden in (0, 255):
+        rgba = np.dstack([pixels, np.full((48, 64), 255, np.uint8)])
+        rgba[:9] = (hidden, hidden, hidden, 0)
+        cv2.imwrite(str(tmp_path / f"hidden{hidden}.png"), rgba)
+    for file in ("8", "16", "hidden0", "hidden255"):
+        infer(tmp_path / f"{file}.png")
+        assert (tmp_path / "vis" / f"{file}.png").exists()
+    first, second, third, fourth = (batch[0].float() for batch in seen)
+    torch.testing.assert_close(first, second)
+    torch.testing.assert_close(third, fourth)
+    assert not torch.equal(first, third)
 
 
 def test_sides_that_the_stride_does_not_divide(run_tool, task, tmp_path):
