@@ -284,6 +284,30 @@ def test_mmpretrain_imports_beside_transformers_5(tmp_path: Path, cured: bool) -
     assert (out.strip() == "") == cured, out
 
 
+def test_debug_messages_without_a_logger_are_not_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logging = pytest.importorskip("mmengine.logging")
+    for level in (10, 20, 30):
+        logging.print_log(f"level {level}", level=level)
+    assert capsys.readouterr().out == "level 20\nlevel 30\n"
+
+
+def test_a_dataset_that_cannot_be_downloaded_says_where_it_was_expected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    utils = pytest.importorskip("mmpretrain.datasets.utils")
+
+    def offline(*_: object) -> None:
+        raise OSError("the network is closed")
+
+    monkeypatch.setattr(utils, "download_url_to_file", offline)
+    with pytest.raises(FileNotFoundError) as refused:
+        utils.download_url("https://a.invalid/b.tar.gz", str(tmp_path))
+    for words in (str(tmp_path), "https://a.invalid/b.tar.gz", "b.tar.gz is not in"):
+        assert words in str(refused.value)
+
+
 TWO_PROCESSES = """
 import os
 

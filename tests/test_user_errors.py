@@ -1,7 +1,9 @@
 """Errors that the user causes are sentences; errors of the program keep a traceback."""
 
+import argparse
 import errno
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -113,3 +115,32 @@ def test_bytes_that_are_no_config_are_refused(tmp_path):
     config.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SystemExit, match=r"error: .*config\.py"):
         tooling.read_config(config)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "config", "folder"),
+    [
+        ("/data/work_dirs/demo/seed0/epoch_9.pth", "c/a.py", "work_dirs/demo/seed0"),
+        ("work_dirs/x/epoch_9.pth", "c/a.py", "work_dirs/x"),
+        ("work_dirs/epoch_9.pth", "c/a.py", "work_dirs/a"),
+        ("/data/epoch_9.pth", "c/a.py", "work_dirs/a"),
+        ("/data/epoch_9.pth", None, "work_dirs/epoch_9"),
+        (None, "c/a.py", "work_dirs/a"),
+    ],
+)
+def test_outputs_go_below_work_dirs(checkpoint, config, folder):
+    assert tooling.run_folder(checkpoint, config) == Path(folder)
+
+
+def test_a_former_name_of_out_still_works_and_is_not_shown(monkeypatch):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("config")
+    tooling.add_out_argument(parser, "predictions", "folder", "--out-dir")
+    assert "--out-dir" not in parser.format_help()
+    for arguments, out in (
+        (["c/a.py"], "work_dirs/a/predictions"),
+        (["c/a.py", "--out", "x"], "x"),
+        (["c/a.py", "--out-dir", "y"], "y"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["tool.py", *arguments])
+        assert tooling.parse(parser).out == Path(out)

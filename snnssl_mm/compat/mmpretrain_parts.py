@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.util
+from pathlib import Path
 
 from snnssl_mm.compat.status import Status, installed, module_of
 
@@ -51,7 +52,7 @@ def dataset_downloads() -> Status:
             except (OSError, RuntimeError) as error:
                 name = filename or url.rpartition("/")[2]
                 raise FileNotFoundError(
-                    f"{name} is not in the folder {root} and could not be downloaded "
+                    f"{name} is not in {Path(root).absolute()} and could not be downloaded "
                     f"({error}): get {url}, put it there, and run this again, or let "
                     "data_root of the dataset name a folder that has it"
                 ) from None
