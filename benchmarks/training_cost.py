@@ -30,7 +30,6 @@ from mmengine.runner import Runner, set_random_seed
 from rivals.loss import PairwiseLoss
 from torch import Tensor
 
-from snnssl_mm import compat
 from snnssl_mm.analysis.machine import describe_machine
 from snnssl_mm.analysis.results_file import ResultsFile
 from snnssl_mm.analysis.training_cost import plot_training_cost, training_cost_table
@@ -193,7 +192,6 @@ def print_peak(args: argparse.Namespace) -> None:
 def main() -> None:
     """Measure, write, draw."""
     args = parse_args()
-    compat.apply()
     if args.child:
         print_peak(args)
         return

@@ -1,6 +1,7 @@
 """Self-supervised pretraining of spiking neural networks on OpenMMLab.
 
-Importing the package applies the workarounds of :mod:`snnssl_mm.compat`. Models,
+Importing the package is light: neither torch nor OpenMMLab is imported, and each
+workaround of :mod:`snnssl_mm.compat` waits for the module that it mends. Models,
 losses, hooks and transforms resolve by name (``snnssl_mm.Spikformer``) from the
 mmengine, mmpretrain, mmdet and mmseg scopes once the package is installed; nothing
 has to be imported for that.

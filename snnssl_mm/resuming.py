@@ -13,7 +13,6 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from snnssl_mm import unpickling
-from snnssl_mm.checkpoints import read_checkpoint
 
 OWN_NAME = re.compile(r"(epoch|iter)_(\d+)\.pth")
 """Checkpoints with all that resuming needs; those of ``save_best`` have less."""
@@ -137,6 +136,8 @@ def resume_from_whole(cfg: Config) -> None:
     cfg.load_from, cfg.resume = path, path is not None
     if path is None or "://" in path or Path(path).is_dir():
         return
+    from snnssl_mm.checkpoints import read_checkpoint  # it imports mmengine.runner
+
     checkpoint = read_checkpoint(path)
     check_resumable(checkpoint, path)
     seed = checkpoint["meta"].get("seed")

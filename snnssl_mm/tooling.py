@@ -1,21 +1,32 @@
-"""What the command-line tools share: their arguments, and errors as sentences."""
+"""What the command-line tools share: their arguments, configs and outputs.
+
+A tool reads its arguments first and imports afterwards, inside the functions that need
+it: ``--help`` answers at once. Nothing is imported here either that is slow.
+"""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import os
-import shlex
-import sys
+import pkgutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config, DictAction
+from snnssl_mm.cfg_options import KeyValues
+from snnssl_mm.user_errors import (
+    command_line,
+    errors_as_sentences,
+    run_tool,
+    sentence,
+)
 
-from snnssl_mm import compat, unpickling, zoo  # compat: mmseg:: bases work
-from snnssl_mm.analysis.results_file import file_sha
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+__all__ = ["command_line", "errors_as_sentences", "run_tool"]
 
 CHECKPOINTS = ("checkpoint", "pretrained", "resume")
 """Arguments that name a checkpoint; all but ``resume`` may be a name of the zoo."""
@@ -35,7 +46,7 @@ def add_config_arguments(
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=KeyValues,
         metavar="KEY=VALUE",
         help="override settings of the config, such as test_dataloader.batch_size=2",
     )
@@ -46,6 +57,8 @@ class TrustCheckpoint(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, *_: Any) -> None:
         """Remember it, and tell what reads checkpoints."""
+        from snnssl_mm import unpickling
+
         setattr(namespace, self.dest, True)
         unpickling.trust_checkpoints()
 
@@ -82,11 +95,12 @@ def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
 
 
-def require_writable(*files: Path | None) -> None:
+def require_writable(*files: Path | None, option: str = "--out") -> None:
     """Make the folders of output files; refuse what cannot be written, before work.
 
     Args:
         *files: The files; None stands for an output that nobody asked for.
+        option: What the user chooses their place by.
 
     Raises:
         OSError: If a file cannot be written there.
@@ -100,18 +114,15 @@ def require_writable(*files: Path | None) -> None:
                 pass
         except OSError as error:
             raise OSError(
-                f"cannot write {file}: {error.strerror}; choose another output file"
+                f"cannot write {file}: {error.strerror}; choose another by {option}"
             ) from None
-
-
-def command_line() -> str:
-    """The command that runs now, to be pasted; results files record it."""
-    tool, *arguments = sys.argv
-    return shlex.join(["python", os.path.relpath(tool), *arguments])
 
 
 def provenance(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
     """Where a row of a results file is from: config, checkpoint, seed, command."""
+    from snnssl_mm import zoo
+    from snnssl_mm.analysis.results_file import file_sha
+
     return {
         "config": args.config,
         "checkpoint": args.checkpoint,
@@ -121,59 +132,167 @@ def provenance(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
     }
 
 
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config file and apply ``--cfg-options`` to it.
+
+    Raises:
+        SystemExit: If the config or a checkpoint that ``args`` names is no file, or if
+            the config cannot be read.
+    """
+    named = {name: getattr(args, name, None) for name in CHECKPOINTS}
+    for name, what in {"config": args.config, **named}.items():
+        if what and what != "auto" and "://" not in str(what) and not is_there(what):
+            if name in ("checkpoint", "pretrained") and in_zoo(what):
+                continue
+            raise SystemExit(f"error: {what} does not exist; check the path")
+    cfg = read_config(args.config)
+    if args.cfg_options:
+        backbone = (cfg.get("model") or {}).get("backbone") or {}
+        if backbone.get("init_cfg", "") is None:  # a dict cannot be merged into None
+            del backbone["init_cfg"]
+        with config_errors("--cfg-options"):
+            cfg.merge_from_dict(args.cfg_options)
+    return cfg
+
+
+def is_there(path: str) -> bool:
+    """Whether a file exists; one that may not be read is there."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return True
+
+
+def in_zoo(name: str) -> bool:
+    """Whether the model zoo has that name."""
+    from snnssl_mm import zoo
+
+    return name in zoo.entries()
+
+
+def read_config(file: str | Path) -> Config:
+    """Read a config file with what it inherits.
+
+    Raises:
+        SystemExit: If it cannot be read; names the line.
+    """
+    from mmengine.config import Config
+
+    with config_errors(str(file)):
+        return Config.fromfile(file)
+
+
+@contextlib.contextmanager
+def config_errors(where: str) -> Iterator[None]:
+    """Turn whatever a config raises into a sentence: its text is the user's.
+
+    Args:
+        where: What is being read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SystemExit(f"error: {sentence(error)}") from None
+    except Exception as error:
+        trace, line = error.__traceback__, getattr(error, "lineno", None)
+        while trace is not None:  # mmengine compiles a config's text without a name
+            if trace.tb_frame.f_code.co_filename in ("", where):
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        place = f", line {line}" if line else ""
+        what = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise SystemExit(
+            f"error: {where}{place}: {type(error).__name__}: {what}"
+        ) from None
+
+
+def run_folder(checkpoint: str | Path | None, config: str | Path | None) -> Path:
+    """Folder below ``work_dirs`` for what a tool writes without being told where.
+
+    It has the name of the run that a checkpoint is from, if that lies below a folder
+    ``work_dirs``, and the config's name otherwise.
+
+    Example:
+        >>> str(run_folder("/data/work_dirs/demo/seed0/epoch_9.pth", "configs/a.py"))
+        'work_dirs/demo/seed0'
+        >>> str(run_folder("/data/epoch_9.pth", "configs/a.py"))
+        'work_dirs/a'
+    """
+    parts = Path(checkpoint or "").parent.parts
+    if "work_dirs" in parts[:-1]:
+        place = len(parts) - parts[::-1].index("work_dirs")
+        if parts[place:]:
+            return Path("work_dirs", *parts[place:])
+    return Path("work_dirs", Path(config or checkpoint or "").stem)
+
+
+def add_out_argument(
+    parser: argparse.ArgumentParser,
+    default: str,
+    what: str,
+    alias: str | None = None,
+) -> None:
+    """Add ``--out``, whose default :func:`default_out` makes.
+
+    Args:
+        parser: Gets it.
+        default: Name below the run's folder.
+        what: The file or folder, for the help.
+        alias: Its former name, which is not in the help.
+    """
+    text = f"{what}; work_dirs/<run>/{default} by default"
+    parser.add_argument("--out", type=Path, help=text)
+    if alias:
+        hidden = dict(dest="out", type=Path, default=argparse.SUPPRESS)
+        parser.add_argument(alias, help=argparse.SUPPRESS, **hidden)  # type: ignore
+    parser.set_defaults(default_out=default)
+
+
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the command line; ``out`` is set, also where it was not given."""
+    args = parser.parse_args()
+    if (default := vars(args).pop("default_out", None)) and args.out is None:
+        checkpoint, config = (vars(args).get(key) for key in ("checkpoint", "config"))
+        args.out = run_folder(checkpoint, config) / default
+    return args
+
+
+def one_of(table: str, *more: str) -> Callable[[str], str]:
+    """Return a reader of names for argparse that imports their table when it is used.
+
+    Args:
+        table: ``'module:TABLE'``.
+        *more: Names beside those in the table.
+    """
+
+    def name(text: str) -> str:
+        names = [*more, *pkgutil.resolve_name(table)]
+        if text not in names:
+            raise argparse.ArgumentTypeError(
+                f"expected one of {', '.join(names)}, got {text!r}"
+            )
+        return text
+
+    return name
+
+
 def build_runner(cfg: Config, args: argparse.Namespace) -> Any:
     """Build the config's runner for the launcher that ``args`` names."""
-    from mmengine.registry import RUNNERS  # slow; tools/print_config.py does without
+    from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
-    from snnssl_mm import strategies
+    from snnssl_mm import compat, strategies
+    from snnssl_mm.engine.screen import quiet
 
-    compat.apply()  # once more: one workaround waits for mmengine.runner
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg.launcher = args.launcher
     if args.launcher == "pytorch" and compat.init_cpu_process_group():
         cfg.model_wrapper_cfg = compat.cpu_model_wrapper_cfg()
     if "runner_type" not in cfg:
-        return Runner.from_cfg(cfg)
+        with quiet():
+            return Runner.from_cfg(cfg)
     strategies.fit_strategy(cfg)
-    runner = RUNNERS.build(cfg)
-    strategies.build_model(runner, cfg)
+    with quiet():
+        runner = RUNNERS.build(cfg)
+        strategies.build_model(runner, cfg)
     return runner
-
-
-def load_config(args: argparse.Namespace) -> Config:
-    """Read the config file and apply ``--cfg-options`` to it.
-
-    Raises:
-        SystemExit: If the config or a checkpoint that ``args`` names is no file.
-    """
-    named = {name: getattr(args, name, None) for name in CHECKPOINTS}
-    for name, what in {"config": args.config, **named}.items():
-        if (
-            what
-            and what != "auto"
-            and "://" not in str(what)
-            and not (name in ("checkpoint", "pretrained") and what in zoo.entries())
-            and not Path(what).is_file()
-        ):
-            raise SystemExit(f"error: {what} does not exist; check the path")
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        backbone = (cfg.get("model") or {}).get("backbone") or {}
-        if backbone.get("init_cfg", "") is None:  # a dict cannot be merged into None
-            del backbone["init_cfg"]
-        cfg.merge_from_dict(args.cfg_options)
-    return cfg
-
-
-@contextlib.contextmanager
-def errors_as_sentences() -> Iterator[None]:
-    """End the program with the message of a bad input's error, without a traceback.
-
-    Wrap what reads the user's files in it, nothing else: an error of the program
-    itself needs its traceback.
-    """
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"error: {error}") from None

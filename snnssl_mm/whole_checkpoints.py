@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.dist import all_gather_object, get_rank, is_main_process
 from mmengine.fileio import put_text
 from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 
 from snnssl_mm.random_states import random_states, set_random_states
@@ -48,6 +49,7 @@ def draws_as_before(runner: Any) -> bool:
     return by_epoch and not runner.train_dataloader.persistent_workers
 
 
+@HOOKS.register_module("CheckpointHook", force=True)
 class WholeCheckpointHook(CheckpointHook):
     """Save first, then name the file in ``last_checkpoint``, then remove older ones.
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from snnssl_mm import compat
+from snnssl_mm.compat import cpu, distributions
 
 WITHOUT_MM = """if True:
     import sys
@@ -50,7 +51,9 @@ def python(code: str, folder: Path, **env: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("row", compat.WORKAROUNDS, ids=lambda row: row[0].__name__)
+@pytest.mark.parametrize(
+    "row", compat.WORKAROUNDS, ids=lambda row: row.function.__name__
+)
 def test_every_row_tells_cause_and_end_and_can_be_repeated(
     row: compat.Workaround,
 ) -> None:
@@ -148,14 +151,14 @@ def test_activation_checkpointing_trains_only_with_the_cure(
 def test_mixed_distributions_are_named_with_the_remedy(
     installed: set[str], named: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compat, "_installed", lambda name: name in installed)
+    monkeypatch.setattr(distributions, "installed", lambda name: name in installed)
     if named is None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert compat.mixed_distributions().state == "absent"
+            assert distributions.mixed_distributions().state == "absent"
     else:
         with pytest.warns(RuntimeWarning, match=f"{named} overwrite.*pip uninstall"):
-            assert compat.mixed_distributions().state == "broken"
+            assert distributions.mixed_distributions().state == "broken"
 
 
 def test_training_checkpoints_load_safely(tmp_path: Path) -> None:
@@ -281,6 +284,30 @@ def test_mmpretrain_imports_beside_transformers_5(tmp_path: Path, cured: bool) -
     assert (out.strip() == "") == cured, out
 
 
+def test_debug_messages_without_a_logger_are_not_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logging = pytest.importorskip("mmengine.logging")
+    for level in (10, 20, 30):
+        logging.print_log(f"level {level}", level=level)
+    assert capsys.readouterr().out == "level 20\nlevel 30\n"
+
+
+def test_a_dataset_that_cannot_be_downloaded_says_where_it_was_expected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    utils = pytest.importorskip("mmpretrain.datasets.utils")
+
+    def offline(*_: object) -> None:
+        raise OSError("the network is closed")
+
+    monkeypatch.setattr(utils, "download_url_to_file", offline)
+    with pytest.raises(FileNotFoundError) as refused:
+        utils.download_url("https://a.invalid/b.tar.gz", str(tmp_path))
+    for words in (str(tmp_path), "https://a.invalid/b.tar.gz", "b.tar.gz is not in"):
+        assert words in str(refused.value)
+
+
 TWO_PROCESSES = """
 import os
 
@@ -332,7 +359,7 @@ def test_two_cpu_processes_train_like_one(tmp_path: Path) -> None:
 
 
 def test_no_process_group_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in compat.TORCHRUN_VARIABLES:
+    for name in cpu.TORCHRUN_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     assert not compat.init_cpu_process_group()
     assert not torch.distributed.is_initialized()

@@ -128,7 +128,7 @@ def tools_with_checkpoints():
             found[file.relative_to(TOOLS).as_posix()] = [
                 *("{config}", "{file}"),
                 *["{folder}/no.png"] * ("add_image_arguments(" in text),
-                *["--out", "{folder}/out"] * ('"--out"' in text),
+                *["--out", "{folder}/out"] * ('"--out"' in text or "add_out" in text),
             ]
     assert len(found) > 12
     return found | ARGUMENTS

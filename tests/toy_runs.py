@@ -12,9 +12,7 @@ from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import Dataset
 
-from snnssl_mm import compat
-
-compat.apply()  # once more, now that mmengine.runner is there
+import snnssl_mm  # noqa: F401  (CheckpointHook is ours)
 
 
 class Stopped(Exception):

@@ -18,14 +18,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -35,24 +32,22 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from snnssl_mm.analysis.ablation import (
-    DEFAULT_GRIDS,
-    PROBES,
-    STATISTICS,
-    Cell,
-    ablation_table,
-    cells_of,
-    labels_of,
-    plot_ablation,
+from snnssl_mm.children import ChildError, run_child, stop_children
+from snnssl_mm.tooling import (
+    command_line,
+    errors_as_sentences,
+    require_writable,
+    run_tool,
 )
-from snnssl_mm.analysis.results_file import ResultsFile
-from snnssl_mm.analysis.run_log import read_scalars
-from snnssl_mm.tooling import command_line, errors_as_sentences, require_writable
+
+if TYPE_CHECKING:
+    from snnssl_mm.analysis.ablation import Cell
+    from snnssl_mm.analysis.results_file import ResultsFile
+
 
 CONFIG = "configs/selfsup/spikformer_ctl_5e.py"
 TOOLS = Path(__file__).resolve().parent
-KEY = ("config", "seed", *Cell._fields)
-Task = tuple[Cell, int]
+KEY = ("config", "seed")
 
 
 def parse_args() -> argparse.Namespace:
@@ -67,13 +62,19 @@ def parse_args() -> argparse.Namespace:
         "--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (cores)"
     )
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/ablation"))
-    parser.add_argument("--out", type=Path, help="WORK_DIR/ablation.json by default")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="JSON file to add to, picture beside it; WORK_DIR/ablation.json",
+    )
     parser.add_argument("--evaluate", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def write_config(config: str, cell: Cell, seed: int, folder: Path) -> Path:
     """Write the config of a run, which tools/train.py can be given by hand, too."""
+    from mmengine.config import Config
+
     cfg = Config.fromfile(config)
     cfg.merge_from_dict({**cell.config_options(), "randomness.seed": seed})
     file = folder / "config.py"
@@ -84,6 +85,9 @@ def write_config(config: str, cell: Cell, seed: int, folder: Path) -> Path:
 
 def evaluate(folder: Path) -> dict[str, Any]:
     """Probe the checkpoint that a run ended with."""
+    from mmengine.config import Config
+
+    from snnssl_mm.analysis.ablation import PROBES, STATISTICS
     from snnssl_mm.engine.probes import (
         eval_loaders,
         knn_accuracy,
@@ -107,20 +111,21 @@ def run(command: list[str], log: Path, threads: int) -> None:
     """Run a program; its output goes to a file.
 
     Raises:
-        RuntimeError: If it fails, with its last lines.
+        ChildError: If it fails, with its last lines.
     """
     env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with log.open("a") as out:
-        done = subprocess.run(
-            [sys.executable, *command], stdout=out, stderr=out, env=env, check=False
-        )
-    if done.returncode:
-        lines = "\n".join(log.read_text().splitlines()[-5:])
-        raise RuntimeError(f"a run failed, see {log}:\n{lines}")
+        try:
+            run_child(command, log, stdout=out, stderr=out, env=env)
+        except ChildError as error:
+            lines = "\n".join(log.read_text().splitlines()[-5:])
+            raise ChildError(f"{error}:\n{lines}") from None
 
 
-def compute(args: argparse.Namespace, task: Task) -> dict[str, Any]:
+def compute(args: argparse.Namespace, task: tuple[Cell, int]) -> dict[str, Any]:
     """Pretrain and evaluate one cell with one seed; return its row."""
+    from snnssl_mm.analysis.run_log import read_scalars
+
     cell, seed = task
     folder = args.work_dir / Path(args.config).stem / f"{cell}_seed{seed}"
     threads = max(1, (os.cpu_count() or 1) // args.jobs)
@@ -147,8 +152,12 @@ def compute(args: argparse.Namespace, task: Task) -> dict[str, Any]:
     }
 
 
-def run_all(args: argparse.Namespace, tasks: list[Task], results: ResultsFile) -> None:
+def run_all(
+    args: argparse.Namespace, tasks: list[tuple[Cell, int]], results: ResultsFile
+) -> None:
     """Compute what is missing, as many at a time as there are jobs."""
+    from snnssl_mm.analysis.ablation import Cell, labels_of
+
     missing = [
         (cell, seed)
         for cell, seed in tasks
@@ -184,12 +193,24 @@ def run_all(args: argparse.Namespace, tasks: list[Task], results: ResultsFile) -
                 progress.advance(bar)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            stop_children()
             raise
 
 
 def main() -> None:
     """Run the grid, or judge one of its runs."""
     args = parse_args()
+
+    from mmengine.config import Config
+
+    from snnssl_mm.analysis.ablation import (
+        DEFAULT_GRIDS,
+        ablation_table,
+        cells_of,
+        plot_ablation,
+    )
+    from snnssl_mm.analysis.results_file import ResultsFile
+
     if args.evaluate:
         results = json.dumps(evaluate(args.evaluate))
         (args.evaluate / "probes.json").write_text(results + "\n")
@@ -200,7 +221,7 @@ def main() -> None:
             raise ValueError(f"--jobs must be at least 1, got {args.jobs}")
         require_writable(out, args.work_dir / "any")
         cells = cells_of(args.grid or DEFAULT_GRIDS)
-        results_file = ResultsFile(out, "ablation", KEY)
+        results_file = ResultsFile(out, "ablation", (*KEY, *Cell._fields))
         Config.fromfile(args.config)
     tasks = [(cell, seed) for seed in args.seeds for cell in cells]
     run_all(args, tasks, results_file)
@@ -210,4 +231,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main, again="")

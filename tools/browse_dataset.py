@@ -1,26 +1,31 @@
+#!/usr/bin/env python3
 """Show what a configuration feeds to the network, as one picture.
 
 Originals above their augmented views, then the images of the evaluation loaders:
 ``python tools/browse_dataset.py configs/selfsup/spikformer_ctl.py --num 8``
 """
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-import mmcv
-import numpy as np
-import torch
-from mmengine.registry import DATASETS, init_default_scope
+from snnssl_mm.tooling import (
+    add_config_arguments,
+    add_out_argument,
+    load_config,
+    parse,
+    run_tool,
+)
 
-from snnssl_mm.tooling import add_config_arguments, load_config
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
-mpl.use("Agg")
-import matplotlib.pyplot as plt
+    Row = tuple[str, list[np.ndarray], list[str]]
 
 EVALUATION = ("eval_train_dataloader", "eval_test_dataloader", "val_dataloader")
-Row = tuple[str, list[np.ndarray], list[str]]
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,10 +36,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=0, help="draws samples and views (0)"
     )
-    parser.add_argument(
-        "--out", type=Path, help="default: work_dirs/<config>/browse_dataset.png"
-    )
-    return parser.parse_args()
+    add_out_argument(parser, "browse_dataset.png", "picture to draw")
+    return parse(parser)
 
 
 def to_picture(inputs: torch.Tensor, bgr: bool) -> np.ndarray:
@@ -43,6 +46,8 @@ def to_picture(inputs: torch.Tensor, bgr: bool) -> np.ndarray:
     ``PackInputs`` yields intensities of 0..255; the data preprocessor normalises them
     later, so there is no normalisation to undo here.
     """
+    import numpy as np
+
     frames = inputs if inputs.ndim == 4 else inputs[None]
     picture = np.concatenate([f.permute(1, 2, 0).numpy() for f in frames], axis=1)
     picture = np.clip(picture, 0, 255).astype(np.uint8)
@@ -53,6 +58,8 @@ def to_picture(inputs: torch.Tensor, bgr: bool) -> np.ndarray:
 
 def read_original(info: dict[str, Any], bgr: bool) -> np.ndarray:
     """Return a sample's image before the pipeline, uint8 RGB ``[H, W, 3]``."""
+    import mmcv
+
     if "img" not in info:
         return mmcv.imread(info["img_path"], channel_order="rgb")
     return info["img"][..., ::-1] if bgr else info["img"]
@@ -71,6 +78,9 @@ def read_rows(dataset: Any, name: str, num: int, seed: int, bgr: bool) -> list[R
     Returns:
         list: For every row its heading, pictures and titles.
     """
+    import numpy as np
+    import torch
+
     chosen = np.random.default_rng(seed).permutation(len(dataset))[:num].tolist()
     infos = [dataset.get_data_info(index) for index in chosen]
     classes = dataset.metainfo.get("classes")
@@ -92,6 +102,11 @@ def read_rows(dataset: Any, name: str, num: int, seed: int, bgr: bool) -> list[R
 
 def draw(rows: list[Row], title: str, out: Path) -> None:
     """Draw the rows below one another and save the picture."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
     columns = max(len(pictures) for _, pictures, _ in rows)
     figure, grid = plt.subplots(
         len(rows),
@@ -119,6 +134,11 @@ def draw(rows: list[Row], title: str, out: Path) -> None:
 def main() -> None:
     """Browse the loaders of a configuration."""
     args = parse_args()
+
+    import numpy as np
+    import torch
+    from mmengine.registry import DATASETS, init_default_scope
+
     config = load_config(args)
     file = Path(args.config)
     init_default_scope(config.get("default_scope", "mmpretrain"))
@@ -137,10 +157,9 @@ def main() -> None:
         heading = f"{name}\n({len(dataset):,})"
         rows += read_rows(dataset, heading, args.num, args.seed, bgr)
     kind = str(loaders["train"]["dataset"]["type"]).split(".")[-1]
-    out = args.out or Path("work_dirs", file.stem, "browse_dataset.png")
-    draw(rows, f"{kind}, as {file.name} reads it", out)
-    print(f"Wrote {out}")
+    draw(rows, f"{kind}, as {file.name} reads it", args.out)
+    print(f"Wrote {args.out}")
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

@@ -131,12 +131,13 @@ def build_wheel(requirement: str, outdir: Path, target: str) -> Path:
 
 def main() -> None:
     """Parse the command line, and build unless the cache has the wheel."""
-    import torch
-
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("outdir", type=Path, nargs="?", help="default: the cache")
     parser.add_argument("--requirement", default=DEFAULT_REQUIREMENT)
     args = parser.parse_args()
+
+    import torch
+
     target = operators_target()
     key = cache_key(args.requirement, torch.__version__, target)
     wheel = None if args.outdir else whole_wheel(cache_folder() / key)

@@ -9,9 +9,13 @@ Ends with status 1 if there is an error; warnings may be meant.
 from __future__ import annotations
 
 import argparse
-import sys
 
-from snnssl_mm.tooling import add_config_arguments, errors_as_sentences, load_config
+from snnssl_mm.tooling import (
+    add_config_arguments,
+    errors_as_sentences,
+    load_config,
+    run_tool,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,8 +30,8 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    """Print a line for every problem."""
+def main() -> int:
+    """Print a line for every problem; return 1 if there is an error."""
     args = parse_args()
     cfg = load_config(args)
     from snnssl_mm.config_check import check_config  # slow: mmengine's runner
@@ -38,8 +42,8 @@ def main() -> None:
     for problem in sorted(problems):
         print(problem)
     print(f"{args.config}: {errors} errors, {len(problems) - errors} warnings")
-    sys.exit(int(errors > 0))
+    return int(errors > 0)
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

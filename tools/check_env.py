@@ -9,6 +9,7 @@ the library's own. The exit status is 1 if something is broken.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import platform
 import shutil
@@ -24,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from snnssl_mm.compat import WORKAROUNDS, Status
+from snnssl_mm.tooling import run_tool
 
 CURED = "import snnssl_mm; "  # with the package's workarounds
 IMPORTS = {
@@ -136,6 +138,7 @@ MACHINE: tuple[Callable[[], Status], ...] = (
 
 def main() -> int:
     """Print both tables; return 1 if a row of them is broken."""
+    argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0]).parse_args()
     console = Console()
     broken = 0
     table = Table("library", "version", title=f"Python {platform.python_version()}")
@@ -162,4 +165,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

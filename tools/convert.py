@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Convert a backbone's checkpoint from or to another project's layout.
 
-usage: python tools/convert.py CHECKPOINT OUT.pth [--to LAYOUT]
+usage: python tools/convert.py CHECKPOINT [--out OUT.pth] [--to LAYOUT]
 
 The layout that the file has is found from the names in it. Without --to it becomes
 ours, for --pretrained and init_cfg; with --to one of ours (or of any layout) becomes
@@ -14,18 +14,23 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
 from rich.console import Console
 
-from snnssl_mm.analysis.results_file import file_sha
-from snnssl_mm.checkpoint_config import stored_backbone
-from snnssl_mm.checkpoints import find_state_dict, read_checkpoint
-from snnssl_mm.conversion import LAYOUTS, OURS, Conversion, convert
-from snnssl_mm.publishing import BACKBONE, pack
-from snnssl_mm.tooling import add_trust_argument, errors_as_sentences, require_writable
-from snnssl_mm.whole_files import write_whole
+from snnssl_mm.tooling import (
+    add_out_argument,
+    add_trust_argument,
+    errors_as_sentences,
+    one_of,
+    parse,
+    require_writable,
+    run_tool,
+)
+
+if TYPE_CHECKING:
+    from snnssl_mm.conversion import Conversion
+
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -35,6 +40,8 @@ class ListLayouts(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         """Print them."""
+        from snnssl_mm.conversion import LAYOUTS
+
         for name, layout in LAYOUTS.items():
             console.print(f"{name:24} {layout.source}")
         parser.exit()
@@ -43,21 +50,22 @@ class ListLayouts(argparse.Action):
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    names = [OURS, *LAYOUTS]
+    names = one_of("snnssl_mm.conversion:LAYOUTS", "snnssl_mm")
     parser.add_argument("checkpoint", help="file or URL")
-    parser.add_argument("out", type=Path, help="file to write")
+    parser.add_argument("place", type=Path, nargs="?", help="the same as --out")
+    add_out_argument(parser, "converted.pth", "file to write")
     add_trust_argument(parser)
-    parser.add_argument("--to", choices=names, default=OURS, help="layout to write")
-    parser.add_argument(
-        "--from", dest="source", choices=names, help="layout that it has"
-    )
+    parser.add_argument("--to", type=names, default="snnssl_mm", help="layout to write")
+    parser.add_argument("--from", dest="source", type=names, help="layout that it has")
     parser.add_argument(
         "--allow-unknown",
         action="store_true",
         help="leave out tensors that the layout does not know, instead of stopping",
     )
     parser.add_argument("--list", nargs=0, action=ListLayouts, help="name the layouts")
-    return parser.parse_args()
+    args = parse(parser)
+    args.out = args.place or args.out
+    return args
 
 
 def backbone_config(conversion: Conversion) -> dict[str, Any]:
@@ -67,6 +75,10 @@ def backbone_config(conversion: Conversion) -> dict[str, Any]:
 
 def describe(conversion: Conversion) -> None:
     """Print what was done and what a user must know."""
+    from mmengine.config import Config
+
+    from snnssl_mm.conversion import LAYOUTS
+
     layout = LAYOUTS.get(conversion.source)
     source = layout.source if layout else "a checkpoint of ours"
     count = len(conversion.state)
@@ -91,6 +103,16 @@ def describe(conversion: Conversion) -> None:
 def main() -> None:
     """Convert."""
     args = parse_args()
+
+    from mmengine.config import Config
+
+    from snnssl_mm.analysis.results_file import file_sha
+    from snnssl_mm.checkpoint_config import stored_backbone
+    from snnssl_mm.checkpoints import find_state_dict, read_checkpoint
+    from snnssl_mm.conversion import OURS, convert
+    from snnssl_mm.publishing import BACKBONE, pack
+    from snnssl_mm.whole_files import write_whole
+
     with errors_as_sentences():
         require_writable(args.out)
         checkpoint = read_checkpoint(args.checkpoint)
@@ -119,4 +141,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

@@ -16,7 +16,6 @@ import argparse
 import json
 import shlex
 import statistics
-import subprocess
 import sys
 import time
 from itertools import chain
@@ -26,8 +25,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from snnssl_mm.analysis.machine import describe_machine
-from snnssl_mm.analysis.run_log import read_scalars
+from snnssl_mm.children import run_child
+from snnssl_mm.tooling import run_tool
 
 CONFIG = "configs/selfsup/spikformer_ctl.py"
 TRANSFER = {
@@ -50,8 +49,19 @@ def run(tool: str, *arguments: str) -> float:
     """Run one of the project's tools; return the seconds that it took."""
     console.rule(f"tools/{tool}")
     start = time.monotonic()
-    subprocess.run([sys.executable, str(TOOLS / tool), *arguments], check=True)
+    log = (
+        Path(arguments[arguments.index("--work-dir") + 1])
+        if tool == "train.py"
+        else None
+    )
+    run_child([str(TOOLS / tool), *arguments], log)
     return time.monotonic() - start
+
+
+def places(work_dir: Path) -> tuple[tuple[str, ...], bool]:
+    """Arguments of tools/train.py for a run's folder, and whether the run continues."""
+    where, resumed = ("--work-dir", str(work_dir)), any(work_dir.glob("*.pth"))
+    return (*where, "--resume") if resumed else where, resumed
 
 
 def last_checkpoint(work_dir: Path) -> Path:
@@ -66,12 +76,13 @@ def pretrain_and_evaluate(config: str, seed: int, work_dir: Path) -> dict[str, A
     probe included; None if this run continued an earlier one.
     """
     options = ("--cfg-options", f"randomness.seed={seed}")
-    resumed = Path(work_dir, "last_checkpoint").exists()
-    seconds = run("train.py", config, "--work-dir", str(work_dir), "--resume", *options)
+    where, resumed = places(work_dir)
+    seconds = run("train.py", config, *where, *options)
     checkpoint = str(last_checkpoint(work_dir))
     results = work_dir / "results.json"
     run("test.py", config, checkpoint, "--out", str(results), *options)
-    run("analysis/plot_training.py", str(work_dir))
+    curves = str(work_dir / "curves.png")
+    run("analysis/plot_training.py", str(work_dir), "--out", curves)
     neighbours = str(work_dir / "neighbours.png")
     run("visualization/nearest_neighbours.py", config, checkpoint, "--out", neighbours)
     return {
@@ -83,6 +94,8 @@ def pretrain_and_evaluate(config: str, seed: int, work_dir: Path) -> dict[str, A
 
 def last_metrics(work_dir: Path) -> dict[str, float]:
     """Metrics of the last evaluation that a run's log holds, from 0 to 1."""
+    from snnssl_mm.analysis.run_log import read_scalars
+
     found: dict[str, float] = {}
     for row in chain(*read_scalars(work_dir)):
         found |= {
@@ -105,8 +118,8 @@ def transfer(seed: int, checkpoint: Path, work_dir: Path) -> dict[str, Any]:
     for task, config in TRANSFER.items():
         for start, arguments in starts.items():
             folder = work_dir / f"{task}_{start.replace(' ', '-')}"
-            resumed |= Path(folder, "last_checkpoint").exists()
-            where = ("--work-dir", str(folder), "--resume")
+            where, before = places(folder)
+            resumed |= before
             seconds += run("train.py", config, *where, *arguments, *options)
             results[start] |= last_metrics(folder)
             models.append(f"{task}, {start}={config},{last_checkpoint(folder)}")
@@ -158,11 +171,24 @@ def print_paths(work_dir: Path) -> None:
 def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--config", default=CONFIG)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs", "demo"))
-    parser.add_argument("--out", type=Path, help="results of all seeds, as JSON")
+    parser.add_argument("--config", default=CONFIG, help=f"the job ({CONFIG})")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], help="one run each"
+    )
+    parser.add_argument(
+        "--work-dir",
+        type=Path,
+        default=Path("work_dirs", "demo"),
+        help="folder for runs and pictures; work_dirs/demo by default",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="JSON file for the results of all seeds; none by default",
+    )
     args = parser.parse_args()
+
+    from snnssl_mm.analysis.machine import describe_machine
 
     rows = []
     for seed in args.seeds:
@@ -192,4 +218,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main, again="")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Export a pretrained backbone: to NIR, torch.export's .pt2 or ONNX.
 
-usage: python tools/export.py CONFIG CHECKPOINT --format nir --out backbone.nir
+usage: python tools/export.py CONFIG CHECKPOINT --format nir [--out FILE]
 
 Of a config's model only the backbone is exported, in eval mode and fully spiking, for
 normalised images of one size; mean and standard deviation are in the file's metadata.
@@ -14,25 +14,23 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
-
-from snnssl_mm.export import (
-    PACKAGES,
-    default_image_size,
-    export_backbone,
-    require_packages,
-)
-from snnssl_mm.loaded_models import load_pictured_model, preprocessor_settings
 from snnssl_mm.tooling import (
     add_config_arguments,
+    add_out_argument,
     command_line,
     errors_as_sentences,
     load_config,
+    one_of,
+    parse,
     require_writable,
+    run_tool,
 )
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
 
 NORMALISATION = ("mean", "std", "to_rgb", "bgr_to_rgb", "rgb_to_bgr")
 
@@ -41,8 +39,13 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
-    parser.add_argument("--format", choices=list(PACKAGES), required=True)
-    parser.add_argument("--out", type=Path, required=True, help="file to write")
+    parser.add_argument(
+        "--format",
+        type=one_of("snnssl_mm.export:PACKAGES"),
+        required=True,
+        help="nir, pt2 or onnx",
+    )
+    add_out_argument(parser, "backbone.<format>", "file to write")
     parser.add_argument(
         "--image-size",
         type=int,
@@ -59,11 +62,16 @@ def parse_args() -> argparse.Namespace:
         default="mean",
         help="mean of the maps over time, or the maps of all steps (pt2 and onnx)",
     )
-    return parser.parse_args()
+    args = parse(parser)
+    if args.out.name == "backbone.<format>":
+        args.out = args.out.with_suffix(f".{args.format}")
+    return args
 
 
 def origin(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
     """What the file's metadata say: where it is from, how images are normalised."""
+    from snnssl_mm.loaded_models import preprocessor_settings
+
     settings = preprocessor_settings(cfg)
     about = {name: settings[name] for name in NORMALISATION if name in settings}
     return {
@@ -77,6 +85,10 @@ def origin(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
 def main() -> None:
     """Export and verify."""
     args = parse_args()
+
+    from snnssl_mm.export import default_image_size, export_backbone, require_packages
+    from snnssl_mm.loaded_models import load_pictured_model
+
     cfg = load_config(args)
     # Of torch.export about itself, and of heads that get their weights here.
     warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
@@ -108,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Predict on images: drawn results, and predictions as files.
 
-usage: python tools/infer.py CONFIG CHECKPOINT IMAGES --out-dir DIR
+usage: python tools/infer.py CONFIG CHECKPOINT IMAGES [--out DIR]
 
 IMAGES is a file or a folder. DIR/vis receives the drawn results; DIR/pred boxes, masks
 and scores (detection) or the best classes (classification) as JSON, label maps
@@ -15,16 +15,16 @@ import argparse
 import warnings
 from pathlib import Path
 
-import matplotlib as mpl
 from rich.progress import track
 
-from snnssl_mm.inference import (
-    Inferencer,
-    find_images,
-    require_own_names,
-    split_readable,
+from snnssl_mm.tooling import (
+    add_config_arguments,
+    add_out_argument,
+    errors_as_sentences,
+    load_config,
+    parse,
+    run_tool,
 )
-from snnssl_mm.tooling import add_config_arguments, errors_as_sentences, load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,17 +32,27 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
     parser.add_argument("images", type=Path, help="image or folder of images")
-    parser.add_argument("--out-dir", type=Path, required=True, help="for the results")
+    add_out_argument(parser, "predictions", "folder for the results", "--out-dir")
     parser.add_argument(
         "--score-thr", type=float, default=0.3, help="lowest score of a drawn box (0.3)"
     )
     parser.add_argument("--device", help="cpu, cuda:0, ...; a GPU if there is one")
-    return parser.parse_args()
+    return parse(parser)
 
 
 def main() -> None:
     """Predict."""
     args = parse_args()
+
+    import matplotlib as mpl
+
+    from snnssl_mm.inference import (
+        Inferencer,
+        find_images,
+        require_own_names,
+        split_readable,
+    )
+
     mpl.use("Agg")
     cfg = load_config(args)
     # That they have no weights (they get them here, strictly), no folder of their own,
@@ -53,11 +63,11 @@ def main() -> None:
         require_own_names(found)
         images, faults = split_readable(found)
         inferencer = Inferencer(
-            cfg, args.checkpoint, args.out_dir, args.score_thr, args.device
+            cfg, args.checkpoint, args.out, args.score_thr, args.device
         )
         for image in track(images, description="predicting"):
             inferencer(image)
-    print(f"{len(images)} images: pictures and predictions are in {args.out_dir}")
+    print(f"{len(images)} images: pictures and predictions are in {args.out}")
     if faults:
         listing = "\n  ".join(faults)
         raise SystemExit(
@@ -67,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

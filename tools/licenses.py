@@ -22,6 +22,8 @@ from packaging.licenses import (
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from snnssl_mm.tooling import run_tool
+
 ROOT = Path(__file__).resolve().parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
 LIST = ROOT / "docs" / "licenses.md"
@@ -224,4 +226,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

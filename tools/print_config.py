@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from snnssl_mm.tooling import add_config_arguments, load_config
+from snnssl_mm.tooling import add_config_arguments, load_config, run_tool
 
 
 def main() -> None:
@@ -19,4 +19,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

@@ -23,33 +23,30 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mmengine.config import Config
 from rich.console import Console
 
-from snnssl_mm.analysis.probe_table import described, probe_table
-from snnssl_mm.analysis.results_file import ResultsFile, Row
-from snnssl_mm.engine.feature_cache import CachedBackbone
-from snnssl_mm.engine.frozen_probes import frozen_probe
-from snnssl_mm.engine.labelled_folder import with_labelled_folder
-from snnssl_mm.engine.labelled_images import class_count, eval_loaders
-from snnssl_mm.engine.probe_configs import require_labelled_pipeline
-from snnssl_mm.engine.probe_models import (
-    Model,
-    load_probed_model,
-    random_init_model,
-    require_backbone,
-)
-from snnssl_mm.engine.protocols import PROTOCOLS, protocol_of
-from snnssl_mm.engine.trained_probes import TrainedProbe
 from snnssl_mm.tooling import (
     add_config_arguments,
+    add_out_argument,
     errors_as_sentences,
     load_config,
+    one_of,
+    parse,
     provenance,
     require_writable,
+    run_tool,
 )
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from snnssl_mm.analysis.results_file import ResultsFile, Row
+    from snnssl_mm.engine.feature_cache import CachedBackbone
+    from snnssl_mm.engine.probe_models import Model
+    from snnssl_mm.engine.trained_probes import TrainedProbe
+
 
 FROZEN = ("knn", "linear")
 STARTS = ("pretrained", "random")
@@ -97,7 +94,11 @@ def parse_args() -> argparse.Namespace:
     )
     add_config_arguments(parser, checkpoint=True)
     parser.add_argument(
-        "--probes", nargs="+", choices=[*FROZEN, *PROTOCOLS], default=list(FROZEN)
+        "--probes",
+        nargs="+",
+        type=one_of("snnssl_mm.engine.protocols:PROTOCOLS", *FROZEN),
+        default=list(FROZEN),
+        help="the probes above by name; knn and linear by default",
     )
     parser.add_argument(
         "--start",
@@ -126,20 +127,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--cache",
         type=Path,
-        help="folder of features and trained probes; 'features' beside the checkpoint",
+        help="folder of features and trained probes; 'features' beside --out",
     )
-    parser.add_argument(
-        "--out", type=Path, help="results; probe_results.json beside the checkpoint"
-    )
-    args = parser.parse_args()
-    beside = Path(args.checkpoint).parent
-    args.cache = args.cache or beside / "features"
-    args.out = args.out or beside / "probe_results.json"
+    add_out_argument(parser, "probe_results.json", "JSON file to add to")
+    args = parse(parser)
+    args.cache = args.cache or args.out.parent / "features"
     return args
 
 
 def config_of(args: argparse.Namespace) -> Config:
     """Read the config and apply the command line to it."""
+    from snnssl_mm.engine.labelled_folder import with_labelled_folder
+
     cfg = load_config(args)
     if "://" in args.checkpoint:
         raise ValueError(
@@ -155,6 +154,8 @@ def config_of(args: argparse.Namespace) -> Config:
 
 def settings_of(probe: str, cfg: Config, args: argparse.Namespace) -> Iterator[Row]:
     """Settings of each row of a probe."""
+    from snnssl_mm.engine.protocols import protocol_of
+
     common = {"recalibrated": not args.no_recalibrate}
     if probe == "knn":
         for k in args.k:
@@ -168,6 +169,12 @@ def settings_of(probe: str, cfg: Config, args: argparse.Namespace) -> Iterator[R
 
 def models_of(cfg: Config, args: argparse.Namespace) -> dict[str, Model]:
     """Build the models to be judged, by what they start from."""
+    from snnssl_mm.engine.probe_models import (
+        load_probed_model,
+        random_init_model,
+        require_backbone,
+    )
+
     require_backbone(cfg)
     make = {
         "pretrained": lambda: load_probed_model(cfg, args.checkpoint),
@@ -178,6 +185,10 @@ def models_of(cfg: Config, args: argparse.Namespace) -> dict[str, Model]:
 
 def plan(cfg: Config, args: argparse.Namespace) -> list[Task]:
     """Check everything that the probes need; return the rows to be filled."""
+    from snnssl_mm.engine.feature_cache import CachedBackbone
+    from snnssl_mm.engine.labelled_images import class_count, eval_loaders
+    from snnssl_mm.engine.probe_configs import require_labelled_pipeline
+
     if any(probe not in FROZEN for probe in args.probes):
         require_labelled_pipeline(cfg)
     models = models_of(cfg, args)
@@ -216,6 +227,9 @@ def tasks_of(
     entries: Row,
 ) -> Iterator[Task]:
     """Rows of a probe of one backbone; ``entries`` are what all its rows share."""
+    from snnssl_mm.engine.protocols import protocol_of
+    from snnssl_mm.engine.trained_probes import TrainedProbe
+
     trained, digest = None, backbone.digest
     if probe not in FROZEN:
         protocol = protocol_of(cfg, probe)
@@ -235,6 +249,8 @@ def data_root(cfg: Config) -> str:
 
 def measure(task: Task) -> Row:
     """Fill a row: the accuracies, from 0 to 1, and the seconds of work."""
+    from snnssl_mm.engine.frozen_probes import frozen_probe
+
     if task.trained:
         found, seconds = task.trained.run()
         return {**found, "seconds": round(seconds, 1)}
@@ -252,6 +268,8 @@ def measure(task: Task) -> Row:
 
 def fill(results: ResultsFile, task: Task) -> Row:
     """Return the row of a task: the one that the file has, or a new one."""
+    from snnssl_mm.analysis.probe_table import described
+
     entries = task.entries
     settings = described(entries["settings"])
     name = ", ".join(filter(None, (entries["probe"], entries["start"], settings)))
@@ -266,18 +284,19 @@ def fill(results: ResultsFile, task: Task) -> Row:
 def main() -> None:
     """Probe."""
     args = parse_args()
+
+    from snnssl_mm.analysis.probe_table import probe_table
+    from snnssl_mm.analysis.results_file import ResultsFile
+
     with errors_as_sentences():
         cfg = config_of(args)
         require_writable(args.out, args.cache / "features.npz")
         results = ResultsFile(args.out, "probes", KEY)
         tasks = plan(cfg, args)
-    try:
-        rows = [fill(results, task) for task in tasks]
-    except KeyboardInterrupt:
-        raise SystemExit("stopped; the same command goes on from here") from None
+    rows = [fill(results, task) for task in tasks]
     probe_table(rows).print()
     console.print(f"rows: {args.out}", soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main, again="")

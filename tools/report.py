@@ -12,28 +12,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
 from rich.console import Console
 
-from snnssl_mm.analysis import report_pictures, report_sections
-from snnssl_mm.analysis.machine import describe_machine
-from snnssl_mm.analysis.report import Picture, Report, Section
-from snnssl_mm.analysis.results_file import file_sha
-from snnssl_mm.analysis.sample_images import sample_images
-from snnssl_mm.analysis.training_curves import plot_training
-from snnssl_mm.engine.probes import eval_loaders, load_model
+from snnssl_mm.children import run_child
 from snnssl_mm.tooling import (
+    add_out_argument,
     add_trust_argument,
     errors_as_sentences,
     load_config,
+    parse,
     require_writable,
+    run_tool,
 )
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from snnssl_mm.analysis.report import Report, Section
+
 
 TOOLS = Path(__file__).resolve().parent
 IMAGES = 8  # of the rasters
@@ -49,9 +49,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--config", help="of the pretraining; the one beside the checkpoint by default"
     )
-    parser.add_argument(
-        "--out", type=Path, help="folder; 'report' beside the checkpoint by default"
-    )
+    add_out_argument(parser, "report", "folder for the page, pictures and numbers")
     parser.add_argument(
         "--probes", nargs="+", default=["knn", "linear"], help="see tools/probe.py"
     )
@@ -59,9 +57,8 @@ def parse_args() -> argparse.Namespace:
         "--time-steps", nargs="+", default=["1", "2", "4", "8", "16"], metavar="T"
     )
     add_trust_argument(parser)
-    args = parser.parse_args()
+    args = parse(parser)
     args.cfg_options = None
-    args.out = args.out or Path(args.checkpoint).parent / "report"
     return args
 
 
@@ -101,15 +98,15 @@ def measurements(args: argparse.Namespace) -> dict[str, list[str]]:
 
 def measure(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     """Run the other tools; return the checkpoint's rows, by results file."""
+    from snnssl_mm.analysis.results_file import file_sha
+
     rows: dict[str, list[dict[str, Any]]] = {}
     jobs = measurements(args)
     for number, (name, (tool, *arguments)) in enumerate(jobs.items(), start=1):
         console.rule(f"{number} of {len(jobs) + 1}: tools/{tool}")
         file = args.out / f"{name}.json"
-        command = [sys.executable, str(TOOLS / tool), *arguments, "--out", str(file)]
-        done = subprocess.run(command, check=False)
-        if done.returncode:
-            raise SystemExit(f"error: tools/{tool} failed, see above")
+        command = [str(TOOLS / tool), *arguments, "--out", str(file)]
+        run_child(command)
         sha = file_sha(args.checkpoint)
         rows[name] = [
             row
@@ -121,6 +118,9 @@ def measure(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
 
 def curves(args: argparse.Namespace) -> Section:
     """Draw the log that lies beside the checkpoint."""
+    from snnssl_mm.analysis.report import Picture, Section
+    from snnssl_mm.analysis.training_curves import plot_training
+
     try:
         picture = plot_training(Path(args.checkpoint).parent, args.out / "curves.png")
     except FileNotFoundError:
@@ -131,6 +131,10 @@ def curves(args: argparse.Namespace) -> Section:
 
 def pictures(args: argparse.Namespace, cfg: Config) -> list[Section]:
     """Show the network at work."""
+    from snnssl_mm.analysis import report_pictures
+    from snnssl_mm.analysis.sample_images import sample_images
+    from snnssl_mm.engine.probes import eval_loaders, load_model
+
     cfg.max_probe_samples = report_pictures.EMBEDDED
     loaders = eval_loaders(cfg)
     model = load_model(cfg, args.checkpoint)
@@ -151,6 +155,10 @@ def compose(
     shown: list[Section],
 ) -> Report:
     """Put the sections together."""
+    from snnssl_mm.analysis import report_sections
+    from snnssl_mm.analysis.machine import describe_machine
+    from snnssl_mm.analysis.report import Report
+
     firing, energy, health = (
         rows[name][-1] for name in ("firing_rates", "energy", "representation_health")
     )
@@ -182,6 +190,9 @@ def compose(
 def main() -> None:
     """Measure, draw and write."""
     args = parse_args()
+
+    from snnssl_mm.engine.probes import eval_loaders, load_model
+
     page, text = args.out / "report.html", args.out / "report.md"
     with errors_as_sentences():
         args.config = args.config or config_beside(args.checkpoint)
@@ -198,4 +209,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main, again="")

@@ -6,6 +6,7 @@ or in the Python that runs this script, is used as it is. Standard library only.
 """
 
 # Down to the check of the version, this file must run on Python 3.6.
+import argparse
 import contextlib
 import hashlib
 import importlib.util
@@ -340,6 +341,8 @@ def set_up() -> None:
 
 def main() -> int:
     """Set up if needed; return the exit status."""
+    text = (__doc__ or "").split("\n")[0]
+    argparse.ArgumentParser(description=text).parse_args()
     if is_current():
         return 0
     start = time.monotonic()

@@ -15,6 +15,11 @@
 #SBATCH --signal=B:USR1@120
 set -euo pipefail
 
+if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then # the comment above
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" | grep -v '^SBATCH'
+    exit 0
+fi
+
 if [[ -z "${SLURM_JOB_ID:-}" ]]; then # on the login node: hand this script to sbatch
     if [[ $# -lt 2 ]]; then
         echo "usage: NODES=4 GPUS=8 $0 CONFIG WORK_DIR [options of tools/train.py]" >&2

@@ -16,32 +16,23 @@ import json
 import math
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
-from mmengine.dist import is_main_process
 from rich.console import Console
 from rich.table import Table
 
-from snnssl_mm.checkpoints import load_whole_model
-from snnssl_mm.engine.data_check import check_data
-from snnssl_mm.engine.data_check_hook import DataCheckHook
-from snnssl_mm.engine.probes import (
-    eval_loaders,
-    knn_accuracy,
-    labelled_features,
-    linear_accuracy,
-    load_model,
-    random_init_model,
-    raw_pixels,
-)
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_launcher_arguments,
     build_runner,
     errors_as_sentences,
     load_config,
+    run_tool,
 )
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
 
 Probes = dict[str, dict[str, float]]
 Metrics = dict[str, float | None]
@@ -51,14 +42,28 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
-    parser.add_argument("--out", type=Path, help="JSON file for the results")
-    parser.add_argument("--work-dir", help="where mmengine's logs go")
+    parser.add_argument(
+        "--out", type=Path, help="JSON file for the results; none by default"
+    )
+    parser.add_argument(
+        "--work-dir", help="folder for logs; work_dirs/<config's name> by default"
+    )
     add_launcher_arguments(parser)
     return parser.parse_args()
 
 
 def probe(cfg: Config, checkpoint: str) -> Probes:
     """Measure k-NN and linear accuracy of three kinds of features."""
+    from snnssl_mm.engine.probes import (
+        eval_loaders,
+        knn_accuracy,
+        labelled_features,
+        linear_accuracy,
+        load_model,
+        random_init_model,
+        raw_pixels,
+    )
+
     with errors_as_sentences():
         loaders = eval_loaders(cfg)
         model = load_model(cfg, checkpoint)
@@ -79,6 +84,10 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Metrics:
 
     mmengine's own loading skips weights that do not fit; here they stop the program.
     """
+    from snnssl_mm.checkpoints import load_whole_model
+    from snnssl_mm.engine.data_check import check_data
+    from snnssl_mm.engine.data_check_hook import DataCheckHook
+
     cfg.load_from, cfg.resume = None, False
     with errors_as_sentences():
         check_data(cfg, ["test_dataloader"])
@@ -114,6 +123,9 @@ def print_metrics(metrics: Metrics, title: str) -> None:
 def main() -> None:
     """Evaluate."""
     args = parse_args()
+
+    from mmengine.dist import is_main_process
+
     cfg = load_config(args)
     results: Any
     if cfg.get("test_dataloader") is None:
@@ -132,4 +144,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

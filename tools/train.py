@@ -9,21 +9,9 @@ On several GPUs: torchrun --nproc-per-node=8 tools/train.py CONFIG --launcher py
 from __future__ import annotations
 
 import argparse
-import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config, ConfigDict
-from mmengine.logging import print_log
-
-from snnssl_mm import compat
-from snnssl_mm.checkpoints import match_backbone, read_checkpoint, unwrapped
-from snnssl_mm.config_check import check_text
-from snnssl_mm.config_check.names import check_names
-from snnssl_mm.engine.data_check import check_batches, check_data
-from snnssl_mm.engine.disk_space import check_disk_space, disk_faults_as_sentences
-from snnssl_mm.engine.training_stopped import TrainingStopped
-from snnssl_mm.engine.worker_errors import explain_errors
-from snnssl_mm.resuming import CheckpointError, resume_from_whole
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_launcher_arguments,
@@ -32,7 +20,11 @@ from snnssl_mm.tooling import (
     errors_as_sentences,
     load_config,
     require_writable,
+    run_tool,
 )
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,7 +33,9 @@ def parse_args() -> argparse.Namespace:
     add_config_arguments(parser)
     add_launcher_arguments(parser)
     parser.add_argument(
-        "--work-dir", help="where logs and checkpoints go; work_dirs/<config's name>"
+        "--work-dir",
+        "--out",
+        help="folder for logs and checkpoints; work_dirs/<config's name> by default",
     )
     parser.add_argument(
         "--resume",
@@ -119,6 +113,13 @@ def check_pretrained(cfg: Config) -> None:
 
 def check_text_of(cfg: Config) -> None:
     """Refuse names and arguments that would fail later; log what else looks wrong."""
+    import logging
+
+    from mmengine.logging import print_log
+
+    from snnssl_mm.config_check import check_text
+    from snnssl_mm.config_check.names import check_names
+
     problems = check_text(cfg)  # makes the config's scope the one in force
     if fatal := [str(p) for p in check_names(cfg) if p.level == "error"]:
         raise SystemExit("\n".join(fatal))
@@ -128,6 +129,8 @@ def check_text_of(cfg: Config) -> None:
 
 def enable_amp(cfg: Config, dtype: str) -> None:
     """Swap the optimizer wrapper for one with autocast; keep the user's loss scale."""
+    from snnssl_mm import compat
+
     amp = compat.amp_optim_wrapper_cfg(dtype)
     scale = cfg.optim_wrapper.pop("loss_scale", None)
     cfg.optim_wrapper.pop("dtype", None)
@@ -138,6 +141,8 @@ def enable_amp(cfg: Config, dtype: str) -> None:
 
 def enable_auto_scale_lr(cfg: Config) -> None:
     """Switch on mmengine's learning-rate scaling."""
+    from mmengine.config import ConfigDict
+
     scaling = cfg.get("auto_scale_lr", ConfigDict())
     if "base_batch_size" not in scaling:
         raise SystemExit(
@@ -150,6 +155,12 @@ def enable_auto_scale_lr(cfg: Config) -> None:
 def main() -> None:
     """Train."""
     args = parse_args()
+
+    from snnssl_mm.checkpoints import read_checkpoint
+    from snnssl_mm.engine.data_check import check_data
+    from snnssl_mm.engine.disk_space import disk_faults_as_sentences
+    from snnssl_mm.resuming import resume_from_whole
+
     cfg = config_of(args)
     check_text_of(cfg)
     with errors_as_sentences():
@@ -157,7 +168,8 @@ def main() -> None:
         for checkpoint in filter(None, (args.pretrained, start)):
             read_checkpoint(checkpoint)
         check_data(cfg)
-        require_writable(Path(cfg.work_dir, "last_checkpoint"))
+        folder = Path(cfg.work_dir)
+        require_writable(folder / "last_checkpoint", option="--work-dir")
         resume_from_whole(cfg)
     check = dict(type="snnssl_mm.DataCheckHook", files=False)
     cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), check]
@@ -167,6 +179,12 @@ def main() -> None:
 
 def train(cfg: Config, args: argparse.Namespace) -> None:
     """Build what the config describes, check what can be known by then, and train."""
+    from snnssl_mm.checkpoints import match_backbone, unwrapped
+    from snnssl_mm.engine.data_check import check_batches
+    from snnssl_mm.engine.disk_space import check_disk_space
+    from snnssl_mm.engine.screen import opening
+    from snnssl_mm.engine.worker_errors import explain_errors
+
     runner = build_runner(cfg, args)
     model = unwrapped(runner.model)
     if args.pretrained:
@@ -177,12 +195,10 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
     with errors_as_sentences():
         check_batches(loop.dataloader)
         check_disk_space(cfg, model, loop.max_epochs, loop.max_iters)
-    try:
-        with explain_errors(runner):
-            runner.train()
-    except (CheckpointError, TrainingStopped) as error:
-        raise SystemExit(f"error: {error}") from None
+    runner.logger.info(opening(runner, model))
+    with explain_errors(runner):
+        runner.train()
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main, again="--resume")

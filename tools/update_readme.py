@@ -15,26 +15,19 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from snnssl_mm import zoo
-from snnssl_mm.analysis.ablation import ablation_table
-from snnssl_mm.analysis.energy_tables import summary, total_table
-from snnssl_mm.analysis.fault_tables import fuzz_table, kills_table
-from snnssl_mm.analysis.firing_rates import firing_rates_table
-from snnssl_mm.analysis.probe_table import probe_table
-from snnssl_mm.analysis.representation_health import health_table
-from snnssl_mm.analysis.steadiness import long_run_table
-from snnssl_mm.analysis.table import Table
-from snnssl_mm.analysis.time_steps import time_steps_table
-from snnssl_mm.analysis.training_cost import training_cost_table
-from snnssl_mm.analysis.training_plan import plan_table, step_times_table
+from snnssl_mm.tooling import run_tool
+
+if TYPE_CHECKING:
+    from snnssl_mm import zoo
+    from snnssl_mm.analysis.table import Table
+
+    Shown = Callable[[list[dict[str, Any]]], Sequence[Table]]
+
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-Shown = Callable[[list[dict[str, Any]]], Sequence[Table]]
 
 
 def device(report: dict[str, Any]) -> str:
@@ -210,6 +203,8 @@ def rows_as(tables_of: Shown) -> Callable[[dict[str, Any]], list[str]]:
 
 def energy_by_network(rows: list[dict[str, Any]]) -> list[Table]:
     """Show the whole of each network."""
+    from snnssl_mm.analysis.energy_tables import summary, total_table
+
     return [
         total_table(row)._replace(caption=f"{Path(row['config']).stem}, {summary(row)}")
         for row in rows
@@ -221,6 +216,8 @@ METRICS = {"k-NN": "k-NN Top 1 Accuracy", "linear probe": "Linear Probe Top 1 Ac
 
 def model_row(entry: zoo.Entry) -> list[str]:
     """One line of the table of pretrained models."""
+    from snnssl_mm import zoo
+
     metadata, results = entry.meta["Metadata"], entry.meta["Results"] or [{}]
     metrics = results[0].get("Metrics", {})
     config = entry.config.relative_to(zoo.index_file().parent)
@@ -236,6 +233,8 @@ def model_row(entry: zoo.Entry) -> list[str]:
 
 def models() -> list[str]:
     """The model zoo, from its metafiles."""
+    from snnssl_mm import zoo
+
     folders: dict[str, list[zoo.Entry]] = {}
     for entry in zoo.entries().values():
         folders.setdefault(entry.config.parent.name, []).append(entry)
@@ -248,25 +247,40 @@ def models() -> list[str]:
     return [*lines, "", *table(["downstream", "models"], rows)]
 
 
-RENDERERS = {
-    "ablation": rows_as(lambda rows: [ablation_table(rows)]),
-    "energy": rows_as(energy_by_network),
-    "firing_rates": rows_as(lambda rows: [firing_rates_table(row) for row in rows]),
-    "fuzz": rows_as(lambda rows: [fuzz_table(rows)]),
-    "kills": rows_as(lambda rows: [kills_table(rows)]),
-    "long_run": rows_as(lambda rows: [long_run_table(rows)]),
-    "probes": rows_as(lambda rows: [probe_table(rows)]),
-    "representation_health": rows_as(lambda rows: [health_table(row) for row in rows]),
-    "step_times": rows_as(lambda rows: [step_times_table(rows), plan_table(rows)]),
-    "time_steps": rows_as(lambda rows: [time_steps_table(rows)]),
-    "training_cost": rows_as(lambda rows: [training_cost_table(rows)]),
-    "backbone_memory": memory,
-    "blood_cells": blood_cells,
-    "growth": growth,
-    "speed": speed,
-}
-"""What a results file holds (its entry ``what``, or its name) -> how to show it; the
-others are the demo's."""
+def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
+    """Say how to show each results file, by its entry ``what`` or its name.
+
+    Those that are not here are the demo's.
+    """
+    from snnssl_mm.analysis.ablation import ablation_table
+    from snnssl_mm.analysis.fault_tables import fuzz_table, kills_table
+    from snnssl_mm.analysis.firing_rates import firing_rates_table
+    from snnssl_mm.analysis.probe_table import probe_table
+    from snnssl_mm.analysis.representation_health import health_table
+    from snnssl_mm.analysis.steadiness import long_run_table
+    from snnssl_mm.analysis.time_steps import time_steps_table
+    from snnssl_mm.analysis.training_cost import training_cost_table
+    from snnssl_mm.analysis.training_plan import plan_table, step_times_table
+
+    return {
+        "ablation": rows_as(lambda rows: [ablation_table(rows)]),
+        "energy": rows_as(energy_by_network),
+        "firing_rates": rows_as(lambda rows: [firing_rates_table(row) for row in rows]),
+        "fuzz": rows_as(lambda rows: [fuzz_table(rows)]),
+        "kills": rows_as(lambda rows: [kills_table(rows)]),
+        "long_run": rows_as(lambda rows: [long_run_table(rows)]),
+        "probes": rows_as(lambda rows: [probe_table(rows)]),
+        "representation_health": rows_as(
+            lambda rows: [health_table(row) for row in rows]
+        ),
+        "step_times": rows_as(lambda rows: [step_times_table(rows), plan_table(rows)]),
+        "time_steps": rows_as(lambda rows: [time_steps_table(rows)]),
+        "training_cost": rows_as(lambda rows: [training_cost_table(rows)]),
+        "backbone_memory": memory,
+        "blood_cells": blood_cells,
+        "growth": growth,
+        "speed": speed,
+    }
 
 
 def markdown(files: list[Path]) -> str:
@@ -278,7 +292,7 @@ def markdown(files: list[Path]) -> str:
         lines = backbones(reports)
     else:
         what = reports[0].get("what", files[0].stem)
-        lines = RENDERERS.get(what, demo)(reports[0])
+        lines = renderers().get(what, demo)(reports[0])
     notes = [report["note"] for report in reports if "note" in report]
     return "\n".join([*lines, *notes]).rstrip()
 
@@ -309,4 +323,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

@@ -127,7 +127,7 @@ def lacks_semaphores(error: BaseException) -> bool:
     )
 
 
-def last_words(error: Exception) -> str:
+def last_words(error: BaseException) -> str:
     """An error's message without the traceback that a worker sent along."""
     text = str(error)
     if not RAISED.search(text):

@@ -1,14 +1,12 @@
 """Weights to judge, and tools that start others: in the test's own process."""
 
-import subprocess
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 
+from snnssl_mm import children
 from snnssl_mm.engine.probes import build_model
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -18,17 +16,13 @@ TOOLS = Path(__file__).parents[2] / "tools"
 def started(run_tool, monkeypatch):
     """List of the tools that were started as programs."""
     tools = []
-    as_program = subprocess.run
 
-    def run(command, *args, **kwargs):
-        program, tool, *arguments = command
-        if program != sys.executable or TOOLS not in Path(tool).parents:
-            return as_program(command, *args, **kwargs)
+    def run_child(command, *_, **__):
+        tool, *arguments = command
         tools.append(str(Path(tool).relative_to(TOOLS)))
         run_tool(tools[-1], *arguments)
-        return SimpleNamespace(returncode=0)
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(children, "run_child", run_child)
     return tools
 
 

@@ -1,10 +1,10 @@
 """tools/ablation.py: every kind of run gives a row, and none is computed again."""
 
 import json
-import subprocess
-from types import SimpleNamespace
 
 import pytest
+
+from snnssl_mm import children
 
 
 @pytest.fixture
@@ -45,9 +45,11 @@ def test_a_grid_that_goes_on(ablate, started, tmp_path, capsys):
 
 
 def test_a_run_that_fails_is_named(ablate, monkeypatch):
-    failed = SimpleNamespace(returncode=1)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(RuntimeError, match=r"a run failed, see .*output.txt"):
+    def run_child(command, log, **_):
+        raise children.ChildError(f"tools/train.py failed, see {log}")
+
+    monkeypatch.setattr(children, "run_child", run_child)
+    with pytest.raises(SystemExit, match=r"train.py failed, see .*output.txt"):
         ablate("--grid", "neuron=lif")
 
 

@@ -1,10 +1,9 @@
 """tools/report.py: everything about a checkpoint, from the other tools' results."""
 
-import subprocess
-from types import SimpleNamespace
-
 import pytest
 import torch
+
+from snnssl_mm import children
 
 SECTIONS = (
     "Training",
@@ -36,9 +35,11 @@ def test_page_holds_every_section(run_tool, started, checkpoint, tmp_path):
 def test_failure_of_a_tool_is_that_of_the_report(
     run_tool, monkeypatch, checkpoint, tmp_path
 ):
-    failed = SimpleNamespace(returncode=1)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(SystemExit, match=r"tools/probe.py failed, see above"):
+    def run_child(*_, **__):
+        raise children.ChildError("tools/probe.py failed with exit code 1")
+
+    monkeypatch.setattr(children, "run_child", run_child)
+    with pytest.raises(SystemExit, match=r"error: tools/probe.py failed"):
         run_tool("report.py", checkpoint, "--out", tmp_path / "r")
 
 

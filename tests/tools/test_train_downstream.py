@@ -49,7 +49,7 @@ def test_sides_that_the_stride_does_not_divide(run_tool, config, tmp_path):
     file = config("segmentation", divisor=None)
     options = ["--cfg-options", "train_dataloader.dataset.pipeline.2.crop_size=(40,40)"]
     options += ["model.data_preprocessor.size=(40,40)"]
-    with pytest.raises(ValueError, match="multiples of 32, got 40x40; resize, or pad"):
+    with pytest.raises(SystemExit, match="multiples of 32, got 40x40; resize, or pad"):
         run_tool("train.py", file, "--work-dir", tmp_path / "run", *options)
 
 

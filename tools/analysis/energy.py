@@ -13,39 +13,24 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.analysis import parameter_count
-from mmengine.config import Config
 from rich.progress import track
 
-from snnssl_mm.analysis.energy import CONSTANTS, FORMULA, totals
-from snnssl_mm.analysis.energy_measurement import (
-    check_model,
-    count_images,
-    deployed,
-    measure_layers,
-    prediction,
-)
-from snnssl_mm.analysis.energy_plot import plot_energy
-from snnssl_mm.analysis.energy_tables import (
-    energy_markdown,
-    layer_table,
-    pair_of,
-    summary,
-    total_table,
-    write_csv,
-)
-from snnssl_mm.analysis.results_file import ResultsFile
-from snnssl_mm.analysis.unseen_images import is_pretraining, unseen_images
-from snnssl_mm.loaded_models import load_pictured_model
 from snnssl_mm.tooling import (
     add_config_arguments,
+    add_out_argument,
     errors_as_sentences,
     load_config,
+    parse,
     provenance,
     require_writable,
+    run_tool,
 )
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
 
 KEY = ("config", "sha256", "options")
 
@@ -57,17 +42,28 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--images", type=int, default=64, help="test images to measure rates on (64)"
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("energy.json"), help="results file, continued"
-    )
+    add_out_argument(parser, "energy.json", "JSON file to add to")
     parser.add_argument("--csv", type=Path, help="file for the layers as CSV")
     parser.add_argument("--markdown", type=Path, help="file for all as Markdown")
     parser.add_argument("--plot", type=Path, help="picture to draw")
-    return parser.parse_args()
+    return parse(parser)
 
 
 def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any]:
     """Run the model over the images."""
+    from mmengine.analysis import parameter_count
+
+    from snnssl_mm.analysis.energy import totals
+    from snnssl_mm.analysis.energy_measurement import (
+        check_model,
+        count_images,
+        deployed,
+        measure_layers,
+        prediction,
+    )
+    from snnssl_mm.analysis.unseen_images import is_pretraining
+    from snnssl_mm.loaded_models import load_pictured_model
+
     with errors_as_sentences():
         model = load_pictured_model(cfg, args.checkpoint, not is_pretraining(cfg))
         check_model(model)
@@ -89,6 +85,14 @@ def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any
 
 def report(row: dict[str, Any]) -> None:
     """Print the layers, how energy is computed, and the totals."""
+    from snnssl_mm.analysis.energy import CONSTANTS, FORMULA
+    from snnssl_mm.analysis.energy_tables import (
+        layer_table,
+        pair_of,
+        summary,
+        total_table,
+    )
+
     layer_table(row).print()
     print(FORMULA)
     for constants in CONSTANTS:
@@ -100,6 +104,13 @@ def report(row: dict[str, Any]) -> None:
 def main() -> None:
     """Measure, unless it is done already; print, write and draw."""
     args = parse_args()
+
+    from snnssl_mm.analysis.energy_measurement import count_images
+    from snnssl_mm.analysis.energy_plot import plot_energy
+    from snnssl_mm.analysis.energy_tables import energy_markdown, write_csv
+    from snnssl_mm.analysis.results_file import ResultsFile
+    from snnssl_mm.analysis.unseen_images import unseen_images
+
     cfg = load_config(args)
     with errors_as_sentences():
         require_writable(args.out, args.csv, args.markdown, args.plot)
@@ -121,4 +132,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

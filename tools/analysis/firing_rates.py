@@ -13,21 +13,24 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config
-
-from snnssl_mm.analysis.firing_rates import firing_rates, firing_rates_table
-from snnssl_mm.analysis.firing_rates_plot import plot_firing_rates
-from snnssl_mm.analysis.results_file import ResultsFile, Row
-from snnssl_mm.analysis.unseen_images import network_inputs, unseen_images
-from snnssl_mm.loaded_models import load_pictured_model
 from snnssl_mm.tooling import (
     add_config_arguments,
+    add_out_argument,
     errors_as_sentences,
     load_config,
+    parse,
     provenance,
     require_writable,
+    run_tool,
 )
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from snnssl_mm.analysis.results_file import Row
+
 
 KEY = ("config", "sha256", "options")
 
@@ -39,13 +42,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--images", type=int, default=512, help="at most so many, evenly spread (512)"
     )
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to add to")
+    add_out_argument(parser, "firing_rates.json", "JSON file to add to")
     parser.add_argument("--plot", type=Path, help="picture to draw")
-    return parser.parse_args()
+    return parse(parser)
 
 
 def measure(args: argparse.Namespace, cfg: Config, row: Row) -> Row:
     """Measure what :func:`main` asks for, and return it as a row."""
+    from snnssl_mm.analysis.firing_rates import firing_rates
+    from snnssl_mm.analysis.unseen_images import network_inputs, unseen_images
+    from snnssl_mm.loaded_models import load_pictured_model
+
     with errors_as_sentences():
         loader = unseen_images(cfg, args.images)
         model = load_pictured_model(cfg, args.checkpoint)
@@ -62,6 +69,11 @@ def measure(args: argparse.Namespace, cfg: Config, row: Row) -> Row:
 def main() -> None:
     """Measure, or read what was measured before; print and draw it."""
     args = parse_args()
+
+    from snnssl_mm.analysis.firing_rates import firing_rates_table
+    from snnssl_mm.analysis.firing_rates_plot import plot_firing_rates
+    from snnssl_mm.analysis.results_file import ResultsFile
+
     cfg = load_config(args)
     with errors_as_sentences():
         require_writable(args.out, args.plot)
@@ -77,4 +89,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

@@ -9,17 +9,27 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from snnssl_mm.analysis.training_curves import plot_training
+from snnssl_mm.tooling import run_folder, run_tool
 
 
 def main() -> None:
     """Draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("work_dir", type=Path, help="work directory of the run")
-    parser.add_argument("--out", type=Path, help="WORK_DIR/curves.png by default")
+    parser.add_argument(
+        "--out", type=Path, help="picture; work_dirs/<run>/curves.png by default"
+    )
     args = parser.parse_args()
-    print(plot_training(args.work_dir, args.out or args.work_dir / "curves.png"))
+
+    from snnssl_mm.analysis.training_curves import plot_training
+
+    print(
+        plot_training(
+            args.work_dir,
+            args.out or run_folder(args.work_dir / "log", args.work_dir) / "curves.png",
+        )
+    )
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

@@ -14,30 +14,28 @@ import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
 from rich.progress import track
 
-from snnssl_mm.analysis.health_features import take_statistics
-from snnssl_mm.analysis.representation_health import (
-    health_table,
-    representation_health,
-    rounded,
-    signs_of_collapse,
-)
-from snnssl_mm.analysis.representation_health_plot import plot_health
-from snnssl_mm.analysis.results_file import ResultsFile, Row
-from snnssl_mm.analysis.two_views import BATCH_SIZE, Batch, two_view_batches
-from snnssl_mm.analysis.unseen_views import Views, unseen_views
-from snnssl_mm.engine.probes import load_model, random_init_model
 from snnssl_mm.tooling import (
     add_config_arguments,
+    add_out_argument,
     errors_as_sentences,
     load_config,
+    parse,
     provenance,
     require_writable,
+    run_tool,
 )
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from snnssl_mm.analysis.results_file import Row
+    from snnssl_mm.analysis.two_views import Batch
+    from snnssl_mm.analysis.unseen_views import Views
+
 
 KEY = ("config", "sha256", "options", "images")
 
@@ -49,13 +47,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--images", type=int, default=512, help="at most so many, evenly spread (512)"
     )
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to add to")
+    add_out_argument(parser, "representation_health.json", "JSON file to add to")
     parser.add_argument("--plot", type=Path, help="picture to draw")
-    return parser.parse_args()
+    return parse(parser)
 
 
 def measure(args: argparse.Namespace, cfg: Config) -> Row:
     """Measure the checkpoint and a random network on the same views."""
+    from snnssl_mm.analysis.health_features import take_statistics
+    from snnssl_mm.analysis.representation_health import representation_health, rounded
+    from snnssl_mm.analysis.unseen_views import unseen_views
+    from snnssl_mm.engine.probes import load_model, random_init_model
+
     with errors_as_sentences():
         views = unseen_views(cfg)
         model = load_model(cfg, args.checkpoint)
@@ -77,6 +80,8 @@ def measure(args: argparse.Namespace, cfg: Config) -> Row:
 
 def batches(views: Views, images: int, progress: str) -> Iterator[Batch]:
     """Yield the same views every time, with a progress bar."""
+    from snnssl_mm.analysis.two_views import BATCH_SIZE, two_view_batches
+
     found = two_view_batches(views.dataset, views.collate, images)
     total = -(-images // BATCH_SIZE)
     yield from track(found, progress, total, transient=True)
@@ -85,6 +90,11 @@ def batches(views: Views, images: int, progress: str) -> Iterator[Batch]:
 def main() -> None:
     """Measure, or read what was measured before; print and draw it."""
     args = parse_args()
+
+    from snnssl_mm.analysis.representation_health import health_table, signs_of_collapse
+    from snnssl_mm.analysis.representation_health_plot import plot_health
+    from snnssl_mm.analysis.results_file import ResultsFile
+
     cfg = load_config(args)
     with errors_as_sentences():
         require_writable(args.out, args.plot)
@@ -101,4 +111,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

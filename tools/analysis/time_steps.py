@@ -14,44 +14,30 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-from mmengine.config import Config
-from mmengine.runner import set_random_seed
 from rich.progress import track
-from torch import Tensor
-from torch.utils.data import DataLoader
 
-from snnssl_mm.analysis.energy_measurement import backbone_energy_uj
-from snnssl_mm.analysis.results_file import ResultsFile, Row
-from snnssl_mm.analysis.time_steps import (
-    check_still_images,
-    check_time_steps,
-    config_at,
-    latencies_ms,
-    plot_time_steps,
-    time_steps_table,
-)
-from snnssl_mm.analysis.unseen_images import unseen_images
-from snnssl_mm.engine.probes import (
-    Loaders,
-    eval_loaders,
-    fit_linear,
-    knn_accuracy,
-    labelled_features,
-    recalibrate,
-)
-from snnssl_mm.loaded_models import load_pictured_model
 from snnssl_mm.tooling import (
     add_config_arguments,
+    add_out_argument,
     command_line,
     errors_as_sentences,
     load_config,
+    parse,
     provenance,
     require_writable,
+    run_tool,
 )
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from torch import Tensor
+    from torch.utils.data import DataLoader
+
+    from snnssl_mm.analysis.results_file import Row
+    from snnssl_mm.engine.probes import Loaders
+
 
 ENERGY_IMAGES = 64
 KEY = ("config", "sha256", "seed", "options", "time_steps")
@@ -67,8 +53,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--latency-seconds", type=float, default=2.0, help="measured at every T (2)"
     )
-    parser.add_argument("--out", type=Path, help="time_steps.json beside CHECKPOINT")
-    return parser.parse_args()
+    add_out_argument(
+        parser, "time_steps.json", "JSON file to add to, picture beside it"
+    )
+    return parse(parser)
 
 
 class Sweep(NamedTuple):
@@ -90,6 +78,16 @@ class Sweep(NamedTuple):
 
     def at(self, steps: int) -> Row:
         """Measure at T = ``steps``."""
+        from snnssl_mm.analysis.energy_measurement import backbone_energy_uj
+        from snnssl_mm.analysis.time_steps import config_at
+        from snnssl_mm.engine.probes import (
+            fit_linear,
+            knn_accuracy,
+            labelled_features,
+            recalibrate,
+        )
+        from snnssl_mm.loaded_models import load_pictured_model
+
         start = time.monotonic()
         model = load_pictured_model(config_at(self.cfg, steps), self.checkpoint)
         recalibrate(model, self.loaders.train)
@@ -112,6 +110,11 @@ def with_latencies(
     rows: list[Row], cfg: Config, args: argparse.Namespace, image: Tensor
 ) -> list[Row]:
     """Measure latency at every T of the rows, in turn."""
+    import torch
+
+    from snnssl_mm.analysis.time_steps import config_at, latencies_ms
+    from snnssl_mm.loaded_models import load_pictured_model
+
     networks = {
         row["time_steps"]: load_pictured_model(
             config_at(cfg, row["time_steps"]), args.checkpoint
@@ -127,8 +130,22 @@ def with_latencies(
 def main() -> None:
     """Sweep, draw and print."""
     args = parse_args()
+
+    from mmengine.runner import set_random_seed
+
+    from snnssl_mm.analysis.results_file import ResultsFile
+    from snnssl_mm.analysis.time_steps import (
+        check_still_images,
+        check_time_steps,
+        plot_time_steps,
+        time_steps_table,
+    )
+    from snnssl_mm.analysis.unseen_images import unseen_images
+    from snnssl_mm.engine.probes import eval_loaders, fit_linear, labelled_features
+    from snnssl_mm.loaded_models import load_pictured_model
+
     cfg = load_config(args)
-    out = args.out or Path(args.checkpoint).parent / "time_steps.json"
+    out = args.out
     with errors_as_sentences():
         require_writable(out)
         check_time_steps(cfg, args.time_steps)
@@ -156,4 +173,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main, again="")

@@ -9,16 +9,16 @@ For Spikformers, in configs of pretraining, classification, detection and segmen
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from snnssl_mm.analysis.attention_maps import attention_maps, plot_attention_maps
-from snnssl_mm.loaded_models import load_backbone_and_image
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_image_arguments,
+    add_out_argument,
     errors_as_sentences,
     load_config,
+    parse,
     require_writable,
+    run_tool,
 )
 
 
@@ -27,9 +27,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
     add_image_arguments(parser)
-    parser.add_argument("--out", type=Path, default=Path("attention_maps.png"))
+    add_out_argument(parser, "attention_maps.png", "picture to draw")
     parser.add_argument("--heads", type=int, default=6, help="heads drawn at most (6)")
-    args = parser.parse_args()
+    args = parse(parser)
+
+    from snnssl_mm.analysis.attention_maps import attention_maps, plot_attention_maps
+    from snnssl_mm.loaded_models import load_backbone_and_image
+
     cfg = load_config(args)
     with errors_as_sentences():
         require_writable(args.out)
@@ -41,4 +45,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

@@ -9,16 +9,15 @@ Beside them, features of the same network with random weights.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from snnssl_mm.analysis.feature_embedding import embed_test_images, plot_embedding
-from snnssl_mm.engine.probes import eval_loaders, random_init_model
-from snnssl_mm.loaded_models import load_pictured_model
 from snnssl_mm.tooling import (
     add_config_arguments,
+    add_out_argument,
     errors_as_sentences,
     load_config,
+    parse,
     require_writable,
+    run_tool,
 )
 
 
@@ -26,9 +25,14 @@ def main() -> None:
     """Draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
-    parser.add_argument("--out", type=Path, default=Path("feature_embedding.png"))
+    add_out_argument(parser, "feature_embedding.png", "picture to draw")
     parser.add_argument("--images", type=int, default=1000, help="at most (1000)")
-    args = parser.parse_args()
+    args = parse(parser)
+
+    from snnssl_mm.analysis.feature_embedding import embed_test_images, plot_embedding
+    from snnssl_mm.engine.probes import eval_loaders, random_init_model
+    from snnssl_mm.loaded_models import load_pictured_model
+
     cfg = load_config(args)
     with errors_as_sentences():
         require_writable(args.out)
@@ -41,4 +45,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

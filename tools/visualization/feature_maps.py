@@ -10,15 +10,15 @@ a Spikformer: --cfg-options "model.backbone.out_indices=(0,1,2,3)"
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from snnssl_mm.analysis.feature_maps import feature_maps, plot_feature_maps
-from snnssl_mm.loaded_models import load_backbone_and_image
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_image_arguments,
+    add_out_argument,
     errors_as_sentences,
     load_config,
+    parse,
+    run_tool,
 )
 
 
@@ -27,11 +27,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
     add_image_arguments(parser)
-    parser.add_argument("--out", type=Path, default=Path("feature_maps.png"))
+    add_out_argument(parser, "feature_maps.png", "picture to draw")
     parser.add_argument(
         "--channels", type=int, default=6, help="channels drawn of each level (6)"
     )
-    args = parser.parse_args()
+    args = parse(parser)
+
+    from snnssl_mm.analysis.feature_maps import feature_maps, plot_feature_maps
+    from snnssl_mm.loaded_models import load_backbone_and_image
+
     cfg = load_config(args)
     with errors_as_sentences():
         backbone, image = load_backbone_and_image(
@@ -42,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

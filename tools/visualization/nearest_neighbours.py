@@ -7,19 +7,14 @@ usage: python tools/visualization/nearest_neighbours.py CONFIG CHECKPOINT [--out
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from snnssl_mm.analysis.neighbours import plot_neighbours, to_pictures
-from snnssl_mm.engine.probes import (
-    collect,
-    eval_loaders,
-    labelled_features,
-    load_model,
-)
 from snnssl_mm.tooling import (
     add_config_arguments,
+    add_out_argument,
     errors_as_sentences,
     load_config,
+    parse,
+    run_tool,
 )
 
 MAX_SAMPLES = 5_000  # of the training and of the test images; all are kept in memory
@@ -29,10 +24,17 @@ def main() -> None:
     """Draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
-    parser.add_argument(
-        "--out", type=Path, help="neighbours.png beside the checkpoint by default"
+    add_out_argument(parser, "neighbours.png", "picture to draw")
+    args = parse(parser)
+
+    from snnssl_mm.analysis.neighbours import plot_neighbours, to_pictures
+    from snnssl_mm.engine.probes import (
+        collect,
+        eval_loaders,
+        labelled_features,
+        load_model,
     )
-    args = parser.parse_args()
+
     cfg = load_config(args)
     with errors_as_sentences():
         model = load_model(cfg, args.checkpoint)
@@ -42,9 +44,8 @@ def main() -> None:
         to_pictures(collect(model, loader, lambda inputs: inputs)[0])
         for loader in loaders
     )
-    out = args.out or Path(args.checkpoint).parent / "neighbours.png"
-    print(plot_neighbours(labelled_features(model, loaders), (train, test), out))
+    print(plot_neighbours(labelled_features(model, loaders), (train, test), args.out))
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

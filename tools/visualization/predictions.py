@@ -10,17 +10,27 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config
-from mmengine.runner import Runner
+from snnssl_mm.tooling import (
+    add_trust_argument,
+    errors_as_sentences,
+    run_folder,
+    run_tool,
+)
 
-from snnssl_mm.analysis.predictions import Column, plot_predictions, predict
-from snnssl_mm.engine.probes import load_model
-from snnssl_mm.tooling import add_trust_argument, errors_as_sentences
+if TYPE_CHECKING:
+    from snnssl_mm.analysis.predictions import Column
 
 
 def columns_of(models: list[str], count: int) -> list[Column]:
     """Predict with every model."""
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+    from snnssl_mm.analysis.predictions import Column, predict
+    from snnssl_mm.engine.probes import load_model
+
     columns: list[Column] = []
     scopes = set()
     for model in models:
@@ -44,12 +54,23 @@ def main() -> None:
     """Draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("models", nargs="+", metavar="NAME=CONFIG,CHECKPOINT")
-    parser.add_argument("--out", type=Path, default=Path("predictions.png"))
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="picture to draw; work_dirs/<run>/predictions.png of the first checkpoint "
+        "by default",
+    )
     parser.add_argument("--count", type=int, default=5, help="number of test images")
     add_trust_argument(parser)
     args = parser.parse_args()
+    if args.out is None:
+        config, _, checkpoint = args.models[0].partition("=")[2].partition(",")
+        args.out = run_folder(checkpoint, config) / "predictions.png"
+
+    from snnssl_mm.analysis.predictions import plot_predictions
+
     print(plot_predictions(columns_of(args.models, args.count), args.out))
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

@@ -9,15 +9,15 @@ For configs of pretraining, classification, detection and segmentation.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from snnssl_mm.analysis.spike_maps import plot_spike_maps, spike_maps
-from snnssl_mm.loaded_models import load_backbone_and_image
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_image_arguments,
+    add_out_argument,
     errors_as_sentences,
     load_config,
+    parse,
+    run_tool,
 )
 
 
@@ -26,14 +26,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
     add_image_arguments(parser)
-    parser.add_argument("--out", type=Path, default=Path("spike_maps.png"))
+    add_out_argument(parser, "spike_maps.png", "picture to draw")
     parser.add_argument(
         "--layers",
         default="",
         metavar="REGEX",
         help="layers to draw, such as 'stem' or 'blocks.0'; all by default",
     )
-    args = parser.parse_args()
+    args = parse(parser)
+
+    from snnssl_mm.analysis.spike_maps import plot_spike_maps, spike_maps
+    from snnssl_mm.loaded_models import load_backbone_and_image
+
     cfg = load_config(args)
     with errors_as_sentences():
         backbone, image = load_backbone_and_image(
@@ -44,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

@@ -9,17 +9,15 @@ Of the config's unseen images (``eval_test_dataloader``), one of each class in t
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from snnssl_mm.analysis.sample_images import sample_images
-from snnssl_mm.analysis.spike_raster import plot_spike_rasters, spike_rasters
-from snnssl_mm.engine.probes import eval_loaders
-from snnssl_mm.loaded_models import load_pictured_model
 from snnssl_mm.tooling import (
     add_config_arguments,
+    add_out_argument,
     errors_as_sentences,
     load_config,
+    parse,
     require_writable,
+    run_tool,
 )
 
 
@@ -27,11 +25,17 @@ def main() -> None:
     """Draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
-    parser.add_argument("--out", type=Path, default=Path("spike_raster.png"))
+    add_out_argument(parser, "spike_raster.png", "picture to draw")
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--neurons", type=int, default=64, help="of each layer (64)")
     parser.add_argument("--seed", type=int, default=0, help="chooses the neurons")
-    args = parser.parse_args()
+    args = parse(parser)
+
+    from snnssl_mm.analysis.sample_images import sample_images
+    from snnssl_mm.analysis.spike_raster import plot_spike_rasters, spike_rasters
+    from snnssl_mm.engine.probes import eval_loaders
+    from snnssl_mm.loaded_models import load_pictured_model
+
     cfg = load_config(args)
     with errors_as_sentences():
         require_writable(args.out)
@@ -42,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

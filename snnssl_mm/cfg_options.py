@@ -1,0 +1,97 @@
+"""Read ``--cfg-options KEY=VALUE ...`` without mmengine, for a quick ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+CONSTANTS = {"true": True, "false": False}
+CLOSING = {"(": ")", "[": "]"}
+
+
+class KeyValues(argparse.Action):
+    """Collect ``KEY=VALUE`` arguments in a dict, with the values of mmengine.
+
+    Numbers, booleans and None are read as such; ``a,b`` and ``[a,b]`` are lists,
+    ``(a,b)`` is a tuple, nested as one likes. Unlike mmengine's ``DictAction`` it keeps
+    the spaces inside a value, which may be a path.
+    """
+
+    def __call__(
+        self, parser: Any, namespace: Any, values: Any, option_string: str | None = None
+    ) -> None:
+        """Add to what earlier options gave.
+
+        Raises:
+            ArgumentError: If one is no ``KEY=VALUE`` or its brackets do not match.
+        """
+        options = dict(getattr(namespace, self.dest, None) or {})
+        for text in values:
+            key, equals, value = text.partition("=")
+            if not equals or not key.strip():
+                raise argparse.ArgumentError(
+                    self,
+                    f"KEY=VALUE expected, got {text!r}; quote a value with spaces, "
+                    "such as 'train_cfg.max_epochs=5' 'data_root=/data/my images'",
+                )
+            try:
+                options[key.strip()] = read_value(value)
+            except ValueError as error:
+                raise argparse.ArgumentError(self, f"{text!r}: {error}") from None
+        setattr(namespace, self.dest, options)
+
+
+def read_value(text: str) -> Any:
+    """Read a value as a config would have it.
+
+    Example:
+        >>> read_value("0.5"), read_value("/my images/a.json"), read_value("[1,(a,b)]")
+        (0.5, '/my images/a.json', [1, ('a', 'b')])
+
+    Raises:
+        ValueError: If brackets do not match.
+    """
+    text = text.strip().strip("'\"")
+    make: type = list
+    parts = split_at_commas(text)
+    if len(parts) == 1:
+        if (brackets := text[:1] + text[-1:]) not in ("()", "[]"):
+            return read_scalar(text)
+        make = tuple if brackets == "()" else list
+        parts = split_at_commas(text[1:-1])
+    if not parts[-1].strip():  # a last comma ends the list, as in Python
+        parts.pop()
+    return make(read_value(part) for part in parts)
+
+
+def split_at_commas(text: str) -> list[str]:
+    """Split at the commas outside of brackets.
+
+    Raises:
+        ValueError: If brackets do not match.
+    """
+    parts, open_brackets = [""], ""
+    for character in text:
+        if character == "," and not open_brackets:
+            parts.append("")
+            continue
+        parts[-1] += character
+        if character in CLOSING:
+            open_brackets += character
+        elif character in CLOSING.values():
+            if not open_brackets or CLOSING[open_brackets[-1]] != character:
+                raise ValueError(f"the bracket {character} closes nothing")
+            open_brackets = open_brackets[:-1]
+    if open_brackets:
+        raise ValueError(f"the bracket {open_brackets[-1]} is not closed")
+    return parts
+
+
+def read_scalar(text: str) -> Any:
+    """Read a number, a boolean or None; anything else is text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return None if text == "None" else CONSTANTS.get(text.lower(), text)

@@ -1,0 +1,73 @@
+"""Workarounds for other projects' bugs, one function each.
+
+Each function's docstring names the symptom (its first line), the cause, and when the
+function can be removed. All are idempotent. ``import snnssl_mm`` imports nothing of
+torch or OpenMMLab for them: each waits until somebody imports the module that it mends
+(:mod:`snnssl_mm.compat.mending`). Their :class:`Status` is what ``tools/check_env.py``
+prints.
+"""
+
+from snnssl_mm.compat.checkpoints import (
+    activation_checkpointing,
+    safe_checkpoints,
+    whole_checkpoints,
+)
+from snnssl_mm.compat.configs import mmseg_configs, own_configs
+from snnssl_mm.compat.cpu import (
+    amp_optim_wrapper_cfg,
+    cpu_amp,
+    cpu_model_wrapper_cfg,
+    cpu_process_group,
+    cpu_sync_batch_norm,
+    init_cpu_process_group,
+)
+from snnssl_mm.compat.distributions import mixed_distributions
+from snnssl_mm.compat.mending import FINDER, Workaround
+from snnssl_mm.compat.mmpretrain_parts import dataset_downloads, multimodal_models
+from snnssl_mm.compat.noise import printed_debug_messages
+from snnssl_mm.compat.status import Status
+from snnssl_mm.compat.strategies import (
+    cpu_strategies,
+    cpu_strategy,
+    deepspeed_optimizers,
+    full_state_dict_configs,
+    sharded_optimizer,
+)
+from snnssl_mm.compat.torchvision_operators import torchvision_operators
+
+__all__ = [
+    "WORKAROUNDS",
+    "Status",
+    "Workaround",
+    "amp_optim_wrapper_cfg",
+    "apply",
+    "cpu_model_wrapper_cfg",
+    "cpu_strategy",
+    "full_state_dict_configs",
+    "init_cpu_process_group",
+]
+
+WORKAROUNDS = (
+    Workaround(mixed_distributions, "mmengine", before=True),
+    Workaround(torchvision_operators, "torchvision", before=True),
+    Workaround(printed_debug_messages, "mmengine.logging.logger"),
+    Workaround(mmseg_configs, "mmengine.config.utils"),
+    Workaround(own_configs, "mmengine.config.config"),
+    Workaround(multimodal_models, "mmpretrain.utils.dependency"),
+    Workaround(dataset_downloads, "mmpretrain.datasets.utils"),
+    Workaround(activation_checkpointing, "mmengine.runner.activation_checkpointing"),
+    Workaround(sharded_optimizer, "mmengine._strategy.fsdp"),
+    Workaround(deepspeed_optimizers, "mmengine._strategy.deepspeed"),
+    Workaround(safe_checkpoints, "mmengine.runner.checkpoint"),
+    Workaround(whole_checkpoints, "mmengine.runner"),
+    Workaround(cpu_amp),
+    Workaround(cpu_process_group),
+    Workaround(cpu_strategies),
+    Workaround(cpu_sync_batch_norm),
+)
+"""Every workaround; those without a module are asked for by tools/train.py."""
+
+
+def apply() -> None:
+    """Mend the modules that are imported already, and the others once they are."""
+    FINDER.mend(row for row in WORKAROUNDS if row.module)

@@ -1,0 +1,52 @@
+"""Packages that a config may inherit from."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+
+from snnssl_mm.compat.status import Status, installed, module_of
+
+
+def mmseg_configs() -> Status:
+    """``_base_ = 'mmseg::...'``: mmsegmentation is not installed.
+
+    Cause: mmengine asks for the distribution ``mmsegmentation``; the maintained one is
+    called ``onedl-mmsegmentation``. Asked for ``mmseg``, it finds the module itself.
+    Removable: when ``MODULE2PACKAGE['mmseg']`` of onedl-mmengine names something that
+    is installed beside onedl-mmsegmentation; in 0.10.12 it does not.
+    """
+    utils = module_of("mmengine.config.utils")
+    if utils is None or importlib.util.find_spec("mmseg") is None:
+        return Status("not applicable", "mmengine or mmseg is not installed")
+    if installed("mmsegmentation"):
+        return Status("absent", "mmsegmentation is installed under its original name")
+    utils.MODULE2PACKAGE["mmseg"] = "mmseg"
+    return Status("cured", "mmengine looks for the module mmseg")
+
+
+def own_configs() -> Status:
+    """``_base_ = 'snnssl_mm::...'``: mmengine does not support to load this config.
+
+    Cause: mmengine knows OpenMMLab's own packages by a fixed table only. (A
+    configuration can inherit so only after ``import snnssl_mm``; our tools do that.)
+    And it takes the package for the scope of every name in the config, but ours are
+    for mmpretrain, mmdet or mmseg, as their ``default_scope`` says: the scope of the
+    package, which has no optimizer, neck or visualizer of theirs, is left out.
+    Removable: when mmengine takes any installed package that has a ``.mim`` folder,
+    and the scope from the config's ``default_scope``.
+    """
+    module = module_of("mmengine.config.config")
+    if module is None:
+        return Status("not applicable", "mmengine is not installed")
+    module_of("mmengine.config.utils").MODULE2PACKAGE["snnssl_mm"] = "snnssl_mm"
+    find = module.Config._get_cfg_path
+    if not hasattr(find, "__wrapped__"):
+
+        @functools.wraps(find)
+        def find_unscoped(cfg_path: str, filename: str) -> tuple[str, str | None]:
+            path, scope = find(cfg_path, filename)
+            return path, None if scope == "snnssl_mm" else scope
+
+        module.Config._get_cfg_path = staticmethod(find_unscoped)
+    return Status("cured", "snnssl_mm is in mmengine's table of packages")

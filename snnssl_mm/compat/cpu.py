@@ -1,0 +1,89 @@
+"""Mixed precision and several processes on machines without a GPU."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from snnssl_mm.compat.status import Status, has_gpu
+
+
+def amp_optim_wrapper_cfg(dtype: str = "float16") -> dict[str, Any]:
+    """Return the optimizer wrapper's settings that ``--amp`` stands for here.
+
+    Args:
+        dtype: ``'float16'`` or ``'bfloat16'``; a CPU always takes the latter.
+    """
+    if has_gpu():
+        # bf16 has float32's exponents; a scaler would only leave out steps with NaN
+        scale = "dynamic" if dtype == "float16" else {"enabled": False}
+        return {"type": "AmpOptimWrapper", "dtype": dtype, "loss_scale": scale}
+    return {"type": "snnssl_mm.CpuAmpOptimWrapper"}
+
+
+def cpu_amp() -> Status:
+    """``--amp`` on a CPU: AmpOptimWrapper is only available training on gpu.
+
+    Cause: mmengine's wrapper is built around CUDA's gradient scaler, which bf16 does
+    not need. :class:`snnssl_mm.engine.amp.CpuAmpOptimWrapper` takes its place.
+    Removable: when ``AmpOptimWrapper(dtype='bfloat16')`` runs on a CPU.
+    """
+    if has_gpu():
+        return Status("not applicable", "there is a GPU: AmpOptimWrapper works")
+    return Status("cured", "--amp takes CpuAmpOptimWrapper (bf16; not for mmdet)")
+
+
+TORCHRUN_VARIABLES = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+
+
+def init_cpu_process_group() -> bool:
+    """Join gloo's process group if launched by torchrun on a machine without GPU.
+
+    Call it before the Runner is built: the Runner then finds a group and makes none.
+
+    Returns:
+        Whether this process is one of several, or of one, on CPUs; then the Runner
+        needs :func:`cpu_model_wrapper_cfg`.
+    """
+    if has_gpu() or not os.environ.keys() >= TORCHRUN_VARIABLES:
+        return False
+    import torch
+
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
+    return True
+
+
+def cpu_model_wrapper_cfg() -> dict[str, Any]:
+    """Return ``model_wrapper_cfg`` for gloo; mmengine's default names a GPU."""
+    return {
+        "type": "MMDistributedDataParallel",
+        "device_ids": None,
+        "broadcast_buffers": False,
+    }
+
+
+def cpu_process_group() -> Status:
+    """``torchrun`` on a CPU: the Runner dies in ``torch.cuda.set_device``.
+
+    Cause: mmengine's ``init_dist`` selects a CUDA device whatever the backend is, and
+    its default model wrapper hands a device id to DistributedDataParallel.
+    :func:`init_cpu_process_group` and :func:`cpu_model_wrapper_cfg` do without.
+    Removable: when ``init_dist('pytorch', backend='gloo')`` works without CUDA.
+    """
+    if has_gpu():
+        return Status("not applicable", "there is a GPU: processes use NCCL")
+    return Status("cured", "tools/train.py joins a gloo group before the Runner")
+
+
+def cpu_sync_batch_norm() -> Status:
+    """SyncBatchNorm expected input tensor to be on GPU (torchrun on a CPU).
+
+    Cause: torch has no CPU kernel for it inside a process group. Nothing is done: a
+    replacement would change results. Train with ``norm_cfg=dict(type='BN')`` there, or
+    on one process, where the Runner turns SyncBN into BN.
+    Removable: when ``torch.nn.SyncBatchNorm`` takes CPU tensors over gloo.
+    """
+    if has_gpu():
+        return Status("not applicable", "there is a GPU")
+    return Status("not applicable", "only under torchrun: use norm type BN there")

@@ -1,0 +1,45 @@
+"""What is found of a bug on this machine."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from typing import Any, Literal, NamedTuple
+
+
+class Status(NamedTuple):
+    """What a trap is like on this machine.
+
+    Attributes:
+        state: ``'cured'``: the bug is here, and this module or tools/setup_env.py works
+            around it; ``'absent'``: the bug is not here; ``'not applicable'``: what it
+            concerns is not used on this machine; ``'broken'``: the user must act.
+        detail: One sentence: what was found, and the cure.
+    """
+
+    state: Literal["cured", "absent", "not applicable", "broken"]
+    detail: str
+
+
+def installed(distribution: str) -> bool:
+    """Tell whether a distribution is installed (its version is not parsed: slow)."""
+    try:
+        importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def module_of(name: str) -> Any:
+    """Import a module of a package that may be missing; None without the package."""
+    if importlib.util.find_spec(name.partition(".")[0]) is None:
+        return None
+    return importlib.import_module(name)
+
+
+def has_gpu() -> bool:
+    """Tell whether torch has a GPU to work on."""
+    import torch
+
+    return torch.cuda.is_available()

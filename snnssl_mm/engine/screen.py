@@ -1,0 +1,94 @@
+"""What the screen shows of a training: how it starts, iterations, every warning."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.logging import MMLogger
+
+FILE_ONLY = re.compile(
+    r"\s*(?:-+\s+)?(?:System environment:|Config:|Hooks will be executed in|"
+    r"paramwise_options|Distributed training is not used)"
+)
+"""How messages begin that the log file keeps and the screen does not show."""
+
+
+CONCERNS_NOBODY = re.compile(
+    r'"FileClient" will be deprecated|"HardDiskBackend" is the alias of'
+)
+"""How warnings begin that mmengine gives about its own calls."""
+
+
+def is_for_screen(record: logging.LogRecord) -> bool:
+    """Tell whether a message of a training belongs on the screen."""
+    message = record.getMessage()
+    if record.levelno >= logging.WARNING:
+        return not CONCERNS_NOBODY.match(message)
+    return not FILE_ONLY.match(message)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep long descriptions off the screen for the runner that is built inside.
+
+    mmengine's Runner makes its logger and writes them in one go, so the filter is put
+    on the screen's handler (never on a file's) while the logger is made.
+    """
+    make = MMLogger.__init__
+
+    def make_quiet(self: MMLogger, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+        for handler in self.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(is_for_screen)
+
+    MMLogger.__init__ = make_quiet
+    try:
+        yield
+    finally:
+        MMLogger.__init__ = make
+
+
+def opening(runner: Any, model: torch.nn.Module) -> str:
+    """Describe a training that is about to start: model, device, data, folder.
+
+    Args:
+        runner: Its training loop is built.
+        model: Not wrapped.
+    """
+    parameters = list(model.parameters())
+    backbone = getattr(model, "backbone", None)
+    name = type(model).__name__
+    if backbone is not None:
+        name += f" with {type(backbone).__name__}"
+    device = parameters[0].device if parameters else torch.device("cpu")
+    where = f"{torch.get_num_threads()} threads of the CPU"
+    if device.type == "cuda":
+        where = f"{device}, {torch.cuda.get_device_name(device)}"
+    loader, loop = runner.train_dataloader, runner.train_loop
+    length = f"{loop.max_iters:,} iterations"
+    if loop.max_epochs and loop.max_epochs * len(loader) == loop.max_iters:
+        plural = "s" if loop.max_epochs > 1 else ""
+        length = f"{loop.max_epochs} epoch{plural} of {len(loader):,} iterations"
+    log = getattr(runner.logger, "log_file", None) or Path(runner.log_dir)
+    data = f"{len(loader.dataset):,} items of {type(loader.dataset).__name__}"
+    batch = getattr(loader, "batch_size", None)
+    if batch is not None:
+        data += f", {batch} a batch and process"
+    return "\n".join(
+        (
+            "Training starts",
+            f"  model:     {name}, {sum(p.numel() for p in parameters) / 1e6:.2f} M "
+            "parameters",
+            f"  device:    {where}",
+            f"  data:      {data}; {length}",
+            f"  work_dir:  {runner.work_dir}",
+            f"  log:       {log} (with config, hooks and environment)",
+        )
+    )

@@ -1,0 +1,146 @@
+"""Errors that the user's input or machine causes are sentences, without a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import linecache
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+PACKAGE = str(Path(__file__).resolve().parent)
+UNKNOWN_NAME = re.compile(r"(\S+ is not in the \S+ registry)")
+IN_WORKER = "in DataLoader worker process"
+INTERRUPTED = 130
+
+
+def run_tool(main: Callable[[], Any], again: str | None = None) -> None:
+    """Run a tool's ``main``: its errors as sentences, Ctrl-C with how to continue.
+
+    Args:
+        main: Returns an exit code, or None.
+        again: What to add to the command to continue after Ctrl-C, such as
+            ``'--resume'``; empty if the same command does; None if nothing is kept.
+
+    Raises:
+        SystemExit: If there is an exit code other than 0: 1 after an error that the
+            user can mend, 130 after Ctrl-C.
+    """
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        print(f"\ninterrupted{continuation(again)}", file=sys.stderr)
+        code = INTERRUPTED
+    except BrokenPipeError:  # head, less: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:
+        if (text := sentence(error)) is None:
+            raise
+        raise SystemExit(f"error: {text}") from None
+    if code:
+        raise SystemExit(code)
+
+
+@contextlib.contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """End the program with the message of a bad input's error, without a traceback.
+
+    Wrap what reads the user's files in it, nothing else: inside, every ValueError and
+    OSError counts as the input's fault, a library's too.
+    """
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"error: {sentence(error) or error}") from None
+
+
+def sentence(error: BaseException) -> str | None:
+    """Return what to tell the user; None for an error of the program itself.
+
+    The user can mend: what this package raises by a statement of its own or with a type
+    of its own, what the operating system refuses, names that no registry has, operators
+    that are not built, memory that a GPU does not have.
+    """
+    text = str(error)
+    if IN_WORKER in text:  # torch has put the worker's traceback into the message
+        from snnssl_mm.engine.worker_errors import last_words
+
+        text = last_words(error)
+        return text if isinstance(error, OSError) or is_own_type(error) else None
+    if is_own_type(error) or (not isinstance(error, OSError) and raised_here(error)):
+        return str(error.args[0]) if isinstance(error, KeyError) else text
+    if isinstance(error, OSError):
+        return refused_by_system(error)
+    if isinstance(error, KeyError) and (found := UNKNOWN_NAME.search(text)):
+        return f"{found[1].strip(chr(34))}; check the spelling, or custom_imports"
+    if isinstance(error, ModuleNotFoundError) and error.name == "mmcv._ext":
+        return (
+            "mmcv is installed without its compiled operators, which this model needs; "
+            "build them by python -m snnssl_mm.setup_mmcv"
+        )
+    if type(error).__name__ == "OutOfMemoryError":
+        return (
+            f"{text.partition('.')[0]}; lower train_dataloader.batch_size, or train "
+            "with --amp"
+        )
+    return None
+
+
+def is_own_type(error: BaseException) -> bool:
+    """Whether the package defines the error's type: its message is for the user."""
+    return type(error).__module__.partition(".")[0] == "snnssl_mm"
+
+
+def raised_here(error: BaseException) -> bool:
+    """Whether a ``raise`` in this package made it: then it has a message of ours."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return False
+    file = trace.tb_frame.f_code.co_filename
+    line = linecache.getline(file, trace.tb_lineno).lstrip()
+    return file.startswith(PACKAGE + os.sep) and line.startswith("raise ")
+
+
+def refused_by_system(error: OSError) -> str:
+    """Say which file or address could not be used, and why."""
+    if error.filename is None:
+        return error.strerror or str(error)
+    if isinstance(error, FileNotFoundError):
+        return f"{error.filename} does not exist; check the path"
+    if isinstance(error, PermissionError):
+        return (
+            f"no permission to use {error.filename}; change its permissions, or name "
+            "another file or folder"
+        )
+    return f"{error.filename}: {error.strerror or error}"
+
+
+def command_line() -> str:
+    """The command that runs now, to be pasted; results files record it."""
+    tool, *arguments = sys.argv
+    return shlex.join(["python", os.path.relpath(tool), *arguments])
+
+
+def continuation(again: str | None) -> str:
+    """Say by which command an interrupted tool continues."""
+    if again is None:
+        return ""
+    if not again:
+        return f"; the same command continues: {command_line()}"
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        return f"; continue by the same command and {again}"
+    arguments = list(sys.argv[1:])
+    if again in arguments:  # a checkpoint after it is older than what is there now
+        place = arguments.index(again)
+        after = arguments[place + 1 : place + 2]
+        del arguments[place : place + 1 + bool(after and not after[0].startswith("-"))]
+    arguments = [a for a in arguments if not a.startswith(f"{again}=")]
+    tool = os.path.relpath(sys.argv[0])
+    return f"; continue by: {shlex.join(['python', tool, *arguments, again])}"

@@ -1,0 +1,146 @@
+"""Errors that the user causes are sentences; errors of the program keep a traceback."""
+
+import argparse
+import errno
+import sys
+from pathlib import Path
+
+import pytest
+
+from snnssl_mm import tooling, user_errors
+from snnssl_mm.children import ChildError, run_child
+from snnssl_mm.engine.data_error import DataError
+from snnssl_mm.user_errors import run_tool, sentence
+
+
+def raising(error):
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (FileNotFoundError(errno.ENOENT, "gone", "/a/b.json"), "/a/b.json"),
+        (PermissionError(errno.EACCES, "denied", "/a/c"), "no permission to use /a/c"),
+        (OSError(errno.ENOSPC, "No space left on device", "/a/d"), "/a/d: No space"),
+        (FileNotFoundError("the folder a has no images"), "has no images"),
+        (DataError("three classes"), "three classes"),
+        (KeyError("Cat is not in the mmdet::model registry. Please ..."), "Cat is not"),
+        (ModuleNotFoundError("none", name="mmcv._ext"), "compiled operators"),
+    ],
+)
+def test_what_the_user_can_mend_is_a_sentence(error, words):
+    with pytest.raises(SystemExit, match=f"error: .*{words}"):
+        run_tool(raising(error))
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyError, TypeError, AttributeError])
+def test_errors_of_the_program_keep_their_traceback(kind):
+    with pytest.raises(kind):
+        run_tool(raising(kind("x")))
+
+
+def test_what_the_package_itself_raises_is_for_the_user():
+    from snnssl_mm.cfg_options import read_value
+
+    with pytest.raises(SystemExit, match="error: the bracket"):
+        run_tool(lambda: read_value("[1, 2"))
+    with pytest.raises(AttributeError):  # Python raises it, inside the package
+        run_tool(lambda: read_value(3))
+
+
+def test_exit_codes_of_a_tool_are_handed_on():
+    run_tool(lambda: None)
+    run_tool(lambda: 0)
+    with pytest.raises(SystemExit) as ended:
+        run_tool(lambda: 3)
+    assert ended.value.code == 3
+
+
+@pytest.mark.parametrize(
+    ("again", "arguments", "said"),
+    [
+        (None, ["x y"], None),
+        ("", ["x y"], "tool.py 'x y'"),
+        ("--resume", ["x y"], "tool.py 'x y' --resume"),
+        ("--resume", ["c.py", "--resume"], "tool.py c.py --resume"),
+        ("--resume", ["c.py", "--resume", "e.pth"], "tool.py c.py --resume"),
+        ("--resume", ["--resume=e.pth", "c.py"], "tool.py c.py --resume"),
+        ("--resume", ["--resume", "--amp", "c.py"], "tool.py --amp c.py --resume"),
+    ],
+)
+def test_ctrl_c_ends_with_130_and_the_command_that_continues(
+    again, arguments, said, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "argv", ["tool.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run_tool(raising(KeyboardInterrupt()), again)
+    assert ended.value.code == user_errors.INTERRUPTED == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "interrupted" if said is None else last.endswith(f"python {said}")
+
+
+def test_a_failed_child_is_named_with_code_and_log(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text("import sys; open('run.log', 'w').close(); sys.exit(7)")
+    with pytest.raises(ChildError) as failed:
+        run_child([str(script)], log=tmp_path, cwd=tmp_path)
+    message = sentence(failed.value)
+    assert "tools/train.py" in message
+    assert "exit code 7" in message
+    assert str(tmp_path / "run.log") in message
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a = 1\nb = ", "line 2"),
+        ("a = 1\n\nb = c", "line 3"),
+        ("_base_ = 'nowhere.py'", "nowhere.py"),
+        ("custom_imports = dict(imports=['no_such_module'])", "no_such_module"),
+    ],
+)
+def test_configs_that_cannot_be_read_are_sentences(text, place, tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text(text)
+    with pytest.raises(SystemExit, match=f"error: .*{place}"):
+        tooling.read_config(config)
+
+
+def test_bytes_that_are_no_config_are_refused(tmp_path):
+    config = tmp_path / "config.py"
+    config.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SystemExit, match=r"error: .*config\.py"):
+        tooling.read_config(config)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "config", "folder"),
+    [
+        ("/data/work_dirs/demo/seed0/epoch_9.pth", "c/a.py", "work_dirs/demo/seed0"),
+        ("work_dirs/x/epoch_9.pth", "c/a.py", "work_dirs/x"),
+        ("work_dirs/epoch_9.pth", "c/a.py", "work_dirs/a"),
+        ("/data/epoch_9.pth", "c/a.py", "work_dirs/a"),
+        ("/data/epoch_9.pth", None, "work_dirs/epoch_9"),
+        (None, "c/a.py", "work_dirs/a"),
+    ],
+)
+def test_outputs_go_below_work_dirs(checkpoint, config, folder):
+    assert tooling.run_folder(checkpoint, config) == Path(folder)
+
+
+def test_a_former_name_of_out_still_works_and_is_not_shown(monkeypatch):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("config")
+    tooling.add_out_argument(parser, "predictions", "folder", "--out-dir")
+    assert "--out-dir" not in parser.format_help()
+    for arguments, out in (
+        (["c/a.py"], "work_dirs/a/predictions"),
+        (["c/a.py", "--out", "x"], "x"),
+        (["c/a.py", "--out-dir", "y"], "y"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["tool.py", *arguments])
+        assert tooling.parse(parser).out == Path(out)
