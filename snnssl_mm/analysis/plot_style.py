@@ -1,4 +1,4 @@
-"""The look of all pictures: one width, legible text, colours that everybody tells apart.
+"""The look of all pictures: one width, legible text, colours told apart by everybody.
 
 Figures are made without pyplot, so that drawing changes no setting of matplotlib.
 """
@@ -27,7 +27,7 @@ CLASSES = (
 )
 """Paul Tol's muted scheme, for up to ten classes."""
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": NORMAL,
     "axes.titlesize": LARGE,
     "axes.titlelocation": "left",
@@ -45,7 +45,7 @@ STYLE: dict[str, Any] = {
     "lines.markersize": 4.5,
     "savefig.dpi": 200,
 }
-IMAGES: dict[str, Any] = {
+IMAGES: Any = {
     "axes.grid": False,
     "axes.spines.left": False,
     "axes.spines.bottom": False,

@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from snnssl_mm.analysis.energy_measurement import backbone_energy_uj
+from snnssl_mm.analysis.machine import load_text, measured_load
 from snnssl_mm.analysis.results_file import ResultsFile, Row
 from snnssl_mm.analysis.time_steps import (
     check_still_images,
@@ -119,8 +120,10 @@ def with_latencies(
         for row in rows
     }
     print(f"measuring latency for {args.latency_seconds * len(rows):.0f} s")
-    found = latencies_ms(networks, image, args.latency_seconds)
-    own = {"threads": torch.get_num_threads(), "command": command_line()}
+    with measured_load() as load:
+        found = latencies_ms(networks, image, args.latency_seconds)
+    print(f"latency: {load_text(load)}")
+    own = {"threads": torch.get_num_threads(), "command": command_line(), "load": load}
     return [row | own | {"latency_ms": found[row["time_steps"]]} for row in rows]
 
 

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from snnssl_mm.analysis.neighbours import plot_neighbours, to_pictures
+from snnssl_mm.engine.labelled_images import class_names
 from snnssl_mm.engine.probes import (
     collect,
     eval_loaders,
@@ -43,7 +44,8 @@ def main() -> None:
         for loader in loaders
     )
     out = args.out or Path(args.checkpoint).parent / "neighbours.png"
-    print(plot_neighbours(labelled_features(model, loaders), (train, test), out))
+    features, names = labelled_features(model, loaders), class_names(loaders[1].dataset)
+    print(plot_neighbours(features, (train, test), out, names=names))
 
 
 if __name__ == "__main__":
