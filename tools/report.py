@@ -21,12 +21,12 @@ from typing import Any
 from mmengine.config import Config
 from rich.console import Console
 
-from snnssl_mm.analysis import report_pictures, report_sections
+from snnssl_mm.analysis import report_about, report_pictures, report_sections
 from snnssl_mm.analysis.machine import describe_machine
-from snnssl_mm.analysis.report import Picture, Report, Section
+from snnssl_mm.analysis.report import Report, Section
 from snnssl_mm.analysis.results_file import file_sha
 from snnssl_mm.analysis.sample_images import sample_images
-from snnssl_mm.analysis.training_curves import plot_training
+from snnssl_mm.analysis.table import Table
 from snnssl_mm.engine.probes import eval_loaders, load_model
 from snnssl_mm.tooling import (
     add_trust_argument,
@@ -88,7 +88,8 @@ def measurements(args: argparse.Namespace) -> dict[str, list[str]]:
         name: ["--plot", str(args.out / f"{name}.png")]
         for name in ("firing_rates", "energy", "representation_health")
     }
-    starts = ["--start", "pretrained", "random", "--cache", str(args.out / "features")]
+    starts = ["--start", "pretrained", "random", "pixels"]
+    starts += ["--cache", str(args.out / "features")]
     steps = ["--time-steps", *args.time_steps]
     return {
         "probes": ["probe.py", *model, "--probes", *args.probes, *starts],
@@ -119,21 +120,10 @@ def measure(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     return rows
 
 
-def curves(args: argparse.Namespace) -> Section:
-    """Draw the log that lies beside the checkpoint."""
-    try:
-        picture = plot_training(Path(args.checkpoint).parent, args.out / "curves.png")
-    except FileNotFoundError:
-        text = "There is no log of the training beside the checkpoint."
-        return Section("Training", [text])
-    return Section("Training", [], [Picture(picture, "Training curves")])
-
-
-def pictures(args: argparse.Namespace, cfg: Config) -> list[Section]:
+def pictures(args: argparse.Namespace, cfg: Config, model: Any) -> list[Section]:
     """Show the network at work."""
     cfg.max_probe_samples = report_pictures.EMBEDDED
     loaders = eval_loaders(cfg)
-    model = load_model(cfg, args.checkpoint)
     samples = sample_images(model, loaders.test, IMAGES)
     return [
         report_pictures.spikes_section(model.backbone, samples, args.out),
@@ -149,6 +139,7 @@ def compose(
     args: argparse.Namespace,
     rows: dict[str, list[dict[str, Any]]],
     shown: list[Section],
+    about: Table,
 ) -> Report:
     """Put the sections together."""
     firing, energy, health = (
@@ -166,16 +157,19 @@ def compose(
         ),
         facts=report_sections.facts(probes, steps, firing, energy, health),
         sections=[
-            curves(args),
+            report_sections.training_section(
+                Path(args.checkpoint).parent, args.out / "curves.png"
+            ),
             report_sections.probes_section(probes),
             report_sections.time_steps_section(steps, args.out / "time_steps.png"),
             report_sections.firing_rates_section(firing, args.out / "firing_rates.png"),
             report_sections.energy_section(energy, args.out / "energy.png"),
             report_sections.health_section(
-                health, args.out / "representation_health.png"
+                health, args.out / "representation_health.png", probes[0]["classes"]
             ),
             *shown,
         ],
+        about=about,
     )
 
 
@@ -187,11 +181,12 @@ def main() -> None:
         args.config = args.config or config_beside(args.checkpoint)
         cfg = load_config(args)
         require_writable(page, text)
-        load_model(cfg, args.checkpoint)
+        model = load_model(cfg, args.checkpoint)
         eval_loaders(cfg)
     rows = measure(args)
     console.rule("the network at work")
-    report = compose(args, rows, pictures(args, cfg))
+    table = report_about.about(cfg, args.checkpoint, model, rows["probes"][0])
+    report = compose(args, rows, pictures(args, cfg, model), table)
     page.write_text(report.html())
     text.write_text(report.markdown(args.out))
     print(f"wrote {page} and {text}")
