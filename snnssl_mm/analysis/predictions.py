@@ -119,11 +119,12 @@ def draw(
     if not column.truth:
         order = instances.scores.argsort(descending=True)[:SHOWN]
         instances = instances[order[instances.scores[order] >= score]]
+    corners = getattr(instances.bboxes, "tensor", instances.bboxes).tolist()
     boxes: list[Box] = []
     texts: list[str] = []
     for index in range(len(instances)):
         label = int(instances.labels[index])
-        left, top, right, bottom = instances.bboxes[index].tolist() / scale
+        left, top, right, bottom = corners[index] / scale
         boxes.append((left, top, right, bottom))
         texts.append(str(classes[label]))
         if not column.truth:
