@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 
 FROZEN = ("knn", "linear")
-STARTS = ("pretrained", "random")
+STARTS = ("pretrained", "random", "pixels")
 KEY = ("config", "options", "sha256", "seed", "probe", "start", "settings", "data")
 MAX_ITER = 500  # of logistic regression
 NUMBERS = {int: "a whole number", float: "a number"}
@@ -105,7 +105,8 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         choices=STARTS,
         default=["pretrained"],
-        help="the checkpoint's backbone, or one of random weights for comparison",
+        help="the checkpoint's backbone; for comparison, one of random weights, or the "
+        "pixels themselves (frozen probes only)",
     )
     parser.add_argument(
         "--data",
@@ -179,13 +180,14 @@ def models_of(cfg: Config, args: argparse.Namespace) -> dict[str, Model]:
     make = {
         "pretrained": lambda: load_probed_model(cfg, args.checkpoint),
         "random": lambda: random_init_model(cfg),
+        "pixels": lambda: random_init_model(cfg),  # its preprocessor
     }
     return {start: make[start]() for start in args.start}
 
 
 def plan(cfg: Config, args: argparse.Namespace) -> list[Task]:
     """Check everything that the probes need; return the rows to be filled."""
-    from snnssl_mm.engine.feature_cache import CachedBackbone
+    from snnssl_mm.engine.feature_cache import CachedBackbone, CachedPixels
     from snnssl_mm.engine.labelled_images import class_count, eval_loaders
     from snnssl_mm.engine.probe_configs import require_labelled_pipeline
 
@@ -209,12 +211,15 @@ def plan(cfg: Config, args: argparse.Namespace) -> list[Task]:
     }
     tasks: list[Task] = []
     for start, model in models.items():
-        backbone = CachedBackbone(
+        judged = CachedPixels if start == "pixels" else CachedBackbone
+        backbone = judged(
             start, cfg, model, loaders, args.cache, not args.no_recalibrate
         )
-        origin = {"checkpoint": None, "sha256": None} if start == "random" else {}
+        origin = {"checkpoint": None, "sha256": None} if start != "pretrained" else {}
         entries = {**common, **origin, "start": start}
         for probe in args.probes:
+            if start == "pixels" and probe not in FROZEN:
+                continue  # there is no network to train
             tasks += tasks_of(probe, cfg, args, backbone, entries)
     return tasks
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
     from snnssl_mm.analysis.report import Report, Section
+    from snnssl_mm.analysis.table import Table
 
 
 TOOLS = Path(__file__).resolve().parent
@@ -85,7 +86,8 @@ def measurements(args: argparse.Namespace) -> dict[str, list[str]]:
         name: ["--plot", str(args.out / f"{name}.png")]
         for name in ("firing_rates", "energy", "representation_health")
     }
-    starts = ["--start", "pretrained", "random", "--cache", str(args.out / "features")]
+    starts = ["--start", "pretrained", "random", "pixels"]
+    starts += ["--cache", str(args.out / "features")]
     steps = ["--time-steps", *args.time_steps]
     return {
         "probes": ["probe.py", *model, "--probes", *args.probes, *starts],
@@ -116,28 +118,14 @@ def measure(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     return rows
 
 
-def curves(args: argparse.Namespace) -> Section:
-    """Draw the log that lies beside the checkpoint."""
-    from snnssl_mm.analysis.report import Picture, Section
-    from snnssl_mm.analysis.training_curves import plot_training
-
-    try:
-        picture = plot_training(Path(args.checkpoint).parent, args.out / "curves.png")
-    except FileNotFoundError:
-        text = "There is no log of the training beside the checkpoint."
-        return Section("Training", [text])
-    return Section("Training", [], [Picture(picture, "Training curves")])
-
-
-def pictures(args: argparse.Namespace, cfg: Config) -> list[Section]:
+def pictures(args: argparse.Namespace, cfg: Config, model: Any) -> list[Section]:
     """Show the network at work."""
     from snnssl_mm.analysis import report_pictures
     from snnssl_mm.analysis.sample_images import sample_images
-    from snnssl_mm.engine.probes import eval_loaders, load_model
+    from snnssl_mm.engine.probes import eval_loaders
 
     cfg.max_probe_samples = report_pictures.EMBEDDED
     loaders = eval_loaders(cfg)
-    model = load_model(cfg, args.checkpoint)
     samples = sample_images(model, loaders.test, IMAGES)
     return [
         report_pictures.spikes_section(model.backbone, samples, args.out),
@@ -153,6 +141,7 @@ def compose(
     args: argparse.Namespace,
     rows: dict[str, list[dict[str, Any]]],
     shown: list[Section],
+    about: Table,
 ) -> Report:
     """Put the sections together."""
     from snnssl_mm.analysis import report_sections
@@ -174,16 +163,19 @@ def compose(
         ),
         facts=report_sections.facts(probes, steps, firing, energy, health),
         sections=[
-            curves(args),
+            report_sections.training_section(
+                Path(args.checkpoint).parent, args.out / "curves.png"
+            ),
             report_sections.probes_section(probes),
             report_sections.time_steps_section(steps, args.out / "time_steps.png"),
             report_sections.firing_rates_section(firing, args.out / "firing_rates.png"),
             report_sections.energy_section(energy, args.out / "energy.png"),
             report_sections.health_section(
-                health, args.out / "representation_health.png"
+                health, args.out / "representation_health.png", probes[0]["classes"]
             ),
             *shown,
         ],
+        about=about,
     )
 
 
@@ -191,6 +183,7 @@ def main() -> None:
     """Measure, draw and write."""
     args = parse_args()
 
+    from snnssl_mm.analysis.report_about import about
     from snnssl_mm.engine.probes import eval_loaders, load_model
 
     page, text = args.out / "report.html", args.out / "report.md"
@@ -198,11 +191,12 @@ def main() -> None:
         args.config = args.config or config_beside(args.checkpoint)
         cfg = load_config(args)
         require_writable(page, text)
-        load_model(cfg, args.checkpoint)
+        model = load_model(cfg, args.checkpoint)
         eval_loaders(cfg)
     rows = measure(args)
     console.rule("the network at work")
-    report = compose(args, rows, pictures(args, cfg))
+    table = about(cfg, args.checkpoint, model, rows["probes"][0])
+    report = compose(args, rows, pictures(args, cfg, model), table)
     page.write_text(report.html())
     text.write_text(report.markdown(args.out))
     print(f"wrote {page} and {text}")

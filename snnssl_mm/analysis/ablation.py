@@ -8,11 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
+from snnssl_mm.analysis.plot_style import BLUE, ORANGE, picture
 from snnssl_mm.analysis.table import Table
 
 LOSSES = {
@@ -199,37 +195,32 @@ def ablation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def plot_ablation(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
     """Draw every cell's accuracies with their deviation over the seeds."""
     cells = cells_in(rows)
-    figure, axes = plt.subplots(
-        1, 2, figsize=(10, 0.34 * len(cells) + 1.3), sharey=True, layout="constrained"
-    )
-    styles: dict[str, dict[str, Any]] = {
-        "recalibrated": dict(color="tab:blue", marker="o", offset=-0.13),
-        "trained": dict(color="tab:orange", marker="s", offset=0.13),
-    }
-    for axis, probe in zip(axes, PROBES, strict=True):
-        for kind, style in styles.items():
-            found = [summarise(rows, cell, probe, kind) for cell in cells]
-            axis.errorbar(
-                [s.mean for s in found],
-                [y + style["offset"] for y in range(len(cells))],
-                xerr=[s.deviation for s in found],
-                color=style["color"],
-                marker=style["marker"],
-                linestyle="none",
-                markersize=4,
-                capsize=2,
-                label=f"BN statistics {kind}",
-            )
-        axis.set(title=probe, xlabel="top-1 on unseen images, %")
-        axis.grid(axis="x", alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_yticks(range(len(cells)), [", ".join(labels_of(c)) for c in cells])
-    axes[0].invert_yaxis()
-    if Cell() in cells:
-        axes[0].get_yticklabels()[cells.index(Cell())].set_fontweight("bold")
-    handles = axes[1].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower right", ncols=2, frameon=False)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=130)
-    plt.close(figure)
+    with picture(out, 0.34 * len(cells) + 1.3) as figure:
+        axes = figure.subplots(1, 2, sharey=True)
+        styles: dict[str, dict[str, Any]] = {
+            "recalibrated": dict(color=BLUE, marker="o", offset=-0.13),
+            "trained": dict(color=ORANGE, marker="s", offset=0.13),
+        }
+        for axis, probe in zip(axes, PROBES, strict=True):
+            for kind, style in styles.items():
+                found = [summarise(rows, cell, probe, kind) for cell in cells]
+                axis.errorbar(
+                    [s.mean for s in found],
+                    [y + style["offset"] for y in range(len(cells))],
+                    xerr=[s.deviation for s in found],
+                    color=style["color"],
+                    marker=style["marker"],
+                    linestyle="none",
+                    markersize=4,
+                    capsize=2,
+                    label=f"BN statistics {kind}",
+                )
+            axis.set(title=probe, xlabel="top-1 on unseen images, %")
+            axis.grid(visible=False, axis="y")
+        axes[0].set_yticks(range(len(cells)), [", ".join(labels_of(c)) for c in cells])
+        axes[0].invert_yaxis()
+        if Cell() in cells:
+            axes[0].get_yticklabels()[cells.index(Cell())].set_fontweight("bold")
+        handles = axes[1].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower right", ncols=2)
     return out

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
 import numpy as np
 import torch
-from matplotlib import pyplot as plt
 from torch import Tensor, nn
 
 from snnssl_mm.analysis.images import NetworkImage, crop_to_picture
-from snnssl_mm.analysis.picture_grid import label_row, picture_grid
+from snnssl_mm.analysis.picture_grid import (
+    label_row,
+    label_width,
+    picture_grid,
+    title,
+)
 from snnssl_mm.neurons import set_path
 
 
@@ -101,28 +102,35 @@ def plot_attention_maps(
         heads: How many heads are drawn at most.
     """
     heads = min(heads, max(len(block.maps) for block in blocks))
+    left = label_width([block.name for block in blocks])
+    heading = (
+        "Where spiking self-attention looks: attention that each place receives\n"
+        "over the image, mean of the heads, single heads; in channels of query and "
+        "key that spike together, from 0 (black) to the panel's largest"
+    )
+    size = (len(blocks), 2 + heads, picture.shape[:2])
+    with picture_grid(out, *size, left=left, heading=heading) as (_, grid):
+        for block, line in zip(blocks, grid, strict=True):
+            draw_block(line, block, picture)
+    return out
+
+
+def draw_block(line: Any, block: AttentionMap, picture: np.ndarray) -> None:
+    """Draw a block's maps into the axes of a row."""
     height, width = picture.shape[:2]
-    left = 0.3 + 0.075 * max(len(block.name) for block in blocks)
-    figure, grid = picture_grid(len(blocks), 2 + heads, (height, width), left=left)
     extent = (0, width, height, 0)
     style: Any = dict(cmap="magma", extent=extent, interpolation="nearest", vmin=0)
-    for block, line in zip(blocks, grid, strict=True):
-        mean = block.maps.mean(0)
-        strength = mean / (mean.max() or 1)
-        line[0].imshow(picture.mean(-1), "gray", extent=extent)
-        line[0].imshow(mean, alpha=0.75 * strength, **style)
-        line[1].imshow(mean, vmax=mean.max() or 1, **{**style, "vmin": 0})
-        line[1].set_title(f"mean, 0 to {mean.max():.2g}", fontsize=8, pad=2.5)
-        for index, axis in enumerate(line[2:]):
-            if index >= len(block.maps):
-                axis.set_visible(False)
-                continue
-            head = block.maps[index]
-            axis.imshow(head, vmax=head.max() or 1, **style)
-            axis.set_title(f"#{index}, 0 to {head.max():.2g}", fontsize=8, pad=2.5)
-        tokens = f"{block.maps.shape[2]} x {block.maps.shape[1]} tokens"
-        label_row(line[0], block.name, tokens, f"{len(block.maps)} heads")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=150)
-    plt.close(figure)
-    return out
+    mean = block.maps.mean(0)
+    line[0].imshow(picture.mean(-1), "gray", extent=extent)
+    line[0].imshow(mean, alpha=0.75 * mean / (mean.max() or 1), **style)
+    line[1].imshow(mean, vmax=mean.max() or 1, **style)
+    title(line[1], f"mean, to {mean.max():.2g}")
+    for index, axis in enumerate(line[2:]):
+        if index >= len(block.maps):
+            axis.set_visible(False)
+            continue
+        head = block.maps[index]
+        axis.imshow(head, vmax=head.max() or 1, **style)
+        title(axis, f"head {index + 1}, to {head.max():.2g}")
+    tokens = f"{block.maps.shape[2]} x {block.maps.shape[1]} tokens"
+    label_row(line[0], block.name, tokens, f"{len(block.maps)} heads")

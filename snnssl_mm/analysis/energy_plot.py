@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from snnssl_mm.analysis.energy import (
     ACCOUNTINGS,
@@ -19,17 +17,18 @@ from snnssl_mm.analysis.energy import (
     energy,
 )
 from snnssl_mm.analysis.energy_tables import number
+from snnssl_mm.analysis.plot_style import BLUE, ORANGE, SMALL, WIDTH, picture
 
 MAX_BARS = 30
 ROW, HEAD, GAP, AXIS = 0.24, 0.65, 0.75, 0.35  # inches
-WIDTH, RIGHT = 8.5, 1.1
+RIGHT = 1.0
 
 STYLES: dict[str, Any] = {
     "MACs": dict(color="0.5"),
-    "spikes: accumulations": dict(color="tab:blue"),
-    "integers, as spikes": dict(color="tab:orange"),
+    "spikes: accumulations": dict(color=BLUE),
+    "integers, as spikes": dict(color=ORANGE),
     "integers, as MACs": dict(
-        facecolor="none", edgecolor="tab:orange", linestyle=(0, (2, 1.5))
+        facecolor="none", edgecolor=ORANGE, linestyle=(0, (2, 1.5))
     ),
     "MACs of neck and head": dict(color="0.8"),
 }
@@ -119,20 +118,20 @@ def draw_totals(axis: Any, layers: Layers, steps: int) -> int:
         ticks.append(f"MAC {constants.mac} pJ, AC {constants.ac} pJ")
         non_spiking = non_spiking_parts(layers, constants)
         end = stacked(axis, len(ticks), non_spiking, unit)
-        axis.text(end, len(ticks), f" {number(end)}", va="center", fontsize=8)
+        axis.text(end, len(ticks), f" {number(end)}", va="center", fontsize=SMALL)
         ticks.append("non-spiking")
         for accounting in ACCOUNTINGS:
             parts = spiking_parts(layers, accounting, constants)
             end = stacked(axis, len(ticks), parts, unit)
             text = f" {number(end)} {shares(parts, non_spiking)}"
-            axis.text(end, len(ticks), text, va="center", fontsize=8)
+            axis.text(end, len(ticks), text, va="center", fontsize=SMALL)
             ticks.append(accounting)
     axis.set_yticks(range(len(ticks)), ticks)
     for label in axis.get_yticklabels():
         if label.get_text().startswith("MAC "):
             label.set_fontweight("bold")
-    title = f"whole network at T = {steps}, {name} per image"
-    axis.set_title(f"{title} (share of the non-spiking one)", loc="left", fontsize=10)
+    title = f"Whole network at T = {steps}, {name} per image"
+    axis.set_title(f"{title} (share of the non-spiking one)")
     # Beside the longest bar there is room for the longest text.
     axis.margins(x=0.15 if reference[OUTSIDE] else 0.05)
     return len(ticks)
@@ -160,7 +159,7 @@ def draw_layers(axis: Any, groups: Mapping[str, Layers]) -> int:
     names = [group.removeprefix(f"{BACKBONE}.") for group in groups]
     axis.set_yticks(range(len(names)), names)
     pair = f"MAC {constants.mac} pJ, AC {constants.ac} pJ"
-    axis.set_title(f"layers, {name} per image ({pair})", loc="left", fontsize=10)
+    axis.set_title(f"Layers, {name} per image ({pair})")
     return len(names)
 
 
@@ -170,19 +169,17 @@ def add_legend(figure: Any, layers: Layers) -> None:
         style_of(layer, accounting) for layer in layers for accounting in ACCOUNTINGS
     }
     handles: list[Any] = [
-        plt.Rectangle((0, 0), 1, 1, label=style, **STYLES[style])
+        Rectangle((0, 0), 1, 1, label=style, **STYLES[style])
         for style in STYLES
         if style in used
     ]
-    handles.append(plt.Line2D([], [], label="equal non-spiking layer", **TICK))
+    handles.append(Line2D([], [], label="equal non-spiking layer", **TICK))
     width, height = figure.get_size_inches()
     figure.legend(
         handles=handles,
         loc="upper left",
         bbox_to_anchor=(0.1 / width, 1 - 0.05 / height),
         ncols=len(handles),
-        frameon=False,
-        fontsize=8,
     )
 
 
@@ -199,28 +196,28 @@ def plot_energy(row: Mapping[str, Any], out: Path) -> Path:
     left = max(2.0, 0.3 + 0.07 * longest)
     above = 4 * len(CONSTANTS) * ROW
     below = len(groups) * ROW
-    width, height = WIDTH + left, HEAD + above + GAP + below + AXIS
-    figure = plt.figure(figsize=(width, height))
-    axes = [
-        figure.add_axes(
-            (left / width, bottom / height, 1 - (left + RIGHT) / width, tall / height)
+    width, height = WIDTH, HEAD + above + GAP + below + AXIS
+    with picture(out, height, layout=None) as figure:
+        axes = [
+            figure.add_axes(
+                (
+                    left / width,
+                    bottom / height,
+                    1 - (left + RIGHT) / width,
+                    tall / height,
+                )
+            )
+            for bottom, tall in ((AXIS + below + GAP, above), (AXIS, below))
+        ]
+        counts = (
+            draw_totals(axes[0], row["layers"], row["time_steps"]),
+            draw_layers(axes[1], groups),
         )
-        for bottom, tall in ((AXIS + below + GAP, above), (AXIS, below))
-    ]
-    counts = (
-        draw_totals(axes[0], row["layers"], row["time_steps"]),
-        draw_layers(axes[1], groups),
-    )
-    for axis, count in zip(axes, counts, strict=True):
-        axis.set_ylim(count - 0.4, -0.6)
-        axis.set_xlim(left=0)
-        axis.spines[["top", "right", "left"]].set_visible(False)
-        axis.tick_params(labelsize=8)
-        axis.tick_params(axis="y", length=0)
-        axis.grid(axis="x", alpha=0.3)
-        axis.set_axisbelow(True)
-    add_legend(figure, row["layers"])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=150)
-    plt.close(figure)
+        for axis, count in zip(axes, counts, strict=True):
+            axis.set_ylim(count - 0.4, -0.6)
+            axis.set_xlim(left=0)
+            axis.spines["left"].set_visible(False)
+            axis.tick_params(axis="y", length=0)
+            axis.grid(visible=False, axis="y")
+        add_legend(figure, row["layers"])
     return out

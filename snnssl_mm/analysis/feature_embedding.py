@@ -6,20 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 import numpy as np
-from matplotlib import pyplot as plt
+from matplotlib import patheffects
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
+from snnssl_mm.analysis.plot_style import CLASSES, picture
 from snnssl_mm.engine.labelled_images import class_count, class_names
 from snnssl_mm.engine.probes import Loaders, labelled_features
 
 Arrays = tuple[np.ndarray, np.ndarray]
 NAMED = 20
-"""So many classes have a colour of their own."""
+"""So many classes are named; from the eleventh on colours come with other marks."""
+HALO = [patheffects.withStroke(linewidth=2.5, foreground="white")]
 
 
 def embed(features: np.ndarray) -> np.ndarray:
@@ -69,27 +68,36 @@ def plot_embedding(
         classes: Names of the classes.
         out: Picture to write.
     """
-    figure, axes = plt.subplots(
-        1,
-        len(panels),
-        figsize=(4.6 * len(panels) + 1.2, 4.6),
-        squeeze=False,
-        layout="constrained",
-    )
-    colors = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20")
-    for axis, (title, (points, labels)) in zip(axes[0], panels.items(), strict=True):
+    with picture(out, 1.1 + 7.6 / max(2, len(panels))) as figure:
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axis, (title, found) in zip(axes, panels.items(), strict=True):
+            draw_points(axis, *found, classes)
+            axis.set(title=title, xticks=[], yticks=[])
+            axis.spines[:].set(color="0.8", visible=True)
+        if len(classes) <= NAMED:
+            handles = axes[0].get_legend_handles_labels()
+            figure.legend(
+                *handles, loc="outside lower center", ncols=10, markerscale=2.5,
+                title="class", columnspacing=1.2, handletextpad=0.1,
+            )  # fmt: skip
+    return out
+
+
+def draw_points(
+    axis: Any, points: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> None:
+    """Draw points ``[n, 2]``, and the name of each class amid its own."""
+    for label, name in enumerate(classes):
+        mine = points[labels == label]
+        color = CLASSES[label % len(CLASSES)]
+        marker = "o" if label % NAMED < len(CLASSES) else "^"
+        style = dict(color=color, marker=marker, linewidths=0)
+        axis.scatter(*mine.T, s=7, label=name, **style)
+    if len(classes) <= NAMED:
         for label, name in enumerate(classes):
             mine = points[labels == label]
-            color = colors(label % NAMED)
-            axis.scatter(*mine.T, s=7, color=color, linewidths=0, label=name)
-        axis.set(title=title, xticks=[], yticks=[])
-        axis.spines[:].set_color("0.8")
-    if len(classes) <= NAMED:
-        handles = axes[0, 0].get_legend_handles_labels()
-        figure.legend(
-            *handles, loc="outside right center", frameon=False, markerscale=2.5
-        )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=130)
-    plt.close(figure)
-    return out
+            if len(mine):
+                middle = np.median(mine, axis=0)
+                nearest = mine[np.square(mine - middle).sum(1).argmin()]
+                style = dict(ha="center", va="center", fontweight="bold")
+                axis.text(*nearest, name, path_effects=HALO, **style)

@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 import numpy as np
 import torch
-from matplotlib import pyplot as plt
 from torch import nn
 
 from snnssl_mm.analysis.images import NetworkImage, crop_to_picture
-from snnssl_mm.analysis.picture_grid import label_row, picture_grid
+from snnssl_mm.analysis.picture_grid import label_row, picture_grid, title
 
 
 @torch.no_grad()
@@ -49,27 +45,36 @@ def plot_feature_maps(
         channels: How many channels are drawn, those that vary most.
     """
     height, width = picture.shape[:2]
-    figure, grid = picture_grid(len(levels), 2 + channels, (height, width), left=1.2)
+    channels = min(channels, max(len(level) for level in levels))
+    heading = (
+        "What the backbone hands on: its feature maps, averaged over time\n"
+        "over the image, mean of all channels, and the channels that vary most; "
+        "black is 0, bright the largest value of the panel"
+    )
+    size = (len(levels), 2 + channels, (height, width))
+    with picture_grid(out, *size, left=1.2, heading=heading) as (_, grid):
+        for level, line in zip(levels, grid, strict=True):
+            draw_level(line, level, picture)
+    return out
+
+
+def draw_level(line: Any, level: np.ndarray, picture: np.ndarray) -> None:
+    """Draw a level's maps into the axes of a row."""
+    height, width = picture.shape[:2]
     extent = (0, width, height, 0)
     style: Any = dict(cmap="magma", extent=extent, interpolation="nearest")
-    for level, line in zip(levels, grid, strict=True):
-        mean = level.mean(0)
-        strength = (mean - mean.min()) / (np.ptp(mean) or 1)
-        line[0].imshow(picture.mean(-1), "gray", extent=extent)
-        line[0].imshow(mean, alpha=0.75 * strength, **style)
-        line[1].imshow(mean, vmin=0, **style)
-        line[1].set_title(f"mean, 0 to {mean.max():.2g}", fontsize=8, pad=2.5)
-        chosen = liveliest_channels(level, channels)
-        for axis, channel in zip(line[2:], chosen, strict=False):
-            axis.imshow(level[channel], vmin=0, **style)
-            largest = f"{level[channel].max():.2g}"
-            axis.set_title(f"#{channel}, 0 to {largest}", fontsize=8, pad=2.5)
-        for axis in line[2 + len(chosen) :]:
-            axis.set_visible(False)
-        size = f"{level.shape[2]} x {level.shape[1]}"
-        stride = f"stride {round(width / level.shape[2])}"
-        label_row(line[0], stride, size, f"{level.shape[0]} channels")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=150)
-    plt.close(figure)
-    return out
+    mean = level.mean(0)
+    strength = (mean - mean.min()) / (np.ptp(mean) or 1)
+    line[0].imshow(picture.mean(-1), "gray", extent=extent)
+    line[0].imshow(mean, alpha=0.75 * strength, **style)
+    line[1].imshow(mean, vmin=0, **style)
+    title(line[1], f"mean, to {mean.max():.2g}")
+    chosen = liveliest_channels(level, len(line) - 2)
+    for axis, channel in zip(line[2:], chosen, strict=False):
+        axis.imshow(level[channel], vmin=0, **style)
+        title(axis, f"#{channel}, to {level[channel].max():.2g}")
+    for axis in line[2 + len(chosen) :]:
+        axis.set_visible(False)
+    size = f"{level.shape[2]} x {level.shape[1]}"
+    stride = f"stride {round(width / level.shape[2])}"
+    label_row(line[0], stride, size, f"{level.shape[0]} channels")

@@ -15,6 +15,9 @@ from snnssl_mm.analysis.table import Table
 from snnssl_mm.neurons import set_path
 
 COUNTS = ("neurons", "dead", "saturated")
+LIMITS = {"dead": 0.1, "saturated": 0.01}
+"""Shares of a layer's neurons above which it is ill: dead neurons never fire and carry
+nothing, saturated ones always do. A few are normal in any spiking network."""
 
 
 @torch.no_grad()
@@ -50,6 +53,11 @@ def mean_rate(layers: Iterable[Mapping[str, Any]]) -> float:
         neurons += layer["neurons"]
         spikes += layer["neurons"] * fmean(layer["rates"])
     return spikes / neurons
+
+
+def is_ill(layer: Mapping[str, Any]) -> bool:
+    """Whether more of a layer's neurons are dead or saturated than :data:`LIMITS`."""
+    return any(layer[k] > limit * layer["neurons"] for k, limit in LIMITS.items())
 
 
 def firing_rates_table(row: Mapping[str, Any]) -> Table:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
+
+BUSY = 0.05
+"""Share of all cores that others may take while times are measured."""
 
 
 def describe_machine() -> dict[str, str | int]:
@@ -28,3 +34,53 @@ def processor_name() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+@contextmanager
+def measured_load() -> Iterator[dict[str, float]]:
+    """Measure what others take of the machine while the block runs.
+
+    Yields:
+        A dict that has, once the block is left, ``others`` (share of the time of all
+        cores that other processes took), ``steal`` (share that the host of a virtual
+        machine took) and ``load_average`` (runnable processes over the last minute).
+        It stays empty where the system does not tell (no ``/proc/stat``).
+    """
+    found: dict[str, float] = {}
+    before, own = cpu_seconds(), os.times()
+    yield found
+    after, now = cpu_seconds(), os.times()
+    if not before or not after:
+        return
+    total, idle, steal = (b - a for a, b in zip(before, after, strict=True))
+    mine = (now.user + now.system) - (own.user + own.system)
+    if total <= 0:
+        return
+    others = max(0.0, total - idle - steal - mine)
+    found["others"] = round(min(1.0, others / total), 3)
+    found["steal"] = round(max(0.0, steal / total), 3)
+    found["load_average"] = round(os.getloadavg()[0], 2)
+
+
+def cpu_seconds(stat: Path = Path("/proc/stat")) -> tuple[float, float, float] | None:
+    """Seconds of all cores since the start: in all, idle, stolen by the host."""
+    if not stat.exists():
+        return None
+    ticks = [int(field) for field in stat.read_text().splitlines()[0].split()[1:9]]
+    second = os.sysconf("SC_CLK_TCK")
+    return sum(ticks) / second, (ticks[3] + ticks[4]) / second, ticks[7] / second
+
+
+def is_busy(load: Mapping[str, Any] | None) -> bool:
+    """Whether times measured under a load are upper bounds only."""
+    return bool(load) and load["others"] + load["steal"] > BUSY  # type: ignore[index]
+
+
+def load_text(load: Mapping[str, Any] | None) -> str:
+    """What a load means for a time that was measured under it."""
+    if not load:
+        return "the machine's other work was not recorded"
+    share = 100 * (load["others"] + load["steal"])
+    if is_busy(load):
+        return f"busy machine: upper bound (others took {share:.0f} % of the cores)"
+    return f"quiet machine (others took {share:.0f} % of the cores)"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 import numpy as np
-from matplotlib import pyplot as plt
 from sklearn.neighbors import NearestNeighbors
 
+from snnssl_mm.analysis.picture_grid import label_row, picture_grid, title
+from snnssl_mm.analysis.plot_style import BLUE, RED
 from snnssl_mm.engine.probes import LabelledFeatures
 
 
@@ -28,48 +27,50 @@ def plot_neighbours(
     out: Path,
     rows: int = 10,
     columns: int = 8,
+    names: Sequence[str] = (),
 ) -> Path:
     """Draw test images beside their nearest training images by cosine similarity.
 
     Args:
         features: Of training and test images.
         pictures: Training and test images ``[n, H, W, 3]`` in 0..1.
-        out: Picture to write. A neighbour of another class has a red frame.
+        out: Picture to write. A neighbour of another class has a dashed frame and
+            its class beside it.
         rows: Number of test images: of every class in turn.
         columns: Number of neighbours.
+        names: Of the classes.
     """
     (train_x, train_y), (test_x, test_y) = features
     seen_before = [np.sum(test_y[:i] == label) for i, label in enumerate(test_y)]
     queries = np.argsort(seen_before, kind="stable")[:rows]
     queries = queries[np.argsort(test_y[queries], kind="stable")]
+    columns = min(columns, len(train_x))
     search = NearestNeighbors(n_neighbors=columns, metric="cosine").fit(train_x)
     neighbours = search.kneighbors(test_x[queries], return_distance=False)
 
-    figure, axes = plt.subplots(
-        rows,
-        columns + 1,
-        figsize=(columns + 1.4, rows),
-        gridspec_kw={"width_ratios": [1.4] + [1] * columns},
-        squeeze=False,
+    right = int(np.sum(train_y[neighbours] == test_y[queries][:, None]))
+    heading = (
+        "Unseen images and their nearest training images in feature space\n"
+        f"{right} of these {neighbours.size} neighbours are of the same class (solid "
+        "blue); dashed orange: another class, its name above"
     )
-    for row, (query, found) in enumerate(zip(queries, neighbours, strict=True)):
-        show(axes[row, 0], pictures[1][query], "black")
-        label = str(test_y[query])
-        axes[row, 0].set_ylabel(label, rotation=0, labelpad=12, va="center")
-        for axis, index in zip(axes[row, 1:], found, strict=True):
-            same = train_y[index] == test_y[query]
-            show(axis, pictures[0][index], "tab:green" if same else "tab:red")
-    axes[0, 0].set_title("unseen", fontsize=9)
-    axes[0, 1].set_title("nearest training scenes", fontsize=9, loc="left")
-    figure.subplots_adjust(0.05, 0.02, 0.98, 0.95, wspace=0.08, hspace=0.08)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=120)
-    plt.close(figure)
+    size = (len(queries), columns + 1, pictures[0].shape[1:3])
+    with picture_grid(out, *size, left=1.1, heading=heading) as (_, axes):
+        title(axes[0, 0], "unseen")
+        for row, (query, found) in enumerate(zip(queries, neighbours, strict=True)):
+            own = test_y[query]
+            show(axes[row, 0], pictures[1][query], "black")
+            label_row(axes[row, 0], f"class {names[own] if names else own}")
+            for axis, index in zip(axes[row, 1:], found, strict=True):
+                other = train_y[index]
+                show(axis, pictures[0][index], BLUE if other == own else RED)
+                if other != own:
+                    axis.spines[:].set_linestyle((0, (2, 1)))
+                    title(axis, str(names[other] if names else other))
     return out
 
 
 def show(axis: Any, picture: np.ndarray, frame: str) -> None:
     """Show a small picture in a coloured frame."""
     axis.imshow(picture, interpolation="nearest")
-    axis.set(xticks=[], yticks=[])
-    axis.spines[:].set(color=frame, linewidth=2)
+    axis.spines[:].set(color=frame, linewidth=2, visible=True)

@@ -7,22 +7,23 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
 import cv2
 import numpy as np
 import torch
 from matplotlib import patheffects
-from matplotlib import pyplot as plt
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 
+from snnssl_mm.analysis.label_places import Box, place_labels
+from snnssl_mm.analysis.plot_style import QUIET, SMALL, WIDTH, picture
 from snnssl_mm.datasets.loading import read_image
 
-MIN_AREA = 8
-"""Pixels of a part of a label image that is worth its class's name."""
 
-OUTLINE = [patheffects.withStroke(linewidth=1.5, foreground="black")]
+FONT = 7.0  # points, of names and scores in the images
+SHOWN = 15
+"""Boxes drawn of an image at most: those of the highest scores."""
+CELL = (1.35, 2.6)
+"""Inches of an image's width, at least and at most."""
+HALO = [patheffects.withStroke(linewidth=1.5, foreground="black")]
 
 
 class Column(NamedTuple):
@@ -59,71 +60,116 @@ def plot_predictions(columns: Sequence[Column], out: Path, score: float = 0.3) -
         out: Picture to write.
         score: Boxes below this score are not drawn.
     """
-    rows = len(columns[0].samples)
-    figure, axes = plt.subplots(
-        rows,
-        len(columns),
-        figsize=(1.9 * len(columns), 1.9 * rows + 0.3),
-        squeeze=False,
-        constrained_layout=True,
-    )
-    for axis_row, samples in zip(
-        axes, zip(*(column.samples for column in columns), strict=True), strict=True
-    ):
-        for axis, sample, column in zip(axis_row, samples, columns, strict=True):
-            draw(axis, sample, column, score)
-    for axis, column in zip(axes[0], columns, strict=True):
-        axis.set_title(column.title, fontsize=9)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=130)
-    plt.close(figure)
+    first = mmcv.imread(columns[0].samples[0].img_path)
+    cell = float(np.clip(WIDTH / len(columns), *CELL))
+    size = (cell * first.shape[0] / first.shape[1]) * len(columns[0].samples)
+    maps = [column for column in columns if "pred_sem_seg" in column.samples[0]]
+    found = classes_in(maps)
+    foot = 0.3 * (len(maps) < len(columns)) + 0.35 * bool(found)
+    width = cell * len(columns)
+    with picture(out, size + 0.3 + foot, width, images=True) as figure:
+        figure.get_layout_engine().set(  # type: ignore[union-attr]
+            w_pad=0.02, h_pad=0.02, hspace=0, wspace=0
+        )
+        axes = figure.subplots(len(columns[0].samples), len(columns), squeeze=False)
+        for column, line in zip(columns, axes.T, strict=True):
+            line[0].set_title(column.title, fontsize=SMALL, loc="center")
+            for axis, sample in zip(line, column.samples, strict=True):
+                draw(axis, sample, column, score, cell)
+        if len(maps) < len(columns):
+            text = f"boxes: class and score, from a score of {score:g} on"
+            figure.supxlabel(text, fontsize=SMALL, color=QUIET, x=0.01, ha="left")
+        if found:
+            handles = [Patch(color=color, label=name) for name, color in found.items()]
+            figure.legend(
+                handles=handles, loc="outside lower right", ncols=10,
+                handlelength=0.9, columnspacing=1.0, handletextpad=0.4,
+            )  # fmt: skip
     return out
 
 
-def draw(axis: Any, sample: Any, column: Column, score: float) -> None:
-    """Draw one image with its boxes or its label image."""
+def classes_in(columns: Sequence[Column]) -> dict[str, np.ndarray]:
+    """Name and colour of the classes that occur in label maps, 20 at most."""
+    found: dict[str, np.ndarray] = {}
+    for column in columns:
+        classes, colors = column.metainfo["classes"], column.metainfo["palette"]
+        for sample in column.samples:
+            shown = sample.gt_sem_seg if column.truth else sample.pred_sem_seg
+            for label in np.unique(shown.data.cpu().numpy()):
+                if label < len(classes) and classes[label] != "background":
+                    found[classes[label]] = np.array(colors[label]) / 255
+    names = [*dict.fromkeys(n for c in columns for n in c.metainfo["classes"])]
+    return {name: found[name] for name in names if name in found and len(found) <= 20}
+
+
+def draw(
+    axis: Any, sample: Any, column: Column, score: float, width: float = CELL[1]
+) -> None:
+    """Draw one image, ``width`` inches wide, with its boxes or its label image."""
     image = read_image(sample.img_path)
     axis.imshow(image, interpolation="nearest")
     axis.set(xticks=[], yticks=[])
-    axis.spines[:].set_visible(False)
-    classes = column.metainfo["classes"]
     colors = np.array(column.metainfo["palette"]) / 255
+    classes = column.metainfo["classes"]
     if "pred_sem_seg" in sample:
         found = sample.gt_sem_seg if column.truth else sample.pred_sem_seg
         overlay(axis, found.data[0].cpu().numpy(), classes, colors)
         return
     instances = sample.gt_instances if column.truth else sample.pred_instances
     scale = np.tile(sample.get("scale_factor", (1, 1)) if column.truth else (1, 1), 2)
+    if not column.truth:
+        order = instances.scores.argsort(descending=True)[:SHOWN]
+        instances = instances[order[instances.scores[order] >= score]]
+    corners = getattr(instances.bboxes, "tensor", instances.bboxes).tolist()
+    boxes: list[Box] = []
+    texts: list[str] = []
     for index in range(len(instances)):
-        if column.truth or instances.scores[index] >= score:
-            if "masks" in instances and not column.truth:
+        label = int(instances.labels[index])
+        left, top, right, bottom = corners[index] / scale
+        boxes.append((left, top, right, bottom))
+        texts.append(str(classes[label]))
+        if not column.truth:
+            texts[-1] += f" {float(instances.scores[index]):.2f}"
+            if "masks" in instances:
                 mask = np.asarray(instances.masks[index].cpu())
-                cover(axis, mask, colors[int(instances.labels[index])])
-            box = instances.bboxes[index].cpu().numpy() / scale
-            label = int(instances.labels[index])
-            draw_box(axis, box, classes[label], colors[label])
+                cover(axis, mask, colors[label])
+        draw_box(axis, boxes[-1], colors[label])
+    pixel = image.shape[1] / (72 * width)  # image pixels in a point
+    sizes = [((0.62 * len(t) + 0.2) * FONT * pixel, 1.15 * FONT * pixel) for t in texts]
+    places = place_labels(boxes, sizes, image.shape[1::-1])
+    for text, place, label in zip(texts, places, instances.labels, strict=True):
+        if place:
+            x, y = place[0] + 0.1 * FONT * pixel - 0.5, place[3] - 0.2 * FONT * pixel
+            color = lighter(colors[int(label)])
+            style = dict(color=color, path_effects=HALO, fontsize=FONT, clip_on=True)
+            axis.text(x, y - 0.5, text, ha="left", va="baseline", **style)
+
+
+def lighter(color: np.ndarray) -> np.ndarray:
+    """Mix a colour with white, so that it can be read on dark and bright images."""
+    mixed: np.ndarray = 0.4 * color + 0.6
+    return mixed
 
 
 def cover(axis: Any, mask: np.ndarray, color: np.ndarray) -> None:
     """Lay a colour over the pixels of a boolean mask."""
-    axis.imshow(np.multiply.outer(mask, [*color, 0.6]), interpolation="nearest")
+    axis.imshow(np.multiply.outer(mask, [*color, 0.5]), interpolation="nearest")
 
 
-def draw_box(axis: Any, box: np.ndarray, name: str, color: np.ndarray) -> None:
-    """Draw a box [x1, y1, x2, y2] and the name of its class."""
-    x, y, right, bottom = box - 0.5  # from pixel edges to matplotlib's pixel centres
+def draw_box(axis: Any, box: Box, color: np.ndarray) -> None:
+    """Draw a box (x1, y1, x2, y2)."""
+    x, y, right, bottom = np.array(box) - 0.5  # from edges to matplotlib's centres
     axis.add_patch(
         Rectangle((x, y), right - x, bottom - y, fill=False, color=color, linewidth=1.2)
     )
-    place = dict(ha="left", va="bottom", fontsize=8, clip_on=True)
-    axis.text(x, max(y, 3), name, color=color, path_effects=OUTLINE, **place)
 
 
 def overlay(
     axis: Any, labels: np.ndarray, classes: Sequence[str], colors: np.ndarray
 ) -> None:
-    """Lay the colours of a label image over an image, and write the classes' names."""
+    """Lay the colours of a label image over an image, and name the larger parts."""
     shown = np.zeros((*labels.shape, 4))
+    parts = []
     for label in np.unique(labels):
         if label >= len(classes) or classes[label] == "background":
             continue
@@ -132,8 +178,15 @@ def overlay(
             (labels == label).astype(np.uint8)
         )
         for part in range(1, count):
-            if stats[part, cv2.CC_STAT_AREA] >= MIN_AREA:
-                style = dict(ha="center", va="center", path_effects=OUTLINE)
-                name = classes[label]
-                axis.text(*centers[part], name, color="white", fontsize=8, **style)
+            area = int(stats[part, cv2.CC_STAT_AREA])
+            parts.append((area, *centers[part], str(classes[label])))
     axis.imshow(shown, interpolation="nearest")
+    apart = 0.12 * labels.shape[1]  # a name is about so wide
+    named: list[tuple[float, float]] = []
+    for area, x, y, name in sorted(parts, reverse=True):
+        near = any(np.hypot(x - a, y - b) < apart for a, b in named)
+        if near or area < 0.004 * labels.size:
+            continue
+        named.append((x, y))
+        style = dict(ha="center", va="center", path_effects=HALO, fontsize=FONT)
+        axis.text(x, y, name, color="white", clip_on=True, **style)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jinja2
 
 from snnssl_mm.analysis.table import Table
+from snnssl_mm.analysis.verdicts import Verdict
 
 
 class Picture(NamedTuple):
@@ -36,6 +37,7 @@ class Section(NamedTuple):
         details: Long tables that a reader opens.
         formula: How its numbers come about, in lines.
         command: What computed it, to be pasted.
+        verdicts: What its numbers mean, below the heading.
     """
 
     title: str
@@ -45,6 +47,7 @@ class Section(NamedTuple):
     details: Sequence[Table] = ()
     formula: str = ""
     command: str = ""
+    verdicts: Sequence[Verdict] = ()
 
     @property
     def anchor(self) -> str:
@@ -54,11 +57,11 @@ class Section(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """A number for the top of the page, its unit included."""
+    """A number for the top of the page, its unit included, and what it means."""
 
     name: str
     value: str
-    note: str = ""
+    verdict: Verdict
 
 
 class Report(NamedTuple):
@@ -69,12 +72,14 @@ class Report(NamedTuple):
         subtitle: What was judged, and where.
         facts: The numbers that a reader looks for first.
         sections: In order.
+        about: Network, data and training, two columns.
     """
 
     title: str
     subtitle: str
     facts: Sequence[Fact]
     sections: Sequence[Section]
+    about: Table = Table(["", ""], [], words=2)
 
     def html(self) -> str:
         """One page that needs no other file and no network."""

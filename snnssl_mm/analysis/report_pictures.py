@@ -19,6 +19,7 @@ from snnssl_mm.analysis.report import Picture, Section
 from snnssl_mm.analysis.sample_images import SampleImages
 from snnssl_mm.analysis.spike_maps import plot_spike_maps, spike_maps
 from snnssl_mm.analysis.spike_raster import plot_spike_rasters, spike_rasters
+from snnssl_mm.engine.labelled_images import class_names
 from snnssl_mm.engine.probes import (
     Loaders,
     collect,
@@ -39,13 +40,24 @@ def spikes_section(backbone: Any, samples: SampleImages, folder: Path) -> Sectio
     where = plot_spike_maps(maps, image.picture, folder / "spike_maps.png")
     return Section(
         "Spikes",
-        ("The same neurons of every layer, drawn at random, for one image after the "
-         "other; then where the channels of every layer fire in the first image.",),
+        (
+            "The same neurons of every layer, drawn at random, for one image after the "
+            "other; then where the channels of every layer fire in the first image.",
+        ),
         [
-            Picture(raster, "Spike rasters: neurons upwards, time to the right"),
-            Picture(where, "Share of the channels that fire, at every place and step"),
+            Picture(
+                raster,
+                "A row is a neuron, a column a time step, blue lines part the images. "
+                "Rows black throughout are saturated, rows white throughout silent; "
+                "patterns that differ between images carry information.",
+            ),
+            Picture(
+                where,
+                "Bright places are where many channels spike. Early layers should "
+                "follow the object's outline; a black row would be a dead layer.",
+            ),
         ],
-    )  # fmt: skip
+    )
 
 
 def maps_section(backbone: Any, samples: SampleImages, folder: Path) -> Section:
@@ -55,7 +67,13 @@ def maps_section(backbone: Any, samples: SampleImages, folder: Path) -> Section:
         blocks = attention_maps(backbone, image)
         file = folder / "attention_maps.png"
         plot_attention_maps(blocks, image.picture, file)
-        pictures.append(Picture(file, "Attention that each token receives"))
+        pictures.append(
+            Picture(
+                file,
+                "Bright places are attended to by many others. Heads that differ look "
+                "for different things; an even map means that a head does not choose.",
+            )
+        )
         text.append(
             "Attention is the number of query and key channels that spike together, "
             "averaged over time steps and queries; there is no softmax."
@@ -63,7 +81,13 @@ def maps_section(backbone: Any, samples: SampleImages, folder: Path) -> Section:
     levels = feature_maps(backbone, image)
     file = folder / "feature_maps.png"
     plot_feature_maps(levels, image.picture, file)
-    pictures.append(Picture(file, "Feature maps, averaged over time"))
+    pictures.append(
+        Picture(
+            file,
+            "What a neck or head receives. The object should stand out from the "
+            "background in the mean and in single channels.",
+        )
+    )
     return Section("Attention and features", text, pictures)
 
 
@@ -74,11 +98,14 @@ def embedding_section(cfg: Config, model: Any, loaders: Loaders, out: Path) -> S
     plot_embedding(panels, classes, out)
     count = len(next(iter(panels.values()))[1])
     text = (
-        f"t-SNE (cosine distance) of frozen features of {count:,} unseen "
-        "images; colours are classes, which the pretraining has not seen. Distances "
-        "between far groups mean nothing.",
+        f"t-SNE (cosine distance) of frozen features of {count:,} unseen images. "
+        "Colours are classes, whose labels the pretraining has not seen.",
     )
-    picture = Picture(out, "Features in the plane: pretrained and with random weights")
+    picture = Picture(
+        out,
+        "Classes that form separate groups at the left, but not at the right, were "
+        "learnt by the pretraining. Distances between far groups mean nothing.",
+    )
     return Section("Features in the plane", text, [picture])
 
 
@@ -88,9 +115,12 @@ def neighbours_section(model: Any, loaders: Loaders, out: Path) -> Section:
         to_pictures(collect(model, loader, lambda inputs: inputs)[0])
         for loader in loaders
     )
-    plot_neighbours(labelled_features(model, loaders), (train, test), out)
-    text = (
-        "Unseen images and their nearest training images by cosine similarity; green: "
-        "of the same class.",
+    names = class_names(loaders.test.dataset)
+    features = labelled_features(model, loaders)
+    plot_neighbours(features, (train, test), out, names=names)
+    text = ("Unseen images and their nearest training images by cosine similarity.",)
+    caption = (
+        "Rows of solid blue frames are images that the network understands; dashed "
+        "frames show which classes it takes for each other."
     )
-    return Section("Neighbours", text, [Picture(out, "Nearest training images")])
+    return Section("Neighbours", text, [Picture(out, caption)])

@@ -2,31 +2,79 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from snnssl_mm.analysis.energy import CONSTANTS, FORMULA
 from snnssl_mm.analysis.energy_tables import layer_table, summary, total_table
 from snnssl_mm.analysis.firing_rates import firing_rates_table, mean_rate
-from snnssl_mm.analysis.probe_table import described, probe_table
+from snnssl_mm.analysis.probe_table import described, grouped, probe_table
 from snnssl_mm.analysis.report import Fact, Picture, Section
 from snnssl_mm.analysis.representation_health import health_table
-from snnssl_mm.analysis.time_steps import time_steps_table
+from snnssl_mm.analysis.time_steps import latency_text, time_steps_table
+from snnssl_mm.analysis.training_curves import plot_training
+from snnssl_mm.analysis.verdicts import (
+    Verdict,
+    energy_verdict,
+    firing_verdict,
+    health_verdict,
+    knn_verdict,
+    latency_verdict,
+    probe_verdict,
+    rank_verdict,
+    steps_verdict,
+)
 
+TITLES = {"linear": "linear probe", "knn": "k-NN"}
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
+
+
+def training_section(folder: Path, out: Path) -> Section:
+    """Curves of the run that lies beside the checkpoint."""
+    try:
+        plot_training(folder, out)
+    except FileNotFoundError:
+        text = "There is no log of the training beside the checkpoint."
+        return Section("Training", [text])
+    probes = folder / "probes.json"
+    verdict = knn_verdict(json.loads(probes.read_text()) if probes.exists() else [])
+    caption = (
+        "Left: both parts of the loss should fall and level off. Middle: k-NN on "
+        "unseen images should rise above its two baselines. Right: a firing rate near "
+        "0 or 100 % would mean that neurons are silent or saturated."
+    )
+    verdicts = [verdict] if verdict else []
+    return Section("Training", [], [Picture(out, caption)], verdicts=verdicts)
 
 
 def probes_section(rows: Rows) -> Section:
     """Probes of frozen and of trained networks."""
     text = (
-        "Features are the mean over time and space of the backbone's last map, on the "
-        "spiking path, with BatchNorm statistics taken anew on that path. Random: the "
-        "same network with fresh weights.",
+        "How well classes can be told from frozen features: the mean over time and "
+        "space of the backbone's last map, on the spiking path, with BatchNorm "
+        "statistics recalibrated on that path. Baselines: the same network with random "
+        "weights, the pixels themselves (at most 32 x 32, the same probe), and chance. "
+        "A difference counts if it exceeds two standard errors.",
     )
-    return Section("Probes", text, tables=[probe_table(rows)], command=command_of(rows))
+    groups = [group for group in grouped(rows) if "pretrained" in group]
+    return Section(
+        "Probes",
+        text,
+        tables=[probe_table(rows)],
+        command=command_of(rows),
+        verdicts=[
+            named(probe_verdict(group), group["pretrained"]["probe"])
+            for group in groups
+        ],
+    )
+
+
+def named(verdict: Verdict, name: str) -> Verdict:
+    """A verdict with what it is about in front."""
+    return verdict._replace(text=f"{name}: {verdict.text}")
 
 
 def time_steps_section(rows: Rows, picture: Path) -> Section:
@@ -36,13 +84,21 @@ def time_steps_section(rows: Rows, picture: Path) -> Section:
         "recalibrated at each. A linear probe is fitted at every T, another one at the "
         "T of the pretraining is kept.",
     )
-    caption = "Accuracy, latency of one image at a time, and energy over time steps"
+    caption = (
+        "Where the accuracy levels off, more time steps only cost latency and energy, "
+        "which grow with T. Bars: quartiles of the latency of one image at a time."
+    )
+    load = next((row["load"] for row in rows if row.get("load")), None)
     return Section(
         "Time steps",
         text,
         [Picture(picture, caption)],
         [time_steps_table(rows)._replace(caption="")],
         command=command_of(rows),
+        verdicts=[
+            steps_verdict(rows),
+            named(latency_verdict({"load": load}), "latency"),
+        ],
     )
 
 
@@ -56,14 +112,19 @@ def firing_rates_section(row: Row, picture: Path) -> Section:
     text = (
         f"Of {neurons:,} neurons, {dead:,} ({100 * dead / neurons:.1f} %) fired for "
         f"none of {row['images_used']} unseen images (dead) and {saturated:,} at every "
-        "step of every image (saturated).",
+        "step of every image (saturated). Both carry no information; a few are normal.",
+    )
+    caption = (
+        "Share of neurons that fire, by layer and time step. Low rates save energy; a "
+        "layer whose bars are near 0 passes nothing on."
     )
     return Section(
         "Firing rates",
         text,
-        [Picture(picture, "Firing rate of every layer at every time step")],
+        [Picture(picture, caption)],
         details=[firing_rates_table(row)],
         command=row["command"],
+        verdicts=[firing_verdict(layers)],
     )
 
 
@@ -74,30 +135,40 @@ def energy_section(row: Row, picture: Path) -> Section:
         f"Estimated from operations, not measured on a chip. {summary(row)}. "
         f"E_MAC / E_AC of {pairs}.",
     )
+    caption = (
+        "Above: the network compared with its non-spiking twin. Below: bars left of "
+        "the black mark are layers that save energy by spiking."
+    )
     return Section(
         "Energy",
         text,
-        [Picture(picture, "Energy of the network and of its layers")],
+        [Picture(picture, caption)],
         [total_table(row)],
         [layer_table(row)],
         formula=FORMULA,
         command=row["command"],
+        verdicts=[energy_verdict(row)],
     )
 
 
-def health_section(row: Row, picture: Path) -> Section:
+def health_section(row: Row, picture: Path, classes: int | None) -> Section:
     """Spread, rank and agreement of the features."""
     text = (
         f"Measured on two fixed views of {row['images_used']} {row['data']} images: "
         "features of the backbone and embeddings of the projector.",
     )
-    caption = "Singular values, spread of the dimensions, and likeness of time steps"
+    caption = (
+        "Left: a steep fall of the singular values means that few dimensions are in "
+        "use. Second: a standard deviation near 0 means a collapsed dimension. Right: "
+        "a cosine of 1 between time steps means that later steps repeat the first."
+    )
     return Section(
         "Representation health",
         text,
         [Picture(picture, caption)],
         [health_table(row)],
         command=row["command"],
+        verdicts=[health_verdict(row), named(rank_verdict(row, classes), "RankMe")],
     )
 
 
@@ -109,29 +180,29 @@ def command_of(rows: Rows) -> str:
 def facts(
     probes: Rows, steps: Rows, firing: Row, energy: Row, health: Row
 ) -> list[Fact]:
-    """What a reader looks for first."""
+    """What a reader looks for first, each with its verdict."""
     found = []
-    for name, title in (("linear", "linear probe"), ("knn", "k-NN")):
-        best = {r["start"]: 100 * r["top1"] for r in probes if r["probe"] == name}
-        row = next(r for r in probes if r["probe"] == name)
-        parts = [f"random weights {best['random']:.1f} %", described(row["settings"])]
-        note = "; ".join(filter(None, parts))
-        found.append(Fact(title, f"{best['pretrained']:.1f} %", note))
+    for group in grouped(probes):
+        if "pretrained" in group:
+            row = group["pretrained"]
+            name = TITLES.get(row["probe"], row["probe"])
+            if settings := described(row["settings"]):
+                name += f" ({settings})"
+            value = f"{100 * row['top1']:.1f} %"
+            found.append(Fact(name, value, probe_verdict(group)))
     trained_at = steps[0]["trained_at"]
     at = next((r for r in steps if r["time_steps"] == trained_at), None)
     if at:
-        note = f"one image, T = {trained_at}"
-        found.append(Fact("latency", f"{at['latency_ms'][1]:.2f} ms", note))
+        name = f"latency, one image, T = {trained_at}"
+        found.append(Fact(name, f"{latency_text(at)} ms", latency_verdict(at)))
     layers = firing["layers"]
-    rates = [fmean(layer["rates"]) for layer in layers]
-    note = f"layers from {100 * min(rates):.1f} to {100 * max(rates):.1f} %"
-    found.append(Fact("firing rate", f"{100 * mean_rate(layers):.1f} %", note))
-    first, second = energy["totals"][:2]
-    ratios = " or ".join(f"{total['ratio']:.2f}" for total in (second, first))
-    note = f"{ratios} of the non-spiking network's"
-    low, high = sorted(t["energy_pj"] / 1e6 for t in (first, second))
-    found.append(Fact("energy", f"{low:.2g} to {high:.2g} µJ", note))
-    rank = health["pretrained"]["backbone/rankme"]
+    rate = f"{100 * mean_rate(layers):.1f} %"
+    found.append(Fact("firing rate, all neurons", rate, firing_verdict(layers)))
+    low, high = sorted(t["energy_pj"] / 1e6 for t in energy["totals"][:2])
+    value = f"{low:.2g} to {high:.2g} µJ"
+    found.append(Fact("energy an image, estimated", value, energy_verdict(energy)))
     size = health["pretrained"]["backbone/dimensions"]
-    found.append(Fact("RankMe", f"{rank:.1f}", f"of {size} dimensions"))
+    rank = f"{health['pretrained']['backbone/rankme']:.1f} of {size}"
+    verdict = rank_verdict(health, probes[0]["classes"])
+    found.append(Fact("RankMe of the backbone's features", rank, verdict))
     return found

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
 import numpy as np
 import torch
-from matplotlib import pyplot as plt
 from torch import nn
 
 from snnssl_mm.analysis.images import NetworkImage, crop_to_picture
-from snnssl_mm.analysis.picture_grid import label_row, picture_grid
+from snnssl_mm.analysis.picture_grid import (
+    label_row,
+    label_width,
+    picture_grid,
+    title,
+)
+from snnssl_mm.analysis.plot_style import RED, SMALL
 from snnssl_mm.analysis.spike_recording import recorded_spikes
 from snnssl_mm.neurons import MixedLIF, set_path
 
@@ -97,42 +99,52 @@ def plot_spike_maps(layers: list[SpikeMap], picture: np.ndarray, out: Path) -> P
     """
     steps = max(len(layer.maps) for layer in layers)
     shape = picture.shape[:2]
-    left = 0.3 + 0.075 * max(len(layer.name) for layer in layers)
-    margins = dict(left=max(left, 1.6), right=0.95)
-    figure, grid = picture_grid(len(layers) + 1, steps, shape, **margins)
-    extent = (0, shape[1], shape[0], 0)
-    for step, axis in enumerate(grid[0]):
-        axis.imshow(picture, extent=extent, interpolation="nearest")
-        axis.set_title(f"t = {step + 1}", fontsize=9, pad=3)
-    label_row(grid[0, 0], "image")
-    largest = max(100 * float(np.quantile(layer.maps, 0.999)) for layer in layers)
-    for layer, line in zip(layers, grid[1:], strict=True):
-        for axis, pixels, rate in zip(line, layer.maps, layer.rates, strict=False):
-            drawn = axis.imshow(
-                100 * pixels,
-                "inferno",
-                vmin=0,
-                vmax=largest or 1,
-                extent=extent,
-                interpolation="nearest",
-            )
-            axis.set_title(f"{100 * rate:.1f} %", fontsize=8, pad=2.5, color="0.35")
-        size = f"{layer.maps.shape[2]} x {layer.maps.shape[1]}"
-        rate = 100 * layer.rates.mean()
-        lines = (f"{layer.channels} channels, {size}", f"fires at {rate:.1f} %")
-        if rate == 0:
-            label_row(line[0], layer.name, lines[0], "never fires", color="tab:red")
-        else:
-            label_row(line[0], layer.name, *lines)
+    left = max(label_width([layer.name for layer in layers]), 1.6)
+    heading = (
+        "Where and when the network fires: share of the channels that spike\n"
+        "a layer a row, a time step a column; the number is the mean over the image"
+    )
+    size = (len(layers) + 1, steps, shape)
+    margins = dict(left=left, right=0.8)
+    with picture_grid(out, *size, **margins, heading=heading) as (figure, grid):
+        extent = (0, shape[1], shape[0], 0)
+        for step, axis in enumerate(grid[0]):
+            axis.imshow(picture, extent=extent, interpolation="nearest")
+            title(axis, f"t = {step + 1}")
+        label_row(grid[0, 0], "image")
+        largest = max(100 * float(np.quantile(layer.maps, 0.999)) for layer in layers)
+        for layer, line in zip(layers, grid[1:], strict=True):
+            drawn = draw_layer(line, layer, extent, largest or 1)
+        add_colour_bar(figure, grid, drawn)
+    return out
+
+
+def draw_layer(line: Any, layer: SpikeMap, extent: Any, largest: float) -> Any:
+    """Draw a layer's maps into the axes of a row; return the last image."""
+    for axis, pixels, rate in zip(line, layer.maps, layer.rates, strict=False):
+        scale = dict(vmin=0, vmax=largest, extent=extent, interpolation="nearest")
+        drawn = axis.imshow(100 * pixels, "inferno", **scale)
+        title(axis, f"{100 * rate:.1f} %")
+    for axis in line[len(layer.maps) :]:
+        axis.set_visible(False)
+    channels = f"{layer.channels} channels, {layer.maps.shape[2]} x "
+    lines = (layer.name, f"{channels}{layer.maps.shape[1]}")
+    rate = 100 * layer.rates.mean()
+    if rate == 0:
+        label_row(line[0], *lines, "never fires", color=RED)
+    else:
+        label_row(line[0], *lines, f"fires at {rate:.1f} %")
+    return drawn
+
+
+def add_colour_bar(figure: Any, grid: np.ndarray, drawn: Any) -> None:
+    """Explain the colours of all maps at the right."""
     top, last = grid[1, -1].get_position(), grid[-1, -1].get_position()
     inch_x, inch_y = 1 / figure.get_figwidth(), 1 / figure.get_figheight()
     height = min(top.y1 - last.y0, 4 * inch_y)
     place = (last.x1 + 0.15 * inch_x, top.y1 - height, 0.14 * inch_x, height)
-    bar = figure.colorbar(drawn, cax=figure.add_axes(place))
-    bar.set_label("channels that fire, %", fontsize=8)
-    bar.ax.tick_params(labelsize=8)
+    axis = figure.add_axes(place)
+    bar = figure.colorbar(drawn, cax=axis)
+    bar.set_label("channels that spike, %", fontsize=SMALL)
+    axis.tick_params(right=True, labelright=True)
     bar.outline.set_visible(False)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=150)
-    plt.close(figure)
-    return out

@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
 import numpy as np
 import torch
-from matplotlib import pyplot as plt
 from torch import Tensor, nn
 
+from snnssl_mm.analysis.plot_style import BLUE, LARGE, NORMAL, SMALL, picture
 from snnssl_mm.analysis.spike_maps import layer_name
 from snnssl_mm.neurons import MixedLIF, set_path
 
@@ -82,33 +79,37 @@ def plot_spike_rasters(rasters: Sequence[Raster], out: Path, columns: int = 3) -
     Neurons are sorted by their number of spikes, the liveliest on top.
     """
     rows = -(-len(rasters) // columns)
-    figure, grid = plt.subplots(
-        rows,
-        columns,
-        figsize=(4 * columns, 1.9 * rows + 0.3),
-        squeeze=False,
-        layout="constrained",
-    )
-    for axis in grid.flat[len(rasters) :]:
-        axis.set_visible(False)
-    for axis, raster in zip(grid.flat, rasters, strict=False):
-        images, steps = raster.spikes.shape[1:]
-        order = np.argsort(raster.spikes.sum((1, 2)), kind="stable")
-        dark = raster.spikes[order].reshape(len(order), -1)
-        axis.imshow(dark, "binary", aspect="auto", origin="lower", interpolation="none")
-        for edge in range(1, images):
-            axis.axvline(edge * steps - 0.5, color="tab:blue", lw=0.6)
-        rate = 100 * raster.spikes.mean()
-        axis.set_title(f"{raster.name}: {rate:.1f} %", fontsize=9)
-        axis.set_xticks(
-            [steps * (i + 0.5) - 0.5 for i in range(images)], range(1, images + 1)
+    with picture(out, 1.6 * rows + 0.6) as figure:
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for axis in grid.flat[len(rasters) :]:
+            axis.set_visible(False)
+        for axis, raster in zip(grid.flat, rasters, strict=False):
+            draw_raster(axis, raster)
+        for axis in grid.flat[max(0, len(rasters) - columns) : len(rasters)]:
+            axis.set_xlabel(f"image ({rasters[0].spikes.shape[2]} time steps each)")
+        figure.suptitle(
+            "Which neurons spike when: black is a spike, a row a neuron, the liveliest "
+            "on top",
+            x=0.01,
+            ha="left",
+            fontsize=LARGE,
         )
-        axis.tick_params(labelsize=7, length=0)
-        axis.set_ylabel(f"{len(order)} of {raster.total:,}", fontsize=7)
-        axis.set_yticks([])
-    for axis in grid.flat[max(0, len(rasters) - columns) : len(rasters)]:
-        axis.set_xlabel(f"image, {steps} time steps each", fontsize=8)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=130)
-    plt.close(figure)
     return out
+
+
+def draw_raster(axis: Any, raster: Raster) -> None:
+    """Draw a layer's neurons, image after image."""
+    images, steps = raster.spikes.shape[1:]
+    order = np.argsort(raster.spikes.sum((1, 2)), kind="stable")
+    dark = raster.spikes[order].reshape(len(order), -1)
+    axis.imshow(dark, "binary", aspect="auto", origin="lower", interpolation="none")
+    for edge in range(1, images):
+        axis.axvline(edge * steps - 0.5, color=BLUE, lw=0.6)
+    rate = 100 * raster.spikes.mean()
+    axis.set_title(f"{raster.name}: {rate:.1f} %", fontsize=NORMAL)
+    middles = [steps * (index + 0.5) - 0.5 for index in range(images)]
+    axis.set_xticks(middles, range(1, images + 1))
+    axis.tick_params(length=0)
+    axis.set_ylabel(f"{len(order)} of {raster.total:,}", fontsize=SMALL)
+    axis.set_yticks([])
+    axis.grid(visible=False)

@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 import numpy as np
 import numpy.typing as npt
-from matplotlib import pyplot as plt
 
+from snnssl_mm.analysis.plot_style import picture
 from snnssl_mm.analysis.table import Table
 
 Row = Mapping[str, Any]
@@ -136,34 +133,32 @@ def plot_long_run(row: Row, out: Path) -> Path:
     """Draw memory on top, open files, threads and disk use below, over the minutes."""
     series = row["series"]
     minutes = [time / 60 for time in series["seconds"]]
-    figure, axes = plt.subplots(
-        3, 1, figsize=(9, 7), sharex=True, layout="constrained", height_ratios=[3, 1, 1]
-    )
-    panels = (
-        ("MiB", {"rss_mib": "trainer, resident", "uss_mib": "trainer, its own"}),
-        ("count", {"open_files": "open files", "threads": "threads"}),
-        ("MiB", {"disk_mib": "work directory"}),
-    )
-    for axis, (unit, names) in zip(axes, panels, strict=True):
-        for name, text in names.items():
-            axis.plot(minutes, series[name], label=text, lw=1)
-        axis.set_ylabel(unit)
-    axes[0].plot(
-        minutes, series["tree_pss_mib"], lw=0.7, color="0.6", label="with its workers"
-    )
-    for axis in axes:
-        axis.axvspan(0, row["warm_up_minutes"], color="0.93", zorder=0)
-        axis.set_ylim(0, 1.15 * axis.get_ylim()[1])
-        axis.spines[["top", "right"]].set_visible(False)
-        place = dict(loc="center left", bbox_to_anchor=(1.0, 0.5))
-        axis.legend(frameon=False, fontsize=8, **place)
-    axes[0].set_title(
-        f"{Path(row['config']).stem}: {row['iterations']:,} iterations; flat within "
-        f"{100 * row['flatness']:.2g} % after the grey warm-up",
-        fontsize=10,
-    )
-    axes[-1].set_xlabel("minutes since the first iteration")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=130)
-    plt.close(figure)
+    with picture(out, 6.0) as figure:
+        axes = figure.subplots(3, 1, sharex=True, height_ratios=[3, 1, 1])
+        panels = (
+            ("MiB", {"rss_mib": "trainer, resident", "uss_mib": "trainer, its own"}),
+            ("count", {"open_files": "open files", "threads": "threads"}),
+            ("MiB", {"disk_mib": "work directory"}),
+        )
+        for axis, (unit, names) in zip(axes, panels, strict=True):
+            for name, text in names.items():
+                axis.plot(minutes, series[name], label=text, lw=1)
+            axis.set_ylabel(unit)
+        axes[0].plot(
+            minutes,
+            series["tree_pss_mib"],
+            lw=0.7,
+            color="0.6",
+            label="with its workers",
+        )
+        for axis in axes:
+            axis.axvspan(0, row["warm_up_minutes"], color="0.93", zorder=0)
+            axis.set_ylim(0, 1.15 * axis.get_ylim()[1])
+            place = dict(loc="center left", bbox_to_anchor=(1.0, 0.5))
+            axis.legend(**place)
+        axes[0].set_title(
+            f"{Path(row['config']).stem}: {row['iterations']:,} iterations, flat "
+            f"within {100 * row['flatness']:.2g} % after the grey warm-up",
+        )
+        axes[-1].set_xlabel("minutes since the first iteration")
     return out

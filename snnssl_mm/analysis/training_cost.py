@@ -6,11 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
+from snnssl_mm.analysis.plot_style import SMALL, picture
 from snnssl_mm.analysis.table import Table
 
 Row = Mapping[str, Any]
@@ -53,39 +49,42 @@ def training_cost_table(rows: Sequence[Row]) -> Table:
 def plot_training_cost(rows: Sequence[Row], out: Path) -> Path:
     """Draw the costs relative to the time-flattened loss: time left, memory right."""
     names = list(rows[0]["losses"])
-    figure, axes = plt.subplots(
-        1, 2, figsize=(10, 3.6), sharey=True, layout="constrained"
-    )
-    width = 0.8 / len(rows)
-    for index, row in enumerate(rows):
-        places = [i + (index - (len(rows) - 1) / 2) * width for i in range(len(names))]
-        found = [row["losses"][name] for name in names]
-        base = found[0]["peak_mib"]
-        ratios = [side["times_flattened"] for side in found]
-        medians = [ratio["median"] for ratio in ratios]
-        whiskers = [
-            [ratio["median"] - ratio["quartiles"][0] for ratio in ratios],
-            [ratio["quartiles"][1] - ratio["median"] for ratio in ratios],
-        ]
-        memory = [side["peak_mib"] / base for side in found]
-        for axis, values, error in (
-            (axes[0], medians, whiskers),
-            (axes[1], memory, None),
-        ):
-            bars = axis.bar(
-                places, values, 0.92 * width, yerr=error, capsize=2, label=title(row)
-            )
-            axis.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
-    texts = ("time of a training step", "peak memory")
-    for axis, text in zip(axes, texts, strict=True):
-        axis.set(title=f"{text}, time-flattened = 1", xticks=range(len(names)))
-        axis.set_xticklabels(names, fontsize=9)
-        axis.axhline(1, color="0.5", lw=0.8, zorder=0)
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylim(0, 1.15 * axes[0].get_ylim()[1])
-    handles = axes[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", frameon=False, fontsize=9)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=130)
-    plt.close(figure)
+    with picture(out, 3.6) as figure:
+        axes = figure.subplots(1, 2, sharey=True)
+        width = 0.8 / len(rows)
+        for index, row in enumerate(rows):
+            places = [
+                i + (index - (len(rows) - 1) / 2) * width for i in range(len(names))
+            ]
+            found = [row["losses"][name] for name in names]
+            base = found[0]["peak_mib"]
+            ratios = [side["times_flattened"] for side in found]
+            medians = [ratio["median"] for ratio in ratios]
+            whiskers = [
+                [ratio["median"] - ratio["quartiles"][0] for ratio in ratios],
+                [ratio["quartiles"][1] - ratio["median"] for ratio in ratios],
+            ]
+            memory = [side["peak_mib"] / base for side in found]
+            for axis, values, error in (
+                (axes[0], medians, whiskers),
+                (axes[1], memory, None),
+            ):
+                bars = axis.bar(
+                    places,
+                    values,
+                    0.92 * width,
+                    yerr=error,
+                    capsize=2,
+                    label=title(row),
+                )
+                axis.bar_label(bars, fmt="%.2f", fontsize=SMALL, padding=2)
+        texts = ("Time of a training step", "Peak memory")
+        for axis, text in zip(axes, texts, strict=True):
+            axis.set(title=f"{text}, time-flattened = 1", xticks=range(len(names)))
+            axis.set_xticklabels(names)
+            axis.axhline(1, color="0.5", lw=0.8, zorder=0)
+            axis.grid(visible=False, axis="x")
+        axes[0].set_ylim(0, 1.15 * axes[0].get_ylim()[1])
+        handles = axes[0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower center")
     return out

@@ -6,18 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from matplotlib.ticker import MaxNLocator
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
+from snnssl_mm.analysis.plot_style import GREEN, GREY, ORANGE, picture
 from snnssl_mm.analysis.run_log import read_scalars
 
-LABELS = {
-    "pretrained": "pretrained",
-    "random_init": "random init",
-    "raw_pixels": "raw pixels",
-}
+BASELINES = {"raw_pixels": "raw pixels", "random_init": "random weights"}
+STYLES: tuple[dict[str, Any], ...] = (
+    dict(color=ORANGE, ls="--"),
+    dict(color=GREY, ls=":"),
+)
 
 
 def read_log(work_dir: Path) -> list[dict[str, Any]]:
@@ -52,45 +50,43 @@ def plot_training(work_dir: Path, out: Path) -> Path:
     """Draw a run's curves to the picture ``out``."""
     rows = read_log(work_dir)
     epochs = epochs_of(rows)
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), constrained_layout=True)
-
-    for key, label in (
-        ("on_diagonal", "alignment (on-diagonal)"),
-        ("off_diagonal", "redundancy (off-diagonal, weighted)"),
-    ):
-        axes[0].plot(epochs, [row[key] for row in rows], label=label)
-    axes[0].set(title="loss parts", xlabel="epoch", yscale="log")
-    axes[0].legend(frameon=False)
-
-    probes = Path(work_dir, "probes.json")
-    knn = json.loads(probes.read_text()) if probes.exists() else []
-    knn = sorted((r for r in knn if r["probe"] == "k-NN"), key=lambda r: r["epoch"])
-    for key, style in zip(LABELS, ("o-", "--", ":"), strict=True):
-        values = [100 * row[key] for row in knn]
-        axes[1].plot([r["epoch"] for r in knn], values, style, label=LABELS[key])
-    axes[1].set(title="k-NN on unseen images", xlabel="epoch", ylabel="top-1, %")
-    axes[1].set_ylim(0, 100)
-    if knn:
-        axes[1].legend(frameon=False)
-    else:
-        middle = dict(ha="center", transform=axes[1].transAxes)
-        axes[1].text(0.5, 0.5, "no labelled images", **middle)
-
-    measured = [
-        (epoch, row["firing_rate"])
-        for epoch, row in zip(epochs, rows, strict=True)
-        if "firing_rate" in row
-    ]
-    if measured:
-        axes[2].plot(*zip(*measured, strict=True), color="tab:green")
-    axes[2].set(title="firing rate, mean of all neurons", xlabel="epoch")
-    axes[2].set_ylabel("spikes per neuron and step")
-    axes[2].set_ylim(bottom=0)
-
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(alpha=0.3)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=150)
-    plt.close(figure)
+    with picture(out, 3.0) as figure:
+        axes = figure.subplots(1, 3)
+        for key, label in (
+            ("on_diagonal", "alignment of views"),
+            ("off_diagonal", "redundancy, weighted"),
+        ):
+            axes[0].plot(epochs, [row[key] for row in rows], label=label, lw=1.2)
+        axes[0].set(title="Parts of the loss", yscale="log")
+        axes[0].legend()
+        draw_knn(axes[1], Path(work_dir, "probes.json"))
+        measured = [
+            (epoch, 100 * row["firing_rate"])
+            for epoch, row in zip(epochs, rows, strict=True)
+            if "firing_rate" in row
+        ]
+        if measured:
+            axes[2].plot(*zip(*measured, strict=True), color=GREEN, lw=1.2)
+        axes[2].set(title="Firing rate, all neurons", ylabel="spikes per step, %")
+        axes[2].set_ylim(bottom=0)
+        for axis in axes:
+            axis.set_xlim(0, max(1.0, epochs[-1]) * 1.03)
+            axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            axis.set_xlabel("epoch")
     return out
+
+
+def draw_knn(axis: Any, probes: Path) -> None:
+    """Draw k-NN accuracy, between its baselines."""
+    rows = json.loads(probes.read_text()) if probes.exists() else []
+    rows = sorted((r for r in rows if r["probe"] == "k-NN"), key=lambda r: r["epoch"])
+    axis.set(title="k-NN on unseen images", ylabel="top-1, %", ylim=(0, 100))
+    if not rows:
+        place = dict(ha="center", transform=axis.transAxes)
+        axis.text(0.5, 0.5, "no labelled images", **place)
+        return
+    values = [100 * row["pretrained"] for row in rows]
+    axis.plot([row["epoch"] for row in rows], values, "o-", label="pretrained")
+    for (key, name), style in zip(BASELINES.items(), STYLES, strict=True):
+        axis.axhline(100 * rows[-1][key], **style, label=name)
+    axis.legend()

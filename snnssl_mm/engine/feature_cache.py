@@ -18,7 +18,10 @@ from mmengine.model import revert_sync_batchnorm
 from snnssl_mm import unpickling
 from snnssl_mm.engine.digests import samples_digest, settings_digest, weights_digest
 from snnssl_mm.engine.features import (
+    Arrays,
     LabelledFeatures,
+    collect,
+    flat_pixels,
     pooled_features,
     recalibrate,
 )
@@ -150,12 +153,52 @@ class CachedBackbone:
             model, began = self.ready_model(), time.monotonic()
             loader = getattr(self.loaders, name)
             text = f"{self.start}: features, {name}"
-            features, labels = pooled_features(model, loader, text)
+            features, labels = self.compute(model, loader, text)
             arrays: dict[str, Any] = {"features": features, "labels": labels}
             with written_whole(file) as part:
                 np.savez(part, seconds=time.monotonic() - began, **arrays)
         with damage_named(file), np.load(file) as found:
             return {name: found[name] for name in ("features", "labels", "seconds")}
+
+    def compute(self, model: Model, loader: Any, text: str) -> Arrays:
+        """Features and labels of a loader's images."""
+        return pooled_features(model, loader, text)
+
+
+class CachedPixels(CachedBackbone):
+    """The images themselves as features, the baseline that needs no network.
+
+    Its model's data preprocessor counts, its weights do not.
+    """
+
+    def __init__(
+        self,
+        start: str,
+        cfg: Config,
+        model: Model,
+        loaders: Loaders,
+        folder: Path,
+        recalibrate_bn: bool = True,
+    ) -> None:
+        super().__init__(start, cfg, model, loaders, folder, recalibrate_bn)
+        self.digest = settings_digest(
+            preprocessor_of(cfg),
+            [cfg[name].dataset for name in EVAL_LOADERS],
+            [samples_digest(loader.dataset) for loader in loaders],
+            __version__,
+        )
+
+    def ready_model(self) -> Model:
+        """The model as it is: no statistics matter."""
+        return self.model
+
+    def feature_seconds(self) -> float:
+        """Seconds that reading the images took when it was done."""
+        return sum(float(self.split(name)["seconds"]) for name in ("train", "test"))
+
+    def compute(self, model: Model, loader: Any, text: str) -> Arrays:
+        """Pixels and labels of a loader's images."""
+        return collect(model, loader, flat_pixels, text)
 
 
 @contextlib.contextmanager

@@ -110,10 +110,12 @@ def labelled_features(
 
 def raw_pixels(model: Model, loaders: Loaders) -> LabelledFeatures:
     """The images as features, averaged down to at most 32 x 32: no network at all."""
+    train, test = (collect(model, loader, flat_pixels) for loader in loaders)
+    return LabelledFeatures(train, test)
 
-    def pixels(inputs: Tensor) -> Tensor:
-        height, width = (min(side, RAW_SIDE) for side in inputs.shape[-2:])
-        frames = inputs.flatten(0, -4)  # of clips; images have no axis to join
-        return adaptive_avg_pool2d(frames, (height, width)).reshape(len(inputs), -1)
 
-    return LabelledFeatures(*(collect(model, loader, pixels) for loader in loaders))
+def flat_pixels(inputs: Tensor) -> Tensor:
+    """Images or clips ``[N, ...]`` as vectors, averaged down to at most 32 x 32."""
+    height, width = (min(side, RAW_SIDE) for side in inputs.shape[-2:])
+    frames = inputs.flatten(0, -4)  # of clips; images have no axis to join
+    return adaptive_avg_pool2d(frames, (height, width)).reshape(len(inputs), -1)

@@ -7,12 +7,13 @@ from math import inf, isfinite
 from typing import Any
 
 import torch
+from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
 from torch.nn.utils import get_total_norm
 
 from snnssl_mm.checkpoints import unwrapped
 from snnssl_mm.engine.good_checkpoint import not_finite, resume_advice
-from snnssl_mm.engine.non_finite_search import Finding, search_forward, search_state
+from snnssl_mm.engine.non_finite_search import Finding, search, search_state
 from snnssl_mm.engine.training_stopped import TrainingStopped, any_process
 from snnssl_mm.registry import HOOKS
 
@@ -41,8 +42,9 @@ class NonFiniteHook(Hook):
             weights before it is found, and with 1 it cannot.
 
     Raises:
-        TrainingStopped: It names the iteration, the first non-finite layer, the last
-            good checkpoint and the command that goes on from it.
+        TrainingStopped: It names the iteration, what was non-finite first (the image
+            file if images or annotations were), what to do about it, the last good
+            checkpoint and the command that continues from it.
     """
 
     priority = "HIGH"  # after mmengine noted the loss, before anything is saved
@@ -132,30 +134,59 @@ class NonFiniteHook(Hook):
     def stop(self, reason: str) -> None:
         """Search and stop."""
         runner = self.runner
+        classes = class_count(runner)
         try:
-            finding = search_forward(runner.model, runner.optim_wrapper, self.batch)
+            finding = search(runner.model, runner.optim_wrapper, self.batch, classes)
         except Exception as error:  # of any model; what is known must still be said
             runner.logger.warning(f"the forward pass could not be repeated: {error!r}")
-            finding = None
-        self.raise_error(reason, finding or search_state(unwrapped(runner.model)))
+            finding = search_state(unwrapped(runner.model))
+        if get_world_size() > 1:  # the first process writes the log, any may have it
+            found = all_gather_object(finding)
+            finding = next((one for one in found if one is not None), None)
+        self.raise_error(reason, finding)
 
     def raise_error(self, reason: str, finding: Finding | None) -> None:
         """Log and raise."""
         runner = self.runner
-        where = "All layers were finite when the forward pass was repeated"
+        where = "Images, annotations, weights and layers were finite when looked at"
         if finding:
             where = (
                 f"First not finite: {finding.kind}, {finding.layer}: {finding.detail}"
             )
-        rate = next(iter(runner.optim_wrapper.get_lr().values()), [0.0])[0]
-        amp = " or without --amp" if hasattr(runner.optim_wrapper, "cast_dtype") else ""
         message = (
             f"training stopped at iteration {runner.iter + 1} (epoch "
-            f"{runner.epoch + 1}): {reason}. {where}. {resume_advice(runner)}, with a "
-            f"lower learning rate (it was {rate:.3g}){amp}"
+            f"{runner.epoch + 1}): {reason}. {where}. {cure(runner, finding)}. "
+            f"{resume_advice(runner)}"
         )
         runner.logger.error(message)
         raise TrainingStopped(message)
+
+
+def class_count(runner: Any) -> int | None:
+    """Number of classes of the training data; None if they do not tell."""
+    dataset = getattr(getattr(runner, "train_dataloader", None), "dataset", None)
+    classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
+    return len(classes) if isinstance(classes, (list, tuple)) and classes else None
+
+
+def cure(runner: Any, finding: Finding | None) -> str:
+    """What to do about what was found."""
+    kind = finding.kind if finding else "nothing"
+    if finding and kind == "inputs":
+        if "data_preprocessor" in finding.detail:
+            return "Correct mean and std of the data_preprocessor (std must not be 0)"
+        return f"Repair or remove {finding.layer}, or correct the transforms"
+    if finding and kind == "targets":
+        return f"Repair or remove the annotations of {finding.layer}"
+    rate = next(iter(runner.optim_wrapper.get_lr().values()), [0.0])[0]
+    causes = [f"a learning rate that is too high (it was {rate:.3g})"]
+    if hasattr(runner.optim_wrapper, "cast_dtype"):
+        causes.append("an overflow in half precision (try without --amp)")
+    causes.append("a division by a norm or variance of 0 in a layer or loss")
+    earlier = "They became so in an earlier step, or came with a checkpoint. "
+    return (
+        earlier if kind == "weights" else ""
+    ) + f"Possible causes: {'; '.join(causes)}"
 
 
 def optimizers(optim_wrapper: Any) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from snnssl_mm.checkpoints import unwrapped
+from snnssl_mm.engine.batch_faults import Fault, batch_faults, samples_of
 from snnssl_mm.engine.good_checkpoint import not_finite
 
 
@@ -18,9 +19,9 @@ class Finding(NamedTuple):
     """What was non-finite first.
 
     Attributes:
-        kind: ``'inputs'``, ``'weights'``, ``'activations'``, ``'loss'`` or
-            ``'gradients'``; ``'nothing'`` if all was finite.
-        layer: Name of the module, loss or parameter.
+        kind: ``'inputs'``, ``'targets'``, ``'weights'``, ``'activations'``,
+            ``'loss'`` or ``'gradients'``.
+        layer: Name of the module, loss or parameter; of inputs and targets the image.
         detail: A phrase that says what was found there.
     """
 
@@ -105,29 +106,71 @@ class ForwardWatch:
 
 
 @torch.no_grad()
-def search_forward(model: nn.Module, optim_wrapper: Any, batch: Any) -> Finding | None:
-    """Repeat the forward pass of ``batch`` in training mode, watched.
+def search(
+    model: nn.Module, optim_wrapper: Any, batch: Any, classes: int | None = None
+) -> Finding | None:
+    """Look at the batch, repeat its forward pass, look at weights and gradients.
 
     Every process has to take part, since models may talk in their forward pass. Of a
     model that draws random numbers it is another forward pass.
+
+    Args:
+        model: In training mode, wrapped or not.
+        optim_wrapper: Its autocast is used.
+        batch: As the data loader gave it.
+        classes: Number of classes of the data, if it is known.
 
     Returns:
         What was non-finite first; None if nothing was.
     """
     inner: Any = unwrapped(model)
     data = inner.data_preprocessor(batch, True)
-    if bad := bad_values(data.get("inputs") if isinstance(data, Mapping) else data):
+    inputs = data.get("inputs") if isinstance(data, Mapping) else data
+    faults = batch_faults(inputs, samples_of(data), classes)
+    if faults and faults[0].certain:
+        return blamed(faults, batch)
+    if bad := bad_values(inputs):
         return Finding("inputs", "the batch", bad)
-    watch = ForwardWatch(inner)
-    caller: Any = model
+    found = search_forward(model, optim_wrapper, data) or search_state(inner)
+    if faults and (found is None or explains(faults[0], found)):
+        return blamed(faults, batch)
+    return found
+
+
+def search_forward(model: Any, optim_wrapper: Any, data: Any) -> Finding | None:
+    """Repeat the forward pass of preprocessed ``data``, watched layer by layer."""
+    watch = ForwardWatch(unwrapped(model))
     with watch.watching(), context_of(optim_wrapper, model):
-        losses = caller._run_forward(data, mode="loss")
+        losses = model._run_forward(data, mode="loss")
     if watch.found:
         return watch.found
     for name, value in losses.items():
         if bad := bad_values(value):
             return Finding("loss", name, f"{bad}, of finite outputs of all layers")
     return None
+
+
+def explains(fault: Fault, found: Finding) -> bool:
+    """Whether a doubtful fault of the batch may be behind what was found.
+
+    Targets meet the network in its heads, so they explain nothing in a backbone.
+    """
+    if found.kind == "weights":
+        return False
+    early = found.layer.startswith(("backbone.", "neck."))
+    return fault.kind == "inputs" or found.kind != "activations" or not early
+
+
+def blamed(faults: Sequence[Fault], batch: Any) -> Finding:
+    """The first fault as what was found, with the number of further samples."""
+    first, detail = faults[0], faults[0].detail
+    others = {fault.sample for fault in faults} - {first.sample}
+    raw = batch.get("inputs") if isinstance(batch, Mapping) else batch
+    if first.kind == "inputs" and first.certain and not bad_values(raw):
+        detail += "; they were finite before the data_preprocessor normalised them"
+    if others:
+        detail += f"; {len(others)} more images of the batch have faults"
+    return Finding(first.kind, first.sample, detail)
 
 
 @contextmanager

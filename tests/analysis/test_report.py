@@ -8,6 +8,7 @@ import pytest
 
 from snnssl_mm.analysis.report import Fact, Picture, Report, Section
 from snnssl_mm.analysis.table import Table
+from snnssl_mm.analysis.verdicts import Verdict
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAA"
@@ -51,10 +52,13 @@ def report(tmp_path):
             [Table(["long"], [["hidden cell"]], "all layers")],
             "E = mc",
             "python tools/x.py 'a b'",
+            [Verdict("poor", "2 < 3 layers")],
         ),
         Section("Neighbours", ["none"]),
     ]
-    return Report("spikformer", "epoch_28.pth", [Fact("k-NN", "88.2 %")], sections)
+    facts = [Fact("k-NN", "88.2 %", Verdict("good", "above raw pixels"))]
+    about = Table(["", ""], [["network", "Spikformer"]], words=2)
+    return Report("spikformer", "epoch_28.pth", facts, sections, about)
 
 
 def test_page_is_whole_and_needs_nothing_else(report):
@@ -73,13 +77,17 @@ def test_page_shows_everything_as_text(report):
     page.feed(report.html())
     for text in ("spikformer", "88.2 %", "Of <b>all</b> & every", "1 < 2", "hidden"):
         assert text in page.text
+    for text in ("above raw pixels", "✓", "2 < 3 layers", "✗", "network", "Spikformer"):
+        assert text in page.text
     for text in ("E = mc", "python tools/x.py 'a b'", "rows", "all layers"):
         assert text in page.text
 
 
 def test_markdown_holds_the_same(report, tmp_path):
     text = report.markdown(tmp_path)
-    assert "| k-NN | 88.2 % |" in text
+    assert "| k-NN | 88.2 % | ✓ above raw pixels |" in text
+    assert "**✗ 2 < 3 layers**" in text
+    assert "| network | Spikformer |" in text
     assert "## Firing rates" in text
     assert "| stem | 1 < 2 |" in text
     assert "![rates](<a picture.png>)" in text

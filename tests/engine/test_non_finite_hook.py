@@ -106,8 +106,27 @@ def test_what_was_first_is_named(train, tmp_path, kind):
 
 def test_exploding_learning_rate(train):
     changes = {"optim_wrapper.optimizer.lr": 1e30, "param_scheduler": None}
-    with pytest.raises(TrainingStopped, match="no good checkpoint .*it was 1e.30"):
+    with pytest.raises(TrainingStopped, match="it was 1e.30.* no good checkpoint"):
         train(**changes)
+
+
+class SpoilInputs(Hook):
+    """Spoil one image of a batch, in both views."""
+
+    priority = "VERY_HIGH"  # before the guard keeps the batch
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter + 1 == 6:
+            data_batch["inputs"] = [view.float() for view in data_batch["inputs"]]
+            for view in data_batch["inputs"]:
+                view[3, 0, 0, 0] = NAN
+            data_batch["data_samples"][3].set_metainfo(dict(img_path="a/bad.png"))
+
+
+def test_image_with_nan_is_named_and_nothing_else_is_blamed(train):
+    with pytest.raises(TrainingStopped, match=r"inputs, a/bad\.png: 1 of ") as error:
+        train(SpoilInputs())
+    assert "learning rate" not in str(error.value)
 
 
 def test_statistics_that_no_loss_shows_are_not_saved(train, tmp_path):

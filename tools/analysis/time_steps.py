@@ -112,6 +112,7 @@ def with_latencies(
     """Measure latency at every T of the rows, in turn."""
     import torch
 
+    from snnssl_mm.analysis.machine import load_text, measured_load
     from snnssl_mm.analysis.time_steps import config_at, latencies_ms
     from snnssl_mm.loaded_models import load_pictured_model
 
@@ -122,8 +123,10 @@ def with_latencies(
         for row in rows
     }
     print(f"measuring latency for {args.latency_seconds * len(rows):.0f} s")
-    found = latencies_ms(networks, image, args.latency_seconds)
-    own = {"threads": torch.get_num_threads(), "command": command_line()}
+    with measured_load() as load:
+        found = latencies_ms(networks, image, args.latency_seconds)
+    print(f"latency: {load_text(load)}")
+    own = {"threads": torch.get_num_threads(), "command": command_line(), "load": load}
     return [row | own | {"latency_ms": found[row["time_steps"]]} for row in rows]
 
 

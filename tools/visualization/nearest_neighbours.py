@@ -28,6 +28,7 @@ def main() -> None:
     args = parse(parser)
 
     from snnssl_mm.analysis.neighbours import plot_neighbours, to_pictures
+    from snnssl_mm.engine.labelled_images import class_names
     from snnssl_mm.engine.probes import (
         collect,
         eval_loaders,
@@ -44,7 +45,8 @@ def main() -> None:
         to_pictures(collect(model, loader, lambda inputs: inputs)[0])
         for loader in loaders
     )
-    print(plot_neighbours(labelled_features(model, loaders), (train, test), args.out))
+    features, names = labelled_features(model, loaders), class_names(loaders[1].dataset)
+    print(plot_neighbours(features, (train, test), args.out, names=names))
 
 
 if __name__ == "__main__":
