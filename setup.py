@@ -94,7 +94,7 @@ setup(
     entry_points={"console_scripts": ["snnssl = snnssl_mm.cli:main"]},
     packages=find_packages(include=["snnssl_mm", "snnssl_mm.*"]),
     package_data={
-        "": ["*.cu", "*.cuh", "*.h", "*.j2"],
+        "": ["*.cu", "*.cuh", "*.h", "*.j2", "templates/*.j2"],
         "snnssl_mm": ["weights/*.pth"],
     },
     include_package_data=False,
