@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import statistics
 from collections import Counter
@@ -169,7 +170,7 @@ def read_coco(file: Path, images: list[Path], root: Path) -> Coco:
     endings: dict[str, list[Path]] = {}
     for image in images:
         endings.setdefault(image.name, []).append(image)
-    files = {number: find(name, endings, root) for number, name in names.items()}
+    files = {n: find(name, endings, root, file) for n, name in names.items()}
     missing = [names[number] for number, path in files.items() if path is None]
     if missing:
         raise ValueError(
@@ -179,9 +180,23 @@ def read_coco(file: Path, images: list[Path], root: Path) -> Coco:
     return Coco(content, {number: path for number, path in files.items() if path})
 
 
-def find(name: str, endings: dict[str, list[Path]], root: Path) -> Path | None:
-    """Return the image that ``file_name`` means, wherever it is below ``root``."""
-    candidates = endings.get(name.replace("\\", "/").rpartition("/")[2], [])
-    exact = [path for path in candidates if path == root / name]
-    ending = [path for path in candidates if path.as_posix().endswith(f"/{name}")]
-    return next(iter([*exact, *ending, *(candidates * (len(candidates) == 1))]), None)
+def find(
+    name: str, endings: dict[str, list[Path]], root: Path, source: Path
+) -> Path | None:
+    """Return the image that ``file_name`` means, wherever it is below ``root``.
+
+    Of several, the one at that very place; else in a folder that the annotation file
+    is named after (``train2017``); else nearest to the annotation file.
+    """
+    name = name.replace("\\", "/")
+    candidates = endings.get(name.rpartition("/")[2], [])
+    words = set(re.split(r"[\W_]+", source.stem))
+
+    def nearness(path: Path) -> tuple[bool, bool, bool, int, int]:
+        exact = path == root / name
+        ending = path.as_posix().endswith(f"/{name}")
+        named = bool(words & set(path.relative_to(root).parts[:-1]))
+        shared = len(Path(os.path.commonpath([path, source])).parts)
+        return exact, ending, named, shared, -len(path.parts)
+
+    return max(candidates, key=nearness, default=None)

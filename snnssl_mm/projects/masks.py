@@ -39,7 +39,9 @@ def pair_masks(images: list[Path], root: Path, folder: Path) -> dict[Path, Mask]
             by_name.setdefault(name, []).append(mask)
     found: dict[Path, Mask] = {}
     for image in images:
-        same = by_path.get(image.relative_to(root).with_suffix("").as_posix())
+        parts = image.relative_to(root).with_suffix("").parts
+        paths = ("/".join(parts[start:]) for start in range(len(parts)))
+        same = next((by_path[path] for path in paths if path in by_path), None)
         named = by_name.get(image.stem, [])
         if same or len(named) == 1:
             found[image] = same or named[0]

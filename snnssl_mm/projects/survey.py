@@ -18,7 +18,8 @@ from snnssl_mm.projects.coco import Coco, read_coco
 from snnssl_mm.projects.masks import Mask, pair_masks
 
 SUFFIXES = frozenset(Image.registered_extensions()) - {".pdf", ".mpg", ".mpeg"}
-TRAIN, HELD_OUT = r"train(ing)?\d*", r"val(idation)?\d*|valid|test(ing)?\d*"
+TRAIN, TEST = r"train(ing)?\d*", r"test(ing)?\d*"
+HELD_OUT = rf"val(idation)?\d*|valid|{TEST}"
 MASK_FOLDERS = ("masks", "labels", "annotations", "segmentations")
 HEADERS = 300  # images whose size is read
 TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
@@ -235,9 +236,11 @@ def find_coco(root: Path) -> dict[str, Path]:
         return dict(zip(("train",), files, strict=False))
     instances = [file for file in files if named("instances", file.stem)]
     files = instances or files
-    train = [file for file in files if named(TRAIN, file.stem)]
-    held_out = [file for file in files if named(HELD_OUT, file.stem)]
-    held_out.sort(key=lambda file: named(r"test(ing)?\d*", file.stem))  # val first
+    names = {file: file.with_suffix("").relative_to(root.parent) for file in files}
+    names = {file: "/".join(name.parts[1:]) for file, name in names.items()}
+    train = [file for file in files if named(TRAIN, names[file])]
+    held_out = [file for file in files if named(HELD_OUT, names[file])]
+    held_out.sort(key=lambda file: named(TEST, names[file]))  # val first
     if len(train) == 1 and held_out:
         return {"train": train[0], "held out": held_out[0], **ignored(held_out[1:])}
     raise ValueError(
@@ -264,11 +267,14 @@ def find_masks(root: Path) -> Path | None:
 
 def split_folders(root: Path) -> tuple[Path, Path] | None:
     """Return the folders of training and validation images, if ``root`` has both."""
-    folders = [path for path in sorted(root.iterdir()) if path.is_dir()]
-    train = [path for path in folders if named(TRAIN, path.name)]
-    held_out = [path for path in folders if named(HELD_OUT, path.name)]
-    held_out.sort(key=lambda path: named(r"test(ing)?\d*", path.name))
-    return (train[0], held_out[0]) if len(train) == 1 and held_out else None
+    for place in (root, root / "images"):
+        folders = sorted(path for path in place.glob("*") if path.is_dir())
+        train = [path for path in folders if named(TRAIN, path.name)]
+        held_out = [path for path in folders if named(HELD_OUT, path.name)]
+        held_out.sort(key=lambda path: named(TEST, path.name))  # val first
+        if len(train) == 1 and held_out:
+            return train[0], held_out[0]
+    return None
 
 
 def survey(
@@ -335,12 +341,13 @@ def decide(
     mine = labels_from(labels, images, root) if labels else Labels()
     theirs = Labels()
     separate = held_images is not images
+    inside = held_root.is_relative_to(root)  # paths then are relative to root
     if not labels:
         mine.classes = class_folders(root, images)
         theirs.classes = class_folders(held_root, held_images) if separate else {}
     source = val_labels or (labels if separate and labels and labels.is_dir() else None)
     if source:
-        theirs = labels_from(source, held_images, held_root)
+        theirs = labels_from(source, held_images, root if inside else held_root)
     if separate or source:
         held = sorted(theirs.images()) if source else held_images
         left_out = set(held)
@@ -349,13 +356,15 @@ def decide(
                 others = labels_from(file, held_images, held_root).images()
                 notes.append(f"The {len(others)} images of {file.name} are left out.")
                 left_out |= others
-        train = [file for file in images if file not in left_out]
+        beside = {file.parent for file in mine.images() or images}
+        train = [f for f in images if f.parent in beside and f not in left_out]
     elif mine.images():
         labelled = sorted(mine.images())
         parts = split_by_class(mine.classes) if mine.classes else halves(labelled)
         _, held = parts
         mine, theirs = part_of(mine, set(held), False), part_of(mine, set(held), True)
-        train = sorted(set(images) - set(held))
+        beside = {file.parent for file in labelled}
+        train = [f for f in images if f.parent in beside and f not in set(held)]
         notes.append(
             f"{len(held)} of {len(labelled)} labelled images, drawn at random (always "
             "the same), are the validation; --val-labels names others."

@@ -203,3 +203,38 @@ def test_files_of_other_json_are_not_taken_for_labels(photos):
     root = photos()
     (root / "metadata.json").write_text(json.dumps({"images": 3}))
     assert survey(root).labels.coco is None
+
+
+def test_images_of_the_same_name_are_those_of_the_files_own_split(photos, coco_file):
+    for name in ("train2017", "val2017", "other/val2017"):
+        root = photos(folder=name, count=4)
+    (root / "annotations").mkdir()
+    for name in ("train2017", "val2017"):
+        coco_file(root / name, f"photos/annotations/instances_{name}.json")
+    found = survey(root)
+    assert {file.parent for file in found.train} == {root / "train2017"}
+    assert {file.parent for file in found.held_out} == {root / "val2017"}
+
+
+def test_coco_files_inside_of_the_splits_folders_are_told_apart(photos, coco_file):
+    for name in ("train", "valid", "test"):
+        root = photos(folder=name, count=4)
+        coco_file(root / name, f"photos/{name}/_annotations.coco.json")
+    found = survey(root)
+    assert {file.parent.name for file in found.train} == {"train"}
+    assert {file.parent.name for file in found.held_out} == {"valid"}
+
+
+def test_masks_of_split_folders_are_paired_within_them(photos):
+    for name in ("training", "validation"):
+        root = photos(folder=f"images/{name}", count=4)
+        (root / "annotations").mkdir(exist_ok=True)
+        save_masks(root / "annotations" / name, np.zeros((32, 40), np.uint8), count=4)
+    found = survey(root)
+    for labels, name in (
+        (found.labels, "training"),
+        (found.held_out_labels, "validation"),
+    ):
+        assert len(labels.masks) == 4
+        assert {mask.parent.name for mask in labels.masks.values()} == {name}
+        assert {image.parent.name for image in labels.masks} == {name}
