@@ -91,9 +91,10 @@ setup(
     license_expression="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11",
+    entry_points={"console_scripts": ["snnssl = snnssl_mm.cli:main"]},
     packages=find_packages(include=["snnssl_mm", "snnssl_mm.*"]),
     package_data={
-        "": ["*.cu", "*.cuh", "*.h", "*.j2"],
+        "": ["*.cu", "*.cuh", "*.h", "*.j2", "templates/*.j2"],
         "snnssl_mm": ["weights/*.pth"],
     },
     include_package_data=False,
@@ -104,7 +105,8 @@ setup(
         "torchvision",
         "numpy",
         # The maintained distributions of mmengine, mmcv, mmdet, mmseg, mmpretrain.
-        # tools/setup_env.py builds onedl-mmcv with its operators; plain pip does not.
+        # pip installs onedl-mmcv without the operators that detection needs:
+        # python -m snnssl_mm.setup_mmcv compiles them.
         "onedl-mmengine>=0.10.12",
         "onedl-mmcv>=2.3.6",
         "onedl-mmdetection>=3.5.1",

@@ -5,6 +5,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -13,11 +14,12 @@ import pytest
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 SCRIPT = TOOLS / "setup_env.py"
+BUILDER = TOOLS.parent / "snnssl_mm" / "setup_mmcv.py"
 PINS = "torch==2.13.0\ntorchaudio==2.11.0\ntorchvision==0.28.0\nnumpy==2.2.6\n"
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
+def load(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -27,13 +29,13 @@ def load(name: str) -> ModuleType:
 
 @pytest.fixture
 def build_mmcv() -> ModuleType:
-    return load("build_mmcv")
+    return load(BUILDER)
 
 
 @pytest.fixture
 def setup_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script, on a checkout in a temporary folder and with an empty cache."""
-    module = load("setup_env")
+    module = load(SCRIPT)
     venv = tmp_path / ".venv"
     monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(module, "VENV", venv)
@@ -41,7 +43,6 @@ def setup_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(module, "STAMP", venv / "snnssl_mm.stamp")
     monkeypatch.setattr(module, "CONSTRAINTS", tmp_path / "constraints.txt")
     monkeypatch.setenv("SNNSSL_MM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.syspath_prepend(str(TOOLS))
     (tmp_path / "constraints.txt").write_text(PINS)
     (tmp_path / "setup.py").write_text("# setup\n")
     return module
@@ -90,7 +91,7 @@ def test_no_python_header_is_named(
     tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(setup_env.shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(setup_env.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     said = refusal(setup_env, capsys)
     assert f"{tmp_path}/Python.h is missing" in said
     assert "apt install python3-dev" in said
@@ -275,3 +276,41 @@ def test_cache_folder_follows_the_environment(
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert build_mmcv.cache_folder() == tmp_path / ".cache/snnssl_mm/wheels"
+
+
+def test_operators_that_work_are_left_alone(
+    build_mmcv: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_mmcv, "operators_work", lambda: True)
+    monkeypatch.setattr(build_mmcv, "pip_install", None)
+    assert "already" in build_mmcv.install("onedl-mmcv==2.3.6")
+
+
+def test_operators_are_built_for_the_installed_mmcv_and_checked(
+    build_mmcv: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wheel, installed = tmp_path / "mmcv.whl", []
+    monkeypatch.setattr(build_mmcv, "operators_work", lambda: bool(installed))
+    monkeypatch.setattr(build_mmcv, "missing_compiler", lambda: None)
+    monkeypatch.setattr(build_mmcv, "BUILD_TOOLS", [])
+    monkeypatch.setattr(build_mmcv, "wheel_of", lambda *arguments: wheel)
+    monkeypatch.setattr(
+        build_mmcv, "pip_install", lambda *arguments: installed.append(arguments)
+    )
+    assert "now" in build_mmcv.install("onedl-mmcv==2.3.6")
+    assert installed == [("--no-deps", "--force-reinstall", str(wheel))]
+
+
+@pytest.mark.parametrize("missing", ["compiler", "pip"])
+def test_what_a_build_lacks_is_said_before_it_starts(
+    build_mmcv: ModuleType, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setattr(build_mmcv, "operators_work", lambda: False)
+    monkeypatch.setattr(build_mmcv, "wheel_of", None)
+    cure = "apt install g++"
+    if missing == "pip":
+        cure = "ensurepip"
+        monkeypatch.setattr(build_mmcv.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(build_mmcv.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match=re.escape(cure)):
+        build_mmcv.install("onedl-mmcv==2.3.6")

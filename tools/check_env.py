@@ -45,10 +45,7 @@ IMPORTS = {
 VERSION = "; print(getattr(m, '__version__', 'imports'))"
 CURES = {
     "OpenCV": "on Debian: apt install libgl1 libglib2.0-0",
-    "mmcv operators": (
-        "pip's own wheel has none: run tools/build_mmcv.py, then pip install "
-        "--no-deps --force-reinstall the wheel that it names"
-    ),
+    "mmcv operators": "pip's wheel has none: run python -m snnssl_mm.setup_mmcv",
 }
 STYLES = {"broken": "bold red", "cured": "green", "absent": "green"}
 

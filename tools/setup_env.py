@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 OLDEST, NEWEST = (3, 11), (3, 13)  # on 3.14 imaug and OpenCV want different numpys
 if not OLDEST <= sys.version_info[:2] <= NEWEST:
@@ -37,6 +38,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "snnssl_mm.stamp"
 CONSTRAINTS = ROOT / "constraints.txt"
+BUILD_MMCV = ROOT / "snnssl_mm" / "setup_mmcv.py"
 PYTORCH_INDEX = "https://download.pytorch.org/whl/"
 BUILD_TOOLS = ["setuptools", "wheel", "packaging", "ninja", "numpy"]
 # Measured: .venv takes 2.4 GB with a torch for CPUs; CUDA's libraries 7 GB more.
@@ -136,23 +138,24 @@ def check_interpreter() -> None:
     )
 
 
+def mmcv_builder() -> ModuleType:
+    """Return snnssl_mm/setup_mmcv.py, by its path: the package is not there yet."""
+    spec = importlib.util.spec_from_file_location("setup_mmcv", BUILD_MMCV)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def check_compiler() -> None:
     """Refuse a machine without C++ compiler or Python.h, unless mmcv is built."""
-    from build_mmcv import cache_folder
-
-    if any(cache_folder().glob("*/*.whl")):
+    builder = mmcv_builder()
+    if any(builder.cache_folder().glob("*/*.whl")):
         return
-    header = Path(sysconfig.get_path("include")) / "Python.h"
-    if shutil.which("g++") is None:
-        missing, package = "no C++ compiler (g++) was found", "g++"
-    elif not header.exists():
-        missing, package = f"{header} is missing", "python3-dev"
-    else:
-        return
-    raise SetupError(
-        f"{missing}, but mmcv's operators must be compiled; install it (Debian: apt "
-        f"install {package}) and run this again"
-    )
+    missing = builder.missing_compiler()
+    if missing:
+        raise SetupError(missing)
 
 
 def check_disk() -> None:
@@ -329,8 +332,9 @@ def set_up() -> None:
         found = install_torch(constraints)
     with step("mmcv with its operators (minutes, unless its wheel is cached)"):
         (mmcv,) = re.findall(r"(?m)^onedl-mmcv==\S+$", constraints.read_text())
-        build = ROOT / "tools" / "build_mmcv.py"
-        built = run(PYTHON, build, "--requirement", mmcv)
+        # -P: snnssl_mm's own modules must not stand in for others of their names.
+        command = [PYTHON, "-P", BUILD_MMCV, "--wheel-only", "--requirement", mmcv]
+        built = run(*command)
     with step("OpenMMLab, spikingjelly, development tools, the package itself"):
         install_rest(constraints, found, wheel=built.splitlines()[-1])
     with step("checking that it all imports"):

@@ -17,7 +17,6 @@ from snnssl_mm.analysis.label_places import Box, place_labels
 from snnssl_mm.analysis.plot_style import QUIET, SMALL, WIDTH, picture
 from snnssl_mm.datasets.loading import read_image
 
-
 FONT = 7.0  # points, of names and scores in the images
 SHOWN = 15
 """Boxes drawn of an image at most: those of the highest scores."""
@@ -60,7 +59,7 @@ def plot_predictions(columns: Sequence[Column], out: Path, score: float = 0.3) -
         out: Picture to write.
         score: Boxes below this score are not drawn.
     """
-    first = mmcv.imread(columns[0].samples[0].img_path)
+    first = read_image(columns[0].samples[0].img_path)
     cell = float(np.clip(WIDTH / len(columns), *CELL))
     size = (cell * first.shape[0] / first.shape[1]) * len(columns[0].samples)
     maps = [column for column in columns if "pred_sem_seg" in column.samples[0]]

@@ -8,7 +8,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from snnssl_mm.engine.labelled_images import EVAL_LOADERS, has_labelled_images
+from snnssl_mm.engine.evaluation_pipeline import with_eval_loaders
+from snnssl_mm.engine.labelled_images import EVAL_LOADERS
 
 SPLITS = ("train", "test")
 
@@ -28,13 +29,8 @@ def with_labelled_folder(cfg: Config, folder: Path) -> Config:
             how files are loaded.
     """
     require_splits(folder)
-    if not has_labelled_images(cfg):
-        raise ValueError(
-            f"images of {folder} need a pipeline, and the config has none for labelled "
-            f"images; set {' and '.join(EVAL_LOADERS)} as "
-            "configs/_base_/datasets/image_folder.py does"
-        )
     cfg = copy.deepcopy(cfg)
+    with_eval_loaders(cfg, EVAL_LOADERS)
     loading = steps_from_file(cfg)
     for split, name in zip(SPLITS, EVAL_LOADERS, strict=True):
         labels = folder / f"{split}.txt"

@@ -106,10 +106,14 @@ def test_images_in_memory_need_to_be_told_how_files_are_loaded(cfg, tmp_path):
         with_labelled_folder(cfg, write_images(tmp_path / "pets", True))
 
 
-def test_without_a_pipeline_there_is_nothing_to_pass_through(cfg, tmp_path):
-    cfg.eval_test_dataloader = None
-    with pytest.raises(ValueError, match="need a pipeline, and the config has none"):
-        with_labelled_folder(cfg, write_images(tmp_path / "pets", True))
+def test_a_config_without_labelled_images_of_its_own_takes_a_folder(cfg, tmp_path):
+    root = write_images(tmp_path / "pets", True)
+    own = with_labelled_folder(cfg, root)
+    cfg.eval_train_dataloader = cfg.eval_test_dataloader = None
+    found = with_labelled_folder(cfg, root)
+    for name in ("eval_train_dataloader", "eval_test_dataloader"):
+        assert found[name].dataset == own[name].dataset
+    assert cfg.eval_train_dataloader is None
 
 
 def test_classes_in_another_order_are_refused(cfg, tmp_path):

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Build a wheel of onedl-mmcv with its compiled operators, in minutes, and keep it.
+"""Compile mmcv's operators for this environment and install them.
 
-usage: python tools/build_mmcv.py [OUTDIR] [--requirement onedl-mmcv==2.3.6]
+usage: python -m snnssl_mm.setup_mmcv
 
-Run it with the interpreter that will use the wheel; torch must be installed there.
-The last line printed is the wheel's path. Without OUTDIR the wheel is kept in
-$SNNSSL_MM_CACHE (else $XDG_CACHE_HOME, else ~/.cache), under a key of all that its
-content depends on, and the next call takes it from there. Why this exists:
+Detection needs it after a ``pip install``; pretraining, probes and segmentation do not.
+It takes minutes and a C++ compiler; on a CUDA machine with its toolkit the operators
+are compiled for the GPU too. The wheel is kept in $SNNSSL_MM_CACHE (else
+$XDG_CACHE_HOME, else ~/.cache), under a key of all that its content depends on, and the
+next call takes it from there. Why this exists:
 
 * In pip's isolated build torch is missing, so a plain ``pip install onedl-mmcv``
   succeeds *without operators and without a word*; pip's wheel cache then hands
@@ -15,11 +16,15 @@ content depends on, and the next call takes it from there. Why this exists:
   precompiled header brings all of them from about 2,500 to about 330 CPU-seconds.
   GCC takes it only if header and files are compiled with the same flags, so both
   get theirs from here.
+
+Standard library only: tools/setup_env.py runs this file before the package exists.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
+import importlib.util
 import os
 import platform
 import re
@@ -32,6 +37,7 @@ import zipfile
 from pathlib import Path
 
 DEFAULT_REQUIREMENT = "onedl-mmcv==2.3.6"
+BUILD_TOOLS = ["setuptools", "wheel", "packaging", "ninja"]
 # Handed over as CFLAGS, which replace the interpreter's own in setuptools >= 75.
 # Debug symbols of torch headers would cost half of the compiler's time and memory.
 CFLAGS = ["-fPIC", "-g0", "-O2", "-DNDEBUG", "-fwrapv"]
@@ -129,27 +135,123 @@ def build_wheel(requirement: str, outdir: Path, target: str) -> Path:
         return partial.rename(outdir / built.name)
 
 
-def main() -> None:
-    """Parse the command line, and build unless the cache has the wheel."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("outdir", type=Path, nargs="?", help="default: the cache")
-    parser.add_argument("--requirement", default=DEFAULT_REQUIREMENT)
-    args = parser.parse_args()
+def missing_compiler() -> str | None:
+    """Say what a build lacks on this machine, and the cure; None if nothing."""
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    if shutil.which("g++") is None:
+        missing, package = "no C++ compiler (g++) was found", "g++"
+    elif not header.exists():
+        missing, package = f"{header} is missing", "python3-dev"
+    else:
+        return None
+    return (
+        f"{missing}, but mmcv's operators must be compiled; install it (Debian: apt "
+        f"install {package}) and run this again"
+    )
 
+
+def installed_requirement() -> str:
+    """Return the mmcv that is installed, as pip names it; the tried one if none is."""
+    try:
+        return f"onedl-mmcv=={importlib.metadata.version('onedl-mmcv')}"
+    except importlib.metadata.PackageNotFoundError:
+        return DEFAULT_REQUIREMENT
+
+
+def wheel_of(requirement: str, out: Path | None) -> Path:
+    """Return a wheel with operators, from the cache or built; into ``out`` if given.
+
+    Raises:
+        subprocess.CalledProcessError: If compilation fails.
+    """
     import torch
 
     target = operators_target()
-    key = cache_key(args.requirement, torch.__version__, target)
-    wheel = None if args.outdir else whole_wheel(cache_folder() / key)
-    outdir = args.outdir or cache_folder() / key
+    folder = out or cache_folder() / cache_key(requirement, torch.__version__, target)
+    wheel = whole_wheel(folder) if folder.is_dir() else None
     try:
-        print(wheel or build_wheel(args.requirement, outdir, target))
+        return wheel or build_wheel(requirement, folder, target)
     except subprocess.CalledProcessError:
         if target == "cpu":
             raise
         # Pretraining and segmentation need no CUDA operator of mmcv; detection does.
         print("mmcv's CUDA operators do not compile here; building those for the CPU")
-        print(build_wheel(args.requirement, outdir, "cpu"))
+        return build_wheel(requirement, folder, "cpu")
+
+
+def pip_install(*arguments: str) -> None:
+    """Run ``pip install`` in this environment."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", *arguments]
+    subprocess.run(command, check=True)
+
+
+def operators_work() -> bool:
+    """Whether ``import mmcv.ops`` works, in a process of its own."""
+    code = "import snnssl_mm, mmcv.ops"  # the package cures what breaks torchvision
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def install(requirement: str) -> str:
+    """Compile and install the operators; return what was done.
+
+    Raises:
+        SystemExit: If something is missing; it says what, and the cure.
+    """
+    if operators_work():
+        return f"{requirement} has its operators already"
+    if importlib.util.find_spec("pip") is None:
+        raise SystemExit(
+            f"error: {sys.executable} has no pip, which builds and installs mmcv; run "
+            "python -m ensurepip (uv: uv pip install pip) and this again"
+        )
+    if missing := missing_compiler():
+        raise SystemExit(f"error: {missing}")
+    print(f"compiling the operators of {requirement} (minutes, unless cached) ...")
+    tools = [name for name in BUILD_TOOLS if importlib.util.find_spec(name) is None]
+    if tools:
+        pip_install(*tools)
+    wheel = wheel_of(requirement, None)
+    # Forced, because to pip an mmcv without operators is the same thing.
+    pip_install("--no-deps", "--force-reinstall", str(wheel))
+    if not operators_work():
+        raise SystemExit(
+            f"error: {wheel} is installed, but import mmcv.ops fails; run "
+            "snnssl doctor, which shows the error"
+        )
+    return f"{requirement} has its operators now"
+
+
+def main() -> None:
+    """Parse the command line; install, or only make the wheel."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--requirement", help="which mmcv; the installed one by default"
+    )
+    parser.add_argument(
+        "--wheel-only",
+        action="store_true",
+        help="install nothing; the last line printed is the wheel's path",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder for the wheel; the cache by default"
+    )
+    args = parser.parse_args()
+    requirement = args.requirement or installed_requirement()
+    try:
+        if args.wheel_only or args.out:
+            print(wheel_of(requirement, args.out))
+        else:
+            print(install(requirement))
+    except subprocess.CalledProcessError as error:
+        words = " ".join(map(str, error.cmd[2:5]))
+        raise SystemExit(
+            f"error: {words} failed (see above); check compiler, disk and network, "
+            "and run this again"
+        ) from None
 
 
 if __name__ == "__main__":

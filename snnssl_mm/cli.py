@@ -1,0 +1,105 @@
+"""The installed command ``snnssl``: it starts the tool that a word names.
+
+The tools lie in ``snnssl_mm/.mim/tools`` (wheels, editable installations) or beside
+the package (a checkout). Nothing heavy is imported here: ``snnssl --help`` is quick.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+TOOLS = {
+    "train": ("train.py", "train anything: pretraining, detection, segmentation"),
+    "test": ("test.py", "evaluate a checkpoint"),
+    "probe": ("probe.py", "judge a pretrained backbone by labelled images"),
+    "report": ("report.py", "all about a pretraining on one page"),
+    "new": ("new_project.py", "write configs for your own images, sized for them"),
+    "check": ("check_config.py", "find mistakes in a config before they cost time"),
+    "doctor": ("check_env.py", "find what is wrong with the environment"),
+    "convert": ("convert.py", "take weights of other projects"),
+    "export": ("export.py", "write NIR, torch.export or ONNX"),
+    "infer": ("infer.py", "draw results on a folder of images"),
+    "browse": ("browse_dataset.py", "draw what a config's data sets yield"),
+    "ablate": ("ablation.py", "run a grid of small trainings"),
+    "demo": ("demo.py", "pretrain and evaluate a small network here"),
+}
+DRAW = {
+    "feature-maps": "visualization/feature_maps.py",
+    "spike-maps": "visualization/spike_maps.py",
+    "attention-maps": "visualization/attention_maps.py",
+    "spike-raster": "visualization/spike_raster.py",
+    "embedding": "visualization/feature_embedding.py",
+    "neighbours": "visualization/nearest_neighbours.py",
+    "predictions": "visualization/predictions.py",
+}
+MEASURE = {
+    "time-steps": "analysis/time_steps.py",
+    "firing-rates": "analysis/firing_rates.py",
+    "energy": "analysis/energy.py",
+    "health": "analysis/representation_health.py",
+}
+KINDS = {"draw": DRAW, "measure": MEASURE}
+
+
+def tools_folder() -> Path:
+    """Return the folder of the tools: the installation's, or the checkout's.
+
+    Raises:
+        SystemExit: If there is neither.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package.parent / "tools", package / ".mim" / "tools"):
+        if (folder / "train.py").is_file():
+            return folder
+    raise SystemExit(
+        f"error: {package} has no tools; install the package again (pip install "
+        "--force-reinstall --no-deps snnssl_mm)"
+    )
+
+
+def usage() -> str:
+    """Return what ``snnssl --help`` prints."""
+    lines = ["usage: snnssl COMMAND [ARGUMENTS]; snnssl COMMAND --help says more", ""]
+    lines += [f"  {name:<9} {text}" for name, (_, text) in TOOLS.items()]
+    lines += [f"  {name:<9} {', '.join(kinds)}" for name, kinds in KINDS.items()]
+    return "\n".join(lines)
+
+
+def resolve(arguments: list[str]) -> tuple[str, list[str]]:
+    """Return the file of a command's tool, and the tool's arguments.
+
+    Raises:
+        SystemExit: If there is no such command, with status 2.
+    """
+    name, *rest = arguments
+    if name in TOOLS:
+        return TOOLS[name][0], rest
+    if name in KINDS and rest and rest[0] in KINDS[name]:
+        return KINDS[name][rest[0]], rest[1:]
+    if name in KINDS:
+        wrong = f"snnssl {name} needs one of: {', '.join(KINDS[name])}"
+    else:
+        wrong = f"there is no command {name!r}; expected one of: "
+        wrong += ", ".join([*TOOLS, *KINDS])
+    print(f"error: {wrong}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def main() -> None:
+    """Start the tool."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        raise SystemExit(0 if arguments else 2)
+    tool, rest = resolve(arguments)
+    folder = tools_folder()
+    sys.argv = [str(folder / tool), *rest]
+    # As if the tool had been started as a program: its folder comes first.
+    sys.path.insert(0, str((folder / tool).parent))
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""Projects: a folder of configs for the user's own images, sized for this machine."""
+
+from snnssl_mm.projects.new import new_project
+
+__all__ = ["new_project"]

@@ -1,0 +1,202 @@
+"""Annotated objects in COCO's format: read, split, written, cut out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+OBJECT_MARGIN = 1.2  # side of the square that is cut out, in longer sides of the box
+OBJECTS_A_CLASS = 300  # cut out at most, so that no class outweighs the others
+
+
+@dataclass
+class Coco:
+    """A COCO file and the images that it is about.
+
+    Attributes:
+        content: ``images``, ``annotations`` and ``categories``.
+        files: Path of each image, by its id.
+    """
+
+    content: dict[str, Any]
+    files: dict[int, Path]
+
+    def part(self, files: set[Path]) -> Coco:
+        """Return the annotations of some of the images."""
+        kept = {number: file for number, file in self.files.items() if file in files}
+        images = [row for row in self.content["images"] if row["id"] in kept]
+        rows = [row for row in self.content["annotations"] if row["image_id"] in kept]
+        return Coco({**self.content, "images": images, "annotations": rows}, kept)
+
+    def classes(self) -> dict[int, str]:
+        """Return names of the categories, by id, in the order of the file."""
+        return {row["id"]: str(row["name"]) for row in self.content["categories"]}
+
+    def objects(self) -> Iterator[dict[str, Any]]:
+        """Yield annotations of single objects with a box that is not empty."""
+        for row in self.content["annotations"]:
+            box = row.get("bbox") or [0, 0, 0, 0]
+            if not row.get("iscrowd") and min(box[2:]) >= 1:
+                yield row
+
+    def has_masks(self) -> bool:
+        """Whether all objects have outlines or masks."""
+        found = [bool(row.get("segmentation")) for row in self.objects()]
+        return bool(found) and all(found)
+
+    def smallest_class(self) -> float:
+        """Side in pixels of a typical object of the class with the smallest objects."""
+        sides: dict[int, list[float]] = {}
+        for row in self.objects():
+            width, height = row["bbox"][2:]
+            sides.setdefault(row["category_id"], []).append((width * height) ** 0.5)
+        return min(statistics.median(values) for values in sides.values())
+
+    def summary(self) -> str:
+        """Return the number of objects of each class, in words."""
+        names = self.classes()
+        counts = Counter(names[row["category_id"]] for row in self.objects())
+        most = [f"{name} ({count})" for name, count in counts.most_common(8)]
+        more = f" and {len(counts) - 8} more classes" if len(counts) > 8 else ""
+        kind = "boxes and masks" if self.has_masks() else "boxes"
+        return f"{kind}: {', '.join(most)}{more}"
+
+    def write(self, file: Path, root: Path) -> None:
+        """Write the annotations with paths relative to ``root``.
+
+        What exporters leave out and readers insist on (``iscrowd``, ``area``) is
+        added.
+        """
+        images = [
+            {**row, "file_name": self.files[row["id"]].relative_to(root).as_posix()}
+            for row in self.content["images"]
+        ]
+        rows = []
+        for row in self.content["annotations"]:
+            box = row.get("bbox") or [0, 0, 0, 0]
+            rows.append({"iscrowd": 0, "area": box[2] * box[3], **row})
+        content = {**self.content, "images": images, "annotations": rows}
+        file.write_text(json.dumps(content) + "\n")
+
+    def cut_out(self, folder: Path, side: int) -> int:
+        """Write objects as square images of ``side`` pixels, into a folder a class.
+
+        Returns:
+            int: How many; at most 300 a class, evenly spread over the file.
+
+        Raises:
+            ValueError: If an image cannot be read.
+        """
+        names, by_class = self.classes(), dict[int, list[dict[str, Any]]]()
+        for row in self.objects():
+            by_class.setdefault(row["category_id"], []).append(row)
+        chosen: dict[int, list[dict[str, Any]]] = {}
+        for rows in by_class.values():
+            count = min(len(rows), OBJECTS_A_CLASS)
+            for index in np.linspace(0, len(rows) - 1, count).astype(int):
+                row = rows[index]
+                chosen.setdefault(row["image_id"], []).append(row)
+        written = 0
+        for number, rows in sorted(chosen.items()):
+            image = cv2.imread(str(self.files[number]))
+            if image is None:
+                raise ValueError(
+                    f"{self.files[number]} cannot be read; replace or remove it"
+                )
+            for row in rows:
+                place = folder / safe_name(names[row["category_id"]])
+                place.mkdir(parents=True, exist_ok=True)
+                cut = square(image, row["bbox"], side)
+                written += cv2.imwrite(str(place / f"{row['id']}.png"), cut)
+        return written
+
+
+def safe_name(name: str) -> str:
+    """Return a class's name as the name of a folder."""
+    return re.sub(r"[^\w .+-]", "_", name).strip(" .") or "_"
+
+
+def square(image: np.ndarray, box: list[float], side: int) -> np.ndarray:
+    """Cut out a square around a box, moved into the image where it would stick out."""
+    height, width = image.shape[:2]
+    x, y, w, h = box
+    length = int(min(max(OBJECT_MARGIN * max(w, h), 4), width, height))
+    left = int(np.clip(x + w / 2 - length / 2, 0, width - length))
+    top = int(np.clip(y + h / 2 - length / 2, 0, height - length))
+    cut = image[top : top + length, left : left + length]
+    how = cv2.INTER_AREA if length > side else cv2.INTER_LINEAR
+    resized: np.ndarray = cv2.resize(cut, (side, side), interpolation=how)
+    return resized
+
+
+def read_coco(file: Path, images: list[Path], root: Path) -> Coco:
+    """Read a COCO file and find its images.
+
+    Args:
+        file: Annotations.
+        images: Images among which its own are looked for.
+        root: The folder that they are in.
+
+    Raises:
+        ValueError: If it is not such a file, is empty, or its images are not there.
+    """
+    try:
+        content = json.loads(file.read_bytes())
+        rows = content["images"]
+        names = {row["id"]: str(row["file_name"]) for row in rows}
+        known = {row["id"] for row in content["categories"]}
+        used = {row["category_id"] for row in content["annotations"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file} is not a COCO annotation file ({type(error).__name__}: {error}); "
+            "expected images, annotations and categories"
+        ) from None
+    if not used or not used <= known:
+        what = f"the category {min(used - known)}" if used else "no annotations"
+        raise ValueError(
+            f"{file} has {what}{', which is not among its categories' * bool(used)}; "
+            "export it again"
+        )
+    endings: dict[str, list[Path]] = {}
+    for image in images:
+        endings.setdefault(image.name, []).append(image)
+    files = {n: find(name, endings, root, file) for n, name in names.items()}
+    missing = [names[number] for number, path in files.items() if path is None]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(files)} images of {file} are not below {root}, "
+            f"such as {missing[0]}; name their folder, or correct file_name"
+        )
+    return Coco(content, {number: path for number, path in files.items() if path})
+
+
+def find(
+    name: str, endings: dict[str, list[Path]], root: Path, source: Path
+) -> Path | None:
+    """Return the image that ``file_name`` means, wherever it is below ``root``.
+
+    Of several, the one at that very place; else in a folder that the annotation file
+    is named after (``train2017``); else nearest to the annotation file.
+    """
+    name = name.replace("\\", "/")
+    candidates = endings.get(name.rpartition("/")[2], [])
+    words = set(re.split(r"[\W_]+", source.stem))
+
+    def nearness(path: Path) -> tuple[bool, bool, bool, int, int]:
+        exact = path == root / name
+        ending = path.as_posix().endswith(f"/{name}")
+        named = bool(words & set(path.relative_to(root).parts[:-1]))
+        shared = len(Path(os.path.commonpath([path, source])).parts)
+        return exact, ending, named, shared, -len(path.parts)
+
+    return max(candidates, key=nearness, default=None)

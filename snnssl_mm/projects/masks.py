@@ -1,0 +1,176 @@
+"""Masks of images: paired, numbered from 0, written as mmseg reads them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from snnssl_mm.projects.coco import Coco
+
+IGNORED = 255  # mmseg's ignore_index
+MAX_CLASSES = 250
+Value = int | tuple[int, ...]
+Mask = Path | tuple[Coco, int]
+"""A mask: a file, or a COCO file and the image's number in it, to be painted."""
+
+
+def pair_masks(images: list[Path], root: Path, folder: Path) -> dict[Path, Mask]:
+    """Find the mask of each image: same path or name, whatever the suffix.
+
+    Names with an ending such as ``_mask`` or ``-label`` fit too. Images without a mask
+    are left out.
+
+    Raises:
+        ValueError: If no image has one.
+    """
+    masks = sorted(path for path in folder.rglob("*") if is_mask(path, folder))
+    by_path = {
+        mask.relative_to(folder).with_suffix("").as_posix(): mask for mask in masks
+    }
+    by_name: dict[str, list[Path]] = {}
+    for mask in masks:
+        for name in {mask.stem, plain(mask.stem)}:
+            by_name.setdefault(name, []).append(mask)
+    found: dict[Path, Mask] = {}
+    for image in images:
+        parts = image.relative_to(root).with_suffix("").parts
+        paths = ("/".join(parts[start:]) for start in range(len(parts)))
+        same = next((by_path[path] for path in paths if path in by_path), None)
+        named = by_name.get(image.stem, [])
+        if same or len(named) == 1:
+            found[image] = same or named[0]
+    if not found:
+        raise ValueError(
+            f"none of the {len(images)} images in {root} has a mask in {folder}; "
+            "expected files of the same names, such as .png"
+        )
+    return found
+
+
+def is_mask(path: Path, folder: Path) -> bool:
+    """Whether a file is a mask: an image without loss that is not hidden."""
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    suffixes = (".png", ".tif", ".tiff", ".bmp", ".gif")
+    return path.is_file() and path.suffix.lower() in suffixes and not hidden
+
+
+def plain(stem: str) -> str:
+    """Return a mask's name without what marks it as one."""
+    for ending in ("mask", "masks", "label", "labels", "labelIds", "gt", "seg"):
+        for separator in "_-.":
+            stem = stem.removesuffix(separator + ending)
+    return stem
+
+
+def read_mask(mask: Mask) -> np.ndarray:
+    """Read a mask: ``[H, W]`` of numbers, or ``[H, W, 3]`` of colours.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    if isinstance(mask, tuple):
+        return painted(*mask)
+    try:
+        with Image.open(mask) as image:
+            grey = image.mode in ("1", "L", "P") or image.mode.startswith("I")
+            pixels = np.asarray(image if grey else image.convert("RGB"))
+    except Exception as error:  # Pillow's decoders raise many kinds on any bytes
+        raise ValueError(f"{mask} cannot be read ({error}); replace it") from None
+    return pixels.astype(np.int64)
+
+
+def painted(coco: Coco, number: int) -> np.ndarray:
+    """Draw an image's objects, large ones first: 0 is background, then the classes."""
+    from pycocotools import mask as coco_mask
+
+    (row,) = (row for row in coco.content["images"] if row["id"] == number)
+    size = row["height"], row["width"]
+    classes = {key: 1 + index for index, key in enumerate(coco.classes())}
+    canvas = np.zeros(size, np.int64)
+    rows = [row for row in coco.objects() if row["image_id"] == number]
+    for row in sorted(rows, key=lambda row: -row["bbox"][2] * row["bbox"][3]):
+        shape = row["segmentation"]
+        if isinstance(shape, list):
+            codes = coco_mask.frPyObjects(shape, *size)
+        else:
+            counts = shape["counts"]
+            codes = (
+                [coco_mask.frPyObjects(shape, *size)]
+                if isinstance(counts, list)
+                else [shape]
+            )
+        inside = coco_mask.decode(coco_mask.merge(codes)).astype(bool)
+        canvas[inside] = classes[row["category_id"]]
+    return canvas
+
+
+def values_of(masks: Iterable[Mask]) -> Counter[Value]:
+    """Count the values of masks, in pixels: numbers, or colours as triples.
+
+    Raises:
+        ValueError: If there are more than 250, as in photographs.
+    """
+    counts: Counter[Value] = Counter()
+    for mask in masks:
+        pixels = read_mask(mask)
+        keys = pixels
+        if pixels.ndim == 3:
+            keys = (pixels[..., 0] * 256 + pixels[..., 1]) * 256 + pixels[..., 2]
+        found, numbers = np.unique(keys, return_counts=True)
+        for key, number in zip(found.tolist(), numbers.tolist(), strict=True):
+            value = (key >> 16, key >> 8 & 255, key & 255) if pixels.ndim == 3 else key
+            counts[value] += number
+        if len(counts) > MAX_CLASSES + 1:
+            raise ValueError(
+                f"{mask} brings the masks to more than {MAX_CLASSES} different values; "
+                "expected one value or colour a class: are these masks?"
+            )
+    return counts
+
+
+def numbered(values: Iterable[Value]) -> dict[Value, int]:
+    """Number the values of masks from 0; 255 beside other numbers means unlabelled.
+
+    0 and 255 alone are two classes.
+    """
+    ordered = sorted(values, key=lambda value: (isinstance(value, tuple), value))
+    numbers = [value for value in ordered if value != IGNORED]
+    if len(numbers) < 2:
+        numbers = ordered
+    table = {value: index for index, value in enumerate(numbers)}
+    colours = any(isinstance(value, tuple) for value in table)
+    return table if IGNORED in table or colours else {**table, IGNORED: IGNORED}
+
+
+def write_masks(
+    masks: Mapping[Path, Mask], table: dict[Value, int], root: Path, folder: Path
+) -> None:
+    """Write masks of class numbers: an image's path and ``.png``.
+
+    Raises:
+        ValueError: If a mask has another size than its image.
+    """
+    for image, mask in masks.items():
+        pixels = read_mask(mask)
+        with Image.open(image) as opened:
+            size = opened.size
+        if pixels.shape[1::-1] != size:
+            raise ValueError(
+                f"{mask} has {pixels.shape[1]}x{pixels.shape[0]} pixels, but {image} "
+                f"{size[0]}x{size[1]}; expected the same size: export the masks again"
+            )
+        classes = np.full(pixels.shape[:2], IGNORED, np.uint8)
+        for value, number in table.items():
+            same: Any = pixels == np.asarray(value)
+            if pixels.ndim == 3:
+                same = same.all(-1)
+            classes[same] = number
+        file = folder / f"{image.relative_to(root).as_posix()}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(file), classes)

@@ -1,0 +1,55 @@
+"""Duration of a training step, by a few steps of what a config describes."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner
+
+STEPS = 3  # measured, after one that compiles and allocates
+ENOUGH = 10  # seconds, after which fewer steps will do
+
+
+def step_seconds(config: Path, steps: int = STEPS) -> float:
+    """Measure steps of a config's training: loading, forward, backward.
+
+    Loading is measured in the same process, one after the other, as if its workers
+    had no core of their own.
+
+    Args:
+        config: File of the config; its data sets are read.
+        steps: Number of steps, of which the median counts.
+    """
+    cfg = Config.fromfile(config)
+    init_default_scope(cfg.default_scope)
+    settings: Any = copy.deepcopy(cfg.train_dataloader)
+    settings.num_workers = 0
+    loader = Runner.build_dataloader(settings, seed=0)
+    if cfg.model.get("data_preprocessor") is None and "data_preprocessor" in cfg:
+        cfg.model.data_preprocessor = cfg.data_preprocessor
+    model = MODELS.build(cfg.model)
+    model.train()
+    if torch.cuda.is_available():
+        model.cuda()
+    taken = []
+    batches = itertools.chain.from_iterable(itertools.repeat(loader))
+    for _ in range(1 + steps):
+        began = time.monotonic()
+        batch = model.data_preprocessor(next(batches), True)
+        losses, _ = model.parse_losses(model(**batch, mode="loss"))
+        losses.backward()
+        model.zero_grad()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        taken.append(time.monotonic() - began)
+        if sum(taken[1:]) > ENOUGH:
+            break
+    return statistics.median(taken[1:] or taken)

@@ -1,0 +1,212 @@
+"""Writing of a project: look, choose, write, measure, choose the length, write."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from snnssl_mm.projects.plan import (
+    FEW_ITERATIONS,
+    Machine,
+    Plan,
+    first_plan,
+    fit,
+    smaller,
+)
+from snnssl_mm.projects.survey import Survey, summary, survey
+from snnssl_mm.projects.write import Data, config_names, write_configs, write_readme
+
+MINUTES = 40
+BUSY = 0.5  # programs more than there are cores
+NO_OPERATORS = (
+    "mmcv has no compiled operators here, which detection needs: run "
+    "python -m snnssl_mm.setup_mmcv once; detect.py has a guessed length until this "
+    "folder is written again"
+)
+NO_LABELS = (
+    "There are no labels, so nothing tells how good the features are. As soon as\n"
+    "there is a folder of labelled images, FOLDER/{train,test}/<class>/*:\n"
+    "`snnssl probe pretrain.py CHECKPOINT --data FOLDER --start pretrained random`."
+)
+HAS_PROBE = (
+    "The probe compares the pretrained backbone with a random one: k-NN and a linear\n"
+    "classifier on frozen features. To see what pretraining is worth for detection or\n"
+    "segmentation, train once more without `--pretrained`, into another `--work-dir`."
+)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries' remarks on building models off the terminal."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
+def new_project(
+    images: Path,
+    out: Path,
+    labels: Path | None = None,
+    val_images: Path | None = None,
+    val_labels: Path | None = None,
+    size: int | None = None,
+    minutes: float = MINUTES,
+    command: str = "snnssl new",
+    say: Callable[[str], object] = print,
+) -> Plan:
+    """Write a folder of configs for one's own images, sized for this machine.
+
+    Args:
+        images: Folder of images.
+        out: Folder to write; it must not hold other files.
+        labels: COCO file, text file of classes, or folder of masks; found if None.
+        val_images: Images of the validation; a part of the others if None.
+        val_labels: Their labels.
+        size: Side of the pretraining's crops; chosen if None.
+        minutes: Time for all trainings together on this machine.
+        command: What the README names as the command that wrote it.
+        say: Called with each line for the terminal.
+
+    Returns:
+        Plan: What was chosen.
+
+    Raises:
+        FileExistsError: If ``out`` holds files that are not a project.
+        FileNotFoundError: If images or labels are missing.
+        ValueError: If they do not fit each other.
+    """
+    if minutes <= 0:
+        raise ValueError(f"--minutes must be above 0, got {minutes:g}")
+    if out.exists() and any(out.iterdir()) and not (out / "common.py").exists():
+        raise FileExistsError(
+            f"{out} holds files that are not a project of this command; choose another "
+            "folder by --out"
+        )
+    found = survey(images, labels, val_images, val_labels)
+    with_painted_masks(found)
+    for name, text in summary(found).items():
+        say(f"{name}: {text}")
+    machine = Machine.here()
+    plan = first_plan(found, machine, size)
+    out.mkdir(parents=True, exist_ok=True)
+    data = Data(found, out, plan.crop)
+    for name in set(plan.lengths) - {"pretrain"}:
+        wanted = {"detect": "coco_classes", "segment": "mask_classes"}[name]
+        if wanted not in data.values:
+            del plan.lengths[name]
+    gpu = machine.gpu_memory > 0
+    say(f"machine: {machine.words()}; measuring training steps ...")
+    write_configs(data, plan, {}, gpu)
+    notes = [*found.notes, *data.notes]
+    notes += measure_and_fit(data, plan, minutes, gpu, choose=size is None)
+    words = {name: length_in_words(plan, name) for name in plan.lengths}
+    write_configs(data, plan, words, gpu)
+    commands = commands_of(data, plan)
+    write_readme(
+        out,
+        root=data.values["root"],
+        command=command,
+        machine=machine.words(),
+        summary=summary(found),
+        notes=notes,
+        commands=commands,
+        advice=HAS_PROBE if "probe" in data.values else NO_LABELS,
+    )
+    for line in (*notes, *(f"{n}.py: {text}" for n, text in words.items())):
+        say(line)
+    say(f"In {out} (see README.md there):\n  cd {shlex.quote(str(out))}")
+    for line in commands:
+        say(f"  {line}")
+    return plan
+
+
+def with_painted_masks(found: Survey) -> None:
+    """Let masks be drawn from objects that have outlines."""
+    for labels in (found.labels, found.held_out_labels):
+        coco = labels.coco
+        if found.labels.coco and found.labels.coco.has_masks() and coco:
+            labels.masks = {file: (coco, key) for key, file in coco.files.items()}
+
+
+def measure_and_fit(
+    data: Data, plan: Plan, minutes: float, gpu: bool, choose: bool
+) -> list[str]:
+    """Measure each training, set its length, and return what the user should know."""
+    from snnssl_mm.projects.measure import step_seconds
+
+    notes, seconds = [], {}
+    for name in plan.lengths:
+        while True:
+            try:
+                with quiet():
+                    seconds[name] = step_seconds(data.folder / f"{name}.py")
+            except ModuleNotFoundError as error:
+                if name != "detect" or "mmcv._ext" not in str(error):
+                    raise
+                notes.append(NO_OPERATORS)
+            fit(plan, seconds, minutes)
+            training = plan.lengths[name]
+            few = training.epochs * training.iterations < FEW_ITERATIONS
+            if name != "pretrain" or not few or not choose or not smaller(plan):
+                break
+            write_configs(data, plan, {}, gpu)
+    if os.getloadavg()[0] > Machine.here().cores + BUSY:
+        notes.append(
+            "Other programs used this machine while steps were measured, so the "
+            "trainings are shorter than they could be; write the folder again when it "
+            "is quiet."
+        )
+    training = plan.lengths["pretrain"]
+    if training.epochs * training.iterations < FEW_ITERATIONS:
+        notes.append(
+            f"{training.epochs * training.iterations} iterations of pretraining fit "
+            f"into the time, which teaches little; give more by --minutes."
+        )
+    return notes
+
+
+def length_in_words(plan: Plan, name: str) -> str:
+    """Say how long a training takes."""
+    training = plan.lengths[name]
+    text = f"{training.epochs} epochs of {training.iterations} iterations"
+    if training.seconds:
+        text += f" of {training.batch} images, {training.seconds:.2g} s each"
+    return f"{text}: {about(plan, name)}"
+
+
+def about(plan: Plan, name: str) -> str:
+    """Say how many minutes a training takes."""
+    training = plan.lengths[name]
+    if not training.seconds:
+        return "not measured"
+    return f"about {max(1, round(training.minutes))} minutes"
+
+
+def commands_of(data: Data, plan: Plan) -> list[str]:
+    """Return the commands of a project, in order."""
+
+    def last(name: str) -> str:
+        return f"work_dirs/{name}/epoch_{plan.lengths[name].epochs}.pth"
+
+    backbone = last("pretrain")
+    lines = [
+        "snnssl check pretrain.py",
+        f"snnssl train pretrain.py    # {about(plan, 'pretrain')}",
+    ]
+    if "probe" in config_names(data, plan):
+        lines.append(f"snnssl probe probe.py {backbone} --start pretrained random")
+    for name in ("detect", "segment"):
+        if name in plan.lengths:
+            train = f"snnssl train {name}.py --pretrained {backbone}"
+            lines.append(f"{train}    # {about(plan, name)}")
+            lines.append(f"snnssl test {name}.py {last(name)}")
+    return [*lines, f"snnssl report {backbone}"]

@@ -1,0 +1,149 @@
+"""Projects: configs that compose, whatever the labels, and fit the time."""
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+from snnssl_mm.engine.labelled_images import class_count, eval_loaders
+from snnssl_mm.projects import measure, new_project
+from snnssl_mm.projects.plan import Machine, first_plan, fit
+from snnssl_mm.projects.survey import survey
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Write a project without measuring; return its configs by name."""
+
+    def write(root, labels=None, seconds=0.5, **options):
+        monkeypatch.setattr(measure, "step_seconds", lambda file: seconds)
+        said = []
+        new_project(root, tmp_path / "project", labels, say=said.append, **options)
+        files = (tmp_path / "project").glob("*.py")
+        return {file.stem: Config.fromfile(file) for file in files}
+
+    return write
+
+
+def test_without_labels_there_is_pretraining_only(project, photos, tmp_path):
+    configs = project(photos())
+    assert set(configs) == {"common", "pretrain"}
+    assert configs["pretrain"].eval_train_dataloader is None
+    assert "--data FOLDER" in (tmp_path / "project" / "README.md").read_text()
+
+
+def test_everything_shares_backbone_and_preprocessing(project, photos, coco_file):
+    root = photos()
+    configs = project(root, coco_file(root, outlines=True))
+    assert set(configs) == {"common", "pretrain", "probe", "detect", "segment"}
+    common = configs["common"]
+    for name in ("pretrain", "detect", "segment"):
+        model = configs[name].model
+        shared = {key: model.backbone[key] for key in common.backbone}
+        assert shared == common.backbone
+        pixels = model.get("data_preprocessor") or configs[name].data_preprocessor
+        assert [pixels.mean, pixels.std] == [common.pixels.mean, common.pixels.std]
+        assert pixels.get("to_rgb") or pixels.get("bgr_to_rgb")
+
+
+def test_every_config_trains(project, photos, coco_file, tmp_path, monkeypatch):
+    """One step each, as the measurement takes it, after the folder was moved."""
+    step_seconds = measure.step_seconds
+    root = photos()
+    names = set(project(root, coco_file(root, outlines=True))) - {"common", "probe"}
+    (tmp_path / "project").rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path / "moved")
+    for name in names:
+        assert step_seconds(tmp_path / "moved" / f"{name}.py", steps=0) > 0
+
+
+def test_objects_are_cut_out_for_the_probe(project, photos, coco_file):
+    root = photos()
+    cfg = project(root, coco_file(root))["probe"]
+    loaders = eval_loaders(cfg)
+    assert class_count(loaders) == 2
+    assert [len(loader.dataset) for loader in loaders] == [20, 4]
+    (inputs,) = {sample.shape for sample in next(iter(loaders.test))["inputs"]}
+    assert inputs[1:] == (cfg.view[0].scale,) * 2
+
+
+def test_classes_are_probed(project, photos):
+    root = photos(folder="a cat", count=10)
+    photos(folder="dog", count=10)
+    loaders = eval_loaders(project(root)["probe"])
+    assert class_count(loaders) == 2
+    assert [len(loader.dataset) for loader in loaders] == [16, 4]
+    labels = [loaders.train.dataset.get_data_info(i) for i in range(16)]
+    assert all(("cat" in row["img_path"]) == (row["gt_label"] == 0) for row in labels)
+
+
+def test_rare_classes_of_masks_count_more(project, photos, tmp_path):
+    root = photos()
+    pixels = np.zeros((32, 40), np.uint8)
+    pixels[:4, :4] = 255
+    (tmp_path / "masks").mkdir()
+    for index in range(12):
+        Image.fromarray(pixels).save(tmp_path / "masks" / f"{index:02d}.png")
+    head = project(root, tmp_path / "masks")["segment"].model.decode_head
+    common, rare = head.loss_decode.class_weight
+    assert head.num_classes == 2
+    assert rare / common == pytest.approx((1264 / 16) ** 0.5, rel=0.1)
+
+
+def test_small_sets_have_long_epochs_and_lines_that_come_often(project, photos):
+    cfg = project(photos(), seconds=1.0)["pretrain"]
+    loader = cfg.train_dataloader
+    iterations = loader.dataset.times * 12 // loader.batch_size
+    assert iterations >= 20
+    assert cfg.default_hooks.logger.interval * 1.0 <= 30
+    assert cfg.default_hooks.logger.interval <= iterations
+
+
+@pytest.mark.parametrize("minutes", [5, 40, 200])
+def test_the_time_is_kept(photos, coco_file, minutes):
+    root = photos(size=(640, 480))
+    plan = first_plan(survey(root, coco_file(root)), Machine(2))
+    fit(plan, {"pretrain": 1.6, "detect": 0.5}, minutes)
+    assert sum(training.minutes for training in plan.lengths.values()) <= minutes
+
+
+def test_larger_machines_get_larger_networks(photos):
+    found = survey(photos(size=(640, 480)))
+    small, large = (first_plan(found, Machine(8, gpu)) for gpu in (0, 40 * 10**9))
+    assert small.crop < large.crop
+    assert small.channels < large.channels
+    assert (small.stem, large.stem) == ("imagenet", "imagenet")
+    assert first_plan(survey(photos("tiny")), Machine(8)).stem == "cifar"
+
+
+@pytest.mark.parametrize("size", [33, 4])
+def test_sizes_that_the_stem_cannot_take_are_refused(photos, size):
+    with pytest.raises(ValueError, match="expected a multiple of 4"):
+        first_plan(survey(photos()), Machine(2), size)
+
+
+def test_too_few_images_are_refused(photos):
+    with pytest.raises(ValueError, match="expected 8 or more"):
+        first_plan(survey(photos(count=3)), Machine(2))
+
+
+def test_other_peoples_folders_are_left_alone(project, photos, tmp_path):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "thesis.tex").touch()
+    with pytest.raises(FileExistsError):
+        project(photos())
+
+
+def test_missing_operators_are_named_and_nothing_else_stops(
+    photos, coco_file, tmp_path, monkeypatch
+):
+    def step_seconds(file):
+        if file.stem == "detect":
+            raise ModuleNotFoundError("No module named 'mmcv._ext'")
+        return 0.5
+
+    monkeypatch.setattr(measure, "step_seconds", step_seconds)
+    root, said = photos(), []
+    new_project(root, tmp_path / "out", coco_file(root), say=said.append)
+    assert any("python -m snnssl_mm.setup_mmcv" in line for line in said)
+    assert (tmp_path / "out" / "detect.py").exists()

@@ -1,0 +1,240 @@
+"""Looking at folders: which labels there are, and what is held out."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from snnssl_mm.projects.masks import numbered, read_mask, values_of, write_masks
+from snnssl_mm.projects.survey import images_below, shown_size, split, survey
+
+
+def test_images_without_labels_are_all_learned_from(photos):
+    found = survey(photos())
+    assert (len(found.train), found.held_out) == (12, [])
+    assert (found.width, found.height) == (40, 32)
+    assert not found.labels.images()
+
+
+def test_hidden_files_are_passed_over_and_links_followed(photos, tmp_path):
+    root = photos()
+    photos(folder=".ipynb_checkpoints", count=1)
+    (root / "more").symlink_to(photos("elsewhere", count=2))
+    (root / "around").symlink_to(root)
+    (root / ".hidden.png").write_bytes(b"")
+    assert len(images_below(root)) == 14
+
+
+def test_turned_photographs_have_the_size_that_is_shown(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 20)).save(tmp_path / "a.jpg", exif=exif)
+    assert shown_size(tmp_path / "a.jpg") == (20, 40)
+
+
+def test_folders_are_classes_and_each_keeps_its_share(photos):
+    root = photos(folder="cat", count=10)
+    photos(folder="dog", count=5)
+    found = survey(root)
+    held = [found.held_out_labels.classes[file] for file in found.held_out]
+    assert sorted(held) == ["cat", "cat", "dog"]
+    assert set(found.labels.classes) == set(found.train)
+    assert not set(found.train) & set(found.held_out)
+    assert survey(root).held_out == found.held_out
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("training", "test")])
+def test_a_split_that_is_there_is_kept(photos, names):
+    for name in names:
+        for pet in ("cat", "dog"):
+            root = photos(folder=f"{name}/{pet}", count=4)
+    found = survey(root)
+    assert {file.parent.parent.name for file in found.train} == {names[0]}
+    assert {file.parent.parent.name for file in found.held_out} == {names[1]}
+    assert set(found.held_out_labels.classes.values()) == {"cat", "dog"}
+
+
+@pytest.mark.parametrize(
+    "line", ["{name},{pet}", "{name}\t{pet}", "{name} {pet}", "{pet}", "\ufeff{pet}"]
+)
+def test_label_files_name_a_class_for_each_image(photos, tmp_path, line):
+    root = photos()
+    pets = ["cat", "dog"] * 6
+    lines = [line.format(name=f"{i:02d}.png", pet=pet) for i, pet in enumerate(pets)]
+    text = "\n".join(lines)
+    (tmp_path / "labels.csv").write_text(text[:1] + text[1:].replace("\ufeff", ""))
+    found = survey(root, tmp_path / "labels.csv")
+    every = found.labels.classes | found.held_out_labels.classes
+    assert [every[file] for file in sorted(every)] == pets
+
+
+def test_label_files_of_other_images_are_refused(photos, tmp_path):
+    (tmp_path / "labels.txt").write_text("a.png,cat\nb.png,dog\n")
+    with pytest.raises(ValueError, match=r"'a\.png' is not an image there"):
+        survey(photos(), tmp_path / "labels.txt")
+
+
+def test_coco_files_are_found_and_split_by_images(photos, coco_file):
+    root = photos()
+    coco_file(root, "photos/instances.json")
+    found = survey(root)
+    mine, theirs = found.labels.coco, found.held_out_labels.coco
+    assert (len(mine.files), len(theirs.files)) == (10, 2)
+    assert set(theirs.files.values()) == set(found.held_out)
+    assert mine.smallest_class() == 8
+    assert len(list(theirs.objects())) == 4
+
+
+def test_images_of_other_coco_files_are_left_out(photos, coco_file):
+    root = photos(folder="images")
+    (root / "annotations").mkdir()
+    files = sorted(root.rglob("*.png"))
+    parts = {"train": files[:6], "val": files[6:9], "test": files[9:]}
+    for name, part in parts.items():
+        images = [
+            dict(id=i, file_name=f.name, width=40, height=32)
+            for i, f in enumerate(part)
+        ]
+        rows = [
+            dict(id=i, image_id=i, category_id=3, bbox=[0, 0, 9, 9]) for i in range(3)
+        ]
+        coco_file(
+            root, f"photos/annotations/{name}.json", images=images, annotations=rows
+        )
+    found = survey(root)
+    assert found.train == parts["train"]
+    assert found.held_out == parts["val"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(images=[dict(id=0, file_name="gone.jpg")]), "such as gone.jpg"),
+        (dict(annotations=[]), "has no annotations"),
+        (dict(categories=[]), "the category 3, which is not among"),
+    ],
+)
+def test_coco_files_that_do_not_fit_are_refused(photos, coco_file, changes, message):
+    root = photos()
+    with pytest.raises(ValueError, match=message):
+        survey(root, coco_file(root, **changes))
+
+
+def test_the_choice_between_coco_files_is_the_users(photos, coco_file):
+    root = photos()
+    for name in ("a", "b"):
+        coco_file(root, f"photos/{name}.json")
+    with pytest.raises(ValueError, match="--labels"):
+        survey(root)
+
+
+def save_masks(folder, pixels, palette=False, count=12, ending=""):
+    folder.mkdir()
+    for index in range(count):
+        mask = Image.fromarray(pixels, "P" if palette else None)
+        if palette:
+            mask.putpalette([200, 0, 0, 0, 200, 0, 0, 0, 200])
+        mask.save(folder / f"{index:02d}{ending}.png")
+
+
+@pytest.mark.parametrize("ending", ["", "_mask", "-label"])
+def test_masks_beside_the_images_are_found(photos, tmp_path, ending):
+    root = photos(folder="images")
+    save_masks(root / "masks", np.zeros((32, 40), np.uint8), count=8, ending=ending)
+    found = survey(root)
+    every = found.labels.masks | found.held_out_labels.masks
+    assert {file.stem for file in every} == {f"{i:02d}" for i in range(8)}
+    assert len(found.train) + len(found.held_out) == 12
+    assert all("masks" not in file.parts for file in found.train)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 255], [0, 1]),
+        ([0, 1, 2], [0, 1, 2]),
+        ([0, 1, 255], [0, 1, 255]),
+        ([3, 7, 200], [0, 1, 2]),
+        ([(0, 0, 0), (255, 255, 255), (0, 9, 9)], [0, 2, 1]),
+    ],
+)
+def test_masks_of_any_values_become_class_numbers(tmp_path, photos, values, expected):
+    root = photos(count=1, size=(len(values), 2))
+    save_masks(tmp_path / "masks", np.array([values] * 2, np.uint8), count=1)
+    image, mask = root / "00.png", tmp_path / "masks" / "00.png"
+    table = numbered(values_of([mask]))
+    write_masks({image: mask}, table, root, tmp_path / "out")
+    assert read_mask(tmp_path / "out" / "00.png.png").tolist() == [expected] * 2
+
+
+def test_palettes_are_numbers(tmp_path):
+    pixels = np.array([[0, 1, 2]], np.uint8)
+    save_masks(tmp_path / "masks", pixels, palette=True, count=1)
+    assert set(values_of([tmp_path / "masks" / "00.png"])) == {0, 1, 2}
+
+
+def test_masks_of_another_size_are_refused(tmp_path, photos):
+    root = photos(count=1)
+    save_masks(tmp_path / "masks", np.zeros((16, 20), np.uint8), count=1)
+    masks = {root / "00.png": tmp_path / "masks" / "00.png"}
+    with pytest.raises(ValueError, match=r"20x16 pixels.*40x32"):
+        write_masks(masks, {0: 0}, root, tmp_path / "out")
+
+
+def test_photographs_are_no_masks(tmp_path, photos):
+    with pytest.raises(ValueError, match="are these masks"):
+        values_of(sorted(photos(count=1, size=(40, 40)).iterdir()))
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(FileNotFoundError):
+            survey(folder)
+
+
+def test_splits_are_a_fifth_and_never_everything(tmp_path):
+    files = [tmp_path / str(index) for index in range(20)]
+    assert [len(part) for part in split(files)] == [16, 4]
+    assert [len(part) for part in split(files[:2])] == [1, 1]
+
+
+def test_files_of_other_json_are_not_taken_for_labels(photos):
+    root = photos()
+    (root / "metadata.json").write_text(json.dumps({"images": 3}))
+    assert survey(root).labels.coco is None
+
+
+def test_images_of_the_same_name_are_those_of_the_files_own_split(photos, coco_file):
+    for name in ("train2017", "val2017", "other/val2017"):
+        root = photos(folder=name, count=4)
+    (root / "annotations").mkdir()
+    for name in ("train2017", "val2017"):
+        coco_file(root / name, f"photos/annotations/instances_{name}.json")
+    found = survey(root)
+    assert {file.parent for file in found.train} == {root / "train2017"}
+    assert {file.parent for file in found.held_out} == {root / "val2017"}
+
+
+def test_coco_files_inside_of_the_splits_folders_are_told_apart(photos, coco_file):
+    for name in ("train", "valid", "test"):
+        root = photos(folder=name, count=4)
+        coco_file(root / name, f"photos/{name}/_annotations.coco.json")
+    found = survey(root)
+    assert {file.parent.name for file in found.train} == {"train"}
+    assert {file.parent.name for file in found.held_out} == {"valid"}
+
+
+def test_masks_of_split_folders_are_paired_within_them(photos):
+    for name in ("training", "validation"):
+        root = photos(folder=f"images/{name}", count=4)
+        (root / "annotations").mkdir(exist_ok=True)
+        save_masks(root / "annotations" / name, np.zeros((32, 40), np.uint8), count=4)
+    found = survey(root)
+    for labels, name in (
+        (found.labels, "training"),
+        (found.held_out_labels, "validation"),
+    ):
+        assert len(labels.masks) == 4
+        assert {mask.parent.name for mask in labels.masks.values()} == {name}
+        assert {image.parent.name for image in labels.masks} == {name}

@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+"""Write a folder of configs for your own images, sized for them and this machine.
+
+usage: python tools/new_project.py IMAGES [--labels LABELS] [--out DIR] [--minutes M]
+
+The folder holds pretrain.py and, as far as there are labels, probe.py, detect.py and
+segment.py, which share one backbone, and a README.md with the commands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("images", type=Path, help="folder of images")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        help="COCO file, text file ('path,class' or a class a line), or folder of "
+        "masks; by default what is found in IMAGES: folders of classes, a COCO file, "
+        "or masks",
+    )
+    parser.add_argument(
+        "--val-images", type=Path, help="images of the validation; a fifth by default"
+    )
+    parser.add_argument("--val-labels", type=Path, help="labels of the validation")
+    parser.add_argument(
+        "--size", type=int, help="side of the pretraining's crops in pixels"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=40,
+        help="time for all trainings together on this machine (40)",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder to write; work_dirs/<name of IMAGES>_project"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Write the project."""
+    args = parse_args()
+    name = args.images.expanduser().absolute().name
+    from snnssl_mm.projects import new_project
+    from snnssl_mm.tooling import errors_as_sentences
+
+    with errors_as_sentences():
+        new_project(
+            args.images,
+            args.out or Path("work_dirs", f"{name}_project"),
+            args.labels,
+            args.val_images,
+            args.val_labels,
+            args.size,
+            args.minutes,
+            command=shlex.join(["snnssl", "new", *sys.argv[1:]]),
+        )
+
+
+if __name__ == "__main__":
+    main()
