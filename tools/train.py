@@ -51,6 +51,13 @@ def parse_args() -> argparse.Namespace:
         help="continue from CKPT, or from the last checkpoint of the work directory",
     )
     parser.add_argument(
+        "--resume-schedule",
+        choices=["refuse", "rebuild"],
+        default="refuse",
+        help="if batch size, length or learning rate are not those of the checkpoint: "
+        "refuse, or continue from the same point of the new schedule",
+    )
+    parser.add_argument(
         "--pretrained", metavar="CKPT", help="start from this backbone; it must fit"
     )
     add_trust_argument(parser)
@@ -80,6 +87,7 @@ def config_of(args: argparse.Namespace) -> Config:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == "auto" else args.resume
+    cfg.resume_schedule = args.resume_schedule
     if args.pretrained:
         start_from(cfg, args.pretrained)
     check_pretrained(cfg)
