@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from snnssl_mm import unpickling
+from snnssl_mm import read_once, unpickling
 
 MM_DISTRIBUTIONS = {
     "mmengine": ("onedl-mmengine", ["mmengine"]),
@@ -280,7 +280,7 @@ class _SafeLoaders(importlib.abc.MetaPathFinder):
     @staticmethod
     def replace(module: Any) -> None:
         """Put our reader in."""
-        module._safe_torch_load = unpickling.load
+        module._safe_torch_load = read_once.load
         module.load_url = unpickling.load_url
 
 

@@ -20,9 +20,8 @@ from snnssl_mm.resuming import CheckpointError
 
 REBUILD = "rebuild"
 """Value of the config's ``resume_schedule`` that asks for a rebuilt schedule."""
-PROGRESS = frozenset(
-    "last_step base_values verbose best num_bad_epochs cooldown_counter".split()
-)
+PROGRESS = {"last_step", "base_values", "verbose"}
+PROGRESS |= {"best", "num_bad_epochs", "cooldown_counter"}  # of ReduceOnPlateau
 """What a scheduler's state holds besides its settings."""
 
 
@@ -50,11 +49,10 @@ def fit_schedule(runner: Any, checkpoint: Any) -> None:
     built = all(isinstance(one, _ParamScheduler) for one in present.values())
     if "message_hub" not in checkpoint or not built:
         return  # a folder of DeepSpeed, or a runner that does not train yet
+    stored = dict(named(checkpoint.get("param_schedulers")))
     differences = [
         *length_differences(runner, checkpoint),
-        *scheduler_differences(
-            present, dict(named(checkpoint.get("param_schedulers")))
-        ),
+        *scheduler_differences(present, stored),
         *dict.fromkeys(hyperparameter_differences(runner, checkpoint)),
     ]
     if not differences:

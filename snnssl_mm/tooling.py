@@ -156,7 +156,7 @@ def load_config(args: argparse.Namespace) -> Config:
             and not (name in ("checkpoint", "pretrained") and what in zoo.entries())
             and not Path(what).is_file()
         ):
-            raise SystemExit(f"error: {what} does not exist; check the path")
+            raise SystemExit(f"error: {zoo.does_not_exist(str(what))}")
     cfg = Config.fromfile(args.config)
     if args.cfg_options:
         backbone = (cfg.get("model") or {}).get("backbone") or {}

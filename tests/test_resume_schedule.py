@@ -48,7 +48,7 @@ def train(folder, length, schedule=COSINE, batch=2, **more):
     by_epoch = "max_epochs" in length
     saving = dict(interval=1 if by_epoch else 2, by_epoch=by_epoch)
     data = dict(loader(), batch_size=batch)
-    cfg = dict(train_dataloader=dict(batch_size=batch), **more.pop("cfg", {}))
+    cfg = {"train_dataloader": dict(batch_size=batch), **more.pop("cfg", {})}
     options = dict(param_scheduler=schedule, cfg=cfg, **more)
     toy_run(folder, data, length, saving, [rates], **options)
     return rates.seen

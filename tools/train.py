@@ -16,13 +16,16 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
 from snnssl_mm import compat
-from snnssl_mm.checkpoints import match_backbone, read_checkpoint, unwrapped
+from snnssl_mm.checkpoints import unwrapped
 from snnssl_mm.config_check import check_text
 from snnssl_mm.config_check.names import check_names
+from snnssl_mm.config_check.structure import build_unfilled
+from snnssl_mm.config_check.weights import check_weights
 from snnssl_mm.engine.data_check import check_batches, check_data
 from snnssl_mm.engine.disk_space import check_disk_space, disk_faults_as_sentences
 from snnssl_mm.engine.training_stopped import TrainingStopped
 from snnssl_mm.engine.worker_errors import explain_errors
+from snnssl_mm.read_once import files_kept
 from snnssl_mm.resuming import CheckpointError, resume_from_whole
 from snnssl_mm.tooling import (
     add_config_arguments,
@@ -90,7 +93,8 @@ def config_of(args: argparse.Namespace) -> Config:
     cfg.resume_schedule = args.resume_schedule
     if args.pretrained:
         start_from(cfg, args.pretrained)
-    check_pretrained(cfg)
+    hook = dict(type="snnssl_mm.PretrainedCheckHook")
+    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
     if args.amp:
         enable_amp(cfg, args.amp)
     if args.auto_scale_lr:
@@ -116,13 +120,19 @@ def start_from(cfg: Config, checkpoint: str) -> None:
             owner.pretrained = None
 
 
-def check_pretrained(cfg: Config) -> None:
-    """Have a backbone of BackboneInit compared with its file before training."""
-    init_cfg = (cfg.model.get("backbone") or {}).get("init_cfg")
-    if isinstance(init_cfg, dict) and init_cfg.get("type") == "snnssl_mm.BackboneInit":
-        options = {key: value for key, value in init_cfg.items() if key != "type"}
-        hook = dict(type="snnssl_mm.PretrainedCheckHook", **options)
-        cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
+def check_weights_of(cfg: Config) -> None:
+    """Refuse weights that do not fit the model, before its data are looked at."""
+    text = str(cfg.model)
+    if not any(f"'{key}'" in text for key in ("checkpoint", "pretrained")) and (
+        cfg.get("resume") or not cfg.get("load_from")
+    ):
+        return
+    model, _ = build_unfilled(cfg)  # what it cannot build, the runner cannot either
+    problems = check_weights(cfg, model, files=True)
+    if fatal := [str(problem) for problem in problems if problem.level == "error"]:
+        raise SystemExit("\n".join(fatal))
+    for problem in problems:
+        print_log(str(problem), logger="current", level=logging.WARNING)
 
 
 def check_text_of(cfg: Config) -> None:
@@ -160,27 +170,22 @@ def main() -> None:
     args = parse_args()
     cfg = config_of(args)
     check_text_of(cfg)
-    with errors_as_sentences():
-        start = None if cfg.get("resume") else cfg.get("load_from")
-        for checkpoint in filter(None, (args.pretrained, start)):
-            read_checkpoint(checkpoint)
-        check_data(cfg)
-        require_writable(Path(cfg.work_dir, "last_checkpoint"))
-        resume_from_whole(cfg)
-    check = dict(type="snnssl_mm.DataCheckHook", files=False)
-    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), check]
-    with disk_faults_as_sentences(cfg.work_dir):
-        train(cfg, args)
+    with files_kept():  # until PretrainedCheckHook has compared them
+        check_weights_of(cfg)
+        with errors_as_sentences():
+            check_data(cfg)
+            require_writable(Path(cfg.work_dir, "last_checkpoint"))
+            resume_from_whole(cfg)
+        check = dict(type="snnssl_mm.DataCheckHook", files=False)
+        cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), check]
+        with disk_faults_as_sentences(cfg.work_dir):
+            train(cfg, args)
 
 
 def train(cfg: Config, args: argparse.Namespace) -> None:
     """Build what the config describes, check what can be known by then, and train."""
     runner = build_runner(cfg, args)
     model = unwrapped(runner.model)
-    if args.pretrained:
-        init_cfg = cfg.model.backbone.init_cfg
-        with errors_as_sentences():
-            match_backbone(model.backbone, args.pretrained, init_cfg.strict)
     loop = runner.train_loop
     with errors_as_sentences():
         check_batches(loop.dataloader)
