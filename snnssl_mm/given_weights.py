@@ -28,7 +28,10 @@ from snnssl_mm.preprocessing import preprocessing_differences
 from snnssl_mm.tensor_match import TensorMatch, first, match_tensors
 
 OURS, STOCK, LOAD_FROM = "BackboneInit", "Pretrained", "load_from"
-ANYWAY = "type='snnssl_mm.BackboneInit', strict=False to load what fits"
+ANYWAY = (
+    "load the backbone by init_cfg=dict(type='snnssl_mm.BackboneInit', strict=False) "
+    "or --pretrained to take what fits"
+)
 
 
 class Given(NamedTuple):
@@ -198,12 +201,7 @@ def examine_stock(
             return Finding(f"{text}. {remedy(given, module, checkpoint)}", [], {})
         differing = preprocessing_differences(cfg, stored_config(checkpoint))
         if differing:
-            cure = f", or {ANYWAY}"
-            if given.way == LOAD_FROM:
-                cure = ", or give the backbone by init_cfg=dict(" + ANYWAY.replace(
-                    " to load what fits", ")"
-                )
-            return Finding(other_pixels(given, differing) + cure, [], {})
+            return Finding(f"{other_pixels(given, differing)}, or {ANYWAY}", [], {})
         expected |= {
             ".".join(filter(None, (given.target, name))): tensor
             for name, tensor in part.loadable.items()
@@ -228,13 +226,10 @@ def remedy(
 ) -> str:
     """Tell what to do about weights that do not fit."""
     state_dict = checkpoint.get("state_dict", checkpoint)
-    if given.way == LOAD_FROM:
-        return (
-            "Use the config that it was trained with; a backbone alone is loaded by "
-            "--pretrained, with model.backbone.init_cfg.strict=False as far as it fits"
-        )
     prefix = find_prefix(state_dict, set(module.state_dict()))
-    if prefix.removesuffix(".") != (given.prefix or "").removesuffix("."):
+    if given.way == STOCK and prefix.removesuffix(".") != (
+        given.prefix or ""
+    ).removesuffix("."):
         other = match_tensors(module, below(state_dict, prefix))
         if tensors is not None and other.loaded > tensors.loaded:
             write = f"write prefix={prefix!r}" if prefix else "leave prefix out"

@@ -185,7 +185,7 @@ def test_weights_that_do_not_fit(weights):
     cfg.model.backbone.arch.depth = 1
     assert "load_from" not in found(cfg)
     torch.save({"state_dict": {"a": torch.ones(1)}}, file)
-    assert "no tensor" in found(cfg)["load_from"]
+    assert "holds no backbone" in found(cfg)["load_from"]
 
 
 def test_missing_files_count_only_if_asked_for():
