@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,33 +11,36 @@ import torch
 from torch import nn
 
 
-def stored_model(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Find ``model`` in the config text that mmengine saves in ``meta``.
+def stored_config(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the config text that mmengine saves in ``meta``.
 
     The text is parsed as literals and ``dict(...)`` calls: nothing of it is executed.
 
     Returns:
-        The settings, or None if there are none that can be read.
+        Its settings as far as they are literals; none if there is no such text.
     """
     text = (checkpoint.get("meta") or {}).get("cfg")
+    found: dict[str, Any] = {}
     if not isinstance(text, str):
-        return None
-    try:
+        return found
+    with contextlib.suppress(SyntaxError):
         for statement in ast.parse(text).body:
-            if (
-                isinstance(statement, ast.Assign)
-                and isinstance(statement.targets[0], ast.Name)
-                and statement.targets[0].id == "model"
-            ):
-                model = literal(statement.value)
-                return model if isinstance(model, dict) else None
-    except (SyntaxError, ValueError):
-        return None
-    return None
+            if isinstance(statement, ast.Assign):
+                with contextlib.suppress(ValueError):
+                    for target in statement.targets:
+                        if isinstance(target, ast.Name):
+                            found[target.id] = literal(statement.value)
+    return found
+
+
+def stored_model(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Find ``model`` in the config of a checkpoint, see :func:`stored_config`."""
+    model = stored_config(checkpoint).get("model")
+    return model if isinstance(model, dict) else None
 
 
 def stored_backbone(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Find ``model.backbone`` there, see :func:`stored_model`."""
+    """Find ``model.backbone`` there, see :func:`stored_config`."""
     backbone = (stored_model(checkpoint) or {}).get("backbone")
     return backbone if isinstance(backbone, dict) else None
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from snnssl_mm import zoo
 from snnssl_mm.checkpoint_config import structural_differences
+from snnssl_mm.tensor_match import TensorMatch, first, match_tensors
 from snnssl_mm.unpickling import UnsafeCheckpointError, checkpoint_code_may_run
 
 __all__ = [
@@ -56,7 +57,6 @@ LABELLED_HEADS = frozenset(
         "semantic_head",
     )
 )
-SHOWN = 3  # names in a message
 
 
 def read_checkpoint(path: str) -> Mapping[str, Any]:
@@ -75,10 +75,7 @@ def read_checkpoint(path: str) -> Mapping[str, Any]:
     path = zoo.resolve(path)
     if "://" not in path:
         if not Path(path).expanduser().is_file():
-            raise FileNotFoundError(
-                f"checkpoint {path} does not exist; expected a file, or a name of the "
-                "model zoo"
-            )
+            raise FileNotFoundError(f"checkpoint {zoo.does_not_exist(path)}")
         if Path(path).expanduser().stat().st_size == 0:
             raise ValueError(
                 f"checkpoint {path} is empty (0 bytes), expected a file written by "
@@ -127,10 +124,7 @@ class Match(NamedTuple):
     Attributes:
         path: The checkpoint.
         prefix: Of the backbone's names in it.
-        fitting: Tensors of the checkpoint, by their names in the backbone.
-        problems: One phrase for each of the other tensors of the backbone.
-        left_over: One phrase for each tensor beside them that the backbone has no
-            place for, such as those of further blocks.
+        tensors: What fits and what does not, by the backbone's names.
         labelled: Detection and segmentation heads that the checkpoint has.
         differing: One phrase for each setting that the checkpoint was trained with
             otherwise and that no tensor shows.
@@ -138,18 +132,15 @@ class Match(NamedTuple):
 
     path: str
     prefix: str
-    fitting: dict[str, Tensor]
-    problems: list[str]
-    left_over: list[str]
+    tensors: TensorMatch
     labelled: list[str]
     differing: list[str]
 
     def __str__(self) -> str:
         """Say what was, or will be, loaded."""
-        total = len(self.fitting) + len(self.problems)
         return (
-            f"loaded {len(self.fitting)}/{total} backbone tensors from {self.path} "
-            f"(prefix {self.prefix!r})"
+            f"loaded {self.tensors.loaded}/{len(self.tensors.names)} backbone tensors "
+            f"from {self.path} (prefix {self.prefix!r})"
         )
 
 
@@ -177,46 +168,43 @@ def match_backbone(backbone: nn.Module, path: str, strict: bool = True) -> Match
             "one of pretraining. If it is meant, set "
             "model.backbone.init_cfg.strict=False"
         )
-    wanted = backbone.state_dict()
-    prefix = find_prefix(state_dict, set(wanted))
-    fitting, problems = {}, []
-    for name, tensor in wanted.items():
-        found = state_dict.get(prefix + name)
-        if not isinstance(found, Tensor):
-            problems.append(f"{name} is missing")
-        elif found.shape != tensor.shape:
-            shapes = f"{tuple(found.shape)} instead of {tuple(tensor.shape)}"
-            problems.append(f"{name} has shape {shapes}")
-        else:
-            fitting[name] = found
+    prefix = find_prefix(state_dict, set(backbone.state_dict()))
+    tensors = match_tensors(backbone, below(state_dict, prefix)).part("")
+    if tensors.empty or (strict and not tensors.fits):
+        remedy = "Use the config that the checkpoint was trained with"
+        if not tensors.empty:
+            remedy += ", or model.backbone.init_cfg.strict=False to load what fits"
+        raise ValueError(f"{misfit(path, backbone, tensors)}. {remedy}.")
     differing = structural_differences(backbone, checkpoint)
     if differing and strict:
         raise ValueError(
-            f"{path} was trained with another {type(backbone).__name__}, of the same "
-            f"tensors: {first(differing)}. Use a config like the one that it was "
-            "trained with, or set model.backbone.init_cfg.strict=False"
+            f"{other_function(path, backbone, differing)}. Use a config like the one "
+            "that it was trained with, or set model.backbone.init_cfg.strict=False"
         )
-    children = {name.partition(".")[0] for name in wanted}
-    left_over = [
-        f"{key.removeprefix(prefix)} has no place"
-        for key in state_dict
-        if key.startswith(prefix)
-        and (name := key.removeprefix(prefix)) not in wanted
-        and name.partition(".")[0] in children
-    ]
-    if not fitting or (strict and (problems or left_over)):
-        remedy = "Use the config that the checkpoint was trained with"
-        if fitting:
-            remedy += ", or model.backbone.init_cfg.strict=False to load what fits"
-        counts = f"{len(problems)} of {len(wanted)} tensors do not match"
-        if left_over:
-            counts += f" and {len(left_over)} are left over"
-        nothing = "" if fitting else "holds no backbone: it "
-        raise ValueError(
-            f"{path} {nothing}does not fit {type(backbone).__name__}: {counts}, first: "
-            f"{first(problems + left_over)}. {remedy}."
-        )
-    return Match(path, prefix, fitting, problems, left_over, labelled, differing)
+    return Match(path, prefix, tensors, labelled, differing)
+
+
+def below(state_dict: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the entries whose names begin with ``prefix``, without it."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in state_dict.items()
+        if name.startswith(prefix)
+    }
+
+
+def misfit(path: str, module: nn.Module, tensors: TensorMatch) -> str:
+    """Say how the tensors of a checkpoint and a module differ."""
+    nothing = "holds no backbone: it " if tensors.empty else ""
+    return f"{path} {nothing}does not fit {type(module).__name__}: {tensors}"
+
+
+def other_function(path: str, module: nn.Module, differing: list[str]) -> str:
+    """Say which settings differ although all tensors fit."""
+    name = type(module).__name__
+    return f"{path} was trained with another {name}, of the same tensors: " + first(
+        differing
+    )
 
 
 def labelled_heads(state_dict: Iterable[str]) -> list[str]:
@@ -224,11 +212,6 @@ def labelled_heads(state_dict: Iterable[str]) -> list[str]:
     return sorted(
         {part for key in state_dict for part in key.split(".")} & LABELLED_HEADS
     )
-
-
-def first(phrases: list[str]) -> str:
-    """Join the first few phrases."""
-    return "; ".join(phrases[:SHOWN])
 
 
 def load_backbone(backbone: nn.Module, path: str, strict: bool = True) -> str:
@@ -255,15 +238,16 @@ def load_backbone(backbone: nn.Module, path: str, strict: bool = True) -> str:
             and something does not; nothing is loaded then.
     """
     match = match_backbone(backbone, path, strict)
-    backbone.load_state_dict(match.fitting, strict=False)
+    backbone.load_state_dict(match.tensors.loadable, strict=False)
     message = str(match)
     print_log(message, logger="current")
-    if match.problems:
-        text = f"{len(match.problems)} backbone tensors keep their initial values"
-        warn(f"{text}, first: {first(match.problems)}")
-    if match.left_over:
-        text = f"{len(match.left_over)} tensors of {path} are left over"
-        warn(f"{text}, first: {first(match.left_over)}")
+    if match.tensors.problems:
+        problems = list(match.tensors.problems.values())
+        text = f"{len(problems)} backbone tensors keep their initial values"
+        warn(f"{text}, first: {first(problems)}")
+    if left_over := match.tensors.left_over:
+        text = f"{len(left_over)} tensors of {path} are left over"
+        warn(f"{text}, first: {first(left_over)}")
     if match.differing:
         warn(f"{path} was trained with {first(match.differing)}")
     if match.labelled:
@@ -298,29 +282,24 @@ def load_whole_model(model: nn.Module, path: str) -> None:
     """
     inner = unwrapped(model)
     checkpoint = read_checkpoint(path)
-    backbone = getattr(inner, "backbone", None)
-    if backbone is not None and (
-        differing := structural_differences(backbone, checkpoint)
-    ):
-        raise ValueError(
-            f"{path} was trained with another {type(backbone).__name__}, of the same "
-            f"tensors: {first(differing)}. Use the config that it was trained with"
-        )
     state_dict = find_state_dict(checkpoint)
     stripped = OrderedDict(
         (k.removeprefix("module."), v) for k, v in state_dict.items()
     )
     # Versions of layers, by which they convert their tensors of earlier versions.
     stripped._metadata = getattr(state_dict, "_metadata", {})  # type: ignore[attr-defined]
-    try:
-        missing, left_over = inner.load_state_dict(stripped, strict=False)
-        problems = [f"{name} is missing" for name in missing]
-        problems += [f"{name} is not in the model" for name in left_over]
-    except RuntimeError as error:  # torch's list of wrong shapes, after a heading
-        problems = [line.strip() for line in str(error).splitlines()[1:]]
-    if problems:
+    tensors = match_tensors(inner, stripped)
+    if not tensors.fits:
         raise ValueError(
-            f"{path} does not fit the config's model {type(inner).__name__}: "
-            f"{len(problems)} tensors do not match, first: {first(problems)}. "
-            "Use the config that it was trained with"
+            f"{path} does not fit the config's model {type(inner).__name__}: {tensors}."
+            " Use the config that it was trained with"
         )
+    backbone = getattr(inner, "backbone", None)
+    if backbone is not None and (
+        differing := structural_differences(backbone, checkpoint)
+    ):
+        raise ValueError(
+            f"{other_function(path, backbone, differing)}. Use the config that it was "
+            "trained with"
+        )
+    inner.load_state_dict(tensors.loadable, strict=False)

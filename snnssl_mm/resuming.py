@@ -58,7 +58,7 @@ def last_whole_checkpoint(work_dir: str) -> str | None:
     is believed if nothing is newer; a warning says why it was not.
 
     Returns:
-        A path; None, with a warning, if there is no checkpoint at all.
+        A path; None if there is no checkpoint at all.
 
     Raises:
         CheckpointError: If there are checkpoints and none is whole.
@@ -80,8 +80,8 @@ def last_whole_checkpoint(work_dir: str) -> str | None:
     elif not files[0].samefile(named):
         reasons.append(f"{note} names {named}, which is older")
     if not files:
-        text = f"nothing to resume ({reasons[0]}): training starts from the beginning"
-        print_log(text, "current", logging.WARNING)
+        text = f"no checkpoint in {work_dir} yet: training starts from the beginning"
+        print_log(text, "current")
         return None
     for file in files:
         fault = damage(file)

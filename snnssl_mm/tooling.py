@@ -142,9 +142,12 @@ def load_config(args: argparse.Namespace) -> Config:
     named = {name: getattr(args, name, None) for name in CHECKPOINTS}
     for name, what in {"config": args.config, **named}.items():
         if what and what != "auto" and "://" not in str(what) and not is_there(what):
-            if name in ("checkpoint", "pretrained") and in_zoo(what):
-                continue
-            raise SystemExit(f"error: {what} does not exist; check the path")
+            if name == "config":
+                raise SystemExit(f"error: {what} does not exist; check the path")
+            from snnssl_mm import zoo
+
+            if name == "resume" or what not in zoo.entries():
+                raise SystemExit(f"error: {zoo.does_not_exist(str(what))}")
     cfg = read_config(args.config)
     if args.cfg_options:
         backbone = (cfg.get("model") or {}).get("backbone") or {}
@@ -161,13 +164,6 @@ def is_there(path: str) -> bool:
         return Path(path).is_file()
     except OSError:
         return True
-
-
-def in_zoo(name: str) -> bool:
-    """Whether the model zoo has that name."""
-    from snnssl_mm import zoo
-
-    return name in zoo.entries()
 
 
 def read_config(file: str | Path) -> Config:

@@ -51,6 +51,8 @@ READ_AS_DICT = (
 )
 """Dicts with code of their own; their items are read without it."""
 STATISTICS = ("min", "max", "mean", "current")
+_intact: set[tuple[int, ...]] = set()
+"""Files whose checksums were right: they are computed once in a process."""
 _code_may_run: ContextVar[bool] = ContextVar("checkpoint_code_may_run", default=False)
 
 
@@ -141,6 +143,9 @@ def require_intact(file: Any) -> bool:
     Raises:
         ValueError: It names the record.
     """
+    identity = file_identity(file)
+    if identity in _intact:
+        return True
     try:
         if not zipfile.is_zipfile(file):
             return False
@@ -151,7 +156,23 @@ def require_intact(file: Any) -> bool:
             file.seek(0)
     if damaged:
         raise ValueError(f"the checksum of its record {damaged} is wrong")
+    if identity is not None:
+        _intact.add(identity)
     return True
+
+
+def file_identity(file: Any) -> tuple[int, ...] | None:
+    """What tells a file and its content; None if it is no path or not there."""
+    try:
+        status = os.stat(file) if isinstance(file, (str, os.PathLike)) else None
+    except OSError:
+        return None
+    return status and (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+    )
 
 
 def load(file: Any, map_location: Any = None, trusted: bool | None = None) -> Any:

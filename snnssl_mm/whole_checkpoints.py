@@ -14,6 +14,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 
 from snnssl_mm.random_states import random_states, set_random_states
+from snnssl_mm.resume_schedule import fit_schedule
 from snnssl_mm.resuming import NAMING_FILE, CheckpointError
 from snnssl_mm.whole_files import remove_parts
 
@@ -113,8 +114,16 @@ class WholeCheckpointHook(CheckpointHook):
         checkpoint[RANDOM_STATES] = self.states
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Keep them until training begins: what is built by then draws numbers."""
+        """Require the same schedule; keep the random states until training begins.
+
+        What is built by then draws numbers.
+
+        Raises:
+            CheckpointError: If the schedule is another, see
+                :func:`snnssl_mm.resume_schedule.fit_schedule`.
+        """
         if runner._resume:
+            fit_schedule(runner, checkpoint)
             self.states = checkpoint.get(RANDOM_STATES)
 
     def _validation_due(self, runner: Any) -> bool:

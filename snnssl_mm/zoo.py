@@ -9,6 +9,7 @@ package, then in the cache, then at the URL; whatever has another sha256 is refu
 
 from __future__ import annotations
 
+import difflib
 import functools
 import hashlib
 import os
@@ -20,6 +21,9 @@ from typing import Any, NamedTuple
 import torch
 import yaml
 from mmengine.runner.checkpoint import CheckpointLoader
+
+from snnssl_mm import read_once
+from snnssl_mm.unpickling import file_identity
 
 SCHEME = "snnssl_mm://"
 PACKAGE = Path(__file__).resolve().parent
@@ -100,7 +104,11 @@ def find_weights(name: str) -> Path:
     entry = entries().get(name)
     if entry is None or entry.file is None or entry.sha256 is None:
         what = "is no model of the zoo" if entry is None else "has no weights yet"
-        raise ValueError(f"{name!r} {what}; with weights: {names_with_weights()}")
+        near = difflib.get_close_matches(name, names_with_weights(), 1)
+        meant = f", is {near[0]!r} meant?" if near and entry is None else ""
+        raise ValueError(
+            f"{name!r} {what}{meant}; with weights: {names_with_weights()}"
+        )
     shipped, cached = SHIPPED / entry.file, cache_folder() / entry.file
     if shipped.is_file():
         if not is_intact(shipped, entry.sha256):
@@ -128,9 +136,15 @@ def find_weights(name: str) -> Path:
 
 
 def is_intact(file: Path, sha256: str) -> bool:
-    """Whether a file has the sha256."""
+    """Whether a file has the sha256; the same content is read once only."""
+    return digest(file, file_identity(file)) == sha256
+
+
+@functools.lru_cache(8)
+def digest(file: Path, _identity: Any) -> str:
+    """Compute a file's sha256."""
     with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest() == sha256
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def remove_stale_downloads(file: Path) -> None:
@@ -168,9 +182,20 @@ def resolve(path: str) -> str:
     return path
 
 
+def does_not_exist(path: str) -> str:
+    """Say that there is no such file, and which one or which model may be meant."""
+    folder, name = Path(path).parent, Path(path).name
+    near = difflib.get_close_matches(path, names_with_weights(), 1)
+    if not near and folder.is_dir():
+        files = [f.name for f in folder.iterdir() if f.suffix == Path(name).suffix]
+        near = [
+            str(folder / one) for one in difflib.get_close_matches(name, files, 1, 0.8)
+        ]
+    meant = f"is {near[0]} meant?" if near else "check the path"
+    return f"{path} does not exist, and is no model of the zoo; {meant}"
+
+
 @CheckpointLoader.register_scheme(prefixes=SCHEME, force=True)
 def load_from_zoo(filename: str, map_location: Any = None) -> Any:
     """Load ``snnssl_mm://NAME`` for mmengine."""
-    return torch.load(
-        find_weights(filename), map_location=map_location, weights_only=True
-    )
+    return read_once.load(find_weights(filename), map_location)

@@ -132,7 +132,8 @@ def test_a_validation_that_a_kill_cut_off_is_made_up_for(tmp_path, monkeypatch):
             toy_run(tmp_path, loader(), EPOCHS, options, validate=True)
     assert "best_acc_epoch_1.pth" not in names(tmp_path)
     short = dict(EPOCHS, max_epochs=1)
-    toy_run(tmp_path, loader(), short, options, validate=True, resume=True)
+    more = dict(validate=True, resume=True, cfg=dict(resume_schedule="rebuild"))
+    toy_run(tmp_path, loader(), short, options, **more)
     assert {"best_acc_epoch_1.pth", "epoch_1.pth"} < {*names(tmp_path)}
     assert len(Score.calls) == 1
     toy_run(tmp_path, loader(), short, options, validate=True, resume=True)

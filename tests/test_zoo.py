@@ -226,7 +226,7 @@ def test_unknown_names_and_models_without_weights_are_named(tmp_path):
         zoo.find_weights("snnssl_mm://nothing")
     with pytest.raises(ValueError, match="has no weights yet; with weights"):
         zoo.find_weights("spikformer-16-512_ctl_in1k")
-    with pytest.raises(FileNotFoundError, match="a name of the model zoo"):
+    with pytest.raises(FileNotFoundError, match="is no model of the zoo"):
         load_backbone(Spikformer("4-384"), str(tmp_path / "nowhere.pth"))
 
 

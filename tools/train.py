@@ -26,6 +26,8 @@ from snnssl_mm.tooling import (
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+    from snnssl_mm.config_check import Problem
+
 
 def parse_args() -> argparse.Namespace:
     """Read the command line; it takes precedence over the config."""
@@ -43,6 +45,13 @@ def parse_args() -> argparse.Namespace:
         const="auto",
         metavar="CKPT",
         help="continue from CKPT, or from the last checkpoint of the work directory",
+    )
+    parser.add_argument(
+        "--resume-schedule",
+        choices=["refuse", "rebuild"],
+        default="refuse",
+        help="if batch size, length or learning rate are not those of the checkpoint: "
+        "refuse, or continue from the same point of the new schedule",
     )
     parser.add_argument(
         "--pretrained", metavar="CKPT", help="start from this backbone; it must fit"
@@ -74,9 +83,11 @@ def config_of(args: argparse.Namespace) -> Config:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == "auto" else args.resume
+    cfg.resume_schedule = args.resume_schedule
     if args.pretrained:
         start_from(cfg, args.pretrained)
-    check_pretrained(cfg)
+    hook = dict(type="snnssl_mm.PretrainedCheckHook")
+    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
     if args.amp:
         enable_amp(cfg, args.amp)
     if args.auto_scale_lr:
@@ -102,29 +113,45 @@ def start_from(cfg: Config, checkpoint: str) -> None:
             owner.pretrained = None
 
 
-def check_pretrained(cfg: Config) -> None:
-    """Have a backbone of BackboneInit compared with its file before training."""
-    init_cfg = (cfg.model.get("backbone") or {}).get("init_cfg")
-    if isinstance(init_cfg, dict) and init_cfg.get("type") == "snnssl_mm.BackboneInit":
-        options = {key: value for key, value in init_cfg.items() if key != "type"}
-        hook = dict(type="snnssl_mm.PretrainedCheckHook", **options)
-        cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
+def check_weights_of(cfg: Config) -> None:
+    """Refuse weights that do not fit the model, before its data are looked at."""
+    from snnssl_mm.config_check.structure import build_unfilled
+    from snnssl_mm.config_check.weights import check_weights
+
+    text = str(cfg.model)
+    if not any(f"'{key}'" in text for key in ("checkpoint", "pretrained")) and (
+        cfg.get("resume") or not cfg.get("load_from")
+    ):
+        return
+    model, _ = build_unfilled(cfg)  # what it cannot build, the runner cannot either
+    report(check_weights(cfg, model, files=True))
 
 
-def check_text_of(cfg: Config) -> None:
-    """Refuse names and arguments that would fail later; log what else looks wrong."""
+def report(problems: list[Problem], fatal: list[Problem] | None = None) -> None:
+    """End with the errors among the problems; log the others.
+
+    Args:
+        problems: What was found.
+        fatal: Those that end the program if they are errors; all by default.
+    """
     import logging
 
     from mmengine.logging import print_log
 
+    errors = [p for p in (problems if fatal is None else fatal) if p.level == "error"]
+    if errors:
+        raise SystemExit("\n".join(map(str, errors)))
+    for problem in problems:
+        print_log(str(problem), logger="current", level=logging.WARNING)
+
+
+def check_text_of(cfg: Config) -> None:
+    """Refuse names and arguments that would fail later; log what else looks wrong."""
     from snnssl_mm.config_check import check_text
     from snnssl_mm.config_check.names import check_names
 
     problems = check_text(cfg)  # makes the config's scope the one in force
-    if fatal := [str(p) for p in check_names(cfg) if p.level == "error"]:
-        raise SystemExit("\n".join(fatal))
-    for problem in problems:
-        print_log(str(problem), logger="current", level=logging.WARNING)
+    report(problems, fatal=check_names(cfg))
 
 
 def enable_amp(cfg: Config, dtype: str) -> None:
@@ -156,30 +183,29 @@ def main() -> None:
     """Train."""
     args = parse_args()
 
-    from snnssl_mm.checkpoints import read_checkpoint
     from snnssl_mm.engine.data_check import check_data
     from snnssl_mm.engine.disk_space import disk_faults_as_sentences
+    from snnssl_mm.read_once import files_kept
     from snnssl_mm.resuming import resume_from_whole
 
     cfg = config_of(args)
     check_text_of(cfg)
-    with errors_as_sentences():
-        start = None if cfg.get("resume") else cfg.get("load_from")
-        for checkpoint in filter(None, (args.pretrained, start)):
-            read_checkpoint(checkpoint)
-        check_data(cfg)
-        folder = Path(cfg.work_dir)
-        require_writable(folder / "last_checkpoint", option="--work-dir")
-        resume_from_whole(cfg)
-    check = dict(type="snnssl_mm.DataCheckHook", files=False)
-    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), check]
-    with disk_faults_as_sentences(cfg.work_dir):
-        train(cfg, args)
+    with files_kept():  # until PretrainedCheckHook has compared them
+        check_weights_of(cfg)
+        with errors_as_sentences():
+            check_data(cfg)
+            folder = Path(cfg.work_dir)
+            require_writable(folder / "last_checkpoint", option="--work-dir")
+            resume_from_whole(cfg)
+        check = dict(type="snnssl_mm.DataCheckHook", files=False)
+        cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), check]
+        with disk_faults_as_sentences(cfg.work_dir):
+            train(cfg, args)
 
 
 def train(cfg: Config, args: argparse.Namespace) -> None:
     """Build what the config describes, check what can be known by then, and train."""
-    from snnssl_mm.checkpoints import match_backbone, unwrapped
+    from snnssl_mm.checkpoints import unwrapped
     from snnssl_mm.engine.data_check import check_batches
     from snnssl_mm.engine.disk_space import check_disk_space
     from snnssl_mm.engine.screen import opening
@@ -187,10 +213,6 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
 
     runner = build_runner(cfg, args)
     model = unwrapped(runner.model)
-    if args.pretrained:
-        init_cfg = cfg.model.backbone.init_cfg
-        with errors_as_sentences():
-            match_backbone(model.backbone, args.pretrained, init_cfg.strict)
     loop = runner.train_loop
     with errors_as_sentences():
         check_batches(loop.dataloader)

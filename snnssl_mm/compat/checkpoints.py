@@ -81,8 +81,8 @@ def safe_checkpoints() -> Status:
     module = module_of("mmengine.runner.checkpoint")
     if module is None:
         return Status("not applicable", "mmengine is not installed")
-    from snnssl_mm import unpickling
+    from snnssl_mm import read_once, unpickling
 
-    module._safe_torch_load = unpickling.load
+    module._safe_torch_load = read_once.load
     module.load_url = unpickling.load_url
     return Status("cured", "checkpoints that would run code are refused")

@@ -26,7 +26,8 @@ def build_unfilled(cfg: Config) -> tuple[Any, list[Problem]]:
         The model, None if it cannot be built, and then the reason.
     """
     settings = copy.deepcopy(cfg.model)
-    settings.pop("pretrained", None)  # check_weights looks at it
+    if str((settings.get("backbone") or {}).get("type")).startswith("snnssl_mm."):
+        settings.pop("pretrained", None)  # not taken; check_weights says so
     if cfg.get("data_preprocessor") and "data_preprocessor" not in settings:
         settings["data_preprocessor"] = copy.deepcopy(cfg.data_preprocessor)
     for device in ("meta", "cpu"):

@@ -168,7 +168,7 @@ def test_prefix_that_loads_nothing(weights, prefix, right):
     problems = found(cfg)
     assert bool(problems) != right
     if not right:
-        text = problems["model.backbone.init_cfg.prefix"]
+        text = problems["model.backbone.init_cfg"]
         assert "write prefix='backbone.'" in text
 
 
@@ -181,9 +181,11 @@ def test_weights_that_do_not_fit(weights):
     problems = found(other)
     assert "pretrained=None" in problems["model.pretrained"]
     cfg.load_from = file
+    assert "blocks.1" in found(cfg)["load_from"]
+    cfg.model.backbone.arch.depth = 1
     assert "load_from" not in found(cfg)
     torch.save({"state_dict": {"a": torch.ones(1)}}, file)
-    assert "no tensor" in found(cfg)["load_from"]
+    assert "holds no backbone" in found(cfg)["load_from"]
 
 
 def test_missing_files_count_only_if_asked_for():

@@ -142,7 +142,7 @@ def test_pretrained_works_in_the_three_scopes(monkeypatch, tmp_path, scope, stri
     cfg = load_train_config(monkeypatch, config, *options)
     expected = dict(checkpoint=str(checkpoint), strict=strict)
     assert cfg.model.backbone.init_cfg == {"type": "snnssl_mm.BackboneInit", **expected}
-    check = {"type": "snnssl_mm.PretrainedCheckHook", **expected}
+    check = {"type": "snnssl_mm.PretrainedCheckHook"}
     assert cfg.custom_hooks.count(check) == 1
     assert cfg.model.get("pretrained") is None
     assert cfg.model.backbone.get("pretrained") is None
