@@ -30,7 +30,7 @@ def main() -> None:
     """Print a line for every problem."""
     args = parse_args()
     cfg = load_config(args)
-    from snnssl_mm.config_check import check_config  # slow: mmengine's runner
+    from snnssl_mm.checks.config import check_config  # slow: mmengine's runner
 
     with errors_as_sentences():
         problems = check_config(cfg, data=not args.no_data)

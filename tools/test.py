@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from snnssl_mm.checkpoints import load_whole_model
-from snnssl_mm.engine.data_check import check_data
-from snnssl_mm.engine.data_check_hook import DataCheckHook
+from snnssl_mm.checks.data import check_data
+from snnssl_mm.checks.data_check_hook import DataCheckHook
 from snnssl_mm.engine.probes import (
     eval_loaders,
     knn_accuracy,

@@ -17,9 +17,9 @@ from mmengine.logging import print_log
 
 from snnssl_mm import compat
 from snnssl_mm.checkpoints import match_backbone, read_checkpoint, unwrapped
-from snnssl_mm.config_check import check_text
-from snnssl_mm.config_check.names import check_names
-from snnssl_mm.engine.data_check import check_batches, check_data
+from snnssl_mm.checks.config import check_text
+from snnssl_mm.checks.config.names import check_names
+from snnssl_mm.checks.data import check_batches, check_data
 from snnssl_mm.engine.disk_space import check_disk_space, disk_faults_as_sentences
 from snnssl_mm.engine.training_stopped import TrainingStopped
 from snnssl_mm.engine.worker_errors import explain_errors

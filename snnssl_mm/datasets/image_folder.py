@@ -12,8 +12,8 @@ from mmpretrain.datasets import CustomDataset
 from PIL import Image
 from rich.progress import track
 
+from snnssl_mm.checks.data_error import DataError
 from snnssl_mm.datasets.loading import pixel_fault
-from snnssl_mm.engine.data_error import DataError
 from snnssl_mm.registry import DATASETS
 
 

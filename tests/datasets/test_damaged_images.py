@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from snnssl_mm.checks.data_error import DataError
+from snnssl_mm.checks.masks import largest_label
 from snnssl_mm.datasets import ImageFolder
 from snnssl_mm.datasets.image_folder import check_image
 from snnssl_mm.datasets.loading import LoadIntactImage
-from snnssl_mm.engine.data_error import DataError
-from snnssl_mm.engine.mask_check import largest_label
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
 

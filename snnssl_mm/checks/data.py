@@ -13,14 +13,14 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS, init_default_scope
 from torch.utils.data import DataLoader
 
-from snnssl_mm.engine.coco_check import check_coco
-from snnssl_mm.engine.data_error import (
+from snnssl_mm.checks.coco import check_coco
+from snnssl_mm.checks.data_error import (
     DataError,
     require_file,
     require_folder,
     shortened,
 )
-from snnssl_mm.engine.mask_check import check_masks
+from snnssl_mm.checks.masks import check_masks
 
 LOADERS = ("train_dataloader", "val_dataloader")
 COVERED = {"CocoDataset", "BaseSegDataset", "CustomDataset"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from snnssl_mm.engine.data_error import DataError
+from snnssl_mm.checks.data_error import DataError
 
 LARGEST = 2**63
 Test = Callable[[Any], bool]

@@ -14,10 +14,10 @@ from mmengine.registry import TRANSFORMS, init_default_scope
 from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
+from snnssl_mm.checks.data import check_data, class_counts, leaf_datasets
+from snnssl_mm.checks.data_error import DataError
+from snnssl_mm.checks.masks import loaded_label
 from snnssl_mm.engine import DataCheckHook
-from snnssl_mm.engine.data_check import check_data, class_counts, leaf_datasets
-from snnssl_mm.engine.data_error import DataError
-from snnssl_mm.engine.mask_check import loaded_label
 from snnssl_mm.engine.probes import build_model
 
 FOREIGN = ("RBC", "WBC", "Platelets")
@@ -118,7 +118,7 @@ def test_classes_that_the_file_lacks_are_logged(job, tmp_path):
 
 
 def logged(cfg):
-    import snnssl_mm.engine.data_check as module
+    import snnssl_mm.checks.data as module
 
     notes = []
     with pytest.MonkeyPatch.context() as patch:

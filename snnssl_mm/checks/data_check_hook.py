@@ -9,9 +9,9 @@ from mmengine.hooks import Hook
 from torch import nn
 
 from snnssl_mm.checkpoints import unwrapped
-from snnssl_mm.engine.data_check import check_batches, check_data
-from snnssl_mm.engine.data_error import DataError
-from snnssl_mm.engine.mask_check import beyond
+from snnssl_mm.checks.data import check_batches, check_data
+from snnssl_mm.checks.data_error import DataError
+from snnssl_mm.checks.masks import beyond
 from snnssl_mm.registry import HOOKS
 
 
@@ -19,7 +19,7 @@ from snnssl_mm.registry import HOOKS
 class DataCheckHook(Hook):
     """Check the files before training, and the labels of every batch.
 
-    The files are those of :func:`snnssl_mm.engine.data_check.check_data`, which reads
+    The files are those of :func:`snnssl_mm.checks.data.check_data`, which reads
     a sample of the masks. A label beyond the classes of a segmentor or classifier in
     any other would end in an index error that names no file, on a GPU in one that
     kills the process; and mmseg's mIoU would pass over it.

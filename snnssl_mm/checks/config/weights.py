@@ -13,7 +13,7 @@ from snnssl_mm.checkpoints import (
     match_backbone,
     read_checkpoint,
 )
-from snnssl_mm.config_check.problem import Problem, error, warning
+from snnssl_mm.checks.config.problem import Problem, error, warning
 from snnssl_mm.models.backbone import SpikingBackbone
 
 

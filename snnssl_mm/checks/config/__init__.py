@@ -5,13 +5,13 @@ from __future__ import annotations
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from snnssl_mm.config_check.files import check_files
-from snnssl_mm.config_check.keys import check_keys
-from snnssl_mm.config_check.names import check_names
-from snnssl_mm.config_check.problem import Problem
-from snnssl_mm.config_check.schedule import check_schedule
-from snnssl_mm.config_check.structure import build_unfilled, check_channels
-from snnssl_mm.config_check.weights import check_weights
+from snnssl_mm.checks.config.files import check_files
+from snnssl_mm.checks.config.keys import check_keys
+from snnssl_mm.checks.config.names import check_names
+from snnssl_mm.checks.config.problem import Problem
+from snnssl_mm.checks.config.schedule import check_schedule
+from snnssl_mm.checks.config.structure import build_unfilled, check_channels
+from snnssl_mm.checks.config.weights import check_weights
 
 __all__ = ["Problem", "check_config", "check_text"]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from snnssl_mm.config_check.names import LOADERS
-from snnssl_mm.config_check.problem import Problem, error
-from snnssl_mm.engine.data_check import check_data, leaf_datasets
-from snnssl_mm.engine.data_error import DataError, require_folder
+from snnssl_mm.checks.config.names import LOADERS
+from snnssl_mm.checks.config.problem import Problem, error
+from snnssl_mm.checks.data import check_data, leaf_datasets
+from snnssl_mm.checks.data_error import DataError, require_folder
 
 GENERATED = ("DigitScenes", "MultiDigitDetection", "MultiDigitSegmentation")
 

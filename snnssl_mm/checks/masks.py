@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from snnssl_mm.engine.data_error import DataError, check_class_counts, sampled
+from snnssl_mm.checks.data_error import DataError, check_class_counts, sampled
 
 IGNORED = 255  # what mmseg's LoadAnnotations makes of labels to be ignored
 

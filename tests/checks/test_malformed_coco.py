@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmdet.datasets import CocoDataset
 
-from snnssl_mm.engine.coco_check import check_coco
-from snnssl_mm.engine.data_error import DataError
+from snnssl_mm.checks.coco import check_coco
+from snnssl_mm.checks.data_error import DataError
 
 CLASSES = ("square", "disc", "bar")
 ODD = [

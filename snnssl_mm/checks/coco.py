@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snnssl_mm.engine.coco_structure import check_structure
-from snnssl_mm.engine.data_error import (
+from snnssl_mm.checks.coco_structure import check_structure
+from snnssl_mm.checks.data_error import (
     DataError,
     check_class_counts,
     sampled,
