@@ -19,7 +19,8 @@ from snnssl_mm import compat
 from snnssl_mm.checkpoints import match_backbone, read_checkpoint, unwrapped
 from snnssl_mm.checks.config import check_text
 from snnssl_mm.checks.config.names import check_names
-from snnssl_mm.checks.data import check_batches, check_data
+from snnssl_mm.checks.data import check_data
+from snnssl_mm.checks.data_error import PreflightError
 from snnssl_mm.engine.disk_space import check_disk_space, disk_faults_as_sentences
 from snnssl_mm.engine.training_stopped import TrainingStopped
 from snnssl_mm.engine.worker_errors import explain_errors
@@ -60,6 +61,11 @@ def parse_args() -> argparse.Namespace:
         const="float16",
         choices=["float16", "bfloat16"],
         help="mixed precision; fp16 with loss scaling by default, always bf16 on a CPU",
+    )
+    parser.add_argument(
+        "--no-preflight",
+        action="store_true",
+        help="start without looking at data, batches and evaluators first",
     )
     parser.add_argument(
         "--auto-scale-lr",
@@ -156,10 +162,12 @@ def main() -> None:
         start = None if cfg.get("resume") else cfg.get("load_from")
         for checkpoint in filter(None, (args.pretrained, start)):
             read_checkpoint(checkpoint)
-        check_data(cfg)
+        if not args.no_preflight:
+            check_data(cfg)
         require_writable(Path(cfg.work_dir, "last_checkpoint"))
         resume_from_whole(cfg)
-    check = dict(type="snnssl_mm.DataCheckHook", files=False)
+    options = dict(files=False, batches=not args.no_preflight)
+    check = dict(type="snnssl_mm.DataCheckHook", **options)
     cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), check]
     with disk_faults_as_sentences(cfg.work_dir):
         train(cfg, args)
@@ -175,12 +183,11 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
             match_backbone(model.backbone, args.pretrained, init_cfg.strict)
     loop = runner.train_loop
     with errors_as_sentences():
-        check_batches(loop.dataloader)
         check_disk_space(cfg, model, loop.max_epochs, loop.max_iters)
     try:
         with explain_errors(runner):
             runner.train()
-    except (CheckpointError, TrainingStopped) as error:
+    except (CheckpointError, TrainingStopped, PreflightError) as error:
         raise SystemExit(f"error: {error}") from None
 
 

@@ -3,42 +3,56 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import all_gather_object
+from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS, init_default_scope
-from torch.utils.data import DataLoader
 
-from snnssl_mm.checks.coco import check_coco
+from snnssl_mm.checks import coco
 from snnssl_mm.checks.data_error import (
     DataError,
+    MissingData,
+    check_class_counts,
     require_file,
     require_folder,
     shortened,
+    step,
 )
-from snnssl_mm.checks.masks import check_masks
+from snnssl_mm.checks.samples import MAX_FILES, Expected, check_boxes, check_samples
 
-LOADERS = ("train_dataloader", "val_dataloader")
+LOADERS = tuple(
+    f"{name}_dataloader" for name in ("train", "val", "test", "eval_train", "eval_test")
+)
 COVERED = {"CocoDataset", "BaseSegDataset", "CustomDataset"}
-MAX_FILES = 200  # files looked at in each dataset, evenly spread
 
 
-def check_data(cfg: Config, loaders: Sequence[str] = LOADERS) -> None:
+def say(text: str) -> None:
+    """Log a line of the pre-flight."""
+    warns = text.startswith("warning: ")
+    level = logging.WARNING if warns else logging.INFO
+    print_log(f"pre-flight: {text.removeprefix('warning: ')}", "current", level)
+
+
+def check_data(
+    cfg: Config, loaders: Sequence[str] = LOADERS, max_files: int | None = MAX_FILES
+) -> None:
     """Refuse datasets that do not fit the model or are not there.
 
-    Reads annotation files and a sample of the masks, builds no model, and runs before
-    the datasets are built: those of mmdet drop annotations of unknown categories and
-    then fail for want of images. Covers mmdet's CocoDataset, mmseg's BaseSegDataset
-    and mmpretrain's CustomDataset with their subclasses, also inside wrappers; other
-    datasets pass. Of several processes the first checks.
+    Builds every dataset inside the data loaders with its filters, and says how many
+    images and objects it keeps; loads a sample of the files as the training does. No
+    model is built. Of several processes the first checks.
 
     Args:
         cfg: Config of any scope.
         loaders: Names of the data loaders to look at; missing ones are passed over.
+            Test data that are not there are only warned of, unless it is all.
+        max_files: How many files of each dataset are loaded; None for all.
 
     Raises:
         DataError: A sentence that names what was found, what was expected, the cure.
@@ -47,12 +61,24 @@ def check_data(cfg: Config, loaders: Sequence[str] = LOADERS) -> None:
         return
     init_default_scope(cfg.get("default_scope") or "mmengine")
     numbered: dict[str, list[str]] = {}
+    seen: list[Any] = []
     for name in loaders:
+        where = f"{name}.dataset"
         for settings in leaf_datasets((cfg.get(name) or {}).get("dataset")):
-            where = f"{name}.dataset"
-            classes = check_dataset(cfg, settings, where)
+            if settings in seen:  # test data that are the validation's
+                continue
+            seen.append(settings)
+            try:
+                with step(f"{where}: building {settings['type']}"):
+                    classes = check_dataset(cfg, settings, where, max_files)
+            except MissingData as error:
+                if name != "test_dataloader" or len(loaders) == 1:
+                    raise
+                say(f"warning: {error}")
+                continue
             if classes:
                 numbered[where] = classes
+        check_evaluator_files(cfg, name.removesuffix("_dataloader"))
     check_numbering(numbered)
 
 
@@ -75,52 +101,168 @@ def check_numbering(numbered: dict[str, list[str]]) -> None:
             )
 
 
-def check_dataset(cfg: Config, settings: Any, where: str) -> list[str] | None:
+def check_dataset(
+    cfg: Config, settings: Any, where: str, max_files: int | None
+) -> list[str] | None:
     """Check one dataset, given by its settings and its place in the config.
 
     Returns:
         A COCO dataset's classes as mmdet numbers them, None for others.
     """
+    if settings.get("backend_args") or "://" in str(settings.get("data_root")):
+        say(f"{where} is not on this machine's disk: not looked at")
+        return None
+    dataset = built(settings)
+    if not isinstance(dataset, BaseDataset):
+        say(f"{where}: {len(dataset)} samples")
+        return None
+    if reads_files(type(dataset)):
+        require_files(dataset, where)
+    heads = dict(class_counts(cfg.get("model")))
+    known, content = None, None
+    bases = {base.__name__ for base in type(dataset).__mro__}
+    panoptic = "CocoPanopticDataset" in bases  # things and stuff: counted otherwise
+    reader = type(dataset).load_data_list.__qualname__
+    if reader == "CocoDataset.load_data_list" and not panoptic:
+        known, content = read_coco(dataset, settings, where)
+        if needs_masks(settings):
+            training = where.startswith("train")
+            for line in coco.check_masks_of_objects(
+                content, dataset.ann_file, training
+            ):
+                say(line)
+    listed = dataset.load_data_list()
+    dataset.data_list = listed
+    kept = dataset.filter_data()
+    report_kept(dataset, content, listed, kept, where)
+    classes = dataset.metainfo.get("classes") or ()
+    if classes and not panoptic:
+        check_class_counts(heads, classes, where)
+    segments = "BaseSegDataset" in bases and heads
+    count = (len(classes) or min(heads.values())) if segments else None
+    skip = getattr(dataset, "on_error", "raise") == "skip"
+    expected = Expected(where, count, ignored_label(cfg.get("model")), skip)
+    lines = check_boxes(kept, where)
+    for line in [*lines, *check_samples(kept, dataset.pipeline, expected, max_files)]:
+        say(line)
+    return known
+
+
+def built(settings: Any) -> Any:
+    """Build a dataset that has listed nothing yet, with its loading transforms only."""
+    lazy = copy.deepcopy(settings)
+    loading = [
+        transform
+        for transform in settings.get("pipeline") or ()
+        if isinstance(transform, Mapping)
+        and str(transform.get("type")).rpartition(".")[2].startswith("Load")
+    ]
     with DATASETS.switch_scope_and_registry(settings.get("_scope_")) as registry:
         kind = settings["type"]
         found = registry.get(kind) if isinstance(kind, str) else kind
-    bases = {base.__name__ for base in getattr(found, "__mro__", ())}
-    elsewhere = settings.get("backend_args") or "://" in str(settings.get("data_root"))
-    if elsewhere or not bases & COVERED or not reads_files(found):
-        return None
-    lazy = {**copy.deepcopy(settings), "lazy_init": True, "pipeline": []}
+    if isinstance(found, type) and not issubclass(found, BaseDataset):
+        return DATASETS.build(lazy)
+    lazy.update(lazy_init=True, pipeline=copy.deepcopy(loading))
     dataset = DATASETS.build(lazy)
+    if hasattr(dataset, "verify"):  # ImageFolder decodes all files when training starts
+        dataset.verify = None
+    return dataset
+
+
+def require_files(dataset: Any, where: str) -> None:
+    """Refuse a dataset whose annotation file or folders are not there."""
     if dataset.ann_file:
         require_file(dataset.ann_file, where)
-    if "CustomDataset" in bases:
-        require_folder(dataset.img_prefix, where)
-        return None
     for prefix in filter(None, dataset.data_prefix.values()):
         require_folder(prefix, where)
-    heads = dict(class_counts(cfg.get("model")))
-    if "BaseSegDataset" in bases:
-        check_masks(dataset, heads, ignored_label(cfg.model), where, MAX_FILES)
-    elif (
-        found.load_data_list.__qualname__ == "CocoDataset.load_data_list"
-        and "CocoPanopticDataset" not in bases  # things and stuff: counted otherwise
-    ):
-        explicit = "classes" in (settings.get("metainfo") or {})
-        known, notes = check_coco(dataset, heads, explicit, where, MAX_FILES)
-        for note in notes:
-            print_log(note, logger="current")
-        return known
-    return None
 
 
 def reads_files(kind: type) -> bool:
-    """Whether a class lists its samples as OpenMMLab's do.
+    """Whether a class takes its paths as OpenMMLab's three basic datasets do.
 
-    Ours make their files first, or have sentences of their own; a user's may do
-    anything, unless it only renames the classes.
+    Ours have sentences of their own; a user's may do anything, unless it only renames
+    the classes.
     """
     listing = getattr(kind, "load_data_list", kind).__module__
     stock = listing.startswith(("mmdet.", "mmseg.", "mmpretrain."))
-    return stock and not kind.__module__.startswith("snnssl_mm.")
+    covered = {base.__name__ for base in kind.__mro__} & COVERED
+    return bool(stock and covered) and not kind.__module__.startswith("snnssl_mm.")
+
+
+def read_coco(dataset: Any, settings: Any, where: str) -> tuple[list[str], Any]:
+    """Check a COCO annotation file, and let the dataset use what was read."""
+    content = coco.read_annotations(dataset.ann_file, not where.startswith("test"))
+    explicit = "classes" in (settings.get("metainfo") or {})
+    classes = list(dataset.metainfo["classes"])
+    known, notes = coco.check_categories(
+        content, dataset.ann_file, classes, explicit, where
+    )
+    for note in notes:
+        say(note)
+    kind = dataset.COCOAPI
+    dataset.COCOAPI = lambda _: coco.indexed(kind, content)
+    return known, content
+
+
+def needs_masks(settings: Any) -> bool:
+    """Whether a dataset's pipeline loads the masks of objects."""
+    pipeline = settings.get("pipeline") or ()
+    return any(isinstance(t, Mapping) and t.get("with_mask") for t in pipeline)
+
+
+def report_kept(
+    dataset: Any, content: Any, listed: list[Any], kept: list[Any], where: str
+) -> None:
+    """Say how many images and objects a dataset keeps, and what it drops.
+
+    Raises:
+        DataError: If it keeps none of them.
+    """
+    source = dataset.ann_file or next(iter(dataset.data_prefix.values()), "")
+    before = sum(len(s.get("instances") or ()) for s in listed)
+    after = sum(len(s.get("instances") or ()) for s in kept)
+    reasons = []
+    if content is not None:
+        classes = list(dataset.metainfo["classes"])
+        before = len(content["annotations"])
+        why = coco.why_dropped(content, listed, classes)
+        reasons = [f"{count} {text}" for text, count in why.most_common()]
+    text = f"{where}: {len(kept):,} of {len(listed):,} images"
+    if before or content is not None:
+        text += f", {after:,} of {before:,} objects kept"
+    dropped_images = len(listed) - len(kept)
+    if dropped_images:
+        rules = dict(dataset.filter_cfg or {})
+        reasons.append(f"{dropped_images} images by filter_cfg={rules}")
+    why_text = f" (dropped: {'; '.join(reasons)})" if reasons else ""
+    learns = content is not None and where.startswith("train")
+    if not kept or (not after and (before or learns)):
+        what = "objects" if kept else "images"
+        raise DataError(
+            f"{text}{why_text}: no {what} of {source} are left; mend it, or set "
+            f"data_prefix, filter_cfg, img_suffix or the like of {where}"
+        )
+    say("warning: " * bool(reasons) + text + why_text)
+
+
+def check_evaluator_files(cfg: Config, name: str) -> None:
+    """Check the annotation files that COCO evaluators read.
+
+    Raises:
+        DataError: If one is missing, or lacks what pycocotools needs.
+    """
+    found = cfg.get(f"{name}_evaluator")
+    for metric in found if isinstance(found, (list, tuple)) else [found]:
+        path = metric.get("ann_file") if isinstance(metric, Mapping) else None
+        if not path or "://" in path or metric.get("backend_args"):
+            continue
+        where = f"{name}_evaluator.ann_file"
+        if not Path(path).is_file():
+            raise MissingData(f"{where}: {path} does not exist; check the path")
+        if "Coco" in str(metric["type"]) and not metric.get("format_only"):
+            content = coco.read_annotations(path)
+            masks = "segm" in (metric.get("metric") or ())
+            coco.check_evaluated(content, path, masks)
 
 
 def leaf_datasets(settings: Any) -> Iterator[Any]:
@@ -155,38 +297,8 @@ def class_counts(model: Any, name: str = "model") -> Iterator[tuple[str, int]]:
 
 def ignored_label(model: Any) -> int | None:
     """Label that a segmentor's loss passes over."""
-    head = model.get("decode_head") or {}
+    head = (model or {}).get("decode_head") or {}
     label: int | None = (head[-1] if isinstance(head, list) else head).get(
         "ignore_index", 255
     )
     return label
-
-
-def check_batches(loader: DataLoader) -> None:
-    """Refuse a dataset that does not fill one batch, and unequal shares of it.
-
-    Every process must call it.
-
-    Raises:
-        DataError: In every process, if the training would see nothing in one of them,
-            or if one would have fewer batches and leave the others waiting.
-    """
-    dataset: Any = loader.dataset
-    batches = all_gather_object(len(loader))
-    if len(set(batches)) > 1:
-        counts = ", ".join(f"{n} in process {rank}" for rank, n in enumerate(batches))
-        raise DataError(
-            "every process needs the same number of training batches, got "
-            f"{counts}; take a sampler that gives each as many images "
-            "(DefaultSampler with round_up=True)"
-        )
-    if len(dataset) == 0:
-        raise DataError(
-            "no training image is left after the dataset's filter_cfg; are there "
-            "annotations in train_dataloader.dataset.ann_file?"
-        )
-    if len(loader) == 0:
-        raise DataError(
-            f"{len(dataset)} training images do not fill one batch of "
-            f"{loader.batch_size}; lower train_dataloader.batch_size"
-        )
