@@ -77,9 +77,8 @@ def check_structure(content: Mapping[str, Any], file: str) -> None:
             if fault := entry_fault(entry, fields):
                 raise DataError(f"{file}: {name}[{index}] {fault}")
     for name, key in UNIQUE:
-        value, times = (
-            Counter(e[key] for e in content[name]).most_common(1) or [(0, 1)]
-        )[0]
+        counts = Counter(entry[key] for entry in content[name])
+        value, times = max(counts.items(), key=lambda pair: pair[1], default=("", 0))
         if times > 1:
             raise DataError(
                 f"{file} has {times} {name} with the {key} {value!r}; expected each "

@@ -17,7 +17,6 @@ from mmengine.registry import DATASETS, init_default_scope
 from snnssl_mm.checks import coco
 from snnssl_mm.checks.data_error import (
     DataError,
-    MissingData,
     check_class_counts,
     require_file,
     require_folder,
@@ -51,7 +50,8 @@ def check_data(
     Args:
         cfg: Config of any scope.
         loaders: Names of the data loaders to look at; missing ones are passed over.
-            Test data that are not there are only warned of, unless it is all.
+            Test data, which a training does not read, are only warned of unless
+            they are all that is asked for.
         max_files: How many files of each dataset are loaded; None for all.
 
     Raises:
@@ -63,23 +63,34 @@ def check_data(
     numbered: dict[str, list[str]] = {}
     seen: list[Any] = []
     for name in loaders:
-        where = f"{name}.dataset"
-        for settings in leaf_datasets((cfg.get(name) or {}).get("dataset")):
-            if settings in seen:  # test data that are the validation's
-                continue
-            seen.append(settings)
-            try:
-                with step(f"{where}: building {settings['type']}"):
-                    classes = check_dataset(cfg, settings, where, max_files)
-            except MissingData as error:
-                if name != "test_dataloader" or len(loaders) == 1:
-                    raise
-                say(f"warning: {error}")
-                continue
-            if classes:
-                numbered[where] = classes
-        check_evaluator_files(cfg, name.removesuffix("_dataloader"))
+        try:
+            numbered |= check_loader(cfg, name, seen, max_files)
+        except DataError as error:
+            if name != "test_dataloader" or len(loaders) == 1:
+                raise
+            say(f"warning: {error}; the training does not need these, a test will")
     check_numbering(numbered)
+
+
+def check_loader(
+    cfg: Config, name: str, seen: list[Any], max_files: int | None
+) -> dict[str, list[str]]:
+    """Check the datasets of one data loader, and the files of its evaluator.
+
+    Returns:
+        Classes of COCO datasets as mmdet numbers them, by place.
+    """
+    numbered = {}
+    where = f"{name}.dataset"
+    for settings in leaf_datasets((cfg.get(name) or {}).get("dataset")):
+        if settings in seen:  # test data that are the validation's
+            continue
+        seen.append(settings)
+        with step(f"{where}: building {settings['type']}"):
+            if classes := check_dataset(cfg, settings, where, max_files):
+                numbered[where] = classes
+    check_evaluator_files(cfg, name.removesuffix("_dataloader"))
+    return numbered
 
 
 def check_numbering(numbered: dict[str, list[str]]) -> None:
@@ -258,9 +269,9 @@ def check_evaluator_files(cfg: Config, name: str) -> None:
             continue
         where = f"{name}_evaluator.ann_file"
         if not Path(path).is_file():
-            raise MissingData(f"{where}: {path} does not exist; check the path")
+            raise DataError(f"{where}: {path} does not exist; check the path")
         if "Coco" in str(metric["type"]) and not metric.get("format_only"):
-            content = coco.read_annotations(path)
+            content = coco.read_annotations(path, labelled=name != "test")
             masks = "segm" in (metric.get("metric") or ())
             coco.check_evaluated(content, path, masks)
 

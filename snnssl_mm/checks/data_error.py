@@ -14,10 +14,6 @@ class DataError(ValueError):
     """The data do not fit the model; the message is for the user."""
 
 
-class MissingData(DataError):
-    """A file or folder that a dataset reads does not exist."""
-
-
 class PreflightError(DataError):
     """A training would fail later: in its batches, its loss or its evaluation."""
 
@@ -38,7 +34,6 @@ def step(doing: str, kind: type[DataError] = DataError) -> Iterator[None]:
     except DataError:
         raise
     except Exception as error:  # of any dataset, transform, model or metric
-        kind = MissingData if isinstance(error, FileNotFoundError) else kind
         raise kind(
             f"{doing} failed: {described(error)} (--no-preflight starts without this "
             "check)"
@@ -64,10 +59,10 @@ def require_file(path: str, where: str) -> None:
         where: The dataset's place in the config.
 
     Raises:
-        MissingData: It names the file.
+        DataError: It names the file.
     """
     if not Path(path).is_file():
-        raise MissingData(
+        raise DataError(
             f"{where} reads the file {Path(path).absolute()}, which does not exist; "
             f"set data_root and ann_file of {where}"
         )
@@ -77,11 +72,11 @@ def require_folder(path: str, where: str) -> None:
     """Raise unless a dataset's image folder exists; arguments as above.
 
     Raises:
-        MissingData: It names the folder.
+        DataError: It names the folder.
     """
     if not Path(path).is_dir():
         state = "is not a folder" if Path(path).exists() else "does not exist"
-        raise MissingData(
+        raise DataError(
             f"{where} reads the folder {Path(path).absolute()}, which {state}; "
             f"set data_root and data_prefix of {where}"
         )

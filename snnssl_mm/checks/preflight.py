@@ -1,8 +1,8 @@
 """One batch of training, one of validation and every evaluator, before the first step.
 
-What would end a training in its first iteration, in the last batch of its first epoch or
-in the evaluation after that ends it now, with a sentence. The training is left as it is:
-copies of the model are run, and the random generators are put back.
+What would end a training in its first iteration, in the last batch of its first epoch
+or in the evaluation after that ends it now, with a sentence. The training is left as it
+is: copies of the model are run, and the random generators are put back.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_gather_object, get_world_size
@@ -29,7 +28,13 @@ from torch.utils.data import DataLoader
 
 from snnssl_mm.checkpoints import unwrapped
 from snnssl_mm.checks.data import say
-from snnssl_mm.checks.data_error import DataError, PreflightError, shortened, step
+from snnssl_mm.checks.data_error import (
+    DataError,
+    PreflightError,
+    sampled,
+    shortened,
+    step,
+)
 from snnssl_mm.random_states import random_states, set_random_states
 
 TRAINED, EVALUATED = 32, 8  # samples in a batch at most
@@ -119,14 +124,15 @@ def check_batches(loader: DataLoader) -> None:
 
 def batch_size(loader: DataLoader) -> int:
     """Images in a batch of one process."""
-    sampler: Any = loader.batch_sampler
-    return int(loader.batch_size or getattr(sampler, "batch_size", 1))
+    batches: Any = loader.batch_sampler
+    size: int = loader.batch_size or getattr(batches, "batch_size", 1)
+    return size
 
 
 def last_batch(loader: DataLoader) -> int:
     """Images in the smaller batch that ends an epoch; 0 if there is none."""
     batches: Any = loader.batch_sampler
-    sampler = getattr(batches, "sampler", loader.sampler)
+    sampler: Any = getattr(batches, "sampler", loader.sampler)
     if getattr(batches, "drop_last", True) or isinstance(sampler, InfiniteSampler):
         return 0
     return len(sampler) % batch_size(loader)
@@ -171,7 +177,7 @@ def check_loss(runner: Any, model: BaseModel) -> None:
                     "and the initial weights"
                 )
             total, _ = twin.parse_losses(losses)
-        say(f"{images}: transforms, model and loss pass, loss {float(total):.4g}")
+        say(f"{images}: transforms, model and loss pass, loss {total.item():.4g}")
 
 
 def copy_of(model: BaseModel) -> BaseModel | None:
@@ -199,10 +205,7 @@ def context_of(optim_wrapper: Any, model: Any) -> Any:
 
 def spread(length: int, count: int) -> list[int]:
     """Indices that are evenly spread over a dataset."""
-    chosen: list[int] = (
-        np.linspace(0, length - 1, min(count, length)).astype(int).tolist()
-    )
-    return chosen
+    return sampled(range(length), count)
 
 
 def batch_of(loader: DataLoader, indices: Sequence[int], where: str) -> Any:
@@ -271,17 +274,19 @@ def check_evaluation(runner: Any, model: BaseModel) -> None:
     if twin is None:
         return
     twin.eval()
-    annotated = [
-        i for i in spread(len(dataset), 200) if info_of(dataset, i).get("instances")
-    ]
+    some = spread(len(dataset), 200)
+    annotated = [i for i in some if info_of(dataset, i).get("instances")]
     among = annotated or range(len(dataset))
     count = min(EVALUATED, batch_size(loader), len(dataset))
     indices = [among[i] for i in spread(len(among), count)]
     batch = batch_of(loader, indices, "val_dataloader")
     of = f"{len(indices)} validation images ({shortened(paths(dataset, indices), 2)})"
-    with step(f"val_dataloader: the prediction of {of}", PreflightError):
-        with torch.no_grad(), context_of(runner.optim_wrapper, twin):
-            outputs = twin.val_step(batch)
+    with (
+        step(f"val_dataloader: the prediction of {of}", PreflightError),
+        torch.no_grad(),
+        context_of(runner.optim_wrapper, twin),
+    ):
+        outputs = twin.val_step(batch)
     feed_back(outputs, dataset, indices)
     settings = runner.cfg.get("val_evaluator")
     listed = settings if isinstance(settings, (list, tuple)) else [settings]
@@ -289,9 +294,8 @@ def check_evaluation(runner: Any, model: BaseModel) -> None:
         for metric in listed:
             with step(f"val_evaluator: {metric} of {of}", PreflightError):
                 evaluate(runner, metric, outputs, batch, dataset, Path(folder))
-    say(
-        f"{len(indices)} validation images: prediction and {len(listed)} evaluators pass"
-    )
+    names = shortened([metric["type"] for metric in listed])
+    say(f"{len(indices)} validation images: prediction and evaluation pass ({names})")
 
 
 def evaluate(
@@ -317,8 +321,8 @@ def evaluate(
     score = scores.get("coco/bbox_mAP", 1.0)
     if 0 <= score < 0.5:
         raise PreflightError(
-            f"val_evaluator gives the annotated boxes themselves a bbox_mAP of {score}: "
-            f"it reads other annotations than val_dataloader; compare ann_file and "
+            f"val_evaluator gives the annotated boxes themselves a bbox_mAP of {score}"
+            ": it reads other annotations than val_dataloader; compare ann_file and "
             "classes of both"
         )
 

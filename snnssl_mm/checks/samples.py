@@ -17,7 +17,6 @@ from PIL import Image
 
 from snnssl_mm.checks.data_error import (
     DataError,
-    MissingData,
     described,
     sampled,
     shortened,
@@ -100,7 +99,7 @@ def check_samples(
     for kind in ("missing", "unreadable", "fault"):
         found = sorted(getattr(look, kind) for look in looks if getattr(look, kind))
         if found and kind == "missing":
-            raise MissingData(
+            raise DataError(
                 f"{len(found)} {of} do not exist, first {found[0]}; set data_root and "
                 f"data_prefix of {where}"
             )

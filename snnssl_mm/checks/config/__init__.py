@@ -91,11 +91,12 @@ def check_batches_of(cfg: Config) -> list[Problem]:
         return [warning("runner_type", "no batch is run; training does so itself")]
     trial = copy.deepcopy(cfg)
     without_weights(trial.model)
-    trial.update(load_from=None, resume=False, launcher="none")
+    trial.update(load_from=None, resume=False, launcher="none", log_level="WARNING")
     with tempfile.TemporaryDirectory() as trial.work_dir:
         try:
             with step("building the Runner"):
                 runner = Runner.from_cfg(trial)
+                runner.logger.setLevel("INFO")  # the Runner describes itself at length
                 runner.train_loop, runner.val_loop  # noqa: B018  (they build the data)
                 runner.model.init_weights()
             check_runner(runner)
