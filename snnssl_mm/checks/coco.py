@@ -98,6 +98,33 @@ def check_categories(
     ]
 
 
+def check_corners(content: Content, file: str) -> None:
+    """Refuse boxes of which area or polygons show that they are stored as corners.
+
+    Raises:
+        DataError: If it is the larger part of the boxes that tell.
+    """
+    as_corners = as_sides = 0
+    for annotation in content["annotations"]:
+        x, y, a, b = annotation["bbox"]
+        area = annotation["area"]
+        sides, corners = area == a * b, area == (a - x) * (b - y)
+        segmentation = annotation.get("segmentation")
+        if segmentation and isinstance(segmentation, list):
+            points = [value for polygon in segmentation for value in polygon]
+            right, low = max(points[::2], default=0), max(points[1::2], default=0)
+            sides |= abs(x + a - right) < 2 and abs(y + b - low) < 2
+            corners |= abs(a - right) < 2 and abs(b - low) < 2
+        as_sides += sides
+        as_corners += corners and not sides
+    if as_corners > as_sides:
+        raise DataError(
+            f"{file}: {as_corners} of {len(content['annotations'])} boxes seem to be "
+            "corners [x1, y1, x2, y2], by their area or polygons; expected COCO's [x, "
+            "y, width, height]"
+        )
+
+
 def check_masks_of_objects(content: Content, file: str, training: bool) -> list[str]:
     """Check the segmentations of a file that a model learns or an evaluator compares.
 

@@ -210,6 +210,7 @@ def read_coco(dataset: Any, settings: Any, where: str) -> tuple[list[str], Any]:
     )
     for note in notes:
         say(note)
+    coco.check_corners(content, dataset.ann_file)
     kind = dataset.COCOAPI
     dataset.COCOAPI = lambda _: coco.indexed(kind, content)
     return known, content

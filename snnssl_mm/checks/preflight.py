@@ -341,7 +341,7 @@ def silent() -> Iterator[None]:
 
 def feed_back(outputs: Any, dataset: Any, indices: Sequence[int]) -> None:
     """Put the annotated objects in the place of a detector's predictions."""
-    for output, index in zip(outputs, indices, strict=True):
+    for output, index in zip(outputs, indices, strict=False):
         if not isinstance(output, BaseDataElement) or "pred_instances" not in output:
             continue
         info = info_of(dataset, index)
