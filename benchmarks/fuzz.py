@@ -31,7 +31,7 @@ FUZZED = {
     "tests/losses/test_any_views.py": "losses",
     "tests/test_damaged_checkpoints.py": "damaged checkpoints",
     "tests/datasets/test_damaged_images.py": "damaged images",
-    "tests/engine/test_malformed_coco.py": "malformed COCO files",
+    "tests/checks/test_malformed_coco.py": "malformed COCO files",
 }
 INPUTS = re.compile(r"(\d+) passing, (\d+)\s+failing")
 KEY = ("what", "profile")

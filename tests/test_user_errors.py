@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from snnssl_mm import tooling, user_errors
+from snnssl_mm.checks.data_error import DataError
 from snnssl_mm.children import ChildError, run_child
-from snnssl_mm.engine.data_error import DataError
 from snnssl_mm.user_errors import run_tool, sentence
 
 

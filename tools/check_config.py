@@ -27,6 +27,11 @@ def parse_args() -> argparse.Namespace:
         action="store_true",
         help="pass over data and weights that are not on this machine",
     )
+    parser.add_argument(
+        "--all-files",
+        action="store_true",
+        help="load every image and mask, not a sample of them",
+    )
     return parser.parse_args()
 
 
@@ -34,10 +39,11 @@ def main() -> int:
     """Print a line for every problem; return 1 if there is an error."""
     args = parse_args()
     cfg = load_config(args)
-    from snnssl_mm.config_check import check_config  # slow: mmengine's runner
+    from snnssl_mm.checks.config import check_config  # slow: mmengine's runner
 
     with errors_as_sentences():
-        problems = check_config(cfg, data=not args.no_data)
+        files = {"max_files": None} if args.all_files else {}
+        problems = check_config(cfg, data=not args.no_data, **files)
     errors = sum(problem.level == "error" for problem in problems)
     for problem in sorted(problems):
         print(problem)

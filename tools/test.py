@@ -85,8 +85,8 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Metrics:
     mmengine's own loading skips weights that do not fit; here they stop the program.
     """
     from snnssl_mm.checkpoints import load_whole_model
-    from snnssl_mm.engine.data_check import check_data
-    from snnssl_mm.engine.data_check_hook import DataCheckHook
+    from snnssl_mm.checks.data import check_data
+    from snnssl_mm.checks.data_check_hook import DataCheckHook
 
     cfg.load_from, cfg.resume = None, False
     with errors_as_sentences():

@@ -26,7 +26,7 @@ from snnssl_mm.tooling import (
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-    from snnssl_mm.config_check import Problem
+    from snnssl_mm.checks.config import Problem
 
 
 def parse_args() -> argparse.Namespace:
@@ -63,6 +63,11 @@ def parse_args() -> argparse.Namespace:
         const="float16",
         choices=["float16", "bfloat16"],
         help="mixed precision; fp16 with loss scaling by default, always bf16 on a CPU",
+    )
+    parser.add_argument(
+        "--no-preflight",
+        action="store_true",
+        help="start without looking at data, batches and evaluators first",
     )
     parser.add_argument(
         "--auto-scale-lr",
@@ -115,8 +120,8 @@ def start_from(cfg: Config, checkpoint: str) -> None:
 
 def check_weights_of(cfg: Config) -> None:
     """Refuse weights that do not fit the model, before its data are looked at."""
-    from snnssl_mm.config_check.structure import build_unfilled
-    from snnssl_mm.config_check.weights import check_weights
+    from snnssl_mm.checks.config.structure import build_unfilled
+    from snnssl_mm.checks.config.weights import check_weights
 
     text = str(cfg.model)
     if not any(f"'{key}'" in text for key in ("checkpoint", "pretrained")) and (
@@ -147,8 +152,8 @@ def report(problems: list[Problem], fatal: list[Problem] | None = None) -> None:
 
 def check_text_of(cfg: Config) -> None:
     """Refuse names and arguments that would fail later; log what else looks wrong."""
-    from snnssl_mm.config_check import check_text
-    from snnssl_mm.config_check.names import check_names
+    from snnssl_mm.checks.config import check_text
+    from snnssl_mm.checks.config.names import check_names
 
     problems = check_text(cfg)  # makes the config's scope the one in force
     report(problems, fatal=check_names(cfg))
@@ -183,7 +188,7 @@ def main() -> None:
     """Train."""
     args = parse_args()
 
-    from snnssl_mm.engine.data_check import check_data
+    from snnssl_mm.checks.data import check_data
     from snnssl_mm.engine.disk_space import disk_faults_as_sentences
     from snnssl_mm.read_once import files_kept
     from snnssl_mm.resuming import resume_from_whole
@@ -193,11 +198,13 @@ def main() -> None:
     with files_kept():  # until PretrainedCheckHook has compared them
         check_weights_of(cfg)
         with errors_as_sentences():
-            check_data(cfg)
+            if not args.no_preflight:
+                check_data(cfg)
             folder = Path(cfg.work_dir)
             require_writable(folder / "last_checkpoint", option="--work-dir")
             resume_from_whole(cfg)
-        check = dict(type="snnssl_mm.DataCheckHook", files=False)
+        options = dict(files=False, batches=not args.no_preflight)
+        check = dict(type="snnssl_mm.DataCheckHook", **options)
         cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), check]
         with disk_faults_as_sentences(cfg.work_dir):
             train(cfg, args)
@@ -206,7 +213,6 @@ def main() -> None:
 def train(cfg: Config, args: argparse.Namespace) -> None:
     """Build what the config describes, check what can be known by then, and train."""
     from snnssl_mm.checkpoints import unwrapped
-    from snnssl_mm.engine.data_check import check_batches
     from snnssl_mm.engine.disk_space import check_disk_space
     from snnssl_mm.engine.screen import opening
     from snnssl_mm.engine.worker_errors import explain_errors
@@ -215,7 +221,6 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
     model = unwrapped(runner.model)
     loop = runner.train_loop
     with errors_as_sentences():
-        check_batches(loop.dataloader)
         check_disk_space(cfg, model, loop.max_epochs, loop.max_iters)
     runner.logger.info(opening(runner, model))
     with explain_errors(runner):

@@ -14,7 +14,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, SequentialSampler, Subset
 
-from snnssl_mm.engine.data_check import check_data
+from snnssl_mm.checks.data import check_data
 
 TEST_LOADERS = ("test_dataloader", "eval_test_dataloader")
 """Of classification, detection and segmentation; of pretraining."""

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from torch.utils.data import SequentialSampler
 
 from snnssl_mm.analysis.two_views import Collate
-from snnssl_mm.engine.data_check import check_data
+from snnssl_mm.checks.data import check_data
 
 
 class Views(NamedTuple):

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmpretrain.datasets import CustomDataset
 from rich.progress import track
 
+from snnssl_mm.checks.data_error import DataError, shortened
 from snnssl_mm.datasets.image_check import check_image, examine, unusual_note
 from snnssl_mm.datasets.image_files import (
     image_suffixes,
@@ -22,7 +23,6 @@ from snnssl_mm.datasets.label_file import (
     read_label_file,
     sorted_classes,
 )
-from snnssl_mm.engine.data_error import DataError, shortened
 from snnssl_mm.registry import DATASETS
 
 

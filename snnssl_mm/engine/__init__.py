@@ -1,8 +1,8 @@
 """Hooks and optimizer wrappers that run with mmengine's Runner."""
 
+from snnssl_mm.checks.data_check_hook import DataCheckHook
 from snnssl_mm.engine.amp import CpuAmpOptimWrapper
 from snnssl_mm.engine.collapse_hook import CollapseHook
-from snnssl_mm.engine.data_check_hook import DataCheckHook
 from snnssl_mm.engine.epoch_seed_hook import EpochSeedHook
 from snnssl_mm.engine.firing_rate_hook import FiringRateHook
 from snnssl_mm.engine.iteration_seed_hook import IterationSeedHook

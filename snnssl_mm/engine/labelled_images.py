@@ -11,7 +11,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, SequentialSampler
 
-from snnssl_mm.engine.data_error import shortened
+from snnssl_mm.checks.data_error import shortened
 
 MAX_PROBE_SAMPLES = 50_000
 EVAL_LOADERS = ("eval_train_dataloader", "eval_test_dataloader")

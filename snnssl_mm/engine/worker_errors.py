@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from snnssl_mm.engine.data_error import DataError
+from snnssl_mm.checks.data_error import DataError, PreflightError
 from snnssl_mm.engine.good_checkpoint import resume_advice
 from snnssl_mm.engine.training_stopped import TrainingStopped
 from snnssl_mm.resuming import CheckpointError
@@ -44,7 +44,7 @@ def explain_errors(runner: Any) -> Iterator[None]:
     """
     try:
         yield
-    except (CheckpointError, TrainingStopped):
+    except (CheckpointError, TrainingStopped, PreflightError):
         raise
     except Exception as error:
         told = cause(error, runner.cfg.get("train_dataloader") or {})

@@ -1,6 +1,5 @@
 """Image files of any kind and with any damage: loaded, or refused by name."""
 
-import contextlib
 import io
 import struct
 import zlib
@@ -10,13 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.dataset import Compose
+from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
+from snnssl_mm.checks.samples import Expected, look_at
 from snnssl_mm.datasets import ImageFolder
 from snnssl_mm.datasets.image_folder import check_image
 from snnssl_mm.datasets.loading import LoadIntactImage
-from snnssl_mm.engine.data_error import DataError
-from snnssl_mm.engine.mask_check import largest_label
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
 
@@ -103,9 +103,10 @@ def outcome(content, folder, name="image.png"):
 
 def check_mask(file):
     """Read as a mask of segmentation: labels, or a sentence."""
-    info = dict(img_path="a.jpg", seg_map_path=str(file))
-    with contextlib.suppress(DataError):  # nothing else
-        largest_label({**info, "reduce_zero_label": False, "label_map": None}, 255)
+    info = dict(img_path=str(file), seg_map_path=str(file), seg_fields=[])
+    info |= dict(reduce_zero_label=False, label_map=None)
+    load = Compose([LoadIntactImage(), LoadAnnotations()])
+    look_at(info, load, Expected("train_dataloader.dataset", 3))  # raises nothing
 
 
 @pytest.fixture(scope="module")

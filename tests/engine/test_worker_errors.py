@@ -14,7 +14,7 @@ import pytest
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 
-from snnssl_mm.engine.data_error import DataError
+from snnssl_mm.checks.data_error import DataError
 from snnssl_mm.engine.worker_errors import cause, explain_errors
 from snnssl_mm.registry import TRANSFORMS
 

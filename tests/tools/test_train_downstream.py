@@ -32,7 +32,7 @@ def test_foreign_annotations_end_in_a_sentence(run_tool, config, tmp_path):
 def test_label_that_the_sample_did_not_see_is_named(
     run_tool, config, tmp_path, monkeypatch
 ):
-    import snnssl_mm.engine.data_check as module
+    import snnssl_mm.checks.data as module
 
     monkeypatch.setattr(module, "MAX_FILES", 1)  # of four, the first
     file = config("segmentation")

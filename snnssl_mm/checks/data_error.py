@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,43 @@ import numpy as np
 
 class DataError(ValueError):
     """The data do not fit the model; the message is for the user."""
+
+
+class PreflightError(DataError):
+    """A training would fail later: in its batches, its loss or its evaluation."""
+
+
+@contextlib.contextmanager
+def step(doing: str, kind: type[DataError] = DataError) -> Iterator[None]:
+    """Turn an unexpected error into a sentence that says what was being done.
+
+    Args:
+        doing: The place in the config, the file or sample, and the step.
+        kind: Which error is raised.
+
+    Raises:
+        DataError: It names the step and the original error, which is its cause.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # of any dataset, transform, model or metric
+        raise kind(
+            f"{doing} failed: {described(error)} (--no-preflight starts without this "
+            "check)"
+        ) from error
+
+
+def described(error: BaseException) -> str:
+    """Return an error's message on one line, with its type unless it is ours."""
+    last = error.__traceback__
+    while last and last.tb_next:
+        last = last.tb_next
+    if last and str(last.tb_frame.f_globals["__name__"]).startswith("snnssl_mm."):
+        return str(error)
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def require_file(path: str, where: str) -> None:
@@ -44,9 +82,9 @@ def require_folder(path: str, where: str) -> None:
         )
 
 
-def sampled(items: Sequence[Any], number: int) -> list[Any]:
-    """At most ``number`` of ``items``, evenly spread."""
-    if len(items) <= number:
+def sampled(items: Sequence[Any], number: int | None) -> list[Any]:
+    """At most ``number`` of ``items``, evenly spread; all of them for None."""
+    if number is None or len(items) <= number:
         return list(items)
     return [items[i] for i in np.linspace(0, len(items) - 1, number).astype(int)]
 
@@ -68,7 +106,7 @@ def check_class_counts(
             )
 
 
-def shortened(names: Sequence[str], number: int = 5) -> str:
+def shortened(names: Sequence[Any], number: int = 5) -> str:
     """The first names of a list, and how many there are more."""
     text = ", ".join(map(str, names[:number]))
     more = len(names) - number

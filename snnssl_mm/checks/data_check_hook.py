@@ -9,35 +9,44 @@ from mmengine.hooks import Hook
 from torch import nn
 
 from snnssl_mm.checkpoints import unwrapped
-from snnssl_mm.engine.data_check import check_batches, check_data
-from snnssl_mm.engine.data_error import DataError
-from snnssl_mm.engine.mask_check import beyond
+from snnssl_mm.checks.data import check_data
+from snnssl_mm.checks.data_error import DataError
+from snnssl_mm.checks.preflight import check_batches, check_runner
+from snnssl_mm.checks.samples import beyond
 from snnssl_mm.registry import HOOKS
 
 
 @HOOKS.register_module()
 class DataCheckHook(Hook):
-    """Check the files before training, and the labels of every batch.
+    """Run the pre-flight before the first iteration, and check every batch's labels.
 
-    The files are those of :func:`snnssl_mm.engine.data_check.check_data`, which reads
-    a sample of the masks. A label beyond the classes of a segmentor or classifier in
-    any other would end in an index error that names no file, on a GPU in one that
-    kills the process; and mmseg's mIoU would pass over it.
+    The pre-flight is that of :func:`snnssl_mm.checks.data.check_data` and
+    :func:`snnssl_mm.checks.preflight.check_runner`. It looks at a sample; a label
+    beyond the classes of a segmentor or classifier in any other batch would end in an
+    index error that names no file, on a GPU in one that kills the process; and mmseg's
+    mIoU would pass over it.
 
     Args:
         files: Whether to check files; tools/train.py has done so, earlier.
+        batches: Whether to run batches through model, loss and evaluators.
     """
 
-    def __init__(self, files: bool = True) -> None:
+    priority = "HIGHEST"  # before other hooks attach something to the model
+
+    def __init__(self, files: bool = True, batches: bool = True) -> None:
         self.files = files
+        self.batches = batches
         self.num_classes: int | None = None
         self.ignored: int | None = None
 
     def before_train(self, runner: Any) -> None:
         """Check what is known before the first batch."""
-        check_batches(runner.train_dataloader)
         if self.files:
             check_data(runner.cfg)
+        if self.batches:
+            check_runner(runner)
+        else:
+            check_batches(runner.train_dataloader)
 
     def before_run(self, runner: Any) -> None:
         """Read from the model how many classes there are."""
@@ -64,7 +73,7 @@ class DataCheckHook(Hook):
                 path = sample.get("seg_map_path") or sample.get("img_path")
                 reduced = bool(sample.get("reduce_zero_label"))
                 label = int(wrong.max())
-                raise DataError(beyond(label, self.num_classes, path, reduced, ""))
+                raise DataError(beyond(label, self.num_classes, path, reduced))
 
     def check_class(self, sample: Any) -> None:
         """Check the class of an image; some have none."""

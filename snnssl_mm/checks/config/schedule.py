@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from snnssl_mm.config_check.problem import Problem, error, warning
+from snnssl_mm.checks.config.problem import Problem, error, warning
 
 
 def check_schedule(cfg: Mapping[str, Any]) -> list[Problem]:

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from snnssl_mm.config_check.problem import Problem, error
+from snnssl_mm.checks.config.problem import Problem, error
 
 Channels = Sequence[int] | None  # of a tuple of maps; None if unknown
 SIDE = 128

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from snnssl_mm import read_once, zoo
-from snnssl_mm.config_check.problem import Problem, error, warning
+from snnssl_mm.checks.config.problem import Problem, error, warning
 from snnssl_mm.given_weights import OURS, Given, examine, given_weights
 
 

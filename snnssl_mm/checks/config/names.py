@@ -11,7 +11,7 @@ from mmengine import registry as root
 from mmengine.registry import DefaultScope, Registry
 from torch.utils.data import DataLoader
 
-from snnssl_mm.config_check.problem import Problem, closest, error, warning
+from snnssl_mm.checks.config.problem import Problem, closest, error, warning
 
 LOADERS = tuple(
     f"{name}_dataloader" for name in ("train", "val", "test", "eval_train", "eval_test")

@@ -1,0 +1,1 @@
+"""Checks of configs and data before the first iteration."""

@@ -1,0 +1,240 @@
+"""Whether a COCO annotation file fits a dataset, a detector and an evaluator."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from snnssl_mm.checks.coco_structure import check_structure
+from snnssl_mm.checks.data_error import DataError, shortened
+
+Content = dict[str, Any]
+
+
+def read_annotations(file: str, labelled: bool = True) -> Content:
+    """Read a COCO annotation file.
+
+    Args:
+        file: Its path.
+        labelled: Whether it must have annotations; that of COCO's test-dev has none.
+
+    Raises:
+        DataError: If it is no JSON, lacks one of COCO's three lists or any image, or
+            has an entry in them that mmdet or pycocotools would trip over.
+    """
+    try:
+        content = json.loads(Path(file).read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file} is not a JSON file: {error}") from error
+    if isinstance(content, dict) and not labelled:
+        content.setdefault("annotations", [])
+    wanted = ("images", "annotations", "categories")
+    missing = [k for k in wanted if not isinstance(content, dict) or k not in content]
+    if missing:
+        raise DataError(
+            f"{file} has no list of {' and '.join(missing)}; expected COCO's layout: "
+            "dict(images=[...], annotations=[...], categories=[...])"
+        )
+    check_structure(content, file)
+    if not content["images"]:
+        raise DataError(f"{file} lists no images")
+    return content
+
+
+def check_categories(
+    content: Content, file: str, classes: list[str], explicit: bool, where: str
+) -> tuple[list[str], list[str]]:
+    """Compare the categories of a file with a dataset's classes.
+
+    Args:
+        content: Of the file.
+        file: Its path, for messages.
+        classes: Those of the dataset.
+        explicit: Whether the config itself names the classes; then categories that are
+            not among them are left out deliberately.
+        where: The dataset's place in the config, for messages.
+
+    Returns:
+        The classes as mmdet numbers them, and lines for the log.
+
+    Raises:
+        DataError: If annotations would be lost or mean another class.
+    """
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    unknown = [name for name in names.values() if name not in classes]
+    known = [name for name in names.values() if name in classes]
+    if unknown and not (explicit and known):
+        raise DataError(
+            f"{file} has {len(names)} categories, of which {len(unknown)} are not "
+            f"among the {len(classes)} classes of {where}: {shortened(unknown)}; "
+            f"expected {shortened(classes)}. Set metainfo=dict(classes="
+            f"{tuple(names.values())}) in {where} and num_classes={len(names)} in the "
+            "model's heads, or name the categories to keep in metainfo"
+        )
+    in_order = [name for name in classes if name in known]
+    if known != in_order:
+        raise DataError(
+            f"{where} names its classes in the order {shortened(in_order)}, {file} in "
+            f"the order {shortened(known)}, which is the one that mmdet numbers them "
+            f"by; set metainfo=dict(classes={tuple(known)})"
+        )
+    counts = Counter(a.get("category_id") for a in content["annotations"])
+    foreign = sorted(set(counts) - set(names), key=str)
+    if foreign:
+        raise DataError(
+            f"{file} has {sum(counts[i] for i in foreign)} annotations of category_id "
+            f"{shortened(foreign)}, which its list of categories lacks; add them to it"
+        )
+    absent = [name for name in classes if name not in known]
+    if not absent:
+        return known, []
+    return known, [
+        f"{file} lacks {len(absent)} of the {len(classes)} classes of {where}: "
+        f"{shortened(absent)}; mmdet numbers the others without a gap"
+    ]
+
+
+def check_corners(content: Content, file: str) -> None:
+    """Refuse boxes of which area or polygons show that they are stored as corners.
+
+    Raises:
+        DataError: If it is the larger part of the boxes that tell.
+    """
+    as_corners = as_sides = 0
+    for annotation in content["annotations"]:
+        x, y, a, b = annotation["bbox"]
+        area = annotation["area"]
+        sides, corners = area == a * b, area == (a - x) * (b - y)
+        segmentation = annotation.get("segmentation")
+        if segmentation and isinstance(segmentation, list):
+            points = [value for polygon in segmentation for value in polygon]
+            right, low = max(points[::2], default=0), max(points[1::2], default=0)
+            sides |= abs(x + a - right) < 2 and abs(y + b - low) < 2
+            corners |= abs(a - right) < 2 and abs(b - low) < 2
+        as_sides += sides
+        as_corners += corners and not sides
+    if as_corners > as_sides:
+        raise DataError(
+            f"{file}: {as_corners} of {len(content['annotations'])} boxes seem to be "
+            "corners [x1, y1, x2, y2], by their area or polygons; expected COCO's [x, "
+            "y, width, height]"
+        )
+
+
+def check_masks_of_objects(content: Content, file: str, training: bool) -> list[str]:
+    """Check the segmentations of a file that a model learns or an evaluator compares.
+
+    Args:
+        content: Of the file.
+        file: Its path, for messages.
+        training: Whether mmdet loads them, which passes over polygons of two points;
+            pycocotools, which evaluates, does not.
+
+    Returns:
+        Lines for the log.
+
+    Raises:
+        DataError: It counts them and names the first.
+    """
+    sizes = {i["id"]: [i["height"], i["width"]] for i in content["images"]}
+    annotations = content["annotations"]
+    faults = [(a, mask_fault(a, sizes[a["image_id"]])) for a in annotations]
+    fatal = [(a, f) for a, f in faults if f and not (training and "points" in f)]
+    if fatal:
+        annotation, fault = fatal[0]
+        bare = sum(fault == "no segmentation" for _, fault in fatal)
+        raise DataError(
+            f"{bare or len(fatal)} of {len(annotations)} annotations of {file} have "
+            f"{'no segmentation' if bare else 'a segmentation that cannot be used'}, "
+            f"which masks are {'learnt from' if training else 'evaluated by'} (first: "
+            f"id {annotation['id']!r} of image {annotation['image_id']!r}, {fault}); "
+            "mend them, or take a model and a metric without masks"
+        )
+    short = sum(fault is not None for _, fault in faults)
+    return [f"{file}: {short} polygons of fewer than 3 points: ignored"] * bool(short)
+
+
+def mask_fault(annotation: Mapping[str, Any], size: list[int]) -> str | None:
+    """Say why no mask ``size = [height, width]`` can be made of an annotation."""
+    segmentation = annotation.get("segmentation")
+    if not segmentation:
+        return "no segmentation"
+    if isinstance(segmentation, Mapping):
+        found, counts = segmentation["size"], segmentation["counts"]
+        if list(found) != size:
+            return f"run lengths of size {found}, but its image has {size}"
+        if isinstance(counts, list) and sum(counts) != size[0] * size[1]:
+            return f"run lengths of {sum(counts)} pixels, expected {size}"
+        return None
+    if wrong := [len(p) for p in segmentation if len(p) < 6 or len(p) % 2]:
+        return f"a polygon of {wrong[0]} numbers, expected x and y of 3 or more points"
+    return None
+
+
+def check_evaluated(content: Content, file: str, masks: bool) -> None:
+    """Check what pycocotools needs of every annotation when it evaluates.
+
+    Raises:
+        DataError: If ``iscrowd`` is missing or, with ``masks``, a segmentation.
+    """
+    bare = [a["id"] for a in content["annotations"] if "iscrowd" not in a]
+    if bare:
+        raise DataError(
+            f"{len(bare)} of {len(content['annotations'])} annotations of {file} have "
+            f"no iscrowd (first: id {bare[0]!r}), without which the evaluation fails; "
+            "write iscrowd=0 into them"
+        )
+    if masks:
+        check_masks_of_objects(content, file, training=False)
+
+
+def indexed(kind: Any, content: Content) -> Any:
+    """Make a COCO object of a file that has been read already."""
+    coco = kind()
+    coco.dataset = content
+    with contextlib.redirect_stdout(None):  # it says that it does
+        coco.createIndex()
+    coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs
+    return coco
+
+
+def why_dropped(
+    content: Content, samples: Iterable[Mapping[str, Any]], classes: list[str]
+) -> Counter[str]:
+    """Count the annotations that a dataset does not keep, by what is odd in them.
+
+    Args:
+        content: Of the annotation file.
+        samples: What the dataset made of it, with boxes as corners.
+        classes: Those of the dataset.
+    """
+    kept: Counter[Any] = Counter(
+        (sample["img_id"], *instance["bbox"])
+        for sample in samples
+        for instance in sample["instances"]
+    )
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    images = {image["id"]: image for image in content["images"]}
+    reasons: Counter[str] = Counter()
+    for annotation in content["annotations"]:
+        x, y, w, h = annotation["bbox"]
+        place = (annotation["image_id"], x, y, x + w, y + h)
+        if kept[place]:
+            kept[place] -= 1
+            continue
+        image = images[annotation["image_id"]]
+        oddities = {
+            "marked to be ignored": annotation.get("ignore"),
+            "of an unknown category": names[annotation["category_id"]] not in classes,
+            "of area <= 0": annotation["area"] <= 0,
+            "less than 1 pixel wide or high": w < 1 or h < 1,
+            "outside their image": not (
+                x < image["width"] and y < image["height"] and x + w > 0 and y + h > 0
+            ),
+        }
+        reasons[next((text for text, odd in oddities.items() if odd), "other")] += 1
+    return reasons

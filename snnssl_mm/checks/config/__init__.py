@@ -1,0 +1,116 @@
+"""Find mistakes in a config before any time is spent on training with it."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from snnssl_mm.checks.config.keys import check_keys
+from snnssl_mm.checks.config.names import check_names
+from snnssl_mm.checks.config.problem import Problem, error, warning
+from snnssl_mm.checks.config.schedule import check_schedule
+from snnssl_mm.checks.config.structure import build_unfilled, check_channels
+from snnssl_mm.checks.config.weights import check_weights
+from snnssl_mm.checks.data import LOADERS, check_data
+from snnssl_mm.checks.data_error import DataError, step
+from snnssl_mm.checks.preflight import check_runner
+from snnssl_mm.checks.samples import MAX_FILES
+
+__all__ = ["Problem", "check_config", "check_text"]
+
+
+def check_text(cfg: Config) -> list[Problem]:
+    """Find what the text of a config shows: names, arguments, keys, schedule.
+
+    Reads no data and builds nothing, but imports what the types name.
+
+    Args:
+        cfg: Config of any scope. Its default scope is the global one from now on, as
+            in a run.
+    """
+    init_default_scope(cfg.get("default_scope") or "mmengine")
+    return [*check_keys(cfg), *check_names(cfg), *check_schedule(cfg)]
+
+
+def check_config(
+    cfg: Config, data: bool = True, max_files: int | None = MAX_FILES
+) -> list[Problem]:
+    """Find all mistakes that show without training.
+
+    Besides those of :func:`check_text`: channels that do not fit, weights that do not
+    fit or whose prefix is wrong, and what the pre-flight finds. The model is built
+    without memory for its tensors, where it can be.
+
+    Args:
+        cfg: Config of any scope; see :func:`check_text`.
+        data: Whether data and weights have to be there.
+        max_files: How many files of each dataset are loaded; None for all.
+    """
+    problems = check_text(cfg)
+    wrong_names = any(p.level == "error" and "model" in p.key for p in problems)
+    model = None
+    if cfg.get("model") and not wrong_names:
+        model, reasons = build_unfilled(cfg)
+        problems += reasons
+    if model is not None:
+        problems += check_channels(cfg, model)
+    problems += check_weights(cfg, model, data)
+    if data:
+        problems += check_files(cfg, max_files)
+    if data and not any(p.level == "error" for p in problems):
+        problems += check_batches_of(cfg)
+    return problems
+
+
+def check_files(cfg: Config, max_files: int | None) -> list[Problem]:
+    """Look at the files of all data loaders and evaluators."""
+    problems = []
+    for name in LOADERS:
+        try:
+            check_data(cfg, [name], max_files)
+        except DataError as cause:
+            problems.append(error(f"{name}.dataset", str(cause)))
+    if not problems:
+        try:  # together, for the classes that they number
+            check_data(cfg, LOADERS[:3], max_files=0)
+        except DataError as cause:
+            problems.append(error("train_dataloader.dataset", str(cause)))
+    return problems
+
+
+def check_batches_of(cfg: Config) -> list[Problem]:
+    """Run one batch through a model of random weights, and every evaluator."""
+    if not all(cfg.get(k) for k in ("model", "train_dataloader", "optim_wrapper")):
+        return []
+    if cfg.get("runner_type"):
+        return [warning("runner_type", "no batch is run; training does so itself")]
+    trial = copy.deepcopy(cfg)
+    without_weights(trial.model)
+    trial.update(load_from=None, resume=False, launcher="none", log_level="WARNING")
+    with tempfile.TemporaryDirectory() as trial.work_dir:
+        try:
+            with step("building the Runner"):
+                runner = Runner.from_cfg(trial)
+                runner.logger.setLevel("INFO")  # the Runner describes itself at length
+                runner.train_loop, runner.val_loop  # noqa: B018  (they build the data)
+                runner.model.init_weights()
+            check_runner(runner)
+        except DataError as cause:
+            return [error("pre-flight", str(cause))]
+    return []
+
+
+def without_weights(model: Any) -> None:
+    """Take the files that a model's parts start from out of its settings."""
+    for part in model.values() if isinstance(model, dict) else model:
+        if isinstance(part, (dict, list)):
+            without_weights(part)
+    if isinstance(model, dict):
+        model.pop("pretrained", None)
+        if "checkpoint" in (model.get("init_cfg") or ()):
+            del model["init_cfg"]

@@ -1,0 +1,316 @@
+"""Whether a config's datasets fit its model, found out before any time is spent."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+from mmengine.registry import DATASETS, init_default_scope
+
+from snnssl_mm.checks import coco
+from snnssl_mm.checks.data_error import (
+    DataError,
+    check_class_counts,
+    require_file,
+    require_folder,
+    shortened,
+    step,
+)
+from snnssl_mm.checks.samples import MAX_FILES, Expected, check_boxes, check_samples
+
+LOADERS = tuple(
+    f"{name}_dataloader" for name in ("train", "val", "test", "eval_train", "eval_test")
+)
+COVERED = {"CocoDataset", "BaseSegDataset", "CustomDataset"}
+
+
+def say(text: str) -> None:
+    """Log a line of the pre-flight."""
+    warns = text.startswith("warning: ")
+    level = logging.WARNING if warns else logging.INFO
+    print_log(f"pre-flight: {text.removeprefix('warning: ')}", "current", level)
+
+
+def check_data(
+    cfg: Config, loaders: Sequence[str] = LOADERS, max_files: int | None = MAX_FILES
+) -> None:
+    """Refuse datasets that do not fit the model or are not there.
+
+    Builds every dataset inside the data loaders with its filters, and says how many
+    images and objects it keeps; loads a sample of the files as the training does. No
+    model is built. Of several processes the first checks.
+
+    Args:
+        cfg: Config of any scope.
+        loaders: Names of the data loaders to look at; missing ones are passed over.
+            Test data, which a training does not read, are only warned of unless
+            they are all that is asked for.
+        max_files: How many files of each dataset are loaded; None for all.
+
+    Raises:
+        DataError: A sentence that names what was found, what was expected, the cure.
+    """
+    if int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))):
+        return
+    init_default_scope(cfg.get("default_scope") or "mmengine")
+    numbered: dict[str, list[str]] = {}
+    seen: list[Any] = []
+    for name in loaders:
+        try:
+            numbered |= check_loader(cfg, name, seen, max_files)
+        except DataError as error:
+            if name != "test_dataloader" or len(loaders) == 1:
+                raise
+            say(f"warning: {error}; the training does not need these, a test will")
+    check_numbering(numbered)
+
+
+def check_loader(
+    cfg: Config, name: str, seen: list[Any], max_files: int | None
+) -> dict[str, list[str]]:
+    """Check the datasets of one data loader, and the files of its evaluator.
+
+    Returns:
+        Classes of COCO datasets as mmdet numbers them, by place.
+    """
+    numbered = {}
+    where = f"{name}.dataset"
+    for settings in leaf_datasets((cfg.get(name) or {}).get("dataset")):
+        if settings in seen:  # test data that are the validation's
+            continue
+        seen.append(settings)
+        with step(f"{where}: building {settings['type']}"):
+            if classes := check_dataset(cfg, settings, where, max_files):
+                numbered[where] = classes
+    check_evaluator_files(cfg, name.removesuffix("_dataloader"))
+    return numbered
+
+
+def check_numbering(numbered: dict[str, list[str]]) -> None:
+    """Refuse detection datasets that number the same classes differently.
+
+    mmdet numbers the classes that an annotation file has, without a gap for one that it
+    lacks.
+
+    Raises:
+        DataError: It names two datasets and their classes.
+    """
+    first, *others = numbered.items() or [("", [])]
+    for where, classes in others:
+        if classes != first[1]:
+            raise DataError(
+                f"{first[0]} numbers its classes {shortened(first[1])}, {where} "
+                f"{shortened(classes)}: a class would be taken for another. Name all "
+                "classes in the categories of both annotation files"
+            )
+
+
+def check_dataset(
+    cfg: Config, settings: Any, where: str, max_files: int | None
+) -> list[str] | None:
+    """Check one dataset, given by its settings and its place in the config.
+
+    Returns:
+        A COCO dataset's classes as mmdet numbers them, None for others.
+    """
+    if settings.get("backend_args") or "://" in str(settings.get("data_root")):
+        say(f"{where} is not on this machine's disk: not looked at")
+        return None
+    dataset = built(settings)
+    if not isinstance(dataset, BaseDataset):
+        say(f"{where}: {len(dataset)} samples")
+        return None
+    if reads_files(type(dataset)):
+        require_files(dataset, where)
+    heads = dict(class_counts(cfg.get("model")))
+    known, content = None, None
+    bases = {base.__name__ for base in type(dataset).__mro__}
+    panoptic = "CocoPanopticDataset" in bases  # things and stuff: counted otherwise
+    reader = type(dataset).load_data_list.__qualname__
+    if reader == "CocoDataset.load_data_list" and not panoptic:
+        known, content = read_coco(dataset, settings, where)
+        if needs_masks(settings):
+            training = where.startswith("train")
+            for line in coco.check_masks_of_objects(
+                content, dataset.ann_file, training
+            ):
+                say(line)
+    listed = dataset.load_data_list()
+    dataset.data_list = listed
+    kept = dataset.filter_data()
+    report_kept(dataset, content, listed, kept, where)
+    classes = dataset.metainfo.get("classes") or ()
+    if classes and not panoptic:
+        check_class_counts(heads, classes, where)
+    segments = "BaseSegDataset" in bases and heads
+    count = (len(classes) or min(heads.values())) if segments else None
+    skip = getattr(dataset, "on_error", "raise") == "skip"
+    expected = Expected(where, count, ignored_label(cfg.get("model")), skip)
+    lines = check_boxes(kept, where)
+    for line in [*lines, *check_samples(kept, dataset.pipeline, expected, max_files)]:
+        say(line)
+    return known
+
+
+def built(settings: Any) -> Any:
+    """Build a dataset that has listed nothing yet, with its loading transforms only."""
+    lazy = copy.deepcopy(settings)
+    loading = [
+        transform
+        for transform in settings.get("pipeline") or ()
+        if isinstance(transform, Mapping)
+        and str(transform.get("type")).rpartition(".")[2].startswith("Load")
+    ]
+    with DATASETS.switch_scope_and_registry(settings.get("_scope_")) as registry:
+        kind = settings["type"]
+        found = registry.get(kind) if isinstance(kind, str) else kind
+    if isinstance(found, type) and not issubclass(found, BaseDataset):
+        return DATASETS.build(lazy)
+    lazy.update(lazy_init=True, pipeline=copy.deepcopy(loading))
+    dataset = DATASETS.build(lazy)
+    if hasattr(dataset, "verify"):  # ImageFolder decodes all files when training starts
+        dataset.verify = None
+    return dataset
+
+
+def require_files(dataset: Any, where: str) -> None:
+    """Refuse a dataset whose annotation file or folders are not there."""
+    if dataset.ann_file:
+        require_file(dataset.ann_file, where)
+    for prefix in filter(None, dataset.data_prefix.values()):
+        require_folder(prefix, where)
+
+
+def reads_files(kind: type) -> bool:
+    """Whether a class takes its paths as OpenMMLab's three basic datasets do.
+
+    Ours have sentences of their own; a user's may do anything, unless it only renames
+    the classes.
+    """
+    listing = getattr(kind, "load_data_list", kind).__module__
+    stock = listing.startswith(("mmdet.", "mmseg.", "mmpretrain."))
+    covered = {base.__name__ for base in kind.__mro__} & COVERED
+    return bool(stock and covered) and not kind.__module__.startswith("snnssl_mm.")
+
+
+def read_coco(dataset: Any, settings: Any, where: str) -> tuple[list[str], Any]:
+    """Check a COCO annotation file, and let the dataset use what was read."""
+    content = coco.read_annotations(dataset.ann_file, not where.startswith("test"))
+    explicit = "classes" in (settings.get("metainfo") or {})
+    classes = list(dataset.metainfo["classes"])
+    known, notes = coco.check_categories(
+        content, dataset.ann_file, classes, explicit, where
+    )
+    for note in notes:
+        say(note)
+    coco.check_corners(content, dataset.ann_file)
+    kind = dataset.COCOAPI
+    dataset.COCOAPI = lambda _: coco.indexed(kind, content)
+    return known, content
+
+
+def needs_masks(settings: Any) -> bool:
+    """Whether a dataset's pipeline loads the masks of objects."""
+    pipeline = settings.get("pipeline") or ()
+    return any(isinstance(t, Mapping) and t.get("with_mask") for t in pipeline)
+
+
+def report_kept(
+    dataset: Any, content: Any, listed: list[Any], kept: list[Any], where: str
+) -> None:
+    """Say how many images and objects a dataset keeps, and what it drops.
+
+    Raises:
+        DataError: If it keeps none of them.
+    """
+    source = dataset.ann_file or next(iter(dataset.data_prefix.values()), "")
+    before = sum(len(s.get("instances") or ()) for s in listed)
+    after = sum(len(s.get("instances") or ()) for s in kept)
+    reasons = []
+    if content is not None:
+        classes = list(dataset.metainfo["classes"])
+        before = len(content["annotations"])
+        why = coco.why_dropped(content, listed, classes)
+        reasons = [f"{count} {text}" for text, count in why.most_common()]
+    text = f"{where}: {len(kept):,} of {len(listed):,} images"
+    if before or content is not None:
+        text += f", {after:,} of {before:,} objects kept"
+    dropped_images = len(listed) - len(kept)
+    if dropped_images:
+        rules = dict(dataset.filter_cfg or {})
+        reasons.append(f"{dropped_images} images by filter_cfg={rules}")
+    why_text = f" (dropped: {'; '.join(reasons)})" if reasons else ""
+    learns = content is not None and where.startswith("train")
+    if not kept or (not after and (before or learns)):
+        what = "objects" if kept else "images"
+        raise DataError(
+            f"{text}{why_text}: no {what} of {source} are left; mend it, or set "
+            f"data_prefix, filter_cfg, img_suffix or the like of {where}"
+        )
+    say("warning: " * bool(reasons) + text + why_text)
+
+
+def check_evaluator_files(cfg: Config, name: str) -> None:
+    """Check the annotation files that COCO evaluators read.
+
+    Raises:
+        DataError: If one is missing, or lacks what pycocotools needs.
+    """
+    found = cfg.get(f"{name}_evaluator")
+    for metric in found if isinstance(found, (list, tuple)) else [found]:
+        path = metric.get("ann_file") if isinstance(metric, Mapping) else None
+        if not path or "://" in path or metric.get("backend_args"):
+            continue
+        where = f"{name}_evaluator.ann_file"
+        if not Path(path).is_file():
+            raise DataError(f"{where}: {path} does not exist; check the path")
+        if "Coco" in str(metric["type"]) and not metric.get("format_only"):
+            content = coco.read_annotations(path, labelled=name != "test")
+            masks = "segm" in (metric.get("metric") or ())
+            coco.check_evaluated(content, path, masks)
+
+
+def leaf_datasets(settings: Any) -> Iterator[Any]:
+    """Settings of the datasets that read files, inside wrappers such as Repeat."""
+    if not isinstance(settings, dict):
+        return
+    inner = [settings.get("dataset"), *(settings.get("datasets") or ())]
+    if any(isinstance(part, dict) for part in inner):
+        for part in inner:
+            yield from leaf_datasets(part)
+    elif "type" in settings:
+        yield settings
+
+
+def class_counts(model: Any, name: str = "model") -> Iterator[tuple[str, int]]:
+    """``num_classes`` of a model's heads, by the names that they have in the config.
+
+    Heads that learn other things do not count: region proposals know foreground only,
+    auxiliary ones of HTC and STDC stuff and edges.
+    """
+    if isinstance(model, (list, tuple)):
+        for index, part in enumerate(model):
+            yield from class_counts(part, f"{name}[{index}]")
+    elif isinstance(model, dict):
+        last = name.rpartition(".")[2].partition("[")[0]
+        other = last in ("rpn_head", "semantic_head") or model.get("type") == "STDCHead"
+        if last.endswith("head") and not other and "num_classes" in model:
+            yield f"{name}.num_classes", model["num_classes"]
+        for key, part in model.items():
+            yield from class_counts(part, f"{name}.{key}")
+
+
+def ignored_label(model: Any) -> int | None:
+    """Label that a segmentor's loss passes over."""
+    head = (model or {}).get("decode_head") or {}
+    label: int | None = (head[-1] if isinstance(head, list) else head).get(
+        "ignore_index", 255
+    )
+    return label

@@ -1,0 +1,369 @@
+"""One batch of training, one of validation and every evaluator, before the first step.
+
+What would end a training in its first iteration, in the last batch of its first epoch
+or in the evaluation after that ends it now, with a sentence. The training is left as it
+is: copies of the model are run, and the random generators are put back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import all_gather_object, get_world_size
+from mmengine.evaluator import DumpResults
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from mmengine.structures import BaseDataElement, InstanceData
+from pycocotools import mask as coco_mask
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from snnssl_mm.checkpoints import unwrapped
+from snnssl_mm.checks.data import say
+from snnssl_mm.checks.data_error import (
+    DataError,
+    PreflightError,
+    sampled,
+    shortened,
+    step,
+)
+from snnssl_mm.random_states import random_states, set_random_states
+
+TRAINED, EVALUATED = 32, 8  # samples in a batch at most
+SHARDED = ("FullySharded", "DeepSpeed")
+WRITTEN = ("outfile_prefix", "output_dir", "out_file_path", "out_dir")
+"""Settings of metrics that name what they write."""
+
+
+def check_runner(runner: Any) -> None:
+    """Run the pre-flight of a built runner, whose weights are loaded.
+
+    Every process of a training must call it.
+
+    Raises:
+        PreflightError: In every process, for the first fault of any.
+    """
+    model = unwrapped(runner.model)
+    together(lambda: check_batches(runner.train_loop.dataloader))
+    if any(name in type(runner.model).__name__ for name in SHARDED):
+        say("the model is sharded: no batch is run through it")
+        return
+    if not isinstance(model, BaseModel):
+        say("the model is not one of mmengine's: no batch is run through it")
+        return
+    with left_alone(model):
+        together(lambda: check_loss(runner, model))
+        if runner.val_loop is not None:
+            together(lambda: check_evaluation(runner, model))
+
+
+def together(check: Any) -> None:
+    """Call ``check``; raise in every process what it raises in any."""
+    fault = None
+    try:
+        check()
+    except DataError as error:
+        if get_world_size() == 1:
+            raise
+        fault = str(error)
+    faults = [text for text in all_gather_object(fault) if text]
+    if faults:
+        raise PreflightError(faults[0])
+
+
+@contextlib.contextmanager
+def left_alone(model: torch.nn.Module) -> Iterator[None]:
+    """Put random generators and the model's buffers back afterwards.
+
+    A copy of a compiled or checkpointed model still calls layers of the original.
+    """
+    states = random_states()
+    buffers = {name: b.detach().clone() for name, b in model.named_buffers()}
+    try:
+        yield
+    finally:
+        set_random_states(states)
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                if not torch.equal(buffer, buffers[name]):
+                    buffer.copy_(buffers[name])
+
+
+def check_batches(loader: DataLoader) -> None:
+    """Refuse a dataset that does not fill one batch, and unequal shares of it.
+
+    Raises:
+        PreflightError: In every process, if the training would see nothing in one of
+            them, or if one would have fewer batches and leave the others waiting.
+    """
+    dataset: Any = loader.dataset
+    batches = all_gather_object(len(loader))
+    if len(set(batches)) > 1:
+        counts = ", ".join(f"{n} in process {rank}" for rank, n in enumerate(batches))
+        raise PreflightError(
+            "every process needs the same number of training batches, got "
+            f"{counts}; take a sampler that gives each as many images "
+            "(DefaultSampler with round_up=True)"
+        )
+    if len(dataset) == 0:
+        raise PreflightError("train_dataloader.dataset has no image after its filters")
+    if len(loader) == 0:
+        raise PreflightError(
+            f"{len(dataset)} training images do not fill one batch of "
+            f"{batch_size(loader)}; lower train_dataloader.batch_size"
+        )
+
+
+def batch_size(loader: DataLoader) -> int:
+    """Images in a batch of one process."""
+    batches: Any = loader.batch_sampler
+    size: int = loader.batch_size or getattr(batches, "batch_size", 1)
+    return size
+
+
+def last_batch(loader: DataLoader) -> int:
+    """Images in the smaller batch that ends an epoch; 0 if there is none."""
+    batches: Any = loader.batch_sampler
+    sampler: Any = getattr(batches, "sampler", loader.sampler)
+    if getattr(batches, "drop_last", True) or isinstance(sampler, InfiniteSampler):
+        return 0
+    return len(sampler) % batch_size(loader)
+
+
+def check_loss(runner: Any, model: BaseModel) -> None:
+    """Pass a batch, and the smaller one that ends an epoch, through the loss.
+
+    Raises:
+        PreflightError: It names the images.
+    """
+    loader = runner.train_loop.dataloader
+    if type(model).train_step is not BaseModel.train_step:
+        say("the model has a training step of its own: no loss is computed")
+        return
+    twin: Any = copy_of(model)
+    if twin is None:
+        return
+    twin.train()
+    full, last = batch_size(loader), last_batch(loader)
+    sizes = {min(full, TRAINED, len(loader.dataset)): "a batch"}
+    if 0 < last < min(full, TRAINED):
+        sizes[last] = "the last batch of an epoch,"
+    for size, name in sizes.items():
+        indices = spread(len(loader.dataset), size)
+        batch = batch_of(loader, indices, "train_dataloader")
+        images = f"{name} of {size} training image{'s' * (size > 1)}"
+        of = f"{images} ({shortened(paths(loader.dataset, indices), 2)})"
+        advice = (
+            "; set train_dataloader.drop_last=True or another batch_size"
+            if size == last != full
+            else ""
+        )
+        with step(f"train_dataloader: the loss of {of}{advice}", PreflightError):
+            with context_of(runner.optim_wrapper, twin):
+                data = twin.data_preprocessor(batch, True)
+                losses = twin._run_forward(data, mode="loss")
+            if bad := [name for name, value in losses.items() if not finite(value)]:
+                raise PreflightError(
+                    f"train_dataloader: {' and '.join(bad)} of {of} is not finite "
+                    "before the first step; look at these images, their annotations "
+                    "and the initial weights"
+                )
+            total, _ = twin.parse_losses(losses)
+        say(f"{images}: transforms, model and loss pass, loss {total.item():.4g}")
+
+
+def copy_of(model: BaseModel) -> BaseModel | None:
+    """Copy a model; None, and a line in the log, if it cannot be copied."""
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:  # of hooks and process groups that somebody added
+        say(f"warning: the model cannot be copied ({error}): no batch is run")
+        return None
+
+
+def finite(value: Any) -> bool:
+    """Whether a loss, or a list of them, is finite."""
+    if isinstance(value, Tensor):
+        return bool(torch.isfinite(value).all())
+    return all(finite(v) for v in value) if isinstance(value, (list, tuple)) else True
+
+
+def context_of(optim_wrapper: Any, model: Any) -> Any:
+    """Return the autocast that an optimizer wrapper trains with, if it is one."""
+    if isinstance(optim_wrapper, OptimWrapper):
+        return optim_wrapper.optim_context(model)
+    return contextlib.nullcontext()
+
+
+def spread(length: int, count: int) -> list[int]:
+    """Indices that are evenly spread over a dataset."""
+    return sampled(range(length), count)
+
+
+def batch_of(loader: DataLoader, indices: Sequence[int], where: str) -> Any:
+    """Collate samples in this process, by copies of the dataset's transforms."""
+    dataset: Any = loader.dataset
+    samples = []
+    with pipelines_copied(dataset):
+        for index in indices:
+            path = paths(dataset, [index])[0]
+            with step(f"{where}: the transforms of {path}", PreflightError):
+                samples.append(dataset[index])
+    collate: Any = loader.collate_fn
+    with step(f"{where}: collating {shortened(paths(dataset, indices), 2)}"):
+        return collate(samples)
+
+
+@contextlib.contextmanager
+def pipelines_copied(dataset: Any) -> Iterator[None]:
+    """Replace the transforms of a dataset, and of those inside it, for a while."""
+    owners = [one for one in inner_datasets(dataset) if hasattr(one, "pipeline")]
+    pipelines = [owner.pipeline for owner in owners]
+    for owner in owners:
+        owner.pipeline = copy.deepcopy(owner.pipeline)
+    try:
+        yield
+    finally:
+        for owner, pipeline in zip(owners, pipelines, strict=True):
+            owner.pipeline = pipeline
+
+
+def inner_datasets(dataset: Any) -> Iterator[Any]:
+    """A dataset and those that it wraps."""
+    yield dataset
+    for inner in (getattr(dataset, "dataset", None), *getattr(dataset, "datasets", ())):
+        if inner is not None:
+            yield from inner_datasets(inner)
+
+
+def info_of(dataset: Any, index: int) -> Any:
+    """What a dataset knows of a sample; empty if it does not tell."""
+    try:
+        return dataset.get_data_info(index)
+    except Exception:  # of datasets without files
+        return {}
+
+
+def paths(dataset: Any, indices: Sequence[int]) -> list[str]:
+    """Image files of samples, or their numbers."""
+    return [
+        str(info_of(dataset, index).get("img_path", f"sample {index}"))
+        for index in indices
+    ]
+
+
+def check_evaluation(runner: Any, model: BaseModel) -> None:
+    """Pass a batch of validation through the model and every evaluator.
+
+    Detectors' evaluators are given the annotated objects as if they were predicted.
+
+    Raises:
+        PreflightError: It names images, evaluator and settings.
+    """
+    loader = runner.val_loop.dataloader
+    dataset: Any = loader.dataset
+    twin: Any = copy_of(model)
+    if twin is None:
+        return
+    twin.eval()
+    some = spread(len(dataset), 200)
+    annotated = [i for i in some if info_of(dataset, i).get("instances")]
+    among = annotated or range(len(dataset))
+    count = min(EVALUATED, batch_size(loader), len(dataset))
+    indices = [among[i] for i in spread(len(among), count)]
+    batch = batch_of(loader, indices, "val_dataloader")
+    of = f"{len(indices)} validation images ({shortened(paths(dataset, indices), 2)})"
+    with (
+        step(f"val_dataloader: the prediction of {of}", PreflightError),
+        torch.no_grad(),
+        context_of(runner.optim_wrapper, twin),
+    ):
+        outputs = twin.val_step(batch)
+    feed_back(outputs, dataset, indices)
+    settings = runner.cfg.get("val_evaluator")
+    listed = settings if isinstance(settings, (list, tuple)) else [settings]
+    with tempfile.TemporaryDirectory() as folder, silent():
+        for metric in listed:
+            with step(f"val_evaluator: {metric} of {of}", PreflightError):
+                evaluate(runner, metric, outputs, batch, dataset, Path(folder))
+    names = shortened([metric["type"] for metric in listed])
+    say(f"{len(indices)} validation images: prediction and evaluation pass ({names})")
+
+
+def evaluate(
+    runner: Any, metric: Any, outputs: Any, batch: Any, dataset: Any, folder: Path
+) -> None:
+    """Have one metric evaluate outputs; it must find annotations correct.
+
+    Raises:
+        PreflightError: If the metric gives little for the annotated boxes themselves.
+    """
+    evaluator = runner.build_evaluator(copy.deepcopy(metric))
+    evaluator.dataset_meta = getattr(dataset, "metainfo", None)
+    for part in evaluator.metrics:
+        if isinstance(part, DumpResults):
+            return
+        for name in WRITTEN:
+            if getattr(part, name, None):
+                setattr(part, name, str(folder / "results"))
+        if hasattr(part, "img_ids") and getattr(part, "_coco_api", None):
+            part.img_ids = [output.img_id for output in outputs]
+    evaluator.process(data_samples=outputs, data_batch=batch)
+    scores = evaluator.evaluate(len(outputs) * get_world_size())
+    score = scores.get("coco/bbox_mAP", 1.0)
+    if 0 <= score < 0.5:
+        raise PreflightError(
+            f"val_evaluator gives the annotated boxes themselves a bbox_mAP of {score}"
+            ": it reads other annotations than val_dataloader; compare ann_file and "
+            "classes of both"
+        )
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Keep the tables of evaluators from screen and log."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(None):
+            yield
+    finally:
+        logging.disable(before)
+
+
+def feed_back(outputs: Any, dataset: Any, indices: Sequence[int]) -> None:
+    """Put the annotated objects in the place of a detector's predictions."""
+    for output, index in zip(outputs, indices, strict=False):
+        if not isinstance(output, BaseDataElement) or "pred_instances" not in output:
+            continue
+        info = info_of(dataset, index)
+        objects = [o for o in info.get("instances") or () if not o.get("ignore_flag")]
+        if not objects or "height" not in info:
+            continue
+        fed = InstanceData(
+            bboxes=torch.tensor([o["bbox"] for o in objects], dtype=torch.float32),
+            labels=torch.tensor([o["bbox_label"] for o in objects]),
+            scores=torch.ones(len(objects)),
+        )
+        if "masks" in output.pred_instances:
+            size = (int(info["height"]), int(info["width"]))
+            fed.masks = [run_lengths(o, *size) for o in objects]
+        output.pred_instances = fed
+
+
+def run_lengths(annotated: Any, height: int, width: int) -> Any:
+    """COCO's run lengths of an annotated mask; of the box, if there is no mask."""
+    x1, y1, x2, y2 = annotated["bbox"]
+    mask = annotated.get("mask") or [[x1, y1, x2, y1, x2, y2, x1, y2]]
+    if isinstance(mask, dict) and not isinstance(mask["counts"], list):
+        return dict(mask)
+    made = coco_mask.frPyObjects(mask, height, width)
+    return coco_mask.merge(made) if isinstance(made, list) else made

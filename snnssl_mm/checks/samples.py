@@ -1,0 +1,295 @@
+"""What a dataset's own loading makes of its files: sizes, boxes, label maps."""
+
+from __future__ import annotations
+
+import copy
+import random
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from mmengine.dataset import Compose
+from PIL import Image
+
+from snnssl_mm.checks.data_error import (
+    DataError,
+    described,
+    sampled,
+    shortened,
+)
+
+MAX_FILES = 200  # samples looked at in each dataset, evenly spread
+MAX_SECONDS = 4.0  # spent on them
+TOLERANCE = 2  # pixels: sides and boxes are rounded
+IGNORED = 255  # what mmseg's LoadAnnotations makes of labels to be ignored
+
+
+class Expected(NamedTuple):
+    """What loaded samples are compared with.
+
+    Attributes:
+        where: The dataset's place in the config.
+        num_classes: Of a segmentor; None for other models.
+        ignored: Label without a loss.
+        skip: Whether the dataset itself leaves unreadable images out.
+    """
+
+    where: str
+    num_classes: int | None = None
+    ignored: int | None = IGNORED
+    skip: bool = False
+
+
+class Look(NamedTuple):
+    """What one sample shows.
+
+    Attributes:
+        path: Its image.
+        missing: What does not exist.
+        unreadable: Why it cannot be loaded.
+        fault: What does not fit in what was loaded.
+        labels: Those of its label map.
+    """
+
+    path: str
+    missing: str = ""
+    unreadable: str = ""
+    fault: str = ""
+    labels: tuple[int, ...] = ()
+
+
+def check_samples(
+    infos: Sequence[Mapping[str, Any]],
+    load: Compose,
+    expected: Expected,
+    max_files: int | None = MAX_FILES,
+) -> list[str]:
+    """Load a sample of the files as the training does, and compare what comes out.
+
+    Args:
+        infos: Samples of a dataset, as its pipeline gets them.
+        load: The loading transforms of its pipeline.
+        expected: What to compare with.
+        max_files: How many are looked at, as far as there is time; None for all.
+
+    Returns:
+        Lines for the log.
+
+    Raises:
+        DataError: It counts what is missing, unreadable or of another size, and names
+            the first.
+    """
+    if not load.transforms:
+        return []
+    chosen = sampled(infos, max_files)
+    random.Random(0).shuffle(chosen)  # the clock may stop it before the last
+    looks: list[Look] = []
+    end = time.monotonic() + MAX_SECONDS
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(chosen), 16):
+            some = chosen[start : start + 16]
+            looks += pool.map(lambda info: look_at(info, load, expected), some)
+            if max_files is not None and time.monotonic() > end:
+                break
+    of, where = f"of {len(looks)} samples looked at in {expected.where}", expected.where
+    for kind in ("missing", "unreadable", "fault"):
+        found = sorted(getattr(look, kind) for look in looks if getattr(look, kind))
+        if found and kind == "missing":
+            raise DataError(
+                f"{len(found)} {of} do not exist, first {found[0]}; set data_root and "
+                f"data_prefix of {where}"
+            )
+        if found and not (kind == "unreadable" and expected.skip):
+            raise DataError(f"{len(found)} {of} cannot be used, first {found[0]}")
+    labels = Counter(label for look in looks for label in look.labels)
+    return [f"{where}: {len(looks)} samples loaded", *absent_classes(labels, expected)]
+
+
+def look_at(info: Mapping[str, Any], load: Compose, expected: Expected) -> Look:
+    """Load one sample; say what it shows."""
+    path = str(info.get("img_path", "sample"))
+    for file in (info.get("img_path"), info.get("seg_map_path")):
+        if isinstance(file, str) and "://" not in file and not exists(file):
+            return Look(path, missing=file)
+    try:
+        loaded = load(copy.deepcopy(dict(info)))
+        if loaded is None:
+            return Look(path, unreadable=f"{path}: it cannot be loaded")
+        fault = size_fault(loaded, info, path)
+        labels, wrong = labels_of(loaded, info, expected)
+    except Exception as error:  # of any decoder
+        mask = info.get("seg_map_path")
+        files = f"{path} (mask {mask})" if mask else path
+        empty = [f for f in (path, mask) if f and exists(f) and not size_of(f)]
+        why = f"{empty[0]} is empty" if empty else described(error)
+        return Look(path, unreadable=f"{files}: {why}; mend or remove it")
+    return Look(path, fault=fault or wrong or "", labels=labels)
+
+
+def exists(file: str) -> bool:
+    """Whether a file is there; a path that no file can have is not."""
+    try:
+        return Path(file).exists()
+    except (ValueError, OSError):
+        return False
+
+
+def size_of(file: str) -> int:
+    """Bytes of a file."""
+    return Path(file).stat().st_size
+
+
+def size_fault(loaded: Any, info: Mapping[str, Any], path: str) -> str | None:
+    """Compare the size of a loaded image with its annotation and its label map."""
+    image, labels = loaded.get("img"), loaded.get("gt_seg_map")
+    if not isinstance(image, np.ndarray):
+        return None
+    height, width = image.shape[:2]
+    if isinstance(labels, np.ndarray) and labels.shape[:2] != (height, width):
+        return (
+            f"{path}: the image loads as {width} x {height} pixels, its label map "
+            f"{info.get('seg_map_path')} as {labels.shape[1]} x {labels.shape[0]}; "
+            "resize one of them"
+        )
+    annotated = (info.get("width"), info.get("height"))
+    if None in annotated:
+        return None
+    off = max(abs(annotated[0] - width), abs(annotated[1] - height))
+    if off <= TOLERANCE:
+        return None
+    turned = annotated == (height, width)
+    cure = (
+        "it is turned by its EXIF orientation; annotate the turned image, or load with "
+        "LoadImageFromFile(color_type='color_ignore_orientation') in every pipeline"
+        if turned
+        else "it was resized after the annotation; scale boxes and masks, or take the "
+        "original images"
+    )
+    return (
+        f"{path}: it loads as {width} x {height} pixels, but its annotation says "
+        f"{annotated[0]} x {annotated[1]}: {cure}"
+    )
+
+
+def labels_of(
+    loaded: Any, info: Mapping[str, Any], expected: Expected
+) -> tuple[tuple[int, ...], str | None]:
+    """Labels of a sample's map, and what is wrong with them."""
+    labels = loaded.get("gt_seg_map")
+    if not isinstance(labels, np.ndarray) or expected.num_classes is None:
+        return (), None
+    path = info.get("seg_map_path")
+    if labels.ndim != 2:
+        return (), (
+            f"{path}: the mask is a colour image, {labels.shape}; expected one channel "
+            "with the number of a class in each pixel"
+        )
+    if labels.dtype == np.uint8 and is_wide(str(path)):
+        return (), f"{path}: the mask has more than 8 bits a pixel, which are cut off"
+    found = tuple(np.unique(labels).tolist())
+    largest = max((x for x in found if x != expected.ignored), default=-1)
+    if largest < expected.num_classes:
+        return found, None
+    reduced = bool(info.get("reduce_zero_label"))
+    return found, beyond(largest, expected.num_classes, path, reduced)
+
+
+def is_wide(file: str) -> bool:
+    """Whether an image file has integers of more than 8 bits."""
+    try:
+        with Image.open(file) as image:
+            return image.mode.startswith("I")
+    except (OSError, ValueError):  # of another library
+        return False
+
+
+def beyond(label: int, num_classes: int, path: Any, reduced: bool) -> str:
+    """Return the sentence about a label beyond the classes."""
+    cure = (
+        f"reduce_zero_label=True has lowered the labels by one (stored as {label + 1})"
+        if reduced
+        else "if the masks count from 1 (0: unlabelled), set reduce_zero_label=True"
+    )
+    return (
+        f"the mask {path} has the label {label}, but there are {num_classes} "
+        f"classes, numbered 0 to {num_classes - 1} ({IGNORED}: ignored); {cure}; "
+        "otherwise mend the mask, or set the dataset's classes and num_classes of the "
+        "heads"
+    )
+
+
+def absent_classes(labels: Counter[int], expected: Expected) -> list[str]:
+    """Compare the classes that occur in label maps with those of the model.
+
+    Raises:
+        DataError: If only one class occurs beside ignored pixels: all that is left for
+            the loss is right already.
+    """
+    ignored = labels.pop(expected.ignored or IGNORED, 0)
+    absent = [c for c in range(expected.num_classes or 0) if c not in labels]
+    if not (ignored and absent):
+        return []
+    text = (
+        f"{expected.where}: no mask that was looked at has the class "
+        f"{shortened(absent)}, while {ignored} have pixels of {IGNORED}, which the "
+        "loss ignores"
+    )
+    if len(labels) < 2 and (expected.num_classes or 0) > 1:
+        raise DataError(
+            f"{text}: nothing would be learnt; if {IGNORED} is meant to be a class, "
+            "write its number (1, 2, ...) into the masks"
+        )
+    return [f"warning: {text}"]
+
+
+def check_boxes(infos: Sequence[Mapping[str, Any]], where: str) -> list[str]:
+    """Look for boxes that reach beyond their images.
+
+    Args:
+        infos: Samples with ``width``, ``height`` and ``instances``, boxes as corners.
+        where: The dataset's place in the config.
+
+    Returns:
+        Lines for the log.
+
+    Raises:
+        DataError: If it is more than one box and more than a twentieth of them.
+    """
+    rows = [
+        (*instance["bbox"], info["width"], info["height"], number)
+        for number, info in enumerate(infos)
+        if info.get("width") and info.get("height")
+        for instance in info.get("instances") or ()
+        if len(instance.get("bbox") or ()) == 4
+    ]
+    if not rows:
+        return []
+    x1, y1, x2, y2, width, height, numbers = np.asarray(rows, float).T
+    least, right, low = np.minimum(x1, y1), x2 - width, y2 - height
+    outside = (least < -TOLERANCE) | (np.maximum(right, low) > TOLERANCE)
+    count = int(outside.sum())
+    if not count:
+        return []
+    first = int(np.flatnonzero(outside)[0])
+    # As corners they would be [x1, y1, x2 - x1, y2 - y1].
+    inside = (x2 - x1 <= width + TOLERANCE) & (y2 - y1 <= height + TOLERANCE)
+    corners = bool((inside & (x2 >= 2 * x1) & (y2 >= 2 * y1)).all())
+    box = [round(float(value), 1) for value in rows[first][:4]]
+    text = (
+        f"{where}: {count} of {len(rows)} boxes reach beyond their image, first "
+        f"x1, y1, x2, y2 = {box} in {infos[int(numbers[first])].get('img_path')} of "
+        f"{width[first]:g} x {height[first]:g} pixels"
+    )
+    if count <= max(1, len(rows) // 20):
+        return [f"warning: {text}"]
+    cure = (
+        "the file seems to hold corners [x1, y1, x2, y2]; COCO's are [x, y, width, "
+        "height]"
+        if corners
+        else "are they of larger images?"
+    )
+    raise DataError(f"{text}; {cure}")

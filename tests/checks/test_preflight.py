@@ -1,0 +1,304 @@
+"""What would end a training later, or train in silence, ends it before it starts."""
+
+import json
+import random
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from downstream_tasks import TASKS, write_config, write_scenes
+from mmengine.config import Config
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+from PIL import Image
+from toy_runs import toy_run
+
+from snnssl_mm.checks import data, preflight
+from snnssl_mm.checks.data import check_data
+from snnssl_mm.checks.data_error import DataError, PreflightError
+from snnssl_mm.checks.preflight import check_runner
+from snnssl_mm.engine import DataCheckHook
+
+TRAIN, VAL = "train_dataloader.dataset", "val_dataloader.dataset"
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Make a config on data of its own, which the test may spoil."""
+
+    def make(name):
+        write_scenes(tmp_path)
+        return Config.fromfile(
+            write_config(tmp_path / f"{name}.py", TASKS[name](tmp_path))
+        )
+
+    return make
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """What the pre-flight says."""
+    said = []
+    monkeypatch.setattr(data, "say", said.append)
+    monkeypatch.setattr(preflight, "say", said.append)
+    return said
+
+
+def built(cfg, root):
+    """The config's runner."""
+    for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
+        keeper._instance_dict.clear()
+    cfg.update(work_dir=str(root / "run"), log_level="ERROR")
+    runner = Runner.from_cfg(cfg)
+    runner.train_loop, runner.val_loop  # noqa: B018  (they build the data)
+    return runner
+
+
+def edited(root, change, file="instances.json", to=None):
+    """Change every annotation of a file, or of a copy."""
+    content = json.loads((root / file).read_text())
+    for image, annotation in zip(
+        content["images"], content["annotations"], strict=True
+    ):
+        change(annotation, image)
+    (root / (to or file)).write_text(json.dumps(content))
+
+
+def boxes_as_corners(annotation, image):
+    x, y, w, h = annotation["bbox"]
+    annotation["bbox"] = [x, y, x + w, y + h]
+
+
+def any_corners(annotation, image):
+    annotation.update(bbox=[30, 20, 60, 44], area=9, segmentation=None)
+
+
+def enlarged(annotation, image):
+    annotation["bbox"] = [4 * value for value in annotation["bbox"]]
+
+
+def run_lengths_of_another_size(annotation, image):
+    annotation["segmentation"] = dict(size=[10, 10], counts=[100])
+
+
+FAULTS = {
+    "no area": (lambda a, i: a.update(area=0), r"0 of 4 objects kept .*4 of area <= 0"),
+    "negative area": (lambda a, i: a.update(area=-5), "4 of area <= 0"),
+    "thin": (lambda a, i: a.update(bbox=[9, 9, 0.5, 9]), "4 less than 1 pixel wide"),
+    "outside": (lambda a, i: a.update(bbox=[900, 9, 9, 9]), "4 outside their image"),
+    "corners": (boxes_as_corners, r"4 of 4 boxes seem to be corners \[x1"),
+    "corners of any area": (any_corners, "boxes reach beyond .*seems to hold corners"),
+    "larger images": (enlarged, "boxes reach beyond .*larger images"),
+    "no masks": (lambda a, i: a.pop("segmentation"), "4 of 4 .*have no segmentation"),
+    "RLE": (run_lengths_of_another_size, r"size \[10, 10\], but its image has \[48, 6"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_annotations_that_train_nothing_or_the_wrong_thing(job, tmp_path, fault):
+    cfg = job("detection")
+    change, match = FAULTS[fault]
+    edited(tmp_path, change)
+    with pytest.raises(DataError, match=match):
+        check_data(cfg)
+
+
+def test_what_a_part_of_the_annotations_loses_is_counted(job, tmp_path, lines):
+    cfg = job("detection")
+    edited(tmp_path, lambda a, i: a.update(area=0) if a["id"] == 1 else None)
+    cfg.train_dataloader.dataset.filter_cfg = dict(filter_empty_gt=True, min_size=32)
+    check_data(cfg)
+    assert any("3 of 4 objects kept (dropped: 1 of area <= 0)" in one for one in lines)
+    cfg.train_dataloader.dataset.filter_cfg = dict(min_size=49)  # they have 48 x 64
+    with pytest.raises(DataError, match=r"0 of 4 images.*filter_cfg={'min_size': 49}"):
+        check_data(cfg)
+
+
+def test_one_box_that_leaves_its_image_is_only_said(job, tmp_path, lines):
+    cfg = job("detection")
+    edited(tmp_path, lambda a, i: enlarged(a, i) if a["id"] == 1 else None)
+    check_data(cfg)
+    assert any("1 of 4 boxes reach beyond" in one for one in lines)
+
+
+@pytest.mark.parametrize("loader", ["train_dataloader", "val_dataloader"])
+@pytest.mark.parametrize("turned", [True, False])
+def test_images_of_another_size_than_annotated(job, tmp_path, loader, turned):
+    cfg = job("detection")
+    edited(tmp_path, lambda a, i: None, to="other.json")
+    cfg[loader].dataset.update(ann_file="other.json", data_prefix=dict(img="others/"))
+    (tmp_path / "others").mkdir()
+    for file in sorted((tmp_path / "images").glob("*.png")):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        with Image.open(file) as image:
+            options = dict(exif=exif, format="JPEG") if turned else dict(format="PNG")
+            other = image if turned else image.resize((32, 24))
+            other.save(tmp_path / "others" / file.name, **options)
+    cure = "48 x 64 .*EXIF" if turned else "32 x 24 .*resized after"
+    with pytest.raises(DataError, match=rf"4 of 4 .*{loader}.*{cure}"):
+        check_data(cfg)
+    if turned:  # stored pixels, as annotated
+        pipeline = cfg[loader].dataset.pipeline
+        pipeline[0].update(color_type="color_ignore_orientation")
+        check_data(cfg)
+
+
+def test_rounded_sizes_pass(job, tmp_path):
+    cfg = job("detection")
+    edited(tmp_path, lambda a, i: i.update(width=65, height=47))
+    check_data(cfg)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("content", [b"", b"no picture"])
+def test_file_that_is_no_image_is_named(job, tmp_path, name, content):
+    cfg = job(name)
+    (tmp_path / "images" / "2.png").write_bytes(content)
+    why = "empty" if not content else "2.png"
+    with pytest.raises(DataError, match=rf"1 of 4 .*first .*2\.png.*{why}"):
+        check_data(cfg)
+
+
+@pytest.mark.parametrize("loader", ["train_dataloader", "val_dataloader"])
+def test_label_maps_of_another_size_than_the_images(job, tmp_path, loader):
+    cfg = job("segmentation")
+    (tmp_path / "half").mkdir()
+    for file in (tmp_path / "maps").glob("*.png"):
+        cv2.imwrite(str(tmp_path / "half" / file.name), np.zeros((24, 32), np.uint8))
+    cfg[loader].dataset.data_prefix.seg_map_path = "half"
+    with pytest.raises(DataError, match=rf"{loader}.*64 x 48 .*maps? .*32 x 24"):
+        check_data(cfg)
+
+
+def test_class_that_hides_behind_the_ignored_label(job, tmp_path, lines):
+    cfg = job("segmentation")
+
+    def repainted(values):
+        for index in range(4):
+            labels = np.full((48, 64), values[0], np.uint8)
+            labels[9:20, 9:20] = values[index % len(values)]
+            labels[20:30, 20:30] = 255
+            cv2.imwrite(str(tmp_path / "maps" / f"{index}.png"), labels)
+
+    repainted([0])
+    with pytest.raises(DataError, match="has the class 1, 2, while 4 have pixels of"):
+        check_data(cfg)
+    repainted([0, 1])
+    check_data(cfg)
+    assert any("has the class 2, while 4" in one for one in lines)
+
+
+def test_evaluator_files_are_read_as_the_evaluation_will(job, tmp_path):
+    cfg = job("detection")
+    for change, metric, match in (
+        (lambda a, i: a.pop("iscrowd"), ["bbox"], "4 of 4 .*ted.json have no iscrowd"),
+        (lambda a, i: a.pop("segmentation"), ["bbox", "segm"], "have no segmentation"),
+        (
+            lambda a, i: a.update(segmentation=[[1, 1, 5, 5]]),
+            "segm",
+            "a polygon of 4 numbers",
+        ),
+    ):
+        edited(tmp_path, change, to="evaluated.json")
+        ann_file = str(tmp_path / "evaluated.json")
+        cfg.val_evaluator.update(metric=metric, ann_file=ann_file)
+        with pytest.raises(DataError, match=match):
+            check_data(cfg)
+
+
+def test_folder_of_fewer_classes_than_the_head(job, tmp_path):
+    cfg = job("classification")
+    cfg.model.head.num_classes = 10
+    with pytest.raises(DataError, match=r"model.head.num_classes=10, but .* 3 classes"):
+        check_data(cfg)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_good_job_passes_and_is_described(job, tmp_path, lines, name):
+    cfg = job(name)
+    if name == "detection":
+        cfg.val_evaluator.metric = ["bbox", "segm"]
+    check_data(cfg)
+    runner = built(cfg, tmp_path)
+    before = {k: v.clone() for k, v in runner.model.state_dict().items()}
+    states = random.getstate(), torch.get_rng_state()
+    check_runner(runner)
+    assert states[0] == random.getstate()
+    assert torch.equal(states[1], torch.get_rng_state())
+    assert all(p.grad is None for p in runner.model.parameters())
+    for key, tensor in runner.model.state_dict().items():
+        assert torch.equal(tensor, before[key]), key
+    assert any(one.startswith(f"{TRAIN}: 4 of 4 images") for one in lines)
+    assert any("loss" in one for one in lines)
+    assert any("evaluation pass" in one for one in lines)
+
+
+def test_evaluator_that_would_fail_after_an_epoch(job, tmp_path):
+    cfg = job("classification")
+    cfg.val_evaluator.topk = (1, 5)
+    with pytest.raises(PreflightError, match=r"val_evaluator: .*\(1, 5\).*Top-5"):
+        check_runner(built(cfg, tmp_path))
+
+
+def test_evaluator_that_reads_other_annotations(job, tmp_path):
+    cfg = job("detection")
+    edited(tmp_path, lambda a, i: a.update(bbox=[0, 40, 5, 5]), to="evaluated.json")
+    cfg.val_evaluator.ann_file = str(tmp_path / "evaluated.json")
+    with pytest.raises(PreflightError, match="reads other annotations"):
+        check_runner(built(cfg, tmp_path))
+
+
+def test_last_batch_that_the_loss_refuses(tiny_config, tmp_path):
+    cfg = Config.fromfile(tiny_config)
+    cfg.train_dataloader.update(batch_size=63, drop_last=False)  # of 64
+    with pytest.raises(PreflightError, match="last batch of an epoch, of 1 training"):
+        check_runner(built(cfg, tmp_path))
+    cfg.train_dataloader.drop_last = True
+    check_runner(built(cfg, tmp_path))
+
+
+def test_loss_that_is_not_finite_before_the_first_step(job, tmp_path):
+    runner = built(job("classification"), tmp_path)
+    with torch.no_grad():
+        runner.model.head.fc.bias.fill_(float("nan"))
+    with pytest.raises(PreflightError, match=r"loss of .*\.png.*not finite"):
+        check_runner(runner)
+
+
+def test_transform_that_fails_is_named_with_its_image(job, tmp_path, monkeypatch):
+    def fail(self, results):
+        raise KeyError("flip")
+
+    cfg = job("classification")
+    monkeypatch.setattr("mmpretrain.datasets.transforms.PackInputs.transform", fail)
+    match = r"train_dataloader: the transforms of .*0\.png failed: KeyError: 'flip'"
+    with pytest.raises(PreflightError, match=match):
+        check_runner(built(cfg, tmp_path))
+
+
+@pytest.mark.parametrize("loop", ["epochs", "iterations"])
+def test_training_ends_with_the_same_bits(tmp_path, loop):
+    """With and without a pre-flight, of a model and data that draw random numbers."""
+    from toy_runs import loader
+
+    train_cfg = (
+        dict(by_epoch=True, max_epochs=2)
+        if loop == "epochs"
+        else dict(by_epoch=False, max_iters=3, val_interval=9)
+    )
+    ends = []
+    for hooks in ([], [DataCheckHook(files=False)]):
+        runner = toy_run(
+            tmp_path / str(len(hooks)),
+            loader(),
+            train_cfg,
+            dict(interval=99, save_last=False),
+            hooks=hooks,
+            validate=True,
+        )
+        ends.append(runner.model.state_dict())
+    for key, tensor in ends[0].items():
+        assert torch.equal(tensor, ends[1][key])
