@@ -125,8 +125,7 @@ def check_batches(loader: DataLoader) -> None:
 def batch_size(loader: DataLoader) -> int:
     """Images in a batch of one process."""
     batches: Any = loader.batch_sampler
-    size: int = loader.batch_size or getattr(batches, "batch_size", 1)
-    return size
+    return int(loader.batch_size or getattr(batches, "batch_size", 1))
 
 
 def last_batch(loader: DataLoader) -> int:

@@ -53,7 +53,8 @@ def dataset_downloads() -> Status:
                 name = filename or url.rpartition("/")[2]
                 raise FileNotFoundError(
                     f"{name} is not in {Path(root).absolute()} and could not be "
-                    f"downloaded ({error}): get {url}, put it there, and run this again, or let "
+                    f"downloaded ({error}): get {url}, put it there, and run this "
+                    "again, or let "
                     "data_root of the dataset name a folder that has it"
                 ) from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import statistics
@@ -14,10 +13,10 @@ from typing import Any
 
 from PIL import Image
 
+from snnssl_mm.datasets.image_files import list_images
 from snnssl_mm.projects.coco import Coco, read_coco
 from snnssl_mm.projects.masks import Mask, pair_masks
 
-SUFFIXES = frozenset(Image.registered_extensions()) - {".pdf", ".mpg", ".mpeg"}
 TRAIN, TEST = r"train(ing)?\d*", r"test(ing)?\d*"
 HELD_OUT = rf"val(idation)?\d*|valid|{TEST}"
 MASK_FOLDERS = ("masks", "labels", "annotations", "segmentations")
@@ -83,25 +82,14 @@ def images_below(folder: Path) -> list[Path]:
         raise FileNotFoundError(
             f"{folder} is not a folder; expected a folder of images, check the path"
         )
-    found = []
-    seen: set[str] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        if os.path.realpath(parent) in seen:  # a link to a folder above
-            folders.clear()
-            continue
-        seen.add(os.path.realpath(parent))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(parent, name)
-            for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-        ]
-    if not found:
+    listing = list_images(folder)
+    if not listing.images:
         raise FileNotFoundError(
             f"{folder} holds no images; expected files such as .jpg, .png or .tiff "
             "there or in folders below"
         )
-    return sorted(found)
+    listing.log_note()
+    return [folder / name for name in listing.images]
 
 
 def shown_size(file: Path) -> tuple[int, int]:
@@ -236,8 +224,10 @@ def find_coco(root: Path) -> dict[str, Path]:
         return dict(zip(("train",), files, strict=False))
     instances = [file for file in files if named("instances", file.stem)]
     files = instances or files
-    names = {file: file.with_suffix("").relative_to(root.parent) for file in files}
-    names = {file: "/".join(name.parts[1:]) for file, name in names.items()}
+    names = {
+        file: "/".join(file.with_suffix("").relative_to(root.parent).parts[1:])
+        for file in files
+    }
     train = [file for file in files if named(TRAIN, names[file])]
     held_out = [file for file in files if named(HELD_OUT, names[file])]
     held_out.sort(key=lambda file: named(TEST, names[file]))  # val first

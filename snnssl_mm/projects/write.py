@@ -10,7 +10,7 @@ import cv2
 import jinja2
 import numpy as np
 
-from snnssl_mm.datasets.loading import decode_by_pillow
+from snnssl_mm.datasets.loading import decode_file
 from snnssl_mm.projects.coco import Coco
 from snnssl_mm.projects.masks import Mask, Value, numbered, values_of, write_masks
 from snnssl_mm.projects.plan import Plan, anchors
@@ -153,7 +153,7 @@ def colours(files: list[Path]) -> tuple[list[float], list[float]]:
     pixels = []
     for file in chosen:
         try:
-            image = decode_by_pillow(file.read_bytes())
+            image = decode_file(file.read_bytes())
         except Exception as error:  # Pillow's decoders raise many kinds on any bytes
             raise ValueError(
                 f"{file} cannot be read ({error}); replace or remove it"
