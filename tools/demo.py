@@ -49,11 +49,9 @@ def run(tool: str, *arguments: str) -> float:
     """Run one of the project's tools; return the seconds that it took."""
     console.rule(f"tools/{tool}")
     start = time.monotonic()
-    log = (
-        Path(arguments[arguments.index("--work-dir") + 1])
-        if tool == "train.py"
-        else None
-    )
+    log = None
+    if "--work-dir" in arguments:
+        log = Path(arguments[arguments.index("--work-dir") + 1])
     run_child([str(TOOLS / tool), *arguments], log)
     return time.monotonic() - start
 

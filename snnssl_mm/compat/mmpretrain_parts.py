@@ -52,9 +52,9 @@ def dataset_downloads() -> Status:
             except (OSError, RuntimeError) as error:
                 name = filename or url.rpartition("/")[2]
                 raise FileNotFoundError(
-                    f"{name} is not in {Path(root).absolute()} and could not be downloaded "
-                    f"({error}): get {url}, put it there, and run this again, or let "
-                    "data_root of the dataset name a folder that has it"
+                    f"{name} is not in {Path(root).absolute()} and could not be "
+                    f"downloaded ({error}): get {url}, put it there, and run this "
+                    "again, or let data_root of the dataset name a folder that has it"
                 ) from None
 
         module.download_url = download_url
