@@ -114,7 +114,7 @@ def require_writable(*files: Path | None, option: str = "--out") -> None:
                 pass
         except OSError as error:
             raise OSError(
-                f"cannot write {file}: {error.strerror}; choose another by {option}"
+                f"cannot write {file}: {error.strerror}; choose another place by {option}"
             ) from None
 
 
