@@ -31,6 +31,13 @@ __all__ = ["command_line", "errors_as_sentences", "run_tool"]
 CHECKPOINTS = ("checkpoint", "pretrained", "resume")
 """Arguments that name a checkpoint; all but ``resume`` may be a name of the zoo."""
 
+SECTIONS = (
+    *("model", "default_hooks", "env_cfg", "optim_wrapper", "randomness"),
+    *(f"{what}_dataloader" for what in ("train", "val", "test")),
+    *("eval_train_dataloader", "eval_test_dataloader"),
+)
+"""Places of a config that hold a dict, or nothing."""
+
 
 def add_config_arguments(
     parser: argparse.ArgumentParser, checkpoint: bool = False
@@ -114,7 +121,7 @@ def require_writable(*files: Path | None, option: str = "--out") -> None:
                 pass
         except OSError as error:
             raise OSError(
-                f"cannot write {file}: {error.strerror}; choose another place by {option}"
+                f"cannot write {file}: {error.strerror}; choose another by {option}"
             ) from None
 
 
@@ -152,7 +159,26 @@ def load_config(args: argparse.Namespace) -> Config:
             del backbone["init_cfg"]
         with config_errors("--cfg-options"):
             cfg.merge_from_dict(args.cfg_options)
+    require_sections(cfg, args.config)
     return cfg
+
+
+def require_sections(cfg: Config, file: str) -> None:
+    """Refuse a config in which something else stands where settings are expected.
+
+    Raises:
+        SystemExit: Names the place.
+    """
+    model = cfg.get("model")
+    places = {name: cfg.get(name) for name in SECTIONS}
+    places["model.backbone"] = (
+        model.get("backbone") if isinstance(model, dict) else None
+    )
+    for place, found in places.items():
+        if found is not None and not isinstance(found, dict):
+            raise SystemExit(
+                f"error: {file}: {place} is {found!r}; expected settings: dict(...)"
+            )
 
 
 def is_there(path: str) -> bool:

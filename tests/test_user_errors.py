@@ -110,6 +110,23 @@ def test_configs_that_cannot_be_read_are_sentences(text, place, tmp_path):
         tooling.read_config(config)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("model", 3), ("model.backbone", "ResNet"), ("optim_wrapper", [])],
+)
+def test_a_config_with_something_else_for_settings_names_the_place(
+    key, value, tmp_path
+):
+    config = tmp_path / "config.py"
+    config.write_text("model = dict(backbone=dict(depth=18))")
+    options = {key: value}
+    args = argparse.Namespace(config=str(config), cfg_options=options)
+    with pytest.raises(
+        SystemExit, match=f"error: .*{key} is {value!r}".replace("[]", "")
+    ):
+        tooling.load_config(args)
+
+
 def test_bytes_that_are_no_config_are_refused(tmp_path):
     config = tmp_path / "config.py"
     config.write_bytes(b"\xff\xfe\x00")
