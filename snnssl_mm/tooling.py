@@ -146,21 +146,31 @@ def load_config(args: argparse.Namespace) -> Config:
         SystemExit: If the config or a checkpoint that ``args`` names is no file, or if
             the config cannot be read.
     """
-    named = {name: getattr(args, name, None) for name in CHECKPOINTS}
-    for name, what in {"config": args.config, **named}.items():
-        if what and what != "auto" and "://" not in str(what) and not is_there(what):
-            if name in ("checkpoint", "pretrained") and in_zoo(what):
-                continue
-            raise SystemExit(f"error: {what} does not exist; check the path")
+    require_files(args)
     cfg = read_config(args.config)
+    require_sections(cfg, args.config)
     if args.cfg_options:
         backbone = (cfg.get("model") or {}).get("backbone") or {}
         if backbone.get("init_cfg", "") is None:  # a dict cannot be merged into None
             del backbone["init_cfg"]
         with config_errors("--cfg-options"):
             cfg.merge_from_dict(args.cfg_options)
-    require_sections(cfg, args.config)
+        require_sections(cfg, "--cfg-options")
     return cfg
+
+
+def require_files(args: argparse.Namespace) -> None:
+    """Refuse a config or checkpoint that does not exist, before anything is imported.
+
+    Raises:
+        SystemExit: Names it.
+    """
+    for name in ("config", *CHECKPOINTS):
+        what = getattr(args, name, None)
+        if not what or what == "auto" or "://" in str(what) or is_there(what):
+            continue
+        if name not in ("checkpoint", "pretrained") or not in_zoo(what):
+            raise SystemExit(f"error: {what} does not exist; check the path")
 
 
 def require_sections(cfg: Config, file: str) -> None:
@@ -275,8 +285,13 @@ def add_out_argument(
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Read the command line; ``out`` is set, also where it was not given."""
+    """Read the command line; ``out`` is set, also where it was not given.
+
+    Raises:
+        SystemExit: If a config or checkpoint that it names does not exist.
+    """
     args = parser.parse_args()
+    require_files(args)
     if (default := vars(args).pop("default_out", None)) and args.out is None:
         checkpoint, config = (vars(args).get(key) for key in ("checkpoint", "config"))
         args.out = run_folder(checkpoint, config) / default

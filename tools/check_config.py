@@ -14,6 +14,7 @@ from snnssl_mm.tooling import (
     add_config_arguments,
     errors_as_sentences,
     load_config,
+    parse,
     run_tool,
 )
 
@@ -27,7 +28,7 @@ def parse_args() -> argparse.Namespace:
         action="store_true",
         help="pass over data and weights that are not on this machine",
     )
-    return parser.parse_args()
+    return parse(parser)
 
 
 def main() -> int:

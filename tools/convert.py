@@ -55,9 +55,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("place", type=Path, nargs="?", help="the same as --out")
     add_out_argument(parser, "converted.pth", "file to write")
     add_trust_argument(parser)
-    parser.add_argument(
-        "--to", type=names, default="ours", help="layout to write"
-    )
+    parser.add_argument("--to", type=names, default="ours", help="layout to write")
     parser.add_argument("--from", dest="source", type=names, help="layout that it has")
     parser.add_argument(
         "--allow-unknown",

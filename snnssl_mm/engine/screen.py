@@ -69,7 +69,7 @@ def opening(runner: Any, model: torch.nn.Module) -> str:
     if backbone is not None:
         name += f" with {type(backbone).__name__}"
     device = parameters[0].device if parameters else torch.device("cpu")
-    where = f"{torch.get_num_threads()} threads of the CPU"
+    where = f"CPU, threads: {torch.get_num_threads()}"
     if device.type == "cuda":
         where = f"{device}, {torch.cuda.get_device_name(device)}"
     loader, loop = runner.train_dataloader, runner.train_loop
@@ -77,7 +77,7 @@ def opening(runner: Any, model: torch.nn.Module) -> str:
     if hasattr(loader.dataset, "__len__"):
         data = f"{len(loader.dataset):,} items of {data}"
     if isinstance(loop, EpochBasedTrainLoop):
-        length += f" in {loop.max_epochs} epochs"
+        length += f", epochs: {loop.max_epochs}"
     log = getattr(runner.logger, "log_file", None) or Path(runner.log_dir)
     batch = getattr(loader, "batch_size", None)
     if batch is not None:
