@@ -149,15 +149,17 @@ def test_outputs_go_below_work_dirs(checkpoint, config, folder):
     assert tooling.run_folder(checkpoint, config) == Path(folder)
 
 
-def test_a_former_name_of_out_still_works_and_is_not_shown(monkeypatch):
+def test_a_former_name_of_out_still_works_and_is_not_shown(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Path("a.py").touch()
     parser = argparse.ArgumentParser()
     parser.add_argument("config")
     tooling.add_out_argument(parser, "predictions", "folder", "--out-dir")
     assert "--out-dir" not in parser.format_help()
     for arguments, out in (
-        (["c/a.py"], "work_dirs/a/predictions"),
-        (["c/a.py", "--out", "x"], "x"),
-        (["c/a.py", "--out-dir", "y"], "y"),
+        (["a.py"], "work_dirs/a/predictions"),
+        (["a.py", "--out", "x"], "x"),
+        (["a.py", "--out-dir", "y"], "y"),
     ):
         monkeypatch.setattr(sys, "argv", ["tool.py", *arguments])
         assert tooling.parse(parser).out == Path(out)
