@@ -31,6 +31,13 @@ __all__ = ["command_line", "errors_as_sentences", "run_tool"]
 CHECKPOINTS = ("checkpoint", "pretrained", "resume")
 """Arguments that name a checkpoint; all but ``resume`` may be a name of the zoo."""
 
+SECTIONS = (
+    *("model", "default_hooks", "env_cfg", "optim_wrapper", "randomness"),
+    *(f"{what}_dataloader" for what in ("train", "val", "test")),
+    *("eval_train_dataloader", "eval_test_dataloader"),
+)
+"""Places of a config that hold a dict, or nothing."""
+
 
 def add_config_arguments(
     parser: argparse.ArgumentParser, checkpoint: bool = False
@@ -139,23 +146,53 @@ def load_config(args: argparse.Namespace) -> Config:
         SystemExit: If the config or a checkpoint that ``args`` names is no file, or if
             the config cannot be read.
     """
-    named = {name: getattr(args, name, None) for name in CHECKPOINTS}
-    for name, what in {"config": args.config, **named}.items():
-        if what and what != "auto" and "://" not in str(what) and not is_there(what):
-            if name == "config":
-                raise SystemExit(f"error: {what} does not exist; check the path")
-            from snnssl_mm import zoo
-
-            if name == "resume" or what not in zoo.entries():
-                raise SystemExit(f"error: {zoo.does_not_exist(str(what))}")
+    require_files(args)
     cfg = read_config(args.config)
+    require_sections(cfg, args.config)
     if args.cfg_options:
         backbone = (cfg.get("model") or {}).get("backbone") or {}
         if backbone.get("init_cfg", "") is None:  # a dict cannot be merged into None
             del backbone["init_cfg"]
         with config_errors("--cfg-options"):
             cfg.merge_from_dict(args.cfg_options)
+        require_sections(cfg, "--cfg-options")
     return cfg
+
+
+def require_files(args: argparse.Namespace) -> None:
+    """Refuse a config or checkpoint that does not exist, before anything is imported.
+
+    Raises:
+        SystemExit: Names it.
+    """
+    for name in ("config", *CHECKPOINTS):
+        what = getattr(args, name, None)
+        if not what or what == "auto" or "://" in str(what) or is_there(what):
+            continue
+        if name == "config":
+            raise SystemExit(f"error: {what} does not exist; check the path")
+        from snnssl_mm import zoo
+
+        if name == "resume" or what not in zoo.entries():
+            raise SystemExit(f"error: {zoo.does_not_exist(str(what))}")
+
+
+def require_sections(cfg: Config, file: str) -> None:
+    """Refuse a config in which something else stands where settings are expected.
+
+    Raises:
+        SystemExit: Names the place.
+    """
+    model = cfg.get("model")
+    places = {name: cfg.get(name) for name in SECTIONS}
+    places["model.backbone"] = (
+        model.get("backbone") if isinstance(model, dict) else None
+    )
+    for place, found in places.items():
+        if found is not None and not isinstance(found, dict):
+            raise SystemExit(
+                f"error: {file}: {place} is {found!r}; expected settings: dict(...)"
+            )
 
 
 def is_there(path: str) -> bool:
@@ -245,8 +282,13 @@ def add_out_argument(
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Read the command line; ``out`` is set, also where it was not given."""
+    """Read the command line; ``out`` is set, also where it was not given.
+
+    Raises:
+        SystemExit: If a config or checkpoint that it names does not exist.
+    """
     args = parser.parse_args()
+    require_files(args)
     if (default := vars(args).pop("default_out", None)) and args.out is None:
         checkpoint, config = (vars(args).get(key) for key in ("checkpoint", "config"))
         args.out = run_folder(checkpoint, config) / default

@@ -28,7 +28,8 @@ def run_tool(main: Callable[[], Any], again: str | None = None) -> None:
 
     Raises:
         SystemExit: If there is an exit code other than 0: 1 after an error that the
-            user can mend, 130 after Ctrl-C.
+            user can mend (its traceback is shown if SNNSSL_MM_TRACEBACK=1 is in the
+            environment), 130 after Ctrl-C.
     """
     try:
         code = main()
@@ -39,9 +40,11 @@ def run_tool(main: Callable[[], Any], again: str | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except Exception as error:
-        if (text := sentence(error)) is None:
+        text = sentence(error)
+        if text is None or os.environ.get("SNNSSL_MM_TRACEBACK"):
             raise
-        raise SystemExit(f"error: {text}") from None
+        notes = getattr(error, "__notes__", ())
+        raise SystemExit("\n".join([f"error: {text}", *notes])) from None
     if code:
         raise SystemExit(code)
 

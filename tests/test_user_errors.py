@@ -110,6 +110,23 @@ def test_configs_that_cannot_be_read_are_sentences(text, place, tmp_path):
         tooling.read_config(config)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("model", 3), ("model.backbone", "ResNet"), ("optim_wrapper", [])],
+)
+def test_a_config_with_something_else_for_settings_names_the_place(
+    key, value, tmp_path
+):
+    config = tmp_path / "config.py"
+    config.write_text("model = dict(backbone=dict(depth=18))")
+    options = {key: value}
+    args = argparse.Namespace(config=str(config), cfg_options=options)
+    with pytest.raises(
+        SystemExit, match=f"error: .*{key} is {value!r}".replace("[]", "")
+    ):
+        tooling.load_config(args)
+
+
 def test_bytes_that_are_no_config_are_refused(tmp_path):
     config = tmp_path / "config.py"
     config.write_bytes(b"\xff\xfe\x00")
@@ -132,15 +149,17 @@ def test_outputs_go_below_work_dirs(checkpoint, config, folder):
     assert tooling.run_folder(checkpoint, config) == Path(folder)
 
 
-def test_a_former_name_of_out_still_works_and_is_not_shown(monkeypatch):
+def test_a_former_name_of_out_still_works_and_is_not_shown(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Path("a.py").touch()
     parser = argparse.ArgumentParser()
     parser.add_argument("config")
     tooling.add_out_argument(parser, "predictions", "folder", "--out-dir")
     assert "--out-dir" not in parser.format_help()
     for arguments, out in (
-        (["c/a.py"], "work_dirs/a/predictions"),
-        (["c/a.py", "--out", "x"], "x"),
-        (["c/a.py", "--out-dir", "y"], "y"),
+        (["a.py"], "work_dirs/a/predictions"),
+        (["a.py", "--out", "x"], "x"),
+        (["a.py", "--out-dir", "y"], "y"),
     ):
         monkeypatch.setattr(sys, "argv", ["tool.py", *arguments])
         assert tooling.parse(parser).out == Path(out)

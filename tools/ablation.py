@@ -36,6 +36,7 @@ from snnssl_mm.children import ChildError, run_child, stop_children
 from snnssl_mm.tooling import (
     command_line,
     errors_as_sentences,
+    parse,
     require_writable,
     run_tool,
 )
@@ -68,7 +69,7 @@ def parse_args() -> argparse.Namespace:
         help="JSON file to add to, picture beside it; WORK_DIR/ablation.json",
     )
     parser.add_argument("--evaluate", type=Path, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return parse(parser)
 
 
 def write_config(config: str, cell: Cell, seed: int, folder: Path) -> Path:

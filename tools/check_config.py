@@ -14,6 +14,7 @@ from snnssl_mm.tooling import (
     add_config_arguments,
     errors_as_sentences,
     load_config,
+    parse,
     run_tool,
 )
 
@@ -32,7 +33,7 @@ def parse_args() -> argparse.Namespace:
         action="store_true",
         help="load every image and mask, not a sample of them",
     )
-    return parser.parse_args()
+    return parse(parser)
 
 
 def main() -> int:

@@ -10,7 +10,6 @@ the library's own. The exit status is 1 if something is broken.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import platform
 import shutil
 import subprocess
@@ -133,6 +132,14 @@ MACHINE: tuple[Callable[[], Status], ...] = (
 )
 
 
+def status_of(function: Callable[[], Status]) -> Status:
+    """Ask a row; one that cannot even import what it mends is broken."""
+    try:
+        return function()
+    except Exception as error:  # whatever a damaged installation raises
+        return Status("broken", f"{type(error).__name__}: {error}")
+
+
 def main() -> int:
     """Print both tables; return 1 if a row of them is broken."""
     argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0]).parse_args()
@@ -147,11 +154,9 @@ def main() -> int:
             said = said if works else f"{said}; {CURES.get(name, 'reinstall it')}"
             table.add_row(name, Text(said), style="" if works else STYLES["broken"])
     console.print(table)
-    with contextlib.suppress(Exception):
-        import mmengine.runner  # noqa: F401  (one row asks what is in it)
     table = Table("trap", "here", "what was found")
     for function in (*MACHINE, *(row.function for row in WORKAROUNDS)):
-        status = function()
+        status = status_of(function)
         broken += status.state == "broken"
         symptom = (function.__doc__ or "").splitlines()[0].replace("``", "")
         state = Text(status.state, style=STYLES.get(status.state, ""))

@@ -50,12 +50,12 @@ class ListLayouts(argparse.Action):
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    names = one_of("snnssl_mm.conversion:LAYOUTS", "snnssl_mm")
+    names = one_of("snnssl_mm.conversion:LAYOUTS", "ours")
     parser.add_argument("checkpoint", help="file or URL")
     parser.add_argument("place", type=Path, nargs="?", help="the same as --out")
     add_out_argument(parser, "converted.pth", "file to write")
     add_trust_argument(parser)
-    parser.add_argument("--to", type=names, default="snnssl_mm", help="layout to write")
+    parser.add_argument("--to", type=names, default="ours", help="layout to write")
     parser.add_argument("--from", dest="source", type=names, help="layout that it has")
     parser.add_argument(
         "--allow-unknown",

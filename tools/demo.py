@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from snnssl_mm.children import run_child
-from snnssl_mm.tooling import run_tool
+from snnssl_mm.tooling import parse, run_tool
 
 CONFIG = "configs/selfsup/spikformer_ctl.py"
 TRANSFER = {
@@ -49,11 +49,9 @@ def run(tool: str, *arguments: str) -> float:
     """Run one of the project's tools; return the seconds that it took."""
     console.rule(f"tools/{tool}")
     start = time.monotonic()
-    log = (
-        Path(arguments[arguments.index("--work-dir") + 1])
-        if tool == "train.py"
-        else None
-    )
+    log = None
+    if "--work-dir" in arguments:
+        log = Path(arguments[arguments.index("--work-dir") + 1])
     run_child([str(TOOLS / tool), *arguments], log)
     return time.monotonic() - start
 
@@ -186,7 +184,7 @@ def main() -> None:
         type=Path,
         help="JSON file for the results of all seeds; none by default",
     )
-    args = parser.parse_args()
+    args = parse(parser)
 
     from snnssl_mm.analysis.machine import describe_machine
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import argparse
 
-from snnssl_mm.tooling import add_config_arguments, load_config, run_tool
+from snnssl_mm.tooling import add_config_arguments, load_config, parse, run_tool
 
 
 def main() -> None:
     """Print the merged config as text that is itself a config."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser)
-    print(load_config(parser.parse_args()).pretty_text)
+    print(load_config(parse(parser)).pretty_text)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from snnssl_mm.tooling import (
     build_runner,
     errors_as_sentences,
     load_config,
+    parse,
     run_tool,
 )
 
@@ -49,7 +50,7 @@ def parse_args() -> argparse.Namespace:
         "--work-dir", help="folder for logs; work_dirs/<config's name> by default"
     )
     add_launcher_arguments(parser)
-    return parser.parse_args()
+    return parse(parser)
 
 
 def probe(cfg: Config, checkpoint: str) -> Probes:

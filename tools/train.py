@@ -19,6 +19,7 @@ from snnssl_mm.tooling import (
     build_runner,
     errors_as_sentences,
     load_config,
+    parse,
     require_writable,
     run_tool,
 )
@@ -74,7 +75,7 @@ def parse_args() -> argparse.Namespace:
         action="store_true",
         help="scale the learning rate from the config's batch size to the actual one",
     )
-    return parser.parse_args()
+    return parse(parser)
 
 
 def config_of(args: argparse.Namespace) -> Config:

@@ -24,7 +24,7 @@ from snnssl_mm.compat.cpu import (
 from snnssl_mm.compat.distributions import mixed_distributions
 from snnssl_mm.compat.mending import FINDER, Workaround
 from snnssl_mm.compat.mmpretrain_parts import dataset_downloads, multimodal_models
-from snnssl_mm.compat.noise import printed_debug_messages
+from snnssl_mm.compat.noise import printed_debug_messages, unasked_metric
 from snnssl_mm.compat.status import Status
 from snnssl_mm.compat.strategies import (
     cpu_strategies,
@@ -51,6 +51,9 @@ WORKAROUNDS = (
     Workaround(mixed_distributions, "mmengine", before=True),
     Workaround(torchvision_operators, "torchvision", before=True),
     Workaround(printed_debug_messages, "mmengine.logging.logger"),
+    Workaround(
+        unasked_metric, "mmdet.evaluation.metrics.faster_coco_metric", before=True
+    ),
     Workaround(mmseg_configs, "mmengine.config.utils"),
     Workaround(own_configs, "mmengine.config.config"),
     Workaround(multimodal_models, "mmpretrain.utils.dependency"),

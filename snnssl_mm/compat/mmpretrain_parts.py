@@ -54,8 +54,7 @@ def dataset_downloads() -> Status:
                 raise FileNotFoundError(
                     f"{name} is not in {Path(root).absolute()} and could not be "
                     f"downloaded ({error}): get {url}, put it there, and run this "
-                    "again, or let "
-                    "data_root of the dataset name a folder that has it"
+                    "again, or let data_root of the dataset name a folder that has it"
                 ) from None
 
         module.download_url = download_url

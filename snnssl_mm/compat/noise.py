@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import logging
 import sys
+import warnings
 from typing import Any
 
 from snnssl_mm.compat.status import Status, module_of
@@ -34,3 +36,19 @@ def printed_debug_messages() -> Status:
             if name in sys.modules:
                 vars(sys.modules[name])["print_log"] = print_log
     return Status("cured", "messages for debugging are not printed")
+
+
+def unasked_metric() -> Status:
+    """Importing mmdet warns: faster_coco_eval is not installed, metrics will not be ...
+
+    Cause: mmdet warns of a metric that no config asks for; ``CocoMetric`` computes its
+    numbers without it. A config that does ask for the metric still gets an error.
+    Removable: when mmdet warns where ``FasterCocoMetric`` is built; in
+    onedl-mmdetection 3.5.1 it does not.
+    """
+    if importlib.util.find_spec("mmdet") is None:
+        return Status("not applicable", "mmdet is not installed")
+    message = "faster_coco_eval is not installed"
+    if not any(found[1] and found[1].pattern == message for found in warnings.filters):
+        warnings.filterwarnings("ignore", message, UserWarning)
+    return Status("cured", "no warning of a metric that nobody asked for")

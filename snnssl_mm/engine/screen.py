@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from mmengine.logging import MMLogger
+from mmengine.runner import EpochBasedTrainLoop
 
 FILE_ONLY = re.compile(
     r"\s*(?:-+\s+)?(?:System environment:|Config:|Hooks will be executed in|"
@@ -68,19 +69,19 @@ def opening(runner: Any, model: torch.nn.Module) -> str:
     if backbone is not None:
         name += f" with {type(backbone).__name__}"
     device = parameters[0].device if parameters else torch.device("cpu")
-    where = f"{torch.get_num_threads()} threads of the CPU"
+    where = f"CPU, threads: {torch.get_num_threads()}"
     if device.type == "cuda":
         where = f"{device}, {torch.cuda.get_device_name(device)}"
     loader, loop = runner.train_dataloader, runner.train_loop
-    length = f"{loop.max_iters:,} iterations"
-    if loop.max_epochs and loop.max_epochs * len(loader) == loop.max_iters:
-        plural = "s" if loop.max_epochs > 1 else ""
-        length = f"{loop.max_epochs} epoch{plural} of {len(loader):,} iterations"
+    data, length = type(loader.dataset).__name__, f"{loop.max_iters:,} iterations"
+    if hasattr(loader.dataset, "__len__"):
+        data = f"{len(loader.dataset):,} items of {data}"
+    if isinstance(loop, EpochBasedTrainLoop):
+        length += f", epochs: {loop.max_epochs}"
     log = getattr(runner.logger, "log_file", None) or Path(runner.log_dir)
-    data = f"{len(loader.dataset):,} items of {type(loader.dataset).__name__}"
     batch = getattr(loader, "batch_size", None)
     if batch is not None:
-        data += f", {batch} a batch and process"
+        data += f", {batch} in a batch of each process"
     return "\n".join(
         (
             "Training starts",

@@ -37,7 +37,7 @@ def probe(run_tool, tiny_config, checkpoint, tmp_path):
 
     def run(*arguments, config=tiny_config, file=checkpoint):
         out = ("--out", tmp_path / "probe_results.json")
-        run_tool("probe.py", config, file, *arguments, *out)
+        run_tool("probe.py", config, file, *out, *arguments)
         return json.loads((tmp_path / "probe_results.json").read_text())["rows"]
 
     return run
