@@ -22,7 +22,7 @@ from snnssl_mm.datasets.label_file import (
     read_label_file,
     sorted_classes,
 )
-from snnssl_mm.engine.data_error import DataError, shortened
+from snnssl_mm.engine.data_error import DataError
 from snnssl_mm.registry import DATASETS
 
 
@@ -150,7 +150,7 @@ class ImageFolder(CustomDataset):
         if empty := set(names) - {image.split("/")[0] for image in images}:
             log_once(
                 f"{folder}: class folders without images, which count as classes: "
-                f"{shortened(sorted(empty))}",
+                f"{len(empty)} ({', '.join(sorted(empty)[:5])})",
                 logging.WARNING,
             )
         self._metainfo["classes"] = tuple(classes)
