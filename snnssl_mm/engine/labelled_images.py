@@ -121,6 +121,6 @@ def require_same_classes(train: tuple[str, ...], test: tuple[str, ...]) -> None:
         differences = [f"in another order: {list(train[:5])} and {list(test[:5])}"]
     raise ValueError(
         "training and test images have different classes, so their labels do not mean "
-        f"the same; {'; '.join(differences)}. Sort both into the same class folders (an "
-        "empty one will do), or name all classes by metainfo=dict(classes=[...])"
+        f"the same; {'; '.join(differences)}. Sort both into the same class folders "
+        "(one may be empty), or name all classes by metainfo=dict(classes=[...])"
     )
