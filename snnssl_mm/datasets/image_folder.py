@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mmpretrain.datasets import CustomDataset
 from rich.progress import track
 
-from snnssl_mm.checks.data_error import DataError, shortened
+from snnssl_mm.checks.data_error import DataError
 from snnssl_mm.datasets.image_check import check_image, examine, unusual_note
 from snnssl_mm.datasets.image_files import (
     image_suffixes,
@@ -150,7 +150,7 @@ class ImageFolder(CustomDataset):
         if empty := set(names) - {image.split("/")[0] for image in images}:
             log_once(
                 f"{folder}: class folders without images, which count as classes: "
-                f"{shortened(sorted(empty))}",
+                f"{len(empty)} ({', '.join(sorted(empty)[:5])})",
                 logging.WARNING,
             )
         self._metainfo["classes"] = tuple(classes)

@@ -11,8 +11,6 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, SequentialSampler
 
-from snnssl_mm.checks.data_error import shortened
-
 MAX_PROBE_SAMPLES = 50_000
 EVAL_LOADERS = ("eval_train_dataloader", "eval_test_dataloader")
 
@@ -105,17 +103,8 @@ def require_labels(dataset: Any, where: str) -> None:
         )
 
 
-def require_same_classes(
-    train: tuple[str, ...],
-    test: tuple[str, ...],
-    names: tuple[str, str] = ("training images", "test images"),
-) -> None:
+def require_same_classes(train: tuple[str, ...], test: tuple[str, ...]) -> None:
     """Refuse training and test images of which a label does not mean the same.
-
-    Args:
-        train: Classes of one data set, in order.
-        test: Those of the other.
-        names: What to call the two.
 
     Raises:
         ValueError: It names the first classes that only one of them has, or that are
@@ -123,16 +112,15 @@ def require_same_classes(
     """
     if train == test:
         return
-    first, second = names
     differences = [
-        f"only {name} have {shortened(sorted(set(some) - set(others)))}"
-        for name, some, others in ((first, train, test), (second, test, train))
+        f"only {name} images have {', '.join(sorted(set(some) - set(others))[:5])}"
+        for name, some, others in (("training", train, test), ("test", test, train))
         if set(some) - set(others)
     ]
     if not differences:
         differences = [f"in another order: {list(train[:5])} and {list(test[:5])}"]
     raise ValueError(
-        f"{first} and {second} have different classes, so their labels do not mean the "
-        f"same; {'; '.join(differences)}. Sort both into the same class folders (an "
-        "empty one will do), or name all classes by metainfo=dict(classes=[...])"
+        "training and test images have different classes, so their labels do not mean "
+        f"the same; {'; '.join(differences)}. Sort both into the same class folders "
+        "(one may be empty), or name all classes by metainfo=dict(classes=[...])"
     )

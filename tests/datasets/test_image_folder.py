@@ -173,7 +173,7 @@ def test_whatever_is_left_out_or_empty_is_said(folder, log):
     assert len(dataset) == 6
     assert log.text.count("1 file is no image and was passed over: 1 .txt") == 1
     assert "images outside of the class folders were passed over: 1" in log.text
-    assert "class folders without images, which count as classes: c" in log.text
+    assert "class folders without images, which count as classes: 1 (c)" in log.text
 
 
 def test_given_classes_number_the_folders_by_their_names(folder):
