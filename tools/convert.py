@@ -6,13 +6,16 @@ usage: python tools/convert.py CHECKPOINT [--out OUT.pth] [--to LAYOUT]
 The layout that the file has is found from the names in it. Without --to it becomes
 ours, for --pretrained and init_cfg; with --to one of ours (or of any layout) becomes
 another project's. Conversion is exact: the network computes the same spikes, given the
-printed settings. Names that are left out are listed; a name that no layout knows stops
-the conversion. --list names the layouts.
+printed settings. They are stored with the weights, and loading into a backbone with
+other ones is refused; those that the tensors do not show and the layout leaves open
+are asked for, such as --num-heads. Names that are left out are listed; a name that no
+layout knows stops the conversion. --list names the layouts.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +36,15 @@ if TYPE_CHECKING:
 
 
 console = Console(highlight=False, soft_wrap=True)
+
+
+OPTIONS = {
+    "num_heads": "--num-heads N",
+    "stem": "--stem imagenet (or cifar)",
+    "shortcut": "--shortcut sew (or spiking, ms)",
+    "neuron": "--neuron tau=2.0 v_threshold=1.0 (and what else it was trained with)",
+}
+"""How a setting that is asked for is given."""
 
 
 class ListLayouts(argparse.Action):
@@ -62,10 +74,59 @@ def parse_args() -> argparse.Namespace:
         action="store_true",
         help="leave out tensors that the layout does not know, instead of stopping",
     )
+    parser.add_argument(
+        "--num-heads", type=int, help="of attention, which no tensor shows"
+    )
+    parser.add_argument("--stem", help="Spikformer's strides: imagenet or cifar")
+    parser.add_argument("--pooled", help="what a Spikformer's stem pools")
+    parser.add_argument("--shortcut", help="of a ResNet: sew, spiking or ms")
+    parser.add_argument("--merge", help="of its shortcuts, such as add or iand")
+    parser.add_argument(
+        "--neuron",
+        nargs="+",
+        type=setting,
+        metavar="KEY=VALUE",
+        help="settings of MixedLIF that the weights were trained with",
+    )
     parser.add_argument("--list", nargs=0, action=ListLayouts, help="name the layouts")
     args = parse(parser)
     args.out = args.place or args.out
     return args
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Read ``KEY=VALUE``."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
+    if value in ("inf", "nan"):
+        return key, float(value)
+    try:
+        return key, ast.literal_eval(value)
+    except (SyntaxError, ValueError):  # a word
+        return key, value
+
+
+def given_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What the user says about the backbone."""
+    names = ("num_heads", "stem", "pooled", "shortcut", "merge")
+    given = {k: getattr(args, k) for k in names if getattr(args, k) is not None}
+    return given | ({"neuron": dict(args.neuron)} if args.neuron else {})
+
+
+def require_settings(conversion: Conversion) -> None:
+    """Ask for what decides the function and is not known.
+
+    Raises:
+        ValueError: It names the options.
+    """
+    if conversion.required:
+        wanted = ", ".join(conversion.required)
+        options = " ".join(OPTIONS[name] for name in conversion.required)
+        raise ValueError(
+            f"the tensors of {conversion.source} do not show {wanted}, which decides "
+            f"what the network computes; pass {options}"
+        )
 
 
 def backbone_config(conversion: Conversion) -> dict[str, Any]:
@@ -94,8 +155,13 @@ def describe(conversion: Conversion) -> None:
             console.print(f"{what} ({len(found)}): {', '.join(found)}", markup=False)
     text = Config({"backbone": backbone_config(conversion)}).pretty_text.strip()
     console.print(f"config: {text}", markup=False)
-    if conversion.lacks_heads:
-        console.print("note: add num_heads to arch: the tensors do not say how many")
+    if not conversion.complete:
+        wanted = ", ".join(OPTIONS[name] for name in conversion.missing)
+        console.print(
+            "note: not stored, so that loading cannot compare them: the settings that "
+            f"the weights were trained with; to store them, pass {wanted}",
+            markup=False,
+        )
     for note in conversion.notes:
         console.print(f"note: {note}", markup=False)
 
@@ -122,7 +188,10 @@ def main() -> None:
             args.source,
             args.allow_unknown,
             stored_backbone(checkpoint),
+            given_settings(args),
         )
+        if args.to == OURS:
+            require_settings(conversion)
     describe(conversion)
     tensors = conversion.state
     meta: dict[str, Any] = {
@@ -133,9 +202,9 @@ def main() -> None:
     }
     if args.to == OURS:
         tensors = {f"{BACKBONE}{name}": tensor for name, tensor in tensors.items()}
-        if conversion.complete:
-            model = {"backbone": backbone_config(conversion)}
-            meta["cfg"] = Config({"model": model}).pretty_text
+    if conversion.complete:
+        model = {"backbone": backbone_config(conversion)}
+        meta["cfg"] = Config({"model": model}).pretty_text
     write_whole(args.out, pack(tensors, meta))
     console.print(f"written: {args.out}")
 

@@ -15,5 +15,5 @@ model = dict(
         frozen_stages=16,  # the stem and all blocks
         # Filled in by --pretrained; a probe of random weights is refused.
         init_cfg=dict(type='snnssl_mm.BackboneInit', checkpoint='')),
-    head=dict(in_channels=512))
+    head=dict(type='snnssl_mm.NormalizedLinearClsHead', in_channels=512))
 auto_scale_lr = dict(base_batch_size=256)

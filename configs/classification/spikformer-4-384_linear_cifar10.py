@@ -15,7 +15,7 @@ model = dict(
         frozen_stages=4,  # the stem and all blocks
         # Filled in by --pretrained; a probe of random weights is refused.
         init_cfg=dict(type='snnssl_mm.BackboneInit', checkpoint='')),
-    head=dict(in_channels=384))
+    head=dict(type='snnssl_mm.NormalizedLinearClsHead', in_channels=384))
 
 # One GPU
 train_dataloader = dict(batch_size=256)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from snnssl_mm.conversion.detect import (
     LAYOUTS,
+    OUR_HEADS,
     OURS,
     detect,
     fill,
@@ -17,8 +18,10 @@ from snnssl_mm.conversion.detect import (
     matches_any,
     pattern,
 )
+from snnssl_mm.conversion.resnet_layouts import PLAIN_RESNET
 from snnssl_mm.conversion.rules import Layout, Rule
 from snnssl_mm.conversion.structure import (
+    add_given,
     differences,
     expected_shapes,
     family_of,
@@ -46,6 +49,7 @@ class Conversion(NamedTuple):
         added: Names that the source lacked, filled with zeros.
         absorbed: Biases that went into the running mean of a batch norm.
         stored: Whether ``settings`` are those that the checkpoint was trained with.
+        missing: Settings that decide the function too, and are not known.
         notes: What a user must know or set, so that it computes the same.
     """
 
@@ -60,20 +64,20 @@ class Conversion(NamedTuple):
     added: list[str]
     absorbed: list[str]
     stored: bool
+    missing: list[str]
     notes: list[str]
 
     @property
     def complete(self) -> bool:
         """Whether ``settings`` say all that decides the function beside the tensors."""
-        layout = LAYOUTS.get(self.source)
-        known = layout is not None and layout.complete and not self.lacks_heads
-        return (known or self.stored) and not self.unknown
+        return not self.missing
 
     @property
-    def lacks_heads(self) -> bool:
-        """Whether attention's number of heads is not known: no tensor shows it."""
-        arch = self.settings.get("arch")
-        return isinstance(arch, dict) and "num_heads" not in arch
+    def required(self) -> list[str]:
+        """What of ``missing`` a user must say: not of weights that are a start only."""
+        layout = LAYOUTS.get(self.source)
+        free = layout is None or layout.initialisation
+        return [] if free else self.missing
 
 
 def convert(
@@ -82,28 +86,31 @@ def convert(
     source: str | None = None,
     allow_unknown: bool = False,
     stored: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> Conversion:
     """Convert a checkpoint's backbone.
 
     Args:
-        state: Its tensors, with whatever prefix and heads.
+        state: Its tensors, with whatever prefix and heads; what else is there is left
+            out.
         target: ``'ours'`` or a layout of :data:`LAYOUTS`.
         source: Likewise; found from the names if None.
         allow_unknown: Whether names that no rule knows are left out (and listed)
             instead of being an error.
         stored: The backbone's config that the checkpoint was trained with, if it has
             one; of another project's backbone it does not count.
+        given: Settings of our backbone that no tensor shows, see
+            :func:`.structure.add_given`.
 
     Raises:
         ValueError: If the layout is not known, a tensor is missing, has another shape
             or no place in the target, or the target computes something else.
     """
-    found = detect(state)
-    family = family_of(stored)
-    name = source or (OURS if family else found.name)
-    if name != OURS:
-        family = layout_of(name).family
-    ours = read(state, name, found.prefix, family or found.family, stored)
+    state = tensors_in(state)
+    found = detect(state, None if source == OURS else source)
+    own_names = found.name == OURS or layout_of(found.name).rules == PLAIN_RESNET
+    name = source or (OURS if own_names and family_of(stored) else found.name)
+    ours = read(state, name, found.prefix, found.family, stored, given or {})
     if ours.unknown and not allow_unknown:
         raise ValueError(
             f"{len(ours.unknown)} tensors are unknown to the layout {name!r}, such as "
@@ -115,12 +122,30 @@ def convert(
     return write(ours, target)
 
 
+def tensors_in(content: Mapping[str, Any]) -> State:
+    """Find the tensors, which may lie below one key of any name.
+
+    Raises:
+        ValueError: If there are none; it names the keys.
+    """
+    for part in (content, *(v for v in content.values() if isinstance(v, Mapping))):
+        found = {k: v for k, v in part.items() if isinstance(v, Tensor)}
+        if found and all(isinstance(name, str) for name in found):
+            return found
+    keys = ", ".join(map(str, content)) or "nothing"
+    raise ValueError(
+        f"no tensors are in it by name, but {keys}; expected a model's state_dict, "
+        "alone or below a key such as state_dict"
+    )
+
+
 def read(
     state: Mapping[str, Tensor],
     name: str,
     prefix: str,
     family: str,
     stored: Mapping[str, Any] | None,
+    given: Mapping[str, Any],
 ) -> Conversion:
     """Bring a checkpoint into our layout."""
     layout = LAYOUTS.get(name)
@@ -134,19 +159,28 @@ def read(
         rest = [k for k in bare if k not in ours]
     else:
         ours, rest, absorbed = apply_rules(bare, layout)
-    heads = layout.heads if layout else ("head.*", "neck.*")
+    heads = layout.heads if layout else OUR_HEADS
     unused = layout.unused if layout else ()
     # Beside a backbone with a prefix stand the modules that use it.
     left = {k: matches_any(k, heads) for k in rest} | {k: bool(prefix) for k in outside}
-    own = stored if name == OURS and family_of(stored) == family else None
-    settings = find_settings(family, ours) if own is None else stored_settings(own)
-    fixed = dict(layout.settings) if layout else {}
-    if "shortcut" in settings and fixed.get("shortcut", "ms") != "ms":
-        raise ValueError(
-            f"the first stage has a stride, as in an MS-ResNet only; {name!r} is "
-            f"{fixed['shortcut']!r}"
-        )
-    settings |= fixed
+    own = stored if family_of(stored) == family else None
+    if own is not None:
+        if given:
+            raise ValueError(
+                f"the checkpoint says itself what it was trained with; leave out "
+                f"{', '.join(given)}"
+            )
+        settings = stored_settings(own)
+    else:
+        settings = find_settings(family, ours)
+        fixed = dict(layout.settings) if layout else {}
+        if "shortcut" in settings and fixed.get("shortcut", "ms") != "ms":
+            raise ValueError(
+                f"the first stage has a stride, as in an MS-ResNet only; {name!r} is "
+                f"{fixed['shortcut']!r}"
+            )
+        settings |= fixed
+    settings = add_given(settings, given)
     added = complete(ours, expected_shapes(family, settings))
     return Conversion(
         ours,
@@ -162,8 +196,20 @@ def read(
         added=added,
         absorbed=absorbed,
         stored=own is not None,
+        missing=[] if own else missing_settings(family, settings, layout),
         notes=[layout.note] if layout and layout.note else [],
     )
+
+
+def missing_settings(
+    family: str, settings: Mapping[str, Any], layout: Layout | None
+) -> list[str]:
+    """Settings that decide the function and are not known, see :class:`Layout`."""
+    ours = ("stem" if family == "Spikformer" else "shortcut", "neuron")
+    missing = [k for k in (layout.open if layout else ours) if k not in settings]
+    arch = settings.get("arch")
+    heads = not isinstance(arch, dict) or "num_heads" in arch
+    return missing if heads else ["num_heads", *missing]
 
 
 def apply_rules(
@@ -291,7 +337,7 @@ def compare(ours: Conversion, layout: Layout) -> list[str]:
         ValueError: If it computes otherwise where nothing can be set.
     """
     found = differences(ours.family, ours.settings, layout.settings)
-    if not ours.stored:
+    if not ours.complete:
         what = ", ".join(found) or "nothing that is known"
         return [
             "the checkpoint does not say what it was trained with; the target's code "

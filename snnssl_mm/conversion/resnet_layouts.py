@@ -62,7 +62,6 @@ RESNET_LAYOUTS = {
         heads=("fc.*",),
         settings=dict(shortcut="sew", neuron=INTEGRATE_AND_FIRE),
         note="merge='add' unless it was trained with connect_f='AND' or 'IAND'",
-        complete=True,
     ),
     "spiking-official": Layout(
         "SpikingResNet",
@@ -75,7 +74,6 @@ RESNET_LAYOUTS = {
         ),
         heads=("fc.*",),
         settings=dict(shortcut="spiking", neuron=INTEGRATE_AND_FIRE),
-        complete=True,
     ),
     "ms-official": Layout(
         "SpikingResNet",
@@ -92,7 +90,6 @@ RESNET_LAYOUTS = {
         ),
         heads=("fc.*",),
         settings=dict(shortcut="ms", neuron=MS_NEURON),
-        complete=True,
     ),
     "ms-spikingjelly": Layout(
         "SpikingResNet",
@@ -105,13 +102,14 @@ RESNET_LAYOUTS = {
         ),
         settings=dict(shortcut="ms", neuron=MS_NEURON),
         note="neurons are spikingjelly's defaults for it",
-        complete=True,
     ),
     "torchvision": Layout(
         "SpikingResNet",
         "torchvision's ResNet, or spikingjelly 2.0's SEW or Spiking-ResNet",
         PLAIN_RESNET,
         heads=("fc.*",),
+        open=("shortcut", "neuron"),
+        initialisation=True,
         note="these names are our own too. Weights of a non-spiking ResNet "
         "(torchvision) are an initialisation, no spiking network: train it. Weights of "
         "spikingjelly's SEW-ResNet need shortcut='sew', of its Spiking-ResNet "
@@ -124,6 +122,8 @@ RESNET_LAYOUTS = {
         PLAIN_RESNET,
         heads=("head.fc.*",),
         prefix="backbone.",
+        open=("shortcut", "neuron"),
+        initialisation=True,
         note="weights of a non-spiking ResNet are an initialisation, no spiking "
         "network: train it",
     ),

@@ -42,8 +42,10 @@ class Layout(NamedTuple):
         prefix: In front of the names when written.
         settings: Of our backbone that computes the same, beside its size.
         note: What a user must know beside that.
-        complete: Whether ``settings`` and the tensors say all that decides the
-            function; if so they are stored with the converted weights.
+        open: Settings of our backbone that decide the function, and that neither the
+            tensors nor ``settings`` say; the user is asked for them.
+        initialisation: Whether the weights may be those of another, non-spiking
+            network; then what is open need not be known.
     """
 
     family: str
@@ -54,4 +56,5 @@ class Layout(NamedTuple):
     prefix: str = ""
     settings: Mapping[str, Any] = MappingProxyType({})
     note: str = ""
-    complete: bool = False
+    open: tuple[str, ...] = ()
+    initialisation: bool = False

@@ -94,7 +94,6 @@ SPIKFORMER_LAYOUTS = {
         spikformer(*OFFICIAL_STEM, official_blocks("conv", "conv", 3, 4), NUMBERS),
         unused=("block.#.norm1.*", "block.#.norm2.*"),
         settings=dict(stem="imagenet", neuron=SPIKFORMER_NEURON),
-        complete=True,
     ),
     "spikformer-cifar": Layout(
         "Spikformer",
@@ -102,7 +101,6 @@ SPIKFORMER_LAYOUTS = {
         spikformer(*OFFICIAL_STEM, official_blocks("linear", "linear", 2, 2), NUMBERS),
         unused=("block.#.norm1.*", "block.#.norm2.*"),
         settings=dict(stem="cifar", neuron=SPIKFORMER_NEURON),
-        complete=True,
     ),
     "spikformer-spikingjelly": Layout(
         "Spikformer",
@@ -118,6 +116,7 @@ SPIKFORMER_LAYOUTS = {
             ("0", "1", "2", "3"),
         ),
         settings=dict(pooled="current", neuron=SPIKFORMER_NEURON),
+        open=("stem",),
         note="neurons are spikingjelly's defaults; stem='imagenet' if it was built "
         "with patch_size=16, 'cifar' if with 4: the tensors do not say",
     ),

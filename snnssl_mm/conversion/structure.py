@@ -29,10 +29,10 @@ def spikformer_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Architecture of a Spikformer; its heads are known for published sizes only."""
     dims = len(state["stem.stages.3.conv.weight"])
     depth = numbered(state, "blocks")
-    for name, arch in ARCHS.items():
-        if (arch["embed_dims"], arch["depth"]) == (dims, depth):
-            return {"arch": name}
     ratio = len(state["blocks.0.mlp.0.conv.weight"]) / dims
+    for name, arch in ARCHS.items():
+        if (arch["embed_dims"], arch["depth"], 4) == (dims, depth, ratio):
+            return {"arch": name}
     return {"arch": dict(embed_dims=dims, depth=depth, mlp_ratio=ratio)}
 
 
@@ -64,6 +64,31 @@ def resnet_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
     if not bottleneck and "layer1.0.downsample.0.weight" in state:
         settings["shortcut"] = "ms"  # the only one whose first stage has a stride
     return settings
+
+
+def add_given(settings: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Add what a user knows beside the tensors: it counts more than a layout's.
+
+    Args:
+        settings: Of our backbone.
+        given: More of them, and ``num_heads`` of its attention; of the neuron's, those
+            that are left out stay as they are.
+    """
+    given = dict(given)
+    heads = given.pop("num_heads", None)
+    if "neuron" in given:
+        given["neuron"] = {**settings.get("neuron", {}), **given["neuron"]}
+    settings = {**settings, **given}
+    if heads is None:
+        return settings
+    arch = settings.get("arch")
+    if arch is None:
+        raise ValueError("num_heads are a Spikformer's, this is a SpikingResNet")
+    published = ARCHS[arch] if isinstance(arch, str) else {}
+    if heads == published.get("num_heads"):
+        return settings
+    sizes = published or arch
+    return {**settings, "arch": {**sizes, "num_heads": heads}}
 
 
 FREE = frozenset(

@@ -8,7 +8,7 @@ from snnssl_mm.losses import (
 )
 from snnssl_mm.models.batch_norm import SplitBatchNorm2d
 from snnssl_mm.models.dual_path_ssl import DualPathSSL, TwoViewDataPreprocessor
-from snnssl_mm.models.heads import TemporalLossHead
+from snnssl_mm.models.heads import NormalizedLinearClsHead, TemporalLossHead
 from snnssl_mm.models.init import BackboneInit
 from snnssl_mm.models.pyramid import SimpleFeaturePyramid
 from snnssl_mm.models.spikformer import Spikformer
@@ -26,6 +26,7 @@ __all__ = [
     "CrossTemporalLoss",
     "DualPathSSL",
     "MixedLIF",
+    "NormalizedLinearClsHead",
     "SimpleFeaturePyramid",
     "Spikformer",
     "SpikingResNet",

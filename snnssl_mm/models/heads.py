@@ -1,4 +1,4 @@
-"""The head of the self-supervised algorithm: a temporal loss and its health."""
+"""Heads: of the self-supervised algorithm, and of the linear probe of its features."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 from mmengine.model import BaseModule
-from torch import Tensor
+from mmpretrain.models import LinearClsHead
+from torch import Tensor, nn
 
 from snnssl_mm.registry import MODELS
 from snnssl_mm.representation import std_per_dimension
@@ -56,3 +57,28 @@ class TemporalLossHead(BaseModule):
             "off_diagonal": off_diagonal.detach(),
             "embedding_std": embedding_std(z_a),
         }
+
+
+@MODELS.register_module()
+class NormalizedLinearClsHead(LinearClsHead):
+    """A linear classifier of features that are standardised per dimension.
+
+    SGD needs it: the squared norm of the features of one backbone is a hundred times
+    that of another. A batch norm without affine part, whose statistics are averaged
+    over the whole training, because a frozen backbone's features stay as they are. It
+    does what the offline probe's StandardScaler does.
+
+    Args:
+        num_classes: Number of classes.
+        in_channels: Number of features.
+        **kwargs: See mmpretrain's ``LinearClsHead``.
+    """
+
+    def __init__(self, num_classes: int, in_channels: int, **kwargs: Any) -> None:
+        super().__init__(num_classes, in_channels, **kwargs)
+        self.norm = nn.BatchNorm1d(in_channels, affine=False, momentum=None)
+
+    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Standardise the features ``[B, C]`` of the last stage."""
+        normalized: Tensor = self.norm(feats[-1])
+        return normalized

@@ -1,5 +1,6 @@
 """Converted networks compute what the source network does, to the last spike."""
 
+import itertools
 import re
 
 import pytest
@@ -20,6 +21,7 @@ from spikingjelly.activation_based.model import (
     spikformer,
     spiking_resnet,
 )
+from torch import nn
 
 from snnssl_mm.conversion import LAYOUTS, convert, detect
 from snnssl_mm.models import Spikformer, SpikingResNet
@@ -254,6 +256,85 @@ def test_what_does_not_fit_is_refused_with_its_name():
     bottlenecks = SpikingResNet(50, "sew", base_channels=8).state_dict()
     with pytest.raises(ValueError, match="their first stages differ|no place"):
         convert(bottlenecks, target="ms-official")
+
+
+def sequential(net):
+    """As tutorials cut off the head."""
+    return nn.Sequential(*list(net.children())[:-1])
+
+
+def vision_transformer():
+    return torchvision.models.vision_transformer.VisionTransformer(
+        image_size=32, patch_size=8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=8
+    )
+
+
+def u_net():
+    """Encoder and decoder of double convolutions."""
+
+    def double(*channels):
+        pairs = itertools.pairwise(channels)
+        layers = [(nn.Conv2d(a, b, 3), nn.BatchNorm2d(b), nn.ReLU()) for a, b in pairs]
+        return nn.ModuleDict(
+            {"double_conv": nn.Sequential(*(one for three in layers for one in three))}
+        )
+
+    parts = dict(inc=double(3, 8, 8), down1=double(8, 16, 16), up1=double(16, 8, 8))
+    return nn.ModuleDict({**parts, "outc": nn.Conv2d(8, 2, 1)})
+
+
+class Block(nn.Module):
+    """Its two names are those of a ResNet's stem."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8)
+
+
+FOREIGN = {
+    "Sequential of a ResNet": lambda: sequential(torchvision.models.resnet18()),
+    "Sequential of a bottleneck ResNet": lambda: sequential(
+        torchvision.models.resnet50()
+    ),
+    "Sequential of layers": lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(8, 2)),
+    "vision transformer": vision_transformer,
+    "U-Net": u_net,
+    "stems only": lambda: nn.Sequential(Block(), Block()),
+    "one stem and others": lambda: nn.ModuleDict({"stem": Block(), "body": u_net()}),
+    "DenseNet": torchvision.models.densenet121,
+    "MobileNet": torchvision.models.mobilenet_v2,
+    "VGG": lambda: torchvision.models.vgg11_bn(num_classes=2),
+    "ConvNeXt": torchvision.models.convnext_tiny,
+    "ShuffleNet": torchvision.models.shufflenet_v2_x0_5,
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_foreign_networks_are_refused_however_a_few_names_are_called(name):
+    with torch.device("meta"):
+        state = FOREIGN[name]().state_dict()
+    with pytest.raises(
+        ValueError, match=r"\bexpected a layout that knows more than half"
+    ):
+        detect(state)
+    for source in ("torchvision", "spikformer-cifar", None):
+        with pytest.raises(ValueError, match="expected"):
+            convert(state, source=source)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        torch.optim.Adam([nn.Parameter(torch.ones(2))]).state_dict(),
+        {"optimizer": {"state": {0: {"step": torch.ones(1)}}, "param_groups": []}},
+        {"epoch": 3, "args": None},
+    ],
+    ids=["empty", "optimizer", "optimizer below a key", "numbers"],
+)
+def test_file_without_a_model_is_refused(content):
+    with pytest.raises(ValueError, match="expected a model's state_dict"):
+        convert(content)
 
 
 def test_what_a_checkpoint_was_trained_with_decides_where_it_may_go():

@@ -1,5 +1,6 @@
 """tools/convert.py: what it writes loads, what it says is true."""
 
+import argparse
 import re
 
 import pytest
@@ -46,15 +47,101 @@ def test_converted_file_is_what_pretrained_takes(run_tool, official, tmp_path, c
         load_backbone(Spikformer(ARCH, stem="cifar"), str(out))
 
 
-def test_heads_that_no_tensor_shows_are_asked_for(run_tool, tmp_path, capsys):
-    state = Spikformer(dict(embed_dims=16, depth=1, num_heads=2)).state_dict()
-    theirs = convert(state, target="spikformer-imagenet").state
-    torch.save(theirs, tmp_path / "theirs.pth")
-    run_tool("convert.py", tmp_path / "theirs.pth", tmp_path / "ours.pth")
-    said = capsys.readouterr().out
-    assert "add num_heads to arch" in said
-    assert "num_heads=" not in said
-    assert "cfg" not in torch.load(tmp_path / "ours.pth", weights_only=True)["meta"]
+NEURON = dict(tau=2.0, decay_input=True, surrogate="sigmoid")
+OWN = dict(embed_dims=16, depth=1)
+
+
+def theirs_of(tmp_path, layout, backbone):
+    file = tmp_path / "theirs.pth"
+    torch.save(convert(backbone.state_dict(), target=layout).state, file)
+    return file
+
+
+ASKED = {  # layout, its network, what is asked for, other settings of the same tensors
+    "heads": (
+        "spikformer-imagenet",
+        Spikformer,
+        dict(arch=dict(OWN, num_heads=2), neuron=NEURON),
+        ["--num-heads", 2],
+        [
+            dict(arch=dict(OWN, num_heads=4), neuron=NEURON),
+            dict(arch=dict(OWN, num_heads=2)),
+            dict(arch=dict(OWN, num_heads=2), neuron=dict(NEURON, v_threshold=0.5)),
+            dict(arch=dict(OWN, num_heads=2), neuron=dict(NEURON, v_reset=None)),
+            dict(arch=dict(OWN, num_heads=2), neuron=NEURON, stem="cifar"),
+        ],
+    ),
+    "heads and stem": (
+        "spikformer-spikingjelly",
+        Spikformer,
+        dict(
+            arch=dict(OWN, num_heads=4),
+            neuron=NEURON,
+            stem="cifar",
+            pooled="current",
+        ),
+        ["--num-heads", 4, "--stem", "cifar"],
+        [
+            dict(arch=dict(OWN, num_heads=4), neuron=NEURON, pooled="current"),
+            dict(arch=dict(OWN, num_heads=4), neuron=NEURON, stem="cifar"),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_what_no_tensor_shows_is_asked_for_and_stored(run_tool, tmp_path, name):
+    layout, kind, settings, options, others = ASKED[name]
+    theirs, ours = theirs_of(tmp_path, layout, kind(**settings)), tmp_path / "ours.pth"
+    for left_out in range(0, len(options), 2):
+        some = options[:left_out] + options[left_out + 2 :]
+        with pytest.raises(SystemExit, match=options[left_out]):
+            run_tool("convert.py", theirs, ours, *some)
+        assert not ours.exists()
+    run_tool("convert.py", theirs, ours, *options)
+    load_backbone(kind(**settings), str(ours))
+    for other in others:
+        with pytest.raises(ValueError, match="trained with another"):
+            load_backbone(kind(**other), str(ours))
+    # It is kept on the way to another project and back, and not asked for again.
+    back, again = tmp_path / "back.pth", tmp_path / "again.pth"
+    run_tool("convert.py", ours, back, "--to", layout)
+    run_tool("convert.py", back, again)
+    contents = [torch.load(file, weights_only=True) for file in (ours, again)]
+    assert contents[0]["meta"]["cfg"] == contents[1]["meta"]["cfg"]
+    for one, two in zip(*(c["state_dict"].values() for c in contents), strict=True):
+        assert torch.equal(one, two)
+    with pytest.raises(SystemExit):
+        run_tool("convert.py", ours, again, "--num-heads", 1)
+
+
+def test_neuron_and_shortcut_of_plain_names_are_stored_if_said(run_tool, tmp_path):
+    """Names of spikingjelly's SEW-ResNet are those of a non-spiking one."""
+    neuron = dict(tau=float("inf"), v_reset=None)
+    settings = dict(depth=18, base_channels=8, shortcut="sew")
+    theirs, ours = tmp_path / "theirs.pth", tmp_path / "ours.pth"
+    backbone = SpikingResNet(neuron=neuron, **settings)
+    torch.save({"net": backbone.state_dict(), "epoch": 3}, theirs)
+    run_tool(
+        *("convert.py", theirs, ours, "--shortcut", "sew"),
+        *("--neuron", "tau=inf", "v_reset=None"),
+    )
+    load_backbone(SpikingResNet(neuron=neuron, **settings), str(ours))
+    for other in (dict(neuron=None), dict(neuron=neuron, shortcut="spiking")):
+        with pytest.raises(ValueError, match="trained with another"):
+            load_backbone(SpikingResNet(**{**settings, **other}), str(ours))
+
+
+def test_training_file_with_settings_of_its_script_is_read(
+    run_tool, official, tmp_path
+):
+    """As SEW-ResNet's and timm's: argparse.Namespace beside the tensors."""
+    _, file = official
+    content = torch.load(file, weights_only=True)
+    args = argparse.Namespace(model="spikformer", T=4, output=tmp_path)
+    torch.save({**content, "args": args, "epoch": 3}, file)
+    run_tool("convert.py", file, tmp_path / "ours.pth")
+    assert (tmp_path / "ours.pth").exists()
 
 
 def test_there_and_back_by_the_tool(run_tool, tmp_path):

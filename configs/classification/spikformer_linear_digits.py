@@ -1,0 +1,39 @@
+# Linear probe on digit scenes, https://github.com/open-mmlab/mmpretrain/blob/main/configs/_base_/schedules/cifar10_bs128.py
+# The backbone of selfsup/spikformer_ctl.py. Agrees with tools/probe.py --probes linear.
+# python tools/train.py THIS --pretrained work_dirs/spikformer_ctl/epoch_28.pth
+_base_ = [
+    'mmpretrain::_base_/schedules/cifar10_bs128.py',
+    'mmpretrain::_base_/default_runtime.py',
+    '../_base_/models/spikformer_digits.py',
+    '../_base_/datasets/digit_scenes.py',
+    '../_base_/guards.py',
+]
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(
+        _base_.spikformer,
+        out_indices=(3, ),
+        frozen_stages=1,  # the stem and the block
+        # Filled in by --pretrained; a probe of random weights is refused.
+        init_cfg=dict(type='snnssl_mm.BackboneInit', checkpoint='')),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='snnssl_mm.NormalizedLinearClsHead', num_classes=10, in_channels=64))
+data_preprocessor = dict(num_classes=10)
+
+train_dataloader = dict(
+    batch_size=256,
+    dataset=dict(pipeline=[dict(type='PackInputs')]))
+val_dataloader = _base_.eval_test_dataloader
+test_dataloader = val_dataloader
+val_evaluator = dict(type='Accuracy', topk=(1, ))
+test_evaluator = val_evaluator
+
+# A minute on two CPU cores. The offline probe's penalty is 1 / 4,000 scenes.
+optim_wrapper = dict(optimizer=dict(lr=0.3, weight_decay=2.5e-4))
+train_cfg = dict(max_epochs=20, val_interval=5)
+param_scheduler = dict(
+    _delete_=True, type='CosineAnnealingLR', T_max=20, begin=0, end=20)
+default_hooks = dict(
+    logger=dict(interval=15),
+    checkpoint=dict(interval=20))
