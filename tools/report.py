@@ -167,7 +167,9 @@ def compose(
                 Path(args.checkpoint).parent, args.out / "curves.png"
             ),
             report_sections.probes_section(probes),
-            report_sections.time_steps_section(steps, args.out / "time_steps.png"),
+            report_sections.time_steps_section(
+                steps, args.out / "time_steps.png", probes
+            ),
             report_sections.firing_rates_section(firing, args.out / "firing_rates.png"),
             report_sections.energy_section(energy, args.out / "energy.png"),
             report_sections.health_section(

@@ -86,7 +86,8 @@ def plot_embedding(
 def draw_points(
     axis: Any, points: np.ndarray, labels: np.ndarray, classes: Sequence[str]
 ) -> None:
-    """Draw points ``[n, 2]``, and the name of each class amid its own."""
+    """Draw points ``[n, 2]``, and the name of each class that keeps together."""
+    spread = distance(points)
     for label, name in enumerate(classes):
         mine = points[labels == label]
         color = CLASSES[label % len(CLASSES)]
@@ -96,8 +97,13 @@ def draw_points(
     if len(classes) <= NAMED:
         for label, name in enumerate(classes):
             mine = points[labels == label]
-            if len(mine):
+            if len(mine) and distance(mine) < 0.6 * spread:
                 middle = np.median(mine, axis=0)
                 nearest = mine[np.square(mine - middle).sum(1).argmin()]
                 style = dict(ha="center", va="center", fontweight="bold")
                 axis.text(*nearest, name, path_effects=HALO, **style)
+
+
+def distance(points: np.ndarray) -> float:
+    """Median distance of points from their median."""
+    return float(np.median(np.linalg.norm(points - np.median(points, axis=0), axis=1)))

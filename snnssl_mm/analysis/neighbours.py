@@ -65,7 +65,7 @@ def plot_neighbours(
                 other = train_y[index]
                 show(axis, pictures[0][index], BLUE if other == own else RED)
                 if other != own:
-                    axis.spines[:].set_linestyle((0, (2, 1)))
+                    axis.spines[:].set(linestyle=(0, (2, 2)), capstyle="butt")
                     title(axis, str(names[other] if names else other))
     return out
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 from matplotlib import patheffects
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch, Rectangle
 
 from snnssl_mm.analysis.label_places import Box, place_labels
@@ -66,10 +67,8 @@ def plot_predictions(columns: Sequence[Column], out: Path, score: float = 0.3) -
     found = classes_in(maps)
     foot = 0.3 * (len(maps) < len(columns)) + 0.35 * bool(found)
     width = cell * len(columns)
-    with picture(out, size + 0.3 + foot, width, images=True) as figure:
-        figure.get_layout_engine().set(  # type: ignore[union-attr]
-            w_pad=0.02, h_pad=0.02, hspace=0, wspace=0
-        )
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, hspace=0, wspace=0)
+    with picture(out, size + 0.3 + foot, width, layout, images=True) as figure:
         axes = figure.subplots(len(columns[0].samples), len(columns), squeeze=False)
         for column, line in zip(columns, axes.T, strict=True):
             line[0].set_title(column.title, fontsize=SMALL, loc="center")
@@ -79,7 +78,9 @@ def plot_predictions(columns: Sequence[Column], out: Path, score: float = 0.3) -
             text = f"boxes: class and score, from a score of {score:g} on"
             figure.supxlabel(text, fontsize=SMALL, color=QUIET, x=0.01, ha="left")
         if found:
-            handles = [Patch(color=color, label=name) for name, color in found.items()]
+            handles = [
+                Patch(color=tuple(color), label=name) for name, color in found.items()
+            ]
             figure.legend(
                 handles=handles, loc="outside lower right", ncols=10,
                 handlelength=0.9, columnspacing=1.0, handletextpad=0.4,

@@ -10,7 +10,7 @@ from typing import Any
 from snnssl_mm.analysis.energy import CONSTANTS, FORMULA
 from snnssl_mm.analysis.energy_tables import layer_table, summary, total_table
 from snnssl_mm.analysis.firing_rates import firing_rates_table, mean_rate
-from snnssl_mm.analysis.probe_table import described, grouped, probe_table
+from snnssl_mm.analysis.probe_table import STARTS, described, grouped, probe_table
 from snnssl_mm.analysis.report import Fact, Picture, Section
 from snnssl_mm.analysis.representation_health import health_table
 from snnssl_mm.analysis.time_steps import latency_text, time_steps_table
@@ -27,7 +27,7 @@ from snnssl_mm.analysis.verdicts import (
     steps_verdict,
 )
 
-TITLES = {"linear": "linear probe", "knn": "k-NN"}
+TITLES: dict[str, str] = {"linear": "linear probe", "knn": "k-NN"}
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 
@@ -66,10 +66,16 @@ def probes_section(rows: Rows) -> Section:
         tables=[probe_table(rows)],
         command=command_of(rows),
         verdicts=[
-            named(probe_verdict(group), group["pretrained"]["probe"])
+            named(probe_verdict(group), " ".join(name_and_value(group["pretrained"])))
             for group in groups
         ],
     )
+
+
+def name_and_value(row: Row) -> tuple[str, str]:
+    """A probe's name and its accuracy as text."""
+    name = TITLES.get(row["probe"], row["probe"])
+    return name, f"{100 * row['top1']:.1f} %"
 
 
 def named(verdict: Verdict, name: str) -> Verdict:
@@ -77,12 +83,18 @@ def named(verdict: Verdict, name: str) -> Verdict:
     return verdict._replace(text=f"{name}: {verdict.text}")
 
 
-def time_steps_section(rows: Rows, picture: Path) -> Section:
+def time_steps_section(rows: Rows, picture: Path, probes: Rows) -> Section:
     """The T sweep."""
+    baselines = [
+        f"{name_and_value(row)[0]} {name_and_value(row)[1]} ({STARTS[row['start']]})"
+        for row in probes
+        if row["start"] != "pretrained" and row["probe"] in TITLES
+    ]
     text = (
         "The same weights at other numbers of time steps; BatchNorm statistics are "
         "recalibrated at each. A linear probe is fitted at every T, another one at the "
         "T of the pretraining is kept.",
+        f"Baselines at T = {rows[0]['trained_at']}: {', '.join(baselines)}.",
     )
     caption = (
         "Where the accuracy levels off, more time steps only cost latency and energy, "
@@ -185,10 +197,9 @@ def facts(
     for group in grouped(probes):
         if "pretrained" in group:
             row = group["pretrained"]
-            name = TITLES.get(row["probe"], row["probe"])
+            name, value = name_and_value(row)
             if settings := described(row["settings"]):
                 name += f" ({settings})"
-            value = f"{100 * row['top1']:.1f} %"
             found.append(Fact(name, value, probe_verdict(group)))
     trained_at = steps[0]["trained_at"]
     at = next((r for r in steps if r["time_steps"] == trained_at), None)

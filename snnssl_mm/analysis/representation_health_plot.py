@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from snnssl_mm.analysis.health_features import FEATURES
 from snnssl_mm.analysis.plot_style import (
@@ -32,8 +33,8 @@ def plot_health(row: Mapping[str, Any], out: Path) -> Path:
         row: Of the results file of tools/analysis/representation_health.py.
         out: Picture to write.
     """
-    with picture(out, 5.4) as figure:
-        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.08)  # type: ignore[union-attr]
+    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08)
+    with picture(out, 5.4, layout=layout) as figure:
         grid = figure.add_gridspec(2, 4, width_ratios=[1.2, 1.2, 0.95, 0.95])
         for line, kind in enumerate(FEATURES):
             axes = [figure.add_subplot(grid[line, column]) for column in range(4)]

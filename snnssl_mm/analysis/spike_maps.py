@@ -105,8 +105,7 @@ def plot_spike_maps(layers: list[SpikeMap], picture: np.ndarray, out: Path) -> P
         "a layer a row, a time step a column; the number is the mean over the image"
     )
     size = (len(layers) + 1, steps, shape)
-    margins = dict(left=left, right=0.8)
-    with picture_grid(out, *size, **margins, heading=heading) as (figure, grid):
+    with picture_grid(out, *size, left, 0.8, heading) as (figure, grid):
         extent = (0, shape[1], shape[0], 0)
         for step, axis in enumerate(grid[0]):
             axis.imshow(picture, extent=extent, interpolation="nearest")

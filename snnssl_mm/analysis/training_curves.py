@@ -83,7 +83,7 @@ def draw_knn(axis: Any, probes: Path) -> None:
     axis.set(title="k-NN on unseen images", ylabel="top-1, %", ylim=(0, 100))
     if not rows:
         place = dict(ha="center", transform=axis.transAxes)
-        axis.text(0.5, 0.5, "no labelled images", **place)
+        axis.text(0.5, 0.5, "not measured", **place)
         return
     values = [100 * row["pretrained"] for row in rows]
     axis.plot([row["epoch"] for row in rows], values, "o-", label="pretrained")

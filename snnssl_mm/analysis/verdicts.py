@@ -106,13 +106,16 @@ def health_verdict(health: Row) -> Verdict:
 
 def firing_verdict(layers: Sequence[Row]) -> Verdict:
     """Judge layers by their shares of dead and saturated neurons."""
-    limits = " and ".join(f"{100 * v:g} % {name}" for name, v in LIMITS.items())
+    limits = " or ".join(f"{100 * v:g} % {name}" for name, v in LIMITS.items())
     silent = [layer["name"] for layer in layers if layer["dead"] == layer["neurons"]]
     if silent:
         return Verdict("poor", f"layers that never fire: {', '.join(silent)}")
     if ill := [layer["name"] for layer in layers if is_ill(layer)]:
-        return Verdict("fair", f"{len(ill)} of {len(layers)} layers exceed {limits}")
-    return Verdict("good", f"no layer exceeds {limits}")
+        count = f"{len(ill)} of {len(layers)} layers have more than {limits} neurons"
+        worst = max(layers, key=lambda layer: layer["dead"] / layer["neurons"])
+        share = 100 * worst["dead"] / worst["neurons"]
+        return Verdict("fair", f"{count} ({worst['name']}: {share:.0f} % dead)")
+    return Verdict("good", f"no layer has more than {limits} neurons")
 
 
 def energy_verdict(row: Row) -> Verdict:

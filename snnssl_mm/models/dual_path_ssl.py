@@ -36,9 +36,13 @@ class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
             )
         for index, view in enumerate(views):
             if view.is_floating_point() and not torch.isfinite(view).all():
+                bad = (~torch.isfinite(view)).flatten(1).any(1).nonzero()
+                samples = data.get("data_samples") or [{}] * len(view)
+                file = samples[int(bad[0])].get("img_path")
                 raise ValueError(
-                    f"view {index} of the batch contains NaN or inf; check the images "
-                    "and the transforms with tools/browse_dataset.py"
+                    f"view {index} of the batch contains NaN or inf in {len(bad)} of "
+                    f"{len(view)} images, first in {file or f'number {int(bad[0])}'}; "
+                    "check the image and the transforms with tools/browse_dataset.py"
                 )
         samples_and_steps = views[0].shape[:-3]
         frames = [view.flatten(0, -4) for view in views]

@@ -136,7 +136,7 @@ def test_many_layers_are_grouped_and_none_is_lost():
 
 def test_picture_shows_every_bar(row, tmp_path):
     drawn = imread(plot_energy(row, tmp_path / "new" / "energy.png"))[..., :3]
-    blue, orange = (0x1F, 0x77, 0xB4), (0xFF, 0x7F, 0x0E)
+    blue, orange = (0x00, 0x72, 0xB2), (0xE6, 0x9F, 0x00)
     for colour in (blue, orange, (127, 127, 127), (204, 204, 204)):
         share = (np.abs(drawn - np.array(colour) / 255) < 0.01).all(-1).mean()
         assert share > 2e-4, colour

@@ -5,6 +5,7 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from snnssl_mm.analysis.feature_embedding import embed, plot_embedding
+from snnssl_mm.analysis.plot_style import CLASSES
 
 
 def two_groups():
@@ -36,11 +37,13 @@ def test_too_few_images_are_refused():
         embed(np.ones((3, 2)))
 
 
-def test_picture_is_as_wide_as_its_panels(tmp_path):
+def test_picture_shows_every_class_in_its_colour(tmp_path):
+    from matplotlib.colors import to_rgb
     from matplotlib.image import imread
 
     features, labels = two_groups()
     panel = embed(features), labels
-    one = plot_embedding({"a": panel}, ["x", "y"], tmp_path / "1.png")
-    two = plot_embedding({"a": panel, "b": panel}, ["x", "y"], tmp_path / "2.png")
-    assert imread(two).shape[1] > 1.5 * imread(one).shape[1]
+    file = plot_embedding({"a": panel, "b": panel}, ["x", "y"], tmp_path / "2.png")
+    picture = imread(file)[..., :3]
+    for color in CLASSES[:2]:
+        assert (np.abs(picture - to_rgb(color)).max(-1) < 0.01).sum() > 100

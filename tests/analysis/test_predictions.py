@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
@@ -17,9 +17,7 @@ BACKGROUND = dict(classes=("background", "b"), palette=[[0, 0, 0], [0, 255, 0]])
 
 @pytest.fixture
 def axis():
-    figure, axis = plt.subplots()
-    yield axis
-    plt.close(figure)
+    return Figure().subplots()
 
 
 @pytest.fixture
@@ -46,7 +44,7 @@ def detected(image):
 
 @pytest.mark.parametrize(
     ("truth", "corners", "name"),
-    [(True, (2, 2, 10, 10), "b"), (False, (1, 2, 11, 12), "a")],
+    [(True, (2, 2, 10, 10), "b"), (False, (1, 2, 11, 12), "a 0.90")],
 )
 def test_boxes(axis, image, truth, corners, name):
     sample = detected(image)

@@ -103,7 +103,7 @@ def test_tool_goes_on_with_what_is_missing(run_tool, tiny_config, tmp_path):
 
     first = sweep(1)
     both = sweep(1, 2)
-    timing = {"latency_ms", "threads", "command"}
+    timing = {"latency_ms", "threads", "command", "load"}
     for name in first[1].keys() - timing:  # latencies are measured in turn
         assert both[1][name] == first[1][name], "not measured again"
     anew = sweep(2, file=tmp_path / "again.json")

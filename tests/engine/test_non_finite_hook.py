@@ -123,9 +123,17 @@ class SpoilInputs(Hook):
             data_batch["data_samples"][3].set_metainfo(dict(img_path="a/bad.png"))
 
 
-def test_image_with_nan_is_named_and_nothing_else_is_blamed(train):
-    with pytest.raises(TrainingStopped, match=r"inputs, a/bad\.png: 1 of ") as error:
+def test_file_of_an_image_with_nan_is_named(train):
+    with pytest.raises(ValueError, match=r"view 0 .* in 1 of 16 images.* a/bad\.png;"):
         train(SpoilInputs())
+
+
+def test_preprocessor_is_blamed_and_not_the_learning_rate(train):
+    def spoil(model):
+        model.data_preprocessor.std.zero_()
+
+    with pytest.raises(TrainingStopped, match="inputs, .* data_preprocessor") as error:
+        train(PlantHook(6, spoil))
     assert "learning rate" not in str(error.value)
 
 
