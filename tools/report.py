@@ -50,6 +50,11 @@ def parse_args() -> argparse.Namespace:
         "--config", help="of the pretraining; the one beside the checkpoint by default"
     )
     parser.add_argument(
+        "--data",
+        type=Path,
+        help="labelled images, {train,test}/<class>/*, in place of the config's",
+    )
+    parser.add_argument(
         "--out", type=Path, help="folder; 'report' beside the checkpoint by default"
     )
     parser.add_argument(
@@ -187,6 +192,12 @@ def main() -> None:
         args.config = args.config or config_beside(args.checkpoint)
         cfg = load_config(args)
         require_writable(page, text)
+        if args.data:  # the tools that measure read it from a config of its own
+            from snnssl_mm.engine.labelled_folder import with_labelled_folder
+
+            cfg = with_labelled_folder(cfg, args.data.absolute())
+            args.config = str(args.out / "config.py")
+            cfg.dump(args.config)
         load_model(cfg, args.checkpoint)
         eval_loaders(cfg)
     rows = measure(args)
