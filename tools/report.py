@@ -50,6 +50,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--config", help="of the pretraining; the one beside the checkpoint by default"
     )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="labelled images, {train,test}/<class>/*, in place of the config's",
+    )
     add_out_argument(parser, "report", "folder for the page, pictures and numbers")
     parser.add_argument(
         "--probes", nargs="+", default=["knn", "linear"], help="see tools/probe.py"
@@ -193,6 +198,12 @@ def main() -> None:
         args.config = args.config or config_beside(args.checkpoint)
         cfg = load_config(args)
         require_writable(page, text)
+        if args.data:  # the tools that measure read it from a config of its own
+            from snnssl_mm.engine.labelled_folder import with_labelled_folder
+
+            cfg = with_labelled_folder(cfg, args.data.absolute())
+            args.config = str(args.out / "config.py")
+            cfg.dump(args.config)
         model = load_model(cfg, args.checkpoint)
         eval_loaders(cfg)
     rows = measure(args)

@@ -44,6 +44,12 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
     parser.add_argument(
+        "--data",
+        type=Path,
+        help="labelled images to judge a pretraining by, {train,test}/<class>/*, in "
+        "place of the config's",
+    )
+    parser.add_argument(
         "--out", type=Path, help="JSON file for the results; none by default"
     )
     parser.add_argument(
@@ -129,6 +135,11 @@ def main() -> None:
 
     cfg = load_config(args)
     results: Any
+    if args.data:
+        from snnssl_mm.engine.labelled_folder import with_labelled_folder
+
+        with errors_as_sentences():
+            cfg = with_labelled_folder(cfg, args.data)
     if cfg.get("test_dataloader") is None:
         results = probe(cfg, args.checkpoint)
         print_probes(results)

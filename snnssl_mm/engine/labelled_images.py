@@ -44,7 +44,8 @@ def eval_loaders(cfg: Config, all_test_images: bool = False) -> Loaders:
     init_default_scope(cfg.get("default_scope", "mmpretrain"))
     if not has_labelled_images(cfg):
         raise ValueError(
-            f"the config has no labelled images; set {' and '.join(EVAL_LOADERS)} as "
+            "the config has no labelled images; name a folder of some by --data, or "
+            f"set {' and '.join(EVAL_LOADERS)} as "
             "configs/_base_/datasets/digit_scenes.py does"
         )
     max_samples = cfg.get("max_probe_samples", MAX_PROBE_SAMPLES)

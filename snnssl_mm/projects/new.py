@@ -31,7 +31,8 @@ NO_OPERATORS = (
 NO_LABELS = (
     "There are no labels, so nothing tells how good the features are. As soon as\n"
     "there is a folder of labelled images, FOLDER/{train,test}/<class>/*:\n"
-    "`snnssl probe pretrain.py CHECKPOINT --data FOLDER --start pretrained random`."
+    "`snnssl probe pretrain.py CHECKPOINT --data FOLDER --start pretrained random`,\n"
+    "and `snnssl report CHECKPOINT --data FOLDER`."
 )
 HAS_PROBE = (
     "The probe compares the pretrained backbone with a random one: k-NN and a linear\n"
@@ -188,7 +189,8 @@ def about(plan: Plan, name: str) -> str:
     training = plan.lengths[name]
     if not training.seconds:
         return "not measured"
-    return f"about {max(1, round(training.minutes))} minutes"
+    minutes = max(1, round(training.minutes))
+    return f"about {minutes} minute{'s' if minutes > 1 else ''}"
 
 
 def commands_of(data: Data, plan: Plan) -> list[str]:
@@ -209,4 +211,5 @@ def commands_of(data: Data, plan: Plan) -> list[str]:
             train = f"snnssl train {name}.py --pretrained {backbone}"
             lines.append(f"{train}    # {about(plan, name)}")
             lines.append(f"snnssl test {name}.py {last(name)}")
-    return [*lines, f"snnssl report {backbone}"]
+    report = [f"snnssl report {backbone}"] if "probe" in data.values else []
+    return [*lines, *report]

@@ -16,7 +16,7 @@ MIN_EPOCH = 20  # iterations; images are repeated, so that log lines come often
 FEW_ITERATIONS = 200  # a pretraining that learns little: take smaller crops
 LINE_SECONDS = 15  # between two lines of the log
 LEAST_OBJECT = 20  # pixels of a typical object of the smallest class, after resizing
-SHARES = {"pretrain": 3, "detect": 3, "segment": 2}  # of the time
+SHARES = {"pretrain": 2, "detect": 1, "segment": 1}  # of the time
 PASSES = {"pretrain": 1000, "detect": 36, "segment": 80}  # over the images, at most
 LARGE_GPU = 10e9  # bytes
 
@@ -36,8 +36,8 @@ class Machine:
     @classmethod
     def here(cls) -> Machine:
         """Look at this machine."""
-        cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else None
-        cores = cores or len(os.sched_getaffinity(0))
+        affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+        cores = len(affinity(0)) if affinity else os.cpu_count() or 1
         memory = 0
         if torch.cuda.is_available():
             memory = torch.cuda.get_device_properties(0).total_memory
@@ -130,7 +130,7 @@ class Plan:
 
 def length(images: int, batch: int) -> Length:
     """Return the length of an epoch of a few images, repeated if need be."""
-    batch = max(1, min(batch, 2 ** int(math.log2(max(1, images // 2)))))
+    batch = max(1, min(batch, 2 ** int(math.log2(images))))
     times = max(1, math.ceil(MIN_EPOCH * batch / images))
     return Length(batch, times, times * images // batch)
 

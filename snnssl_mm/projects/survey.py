@@ -217,17 +217,15 @@ def find_coco(root: Path) -> dict[str, Path]:
     Raises:
         ValueError: If it is unclear which one to take.
     """
-    places = [root, *(path for path in sorted(root.iterdir()) if path.is_dir())]
-    places += [root.parent / name for name in ("annotations", "labels")]
-    files = [f for place in places for f in sorted(place.glob("*.json")) if is_coco(f)]
+    folders = [root, *(path for path in sorted(root.iterdir()) if path.is_dir())]
+    folders += [root.parent / name for name in ("annotations", "labels")]
+    files = [f for place in folders for f in sorted(place.glob("*.json")) if is_coco(f)]
     if len(files) < 2:
         return dict(zip(("train",), files, strict=False))
     instances = [file for file in files if named("instances", file.stem)]
     files = instances or files
-    names = {
-        file: "/".join(file.with_suffix("").relative_to(root.parent).parts[1:])
-        for file in files
-    }
+    places = {file: file.relative_to(root.parent).with_suffix("") for file in files}
+    names = {file: "/".join(place.parts[1:]) for file, place in places.items()}
     train = [file for file in files if named(TRAIN, names[file])]
     held_out = [file for file in files if named(HELD_OUT, names[file])]
     held_out.sort(key=lambda file: named(TEST, names[file]))  # val first
