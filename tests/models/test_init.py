@@ -189,9 +189,7 @@ def test_whole_model_loads_or_says_what_does_not_fit(source, tmp_path, prefix):
     for name, tensor in target.state_dict().items():
         assert torch.equal(tensor, source.state_dict()[name])
     del state[prefix + "stem.position.bn.bias"]
-    with pytest.raises(
-        ValueError, match=r"1 of .*stem.position.bn.bias is missing"
-    ):
+    with pytest.raises(ValueError, match=r"1 of .*stem.position.bn.bias is missing"):
         load_whole_model(target, saved(tmp_path, {"state_dict": state}))
     state[prefix + "stem.position.bn.bias"] = torch.zeros(3)
     with pytest.raises(ValueError, match=r"1 of .*stem.position.bn.bias.*\(3,\)"):
