@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 RGB_IN_MEMORY = ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "DigitScenes")
 """Data sets that hand out RGB images without a transform that loads them."""
+PUBLISHED = "trained_on"
+"""Where the short config of a published checkpoint holds a :class:`Preprocessing`."""
 SWITCHES = ("to_rgb", "bgr_to_rgb", "rgb_to_bgr")
 
 
@@ -32,10 +34,14 @@ def preprocessing(cfg: Mapping[str, Any]) -> Preprocessing | None:
     ``bgr_to_rgb`` and ``rgb_to_bgr`` each exchange the first and last channel, files
     are loaded as BGR, and no ``mean`` is a mean of 0.
     """
+    if PUBLISHED in cfg:
+        return Preprocessing(**cfg[PUBLISHED])
     model = cfg.get("model") or {}
     settings = model.get("data_preprocessor") or cfg.get("data_preprocessor")
     steps = list(nested_steps(first_pipeline(cfg.get("train_dataloader"))))
     kinds = [str(step.get("type")).rpartition(".")[2] for step in steps]
+    if settings is None and "train_dataloader" in cfg:
+        settings = {}  # nothing is done to the pixels
     if settings is None or any("Normalize" in kind for kind in kinds):
         return None
     order = None

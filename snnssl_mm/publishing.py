@@ -14,8 +14,9 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from snnssl_mm.checkpoint_config import stored_model
+from snnssl_mm.checkpoint_config import stored_config, stored_model
 from snnssl_mm.checkpoints import find_state_dict, read_checkpoint
+from snnssl_mm.preprocessing import PUBLISHED, preprocessing
 from snnssl_mm.whole_files import write_whole
 
 BACKBONE = "backbone."
@@ -59,7 +60,8 @@ def publish(path: str, name: str, folder: Path, backbone_only: bool = False) -> 
 
     What training needs (optimizer, hooks, logs) and paths of the machine are left
     out. Of averaged and plain weights, the averaged ones are taken. ``meta`` holds the
-    model's config, by which loading checks what no tensor shows.
+    model's config and how images came to it, by which loading checks what no tensor
+    shows.
 
     Args:
         path: File or URL.
@@ -88,7 +90,10 @@ def publish(path: str, name: str, folder: Path, backbone_only: bool = False) -> 
     trained = checkpoint.get("meta") or {}
     meta = {key: trained[key] for key in ("epoch", "iter", "seed") if key in trained}
     if model:
-        meta["cfg"] = Config({"model": model}).pretty_text
+        cfg: dict[str, Any] = {"model": model}
+        if pixels := preprocessing(stored_config(checkpoint)):
+            cfg[PUBLISHED] = pixels._asdict()
+        meta["cfg"] = Config(cfg).pretty_text
     if not backbone_only and "dataset_meta" in trained:
         meta["dataset_meta"] = trained["dataset_meta"]
     content = pack(state, meta)
