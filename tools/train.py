@@ -21,6 +21,7 @@ from snnssl_mm.checks.config import check_text
 from snnssl_mm.checks.config.names import check_names
 from snnssl_mm.checks.data import check_data
 from snnssl_mm.checks.data_error import PreflightError
+from snnssl_mm.checks.preflight import check_batches
 from snnssl_mm.engine.disk_space import check_disk_space, disk_faults_as_sentences
 from snnssl_mm.engine.training_stopped import TrainingStopped
 from snnssl_mm.engine.worker_errors import explain_errors
@@ -183,6 +184,7 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
             match_backbone(model.backbone, args.pretrained, init_cfg.strict)
     loop = runner.train_loop
     with errors_as_sentences():
+        check_batches(loop.dataloader)
         check_disk_space(cfg, model, loop.max_epochs, loop.max_iters)
     try:
         with explain_errors(runner):

@@ -289,12 +289,14 @@ def check_evaluation(runner: Any, model: BaseModel) -> None:
         outputs = twin.val_step(batch)
     feed_back(outputs, dataset, indices)
     settings = runner.cfg.get("val_evaluator")
+    if settings is None:  # a Runner that was made of objects
+        settings = copy.deepcopy(runner.val_loop.evaluator.metrics)
     listed = settings if isinstance(settings, (list, tuple)) else [settings]
     with tempfile.TemporaryDirectory() as folder, silent():
         for metric in listed:
             with step(f"val_evaluator: {metric} of {of}", PreflightError):
                 evaluate(runner, metric, outputs, batch, dataset, Path(folder))
-    names = shortened([metric["type"] for metric in listed])
+    names = shortened([getattr(m, "type", type(m).__name__) for m in listed])
     say(f"{len(indices)} validation images: prediction and evaluation pass ({names})")
 
 
@@ -306,7 +308,7 @@ def evaluate(
     Raises:
         PreflightError: If the metric gives little for the annotated boxes themselves.
     """
-    evaluator = runner.build_evaluator(copy.deepcopy(metric))
+    evaluator = runner.build_evaluator([copy.deepcopy(metric)])
     evaluator.dataset_meta = getattr(dataset, "metainfo", None)
     for part in evaluator.metrics:
         if isinstance(part, DumpResults):

@@ -72,7 +72,8 @@ def boxes_as_corners(annotation, image):
 
 
 def any_corners(annotation, image):
-    annotation.update(bbox=[30, 20, 60, 44], area=9, segmentation=None)
+    mask = dict(size=[48, 64], counts=[48 * 64])
+    annotation.update(bbox=[30, 20, 60, 44], area=9, segmentation=mask)
 
 
 def enlarged(annotation, image):

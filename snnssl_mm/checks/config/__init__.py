@@ -18,7 +18,7 @@ from snnssl_mm.checks.config.structure import build_unfilled, check_channels
 from snnssl_mm.checks.config.weights import check_weights
 from snnssl_mm.checks.data import LOADERS, check_data
 from snnssl_mm.checks.data_error import DataError, step
-from snnssl_mm.checks.preflight import check_runner
+from snnssl_mm.checks.preflight import check_runner, silent
 from snnssl_mm.checks.samples import MAX_FILES
 
 __all__ = ["Problem", "check_config", "check_text"]
@@ -91,12 +91,11 @@ def check_batches_of(cfg: Config) -> list[Problem]:
         return [warning("runner_type", "no batch is run; training does so itself")]
     trial = copy.deepcopy(cfg)
     without_weights(trial.model)
-    trial.update(load_from=None, resume=False, launcher="none", log_level="WARNING")
+    trial.update(load_from=None, resume=False, launcher="none")
     with tempfile.TemporaryDirectory() as trial.work_dir:
         try:
-            with step("building the Runner"):
+            with step("building the Runner"), silent():  # it describes itself at length
                 runner = Runner.from_cfg(trial)
-                runner.logger.setLevel("INFO")  # the Runner describes itself at length
                 runner.train_loop, runner.val_loop  # noqa: B018  (they build the data)
                 runner.model.init_weights()
             check_runner(runner)
