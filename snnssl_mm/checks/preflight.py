@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.evaluator import DumpResults
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.structures import BaseDataElement, InstanceData
@@ -332,13 +332,14 @@ def evaluate(
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
     """Keep the tables of evaluators from screen and log."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel("ERROR")  # logging.disable would outlast this in mmengine's cache
     try:
         with contextlib.redirect_stdout(None):
             yield
     finally:
-        logging.disable(before)
+        logger.setLevel(level)
 
 
 def feed_back(outputs: Any, dataset: Any, indices: Sequence[int]) -> None:

@@ -195,5 +195,5 @@ def test_missing_files_count_only_if_asked_for():
     assert {"load_from", "model.backbone.init_cfg.checkpoint"} < problems.keys()
     assert "data/images/train" in problems["train_dataloader.dataset"]
     problems = found(load(COCO), data=True)
-    assert {"train_dataloader.dataset", "val_evaluator.ann_file"} <= problems.keys()
+    assert {"train_dataloader.dataset", "val_dataloader.dataset"} <= problems.keys()
     assert not found(load(SSL), data=True), "it makes its data"
