@@ -125,8 +125,7 @@ def check_batches(loader: DataLoader) -> None:
 def batch_size(loader: DataLoader) -> int:
     """Images in a batch of one process."""
     batches: Any = loader.batch_sampler
-    size: int = loader.batch_size or getattr(batches, "batch_size", 1)
-    return size
+    return int(getattr(batches, "batch_size", 1))
 
 
 def last_batch(loader: DataLoader) -> int:
@@ -155,18 +154,13 @@ def check_loss(runner: Any, model: BaseModel) -> None:
     full, last = batch_size(loader), last_batch(loader)
     sizes = {min(full, TRAINED, len(loader.dataset)): "a batch"}
     if 0 < last < min(full, TRAINED):
-        sizes[last] = "the last batch of an epoch,"
+        sizes[last] = "the last batch of an epoch (left out by drop_last=True)"
     for size, name in sizes.items():
         indices = spread(len(loader.dataset), size)
         batch = batch_of(loader, indices, "train_dataloader")
         images = f"{name} of {size} training image{'s' * (size > 1)}"
         of = f"{images} ({shortened(paths(loader.dataset, indices), 2)})"
-        advice = (
-            "; set train_dataloader.drop_last=True or another batch_size"
-            if size == last != full
-            else ""
-        )
-        with step(f"train_dataloader: the loss of {of}{advice}", PreflightError):
+        with step(f"train_dataloader: the loss of {of}", PreflightError):
             with context_of(runner.optim_wrapper, twin):
                 data = twin.data_preprocessor(batch, True)
                 losses = twin._run_forward(data, mode="loss")

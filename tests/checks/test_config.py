@@ -119,8 +119,6 @@ SCHEDULES = [
     ("param_scheduler.1.end", 99, "warning", "ends after 28 epochs"),
     ("param_scheduler.1.begin", 28, "error", "not before end=28"),
     ("train_cfg.max_epochs", 2, "warning", "it never acts"),
-    ("train_dataloader.batch_size", 1, "error", "at least 2"),
-    ("train_dataloader.drop_last", False, "warning", "of one image"),
     ("auto_scale_lr", dict(base_batch_size=256), "warning", "use 4 processes"),
 ]
 
