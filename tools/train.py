@@ -214,6 +214,7 @@ def main() -> None:
 def train(cfg: Config, args: argparse.Namespace) -> None:
     """Build what the config describes, check what can be known by then, and train."""
     from snnssl_mm.checkpoints import unwrapped
+    from snnssl_mm.checks.preflight import check_batches
     from snnssl_mm.engine.disk_space import check_disk_space
     from snnssl_mm.engine.screen import opening
     from snnssl_mm.engine.worker_errors import explain_errors
@@ -222,6 +223,7 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
     model = unwrapped(runner.model)
     loop = runner.train_loop
     with errors_as_sentences():
+        check_batches(loop.dataloader)
         check_disk_space(cfg, model, loop.max_epochs, loop.max_iters)
     runner.logger.info(opening(runner, model))
     with explain_errors(runner):

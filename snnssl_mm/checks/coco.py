@@ -102,7 +102,7 @@ def check_corners(content: Content, file: str) -> None:
     """Refuse boxes of which area or polygons show that they are stored as corners.
 
     Raises:
-        DataError: If it is the larger part of the boxes that tell.
+        DataError: If it is more than half of the boxes.
     """
     as_corners = as_sides = 0
     for annotation in content["annotations"]:
@@ -117,7 +117,7 @@ def check_corners(content: Content, file: str) -> None:
             corners |= abs(a - right) < 2 and abs(b - low) < 2
         as_sides += sides
         as_corners += corners and not sides
-    if as_corners > as_sides:
+    if as_corners > max(as_sides, len(content["annotations"]) / 2):
         raise DataError(
             f"{file}: {as_corners} of {len(content['annotations'])} boxes seem to be "
             "corners [x1, y1, x2, y2], by their area or polygons; expected COCO's [x, "

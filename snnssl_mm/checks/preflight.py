@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.evaluator import DumpResults
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.structures import BaseDataElement, InstanceData
@@ -125,7 +125,7 @@ def check_batches(loader: DataLoader) -> None:
 def batch_size(loader: DataLoader) -> int:
     """Images in a batch of one process."""
     batches: Any = loader.batch_sampler
-    return int(loader.batch_size or getattr(batches, "batch_size", 1))
+    return int(getattr(batches, "batch_size", 1))
 
 
 def last_batch(loader: DataLoader) -> int:
@@ -154,18 +154,13 @@ def check_loss(runner: Any, model: BaseModel) -> None:
     full, last = batch_size(loader), last_batch(loader)
     sizes = {min(full, TRAINED, len(loader.dataset)): "a batch"}
     if 0 < last < min(full, TRAINED):
-        sizes[last] = "the last batch of an epoch,"
+        sizes[last] = "the last batch of an epoch (left out by drop_last=True)"
     for size, name in sizes.items():
         indices = spread(len(loader.dataset), size)
         batch = batch_of(loader, indices, "train_dataloader")
         images = f"{name} of {size} training image{'s' * (size > 1)}"
         of = f"{images} ({shortened(paths(loader.dataset, indices), 2)})"
-        advice = (
-            "; set train_dataloader.drop_last=True or another batch_size"
-            if size == last != full
-            else ""
-        )
-        with step(f"train_dataloader: the loss of {of}{advice}", PreflightError):
+        with step(f"train_dataloader: the loss of {of}", PreflightError):
             with context_of(runner.optim_wrapper, twin):
                 data = twin.data_preprocessor(batch, True)
                 losses = twin._run_forward(data, mode="loss")
@@ -288,12 +283,14 @@ def check_evaluation(runner: Any, model: BaseModel) -> None:
         outputs = twin.val_step(batch)
     feed_back(outputs, dataset, indices)
     settings = runner.cfg.get("val_evaluator")
+    if settings is None:  # a Runner that was made of objects
+        settings = copy.deepcopy(runner.val_loop.evaluator.metrics)
     listed = settings if isinstance(settings, (list, tuple)) else [settings]
     with tempfile.TemporaryDirectory() as folder, silent():
         for metric in listed:
             with step(f"val_evaluator: {metric} of {of}", PreflightError):
                 evaluate(runner, metric, outputs, batch, dataset, Path(folder))
-    names = shortened([metric["type"] for metric in listed])
+    names = shortened([getattr(m, "type", type(m).__name__) for m in listed])
     say(f"{len(indices)} validation images: prediction and evaluation pass ({names})")
 
 
@@ -305,7 +302,7 @@ def evaluate(
     Raises:
         PreflightError: If the metric gives little for the annotated boxes themselves.
     """
-    evaluator = runner.build_evaluator(copy.deepcopy(metric))
+    evaluator = runner.build_evaluator([copy.deepcopy(metric)])
     evaluator.dataset_meta = getattr(dataset, "metainfo", None)
     for part in evaluator.metrics:
         if isinstance(part, DumpResults):
@@ -329,13 +326,14 @@ def evaluate(
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
     """Keep the tables of evaluators from screen and log."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel("ERROR")  # logging.disable would outlast this in mmengine's cache
     try:
         with contextlib.redirect_stdout(None):
             yield
     finally:
-        logging.disable(before)
+        logger.setLevel(level)
 
 
 def feed_back(outputs: Any, dataset: Any, indices: Sequence[int]) -> None:

@@ -119,8 +119,6 @@ SCHEDULES = [
     ("param_scheduler.1.end", 99, "warning", "ends after 28 epochs"),
     ("param_scheduler.1.begin", 28, "error", "not before end=28"),
     ("train_cfg.max_epochs", 2, "warning", "it never acts"),
-    ("train_dataloader.batch_size", 1, "error", "at least 2"),
-    ("train_dataloader.drop_last", False, "warning", "of one image"),
     ("auto_scale_lr", dict(base_batch_size=256), "warning", "use 4 processes"),
 ]
 
@@ -197,5 +195,5 @@ def test_missing_files_count_only_if_asked_for():
     assert {"load_from", "model.backbone.init_cfg.checkpoint"} < problems.keys()
     assert "data/images/train" in problems["train_dataloader.dataset"]
     problems = found(load(COCO), data=True)
-    assert {"train_dataloader.dataset", "val_evaluator.ann_file"} <= problems.keys()
+    assert {"train_dataloader.dataset", "val_dataloader.dataset"} <= problems.keys()
     assert not found(load(SSL), data=True), "it makes its data"

@@ -8,7 +8,8 @@ def test_lines_and_status(run_tool, tiny_config, capsys):
         run_tool("check_config.py", tiny_config)
     assert end.value.code == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("warning: param_scheduler[1].begin: 2, but the train")
+    assert any("pre-flight: " in line and "loss" in line for line in lines)
+    assert lines[-3].startswith("warning: param_scheduler[1].begin: 2, but the train")
     assert lines[-1].endswith("0 errors, 2 warnings")
     options = ["--cfg-options", "model.neck.in_channels=99", "custom_hook=[]"]
     with pytest.raises(SystemExit) as end:

@@ -96,9 +96,10 @@ def check_batches_of(cfg: Config) -> list[Problem]:
         try:
             with step("building the Runner"):
                 runner = Runner.from_cfg(trial)
-                runner.logger.setLevel("INFO")  # the Runner describes itself at length
                 runner.train_loop, runner.val_loop  # noqa: B018  (they build the data)
                 runner.model.init_weights()
+            for part in (runner.logger, *runner.logger.handlers):
+                part.setLevel("INFO")  # the Runner describes itself at length
             check_runner(runner)
         except DataError as cause:
             return [error("pre-flight", str(cause))]

@@ -74,17 +74,6 @@ def batches(cfg: Mapping[str, Any]) -> Iterator[Problem]:
     if not size:
         return
     processes = int(os.environ.get("WORLD_SIZE", 1))
-    kind = str((cfg.get("model") or {}).get("type"))
-    if kind.endswith("DualPathSSL"):
-        if size * processes < 2:
-            text = "the losses normalise over the batch; expected at least 2"
-            yield error("train_dataloader.batch_size", f"{size}: {text}")
-        if not loader.get("drop_last", False):
-            text = (
-                "the last batch may be of one image, which the losses refuse; set "
-                "drop_last=True"
-            )
-            yield warning("train_dataloader.drop_last", text)
     scaling = cfg.get("auto_scale_lr") or {}
     base = scaling.get("base_batch_size")
     optimizer = cfg.get("optim_wrapper") or {}
