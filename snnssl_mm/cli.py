@@ -50,7 +50,7 @@ def tools_folder() -> Path:
         SystemExit: If there is neither.
     """
     package = Path(__file__).resolve().parent
-    for folder in (package.parent / "tools", package / ".mim" / "tools"):
+    for folder in (package / ".mim" / "tools", package.parent / "tools"):
         if (folder / "train.py").is_file():
             return folder
     raise SystemExit(
