@@ -10,6 +10,8 @@ import runpy
 import sys
 from pathlib import Path
 
+from snnssl_mm import user_errors
+
 TOOLS = {
     "train": ("train.py", "train anything: pretraining, detection, segmentation"),
     "test": ("test.py", "evaluate a checkpoint"),
@@ -50,7 +52,7 @@ def tools_folder() -> Path:
         SystemExit: If there is neither.
     """
     package = Path(__file__).resolve().parent
-    for folder in (package.parent / "tools", package / ".mim" / "tools"):
+    for folder in (package / ".mim" / "tools", package.parent / "tools"):
         if (folder / "train.py").is_file():
             return folder
     raise SystemExit(
@@ -95,6 +97,7 @@ def main() -> None:
         raise SystemExit(0 if arguments else 2)
     tool, rest = resolve(arguments)
     folder = tools_folder()
+    user_errors.PROGRAM[:] = ["snnssl", *arguments[: len(arguments) - len(rest)]]
     sys.argv = [str(folder / tool), *rest]
     # As if the tool had been started as a program: its folder comes first.
     sys.path.insert(0, str((folder / tool).parent))

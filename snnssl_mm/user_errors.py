@@ -16,6 +16,8 @@ PACKAGE = str(Path(__file__).resolve().parent)
 UNKNOWN_NAME = re.compile(r"(\S+ is not in the \S+ registry)")
 IN_WORKER = "in DataLoader worker process"
 INTERRUPTED = 130
+PROGRAM: list[str] = []
+"""Words that started the tool, if the installed command did; it sets them."""
 
 
 def run_tool(main: Callable[[], Any], again: str | None = None) -> None:
@@ -127,8 +129,12 @@ def refused_by_system(error: OSError) -> str:
 
 def command_line() -> str:
     """The command that runs now, to be pasted; results files record it."""
-    tool, *arguments = sys.argv
-    return shlex.join(["python", os.path.relpath(tool), *arguments])
+    return shlex.join([*program(), *sys.argv[1:]])
+
+
+def program() -> list[str]:
+    """How the tool that runs now was started: ``snnssl NAME`` or a file of Python."""
+    return PROGRAM or ["python", os.path.relpath(sys.argv[0])]
 
 
 def continuation(again: str | None) -> str:
@@ -145,5 +151,4 @@ def continuation(again: str | None) -> str:
         after = arguments[place + 1 : place + 2]
         del arguments[place : place + 1 + bool(after and not after[0].startswith("-"))]
     arguments = [a for a in arguments if not a.startswith(f"{again}=")]
-    tool = os.path.relpath(sys.argv[0])
-    return f"; continue by: {shlex.join(['python', tool, *arguments, again])}"
+    return f"; continue by: {shlex.join([*program(), *arguments, again])}"

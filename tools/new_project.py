@@ -14,6 +14,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from snnssl_mm.tooling import errors_as_sentences, parse, run_tool
+
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
@@ -44,16 +46,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, help="folder to write; work_dirs/<name of IMAGES>_project"
     )
-    return parser.parse_args()
+    return parse(parser)
 
 
 def main() -> None:
     """Write the project."""
     args = parse_args()
-    name = args.images.expanduser().absolute().name
-    from snnssl_mm.projects import new_project
-    from snnssl_mm.tooling import errors_as_sentences
 
+    from snnssl_mm.projects import new_project
+
+    name = args.images.expanduser().absolute().name
     with errors_as_sentences():
         new_project(
             args.images,
@@ -68,4 +70,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

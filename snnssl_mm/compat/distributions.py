@@ -40,7 +40,7 @@ def mixed_distributions() -> Status:
         f"{both} overwrite each other's files; expected the onedl-* distributions "
         f"only: pip uninstall -y {originals_found}; then pip install --no-deps "
         f"--force-reinstall {maintained_found} (onedl-mmcv from the wheel of "
-        "tools/build_mmcv.py)"
+        "python -m snnssl_mm.setup_mmcv)"
     )
     warnings.warn(detail, RuntimeWarning, stacklevel=2)
     return Status("broken", detail)

@@ -23,6 +23,7 @@ from snnssl_mm.projects.write import Data, config_names, write_configs, write_re
 
 MINUTES = 40
 BUSY = 0.5  # programs more than there are cores
+LARGE = 2000  # pixels of the longer side
 NO_OPERATORS = (
     "mmcv has no compiled operators here, which detection needs: run "
     "python -m snnssl_mm.setup_mmcv once; detect.py has a guessed length until this "
@@ -165,6 +166,12 @@ def measure_and_fit(
             "Other programs used this machine while steps were measured, so the "
             "trainings are shorter than they could be; write the folder again when it "
             "is quiet."
+        )
+    width, height = data.survey.width, data.survey.height
+    if max(width, height) > LARGE:
+        notes.append(
+            f"Reading photographs of {width}x{height} pixels takes much of the time; "
+            "copies reduced to 1,000 pixels (and their labels) train faster."
         )
     training = plan.lengths["pretrain"]
     if training.epochs * training.iterations < FEW_ITERATIONS:

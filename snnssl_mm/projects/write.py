@@ -12,9 +12,10 @@ import numpy as np
 
 from snnssl_mm.datasets.loading import decode_file
 from snnssl_mm.projects.coco import Coco
+from snnssl_mm.projects.labels import Labels
 from snnssl_mm.projects.masks import Mask, Value, numbered, values_of, write_masks
 from snnssl_mm.projects.plan import Plan, anchors
-from snnssl_mm.projects.survey import Labels, Survey
+from snnssl_mm.projects.survey import Survey
 
 COLOUR_SAMPLE = 64  # images whose mean and standard deviation are taken
 COLOUR_SIDE = 128  # pixels to which they are reduced
