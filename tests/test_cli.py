@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from snnssl_mm import cli
+from snnssl_mm import cli, user_errors
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = [file for file, _ in cli.TOOLS.values()]
 FILES += [file for kinds in cli.KINDS.values() for file in kinds.values()]
+
+
+@pytest.fixture(autouse=True)
+def no_program_afterwards(monkeypatch):
+    monkeypatch.setattr(user_errors, "PROGRAM", [])
 
 
 @pytest.mark.parametrize("file", FILES)
