@@ -87,6 +87,11 @@ def decode(image: Image.Image) -> Decoded:
     transparent = image.has_transparency_data
     if is_deep(image):
         values = deep_values(image)
+        key = image.info.get("transparency")  # a colour that counts as transparent
+        if key is not None and values.shape[-1] < 4:
+            clear = (values == np.array(key)).all(-1)
+            values = np.broadcast_to(values, (*clear.shape, 3))
+            values = np.dstack([values, np.where(clear, 0, 65535).astype(np.uint16)])
         return to_colors(values if transparent else values[..., :3])
     upright = ImageOps.exif_transpose(image)
     if transparent:

@@ -189,6 +189,15 @@ def test_colours_below_transparent_pixels_never_show(tmp_path, name):
             np.testing.assert_array_equal(found[6:], visible[6:])
 
 
+def test_a_transparent_grey_of_16_bits_never_shows(tmp_path):
+    values = GREY.astype(np.uint16) * 257
+    values[0] = 1234
+    Image.fromarray(values).save(tmp_path / "a.png", transparency=1234)
+    found = load(tmp_path / "a.png")
+    assert (found[0] == BACKGROUND).all()
+    np.testing.assert_array_equal(found[1:, :, 0], GREY[1:])
+
+
 def test_what_is_half_transparent_is_mixed(tmp_path):
     values = np.zeros((2, 2, 4), np.uint8)
     values[..., 3] = 51  # a fifth
