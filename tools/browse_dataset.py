@@ -58,10 +58,10 @@ def to_picture(inputs: torch.Tensor, bgr: bool) -> np.ndarray:
 
 def read_original(info: dict[str, Any], bgr: bool) -> np.ndarray:
     """Return a sample's image before the pipeline, uint8 RGB ``[H, W, 3]``."""
-    import mmcv
-
     if "img" not in info:
-        return mmcv.imread(info["img_path"], channel_order="rgb")
+        from snnssl_mm.datasets.loading import read_image
+
+        return read_image(info["img_path"])
     return info["img"][..., ::-1] if bgr else info["img"]
 
 

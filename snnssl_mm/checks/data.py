@@ -94,7 +94,7 @@ def check_loader(
 
 
 def check_numbering(numbered: dict[str, list[str]]) -> None:
-    """Refuse detection datasets that number the same classes differently.
+    """Refuse datasets that number the same classes differently.
 
     mmdet numbers the classes that an annotation file has, without a gap for one that it
     lacks.
@@ -105,10 +105,12 @@ def check_numbering(numbered: dict[str, list[str]]) -> None:
     first, *others = numbered.items() or [("", [])]
     for where, classes in others:
         if classes != first[1]:
+            differ = shortened(sorted(set(classes) ^ set(first[1]))) or "the order"
             raise DataError(
                 f"{first[0]} numbers its classes {shortened(first[1])}, {where} "
-                f"{shortened(classes)}: a class would be taken for another. Name all "
-                "classes in the categories of both annotation files"
+                f"{shortened(classes)}: a class would be taken for another (different: "
+                f"{differ}). Name all classes in the categories of both annotation "
+                "files, or give both the same class folders"
             )
 
 
@@ -118,7 +120,8 @@ def check_dataset(
     """Check one dataset, given by its settings and its place in the config.
 
     Returns:
-        A COCO dataset's classes as mmdet numbers them, None for others.
+        Classes in the order of their numbers, of a COCO dataset (as mmdet numbers
+        them) and of class folders; None for others.
     """
     if settings.get("backend_args") or "://" in str(settings.get("data_root")):
         say(f"{where} is not on this machine's disk: not looked at")
@@ -156,6 +159,8 @@ def check_dataset(
     lines = check_boxes(kept, where)
     for line in [*lines, *check_samples(kept, dataset.pipeline, expected, max_files)]:
         say(line)
+    if "CustomDataset" in bases and getattr(dataset, "with_label", False):
+        return list(classes) or None
     return known
 
 
