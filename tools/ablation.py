@@ -206,6 +206,7 @@ def main() -> None:
 
     from snnssl_mm.analysis.ablation import (
         DEFAULT_GRIDS,
+        Cell,
         ablation_table,
         cells_of,
         plot_ablation,
