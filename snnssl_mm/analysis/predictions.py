@@ -120,6 +120,8 @@ def draw(
     if not column.truth:
         order = instances.scores.argsort(descending=True)[:SHOWN]
         instances = instances[order[instances.scores[order] >= score]]
+    if not len(instances):  # such as the truth, where no annotations were loaded
+        return
     corners = getattr(instances.bboxes, "tensor", instances.bboxes).tolist()
     boxes: list[Box] = []
     texts: list[str] = []

@@ -74,7 +74,7 @@ def probes_section(rows: Rows) -> Section:
 
 def name_and_value(row: Row) -> tuple[str, str]:
     """A probe's name and its accuracy as text."""
-    name = TITLES.get(row["probe"], row["probe"])
+    name: str = TITLES.get(row["probe"]) or row["probe"]
     return name, f"{100 * row['top1']:.1f} %"
 
 

@@ -81,6 +81,17 @@ def input_faults(inputs: Any, samples: Sequence[Any]) -> Iterator[Fault]:
             yield Fault("inputs", sample_name(samples, index), what, bool(count))
 
 
+def non_finite_target(samples: Sequence[Any]) -> Fault | None:
+    """The first annotation with NaN or infinity: cheap enough for every iteration."""
+    for index, sample in enumerate(samples):
+        for name, value in getattr(sample, "all_items", tuple)():
+            if name.startswith("gt_"):
+                for detail, sure in value_faults(name, value):
+                    file = sample_name(samples, index)
+                    return Fault("targets", file, detail, sure)
+    return None
+
+
 def target_faults(sample: Any, classes: int | None) -> Iterator[tuple[str, bool]]:
     """Phrases for what is wrong with one sample's annotations, and whether for sure."""
     items = dict(getattr(sample, "all_items", dict)())

@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from torch.nn.utils import get_total_norm
 
 from snnssl_mm.checkpoints import unwrapped
+from snnssl_mm.engine.batch_faults import non_finite_target, samples_of
 from snnssl_mm.engine.good_checkpoint import not_finite, resume_advice
 from snnssl_mm.engine.non_finite_search import Finding, search, search_state
 from snnssl_mm.engine.training_stopped import TrainingStopped, any_process
@@ -71,8 +72,12 @@ class NonFiniteHook(Hook):
         self.handles = []
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any) -> None:
-        """Keep the batch."""
+        """Keep the batch; refuse NaN in its annotations, on which operators crash."""
         self.batch = data_batch
+        if fault := non_finite_target(samples_of(data_batch)):
+            self.runner = runner
+            finding = Finding(fault.kind, fault.sample, fault.detail)
+            self.raise_error("annotations are not finite", finding)
 
     @torch.no_grad()
     def before_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:

@@ -12,7 +12,7 @@ from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from snnssl_mm.engine.batch_faults import batch_faults
+from snnssl_mm.engine.batch_faults import batch_faults, non_finite_target
 from snnssl_mm.engine.non_finite_hook import cure
 from snnssl_mm.engine.non_finite_search import Finding, search
 
@@ -87,6 +87,14 @@ def test_certain_faults_come_first_and_views_count_once():
     faults = batch_faults(views, samples)
     assert [fault.certain for fault in faults] == [True, False, False]
     assert faults[0].sample == "image 2 of the batch"
+
+
+def test_nan_in_an_annotation_is_found_before_an_operator_crashes_on_it():
+    sound = [boxes(GOOD), label_map([[0]]), DataSample().set_gt_label(1)]
+    assert non_finite_target(sound) is None
+    fault = non_finite_target([*sound, boxes([NAN, 1.0, 2.0, 3.0])])
+    assert fault.sample == "a.png"
+    assert "gt_instances.bboxes" in fault.detail
 
 
 class Net(nn.Module):
