@@ -29,11 +29,13 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='Accuracy', topk=(1, ))
 test_evaluator = val_evaluator
 
-# A minute on two CPU cores. The offline probe's penalty is 1 / 4,000 scenes.
-optim_wrapper = dict(optimizer=dict(lr=0.3, weight_decay=2.5e-4))
+# A minute or two on two CPU cores. The offline probe's penalty is 1 / 4,000 scenes.
+optim_wrapper = dict(optimizer=dict(weight_decay=2.5e-4))
 train_cfg = dict(max_epochs=20, val_interval=5)
+auto_scale_lr = dict(base_batch_size=256)
 param_scheduler = dict(
     _delete_=True, type='CosineAnnealingLR', T_max=20, begin=0, end=20)
+randomness = dict(seed=0)
 default_hooks = dict(
     logger=dict(interval=15),
     checkpoint=dict(interval=20))
