@@ -14,6 +14,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from snnssl_mm import unpickling
 from snnssl_mm.engine.probes import build_model
 
 ROOT = Path(__file__).parents[2]
@@ -24,12 +25,25 @@ def weights(work_dir, epoch):
     return torch.load(file, map_location="cpu", weights_only=False)["state_dict"]
 
 
+@pytest.fixture
+def reads(monkeypatch):
+    """Names of the checkpoints that were read, once for each time."""
+    names, load = [], unpickling.torch.load
+
+    def recording_load(file, *args, **kwargs):
+        names.append(Path(file).name)
+        return load(file, *args, **kwargs)
+
+    monkeypatch.setattr(unpickling.torch, "load", recording_load)
+    return names
+
+
 class Interrupted(Exception):
     pass
 
 
 def test_interrupted_run_resumes_to_the_same_weights(
-    run_tool, tiny_config, tmp_path, monkeypatch
+    run_tool, tiny_config, tmp_path, monkeypatch, reads
 ):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     workers = ["--cfg-options", "train_dataloader.num_workers=2"]
@@ -49,7 +63,9 @@ def test_interrupted_run_resumes_to_the_same_weights(
         patch.setattr(DualPathSSL, "loss", dying_loss)
         with pytest.raises(Interrupted):
             run_tool("train.py", tiny_config, "--work-dir", parts, *workers)
+    reads.clear()
     run_tool("train.py", tiny_config, "--work-dir", parts, "--resume", *workers)
+    assert reads == ["epoch_1.pth"]
 
     expected = weights(whole, 2)
     assert not torch.equal(
@@ -92,15 +108,19 @@ def test_evaluation_gives_the_numbers_of_the_run(run_tool, tiny_config, tmp_path
             assert again == pytest.approx(row[features])
 
 
-def test_pretrained_backbone_is_where_training_starts(run_tool, tiny_config, tmp_path):
+def test_pretrained_backbone_is_where_training_starts(
+    run_tool, tiny_config, tmp_path, reads
+):
     run_tool("train.py", tiny_config, "--work-dir", tmp_path / "first")
     first = tmp_path / "first" / "epoch_2.pth"
     options = ["--cfg-options", "optim_wrapper.optimizer.lr=0.0"]
     options += ["optim_wrapper.optimizer.weight_decay=0.0", "param_scheduler=None"]
     second = tmp_path / "second"
+    reads.clear()
     run_tool(
         "train.py", tiny_config, "--work-dir", second, "--pretrained", first, *options
     )
+    assert reads == ["epoch_2.pth"]
     name = "backbone.blocks.0.attention.qkv.conv.weight"
     assert torch.equal(weights(second, 1)[name], weights(tmp_path / "first", 2)[name])
 
