@@ -69,7 +69,8 @@ def check_config(
 
 def check_files(cfg: Config, max_files: int | None) -> list[Problem]:
     """Look at the files of all data loaders and evaluators."""
-    problems, numbered = [], {}
+    problems: list[Problem] = []
+    numbered: dict[str, list[str]] = {}
     for name in LOADERS:
         try:
             numbered |= check_data(cfg, [name], max_files)
