@@ -40,7 +40,7 @@ def say(text: str) -> None:
 
 def check_data(
     cfg: Config, loaders: Sequence[str] = LOADERS, max_files: int | None = MAX_FILES
-) -> None:
+) -> dict[str, list[str]]:
     """Refuse datasets that do not fit the model or are not there.
 
     Builds every dataset inside the data loaders with its filters, and says how many
@@ -54,11 +54,14 @@ def check_data(
             they are all that is asked for.
         max_files: How many files of each dataset are loaded; None for all.
 
+    Returns:
+        Classes of COCO datasets as mmdet numbers them, by place.
+
     Raises:
         DataError: A sentence that names what was found, what was expected, the cure.
     """
     if int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))):
-        return
+        return {}
     init_default_scope(cfg.get("default_scope") or "mmengine")
     numbered: dict[str, list[str]] = {}
     seen: list[Any] = []
@@ -70,6 +73,7 @@ def check_data(
                 raise
             say(f"warning: {error}; the training does not need these, a test will")
     check_numbering(numbered)
+    return numbered
 
 
 def check_loader(

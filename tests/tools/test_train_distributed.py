@@ -53,11 +53,11 @@ def jobs(configs, folder):
     digests = {}
     for name, config in configs.items():
         train(config, "--work-dir", folder / name / str(rank))
-        digests[name] = seen.copy()
+        digests[name] = seen[-EPOCHS * ITERATIONS :]  # after the pre-flight's
         seen.clear()
     first = folder / name / "0" / "epoch_1.pth"
     train(config, "--work-dir", folder / "resumed" / str(rank), "--resume", first)
-    digests["resumed"] = seen
+    digests["resumed"] = seen[-ITERATIONS:]
     return digests
 
 

@@ -16,7 +16,7 @@ from snnssl_mm.checks.config.problem import Problem, error, warning
 from snnssl_mm.checks.config.schedule import check_schedule
 from snnssl_mm.checks.config.structure import build_unfilled, check_channels
 from snnssl_mm.checks.config.weights import check_weights
-from snnssl_mm.checks.data import LOADERS, check_data
+from snnssl_mm.checks.data import LOADERS, check_data, check_numbering
 from snnssl_mm.checks.data_error import DataError, step
 from snnssl_mm.checks.preflight import check_runner
 from snnssl_mm.checks.samples import MAX_FILES
@@ -69,17 +69,14 @@ def check_config(
 
 def check_files(cfg: Config, max_files: int | None) -> list[Problem]:
     """Look at the files of all data loaders and evaluators."""
-    problems = []
+    problems: list[Problem] = []
+    numbered: dict[str, list[str]] = {}
     for name in LOADERS:
         try:
-            check_data(cfg, [name], max_files)
+            numbered |= check_data(cfg, [name], max_files)
+            check_numbering(numbered)
         except DataError as cause:
             problems.append(error(f"{name}.dataset", str(cause)))
-    if not problems:
-        try:  # together, for the classes that they number
-            check_data(cfg, LOADERS[:3], max_files=0)
-        except DataError as cause:
-            problems.append(error("train_dataloader.dataset", str(cause)))
     return problems
 
 
