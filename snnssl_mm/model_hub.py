@@ -9,6 +9,7 @@ from mmpretrain.apis import ModelHub
 from modelindex.models.Model import Model
 
 from snnssl_mm import zoo
+from snnssl_mm.preprocessing import loads_file
 
 FOLDERS = ("selfsup", "classification")
 """Folders of configs whose models mmpretrain can build."""
@@ -47,7 +48,7 @@ def add_image_pipeline(cfg: Config) -> None:
             "which the transforms of an image are taken"
         )
     steps = list(loader.dataset.pipeline)
-    if not loads(steps[0]):
+    if not loads_file(steps[0]):
         if not cfg.get("file_loading"):
             raise ValueError(
                 "the config's own images are in memory, and it does not say how others "
@@ -59,14 +60,9 @@ def add_image_pipeline(cfg: Config) -> None:
         if preprocessor is None:
             preprocessor = cfg.setdefault("data_preprocessor", {})
         preprocessor["to_rgb"] = True
-    pipeline = [step for step in steps if not loads(step)]
+    pipeline = [step for step in steps if not loads_file(step)]
     dataset = dict(type=loader.dataset.type, pipeline=pipeline)
     cfg.test_dataloader = dict(dataset=dataset)
-
-
-def loads(step: Any) -> bool:
-    """Whether a transform reads an image file."""
-    return str(step["type"]).rpartition(".")[2].startswith("Load")
 
 
 def register_models() -> None:

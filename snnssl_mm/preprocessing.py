@@ -59,6 +59,11 @@ def preprocessing(cfg: Mapping[str, Any]) -> Preprocessing | None:
     )
 
 
+def loads_file(step: Mapping[str, Any]) -> bool:
+    """Whether a transform reads an image file (or annotations of one)."""
+    return str(step.get("type")).rpartition(".")[2].startswith("Load")
+
+
 def three(values: Any, default: float) -> tuple[float, ...]:
     """Return one number for each channel."""
     if values is None:

@@ -14,7 +14,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, SequentialSampler, Subset
 
-from snnssl_mm.checks.data import check_data
+from snnssl_mm.checks.data import check_data, silent
 
 TEST_LOADERS = ("test_dataloader", "eval_test_dataloader")
 """Of classification, detection and segmentation; of pretraining."""
@@ -44,7 +44,8 @@ def unseen_images(cfg: Config, images: int) -> DataLoader:
             f"the config has no unseen images; set {' or '.join(TEST_LOADERS)} as "
             "configs/_base_/datasets/digit_scenes.py does"
         )
-    check_data(cfg, [name])
+    with silent():
+        check_data(cfg, [name])
     init_default_scope(cfg.get("default_scope") or "mmengine")
     settings = copy.deepcopy(cfg[name])
     dataset = DATASETS.build(settings.dataset)

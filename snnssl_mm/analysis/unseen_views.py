@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
@@ -11,7 +12,8 @@ from mmengine.runner import Runner
 from torch.utils.data import SequentialSampler
 
 from snnssl_mm.analysis.two_views import Collate
-from snnssl_mm.checks.data import check_data
+from snnssl_mm.checks.data import check_data, silent
+from snnssl_mm.preprocessing import loads_file
 
 
 class Views(NamedTuple):
@@ -47,10 +49,11 @@ def unseen_views(cfg: Config) -> Views:
             "as configs/selfsup/spikformer_ctl.py"
         )
     name = "train_dataloader" if test is None else "eval_test_dataloader"
-    check_data(cfg, [name])
+    with silent():
+        check_data(cfg, [name])
     init_default_scope(cfg.get("default_scope") or "mmengine")
     settings = copy.deepcopy(cfg[name].dataset)
-    settings.pipeline = copy.deepcopy(pipeline)
+    settings.pipeline = [*loading(settings.pipeline, pipeline), *pipeline]
     dataset = DATASETS.build(settings)
     loader = Runner.build_dataloader(
         dict(
@@ -65,3 +68,18 @@ def unseen_views(cfg: Config) -> Views:
     )
     collate: Any = loader.collate_fn
     return Views(dataset, collate, "training" if test is None else "unseen")
+
+
+def loading(own: Sequence[Any], views: Sequence[Any]) -> list[Any]:
+    """Transforms that bring files to where views of images in memory begin.
+
+    Args:
+        own: Of the dataset whose images are taken.
+        views: Of the training.
+
+    Returns:
+        Those of ``own`` up to the packing if it reads files and ``views`` does not.
+    """
+    if not own or not loads_file(own[0]) or loads_file(views[0]):
+        return []
+    return [step for step in own if "Pack" not in str(step["type"])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import os
@@ -11,7 +12,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 from mmengine.registry import DATASETS, init_default_scope
 
 from snnssl_mm.checks import coco
@@ -24,6 +25,7 @@ from snnssl_mm.checks.data_error import (
     step,
 )
 from snnssl_mm.checks.samples import MAX_FILES, Expected, check_boxes, check_samples
+from snnssl_mm.preprocessing import loads_file
 
 LOADERS = tuple(
     f"{name}_dataloader" for name in ("train", "val", "test", "eval_train", "eval_test")
@@ -36,6 +38,19 @@ def say(text: str) -> None:
     warns = text.startswith("warning: ")
     level = logging.WARNING if warns else logging.INFO
     print_log(f"pre-flight: {text.removeprefix('warning: ')}", "current", level)
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Keep lines of the pre-flight, and tables of evaluators, from screen and log."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel("ERROR")  # logging.disable would outlast this in mmengine's cache
+    try:
+        with contextlib.redirect_stdout(None):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def check_data(
@@ -174,8 +189,7 @@ def built(settings: Any) -> Any:
     loading = [
         transform
         for transform in settings.get("pipeline") or ()
-        if isinstance(transform, Mapping)
-        and str(transform.get("type")).rpartition(".")[2].startswith("Load")
+        if isinstance(transform, Mapping) and loads_file(transform)
     ]
     with DATASETS.switch_scope_and_registry(settings.get("_scope_")) as registry:
         kind = settings["type"]

@@ -18,7 +18,6 @@ import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.evaluator import DumpResults
-from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.structures import BaseDataElement, InstanceData
@@ -27,7 +26,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from snnssl_mm.checkpoints import unwrapped
-from snnssl_mm.checks.data import say
+from snnssl_mm.checks.data import say, silent
 from snnssl_mm.checks.data_error import (
     DataError,
     PreflightError,
@@ -321,19 +320,6 @@ def evaluate(
             ": it reads other annotations than val_dataloader; compare ann_file and "
             "classes of both"
         )
-
-
-@contextlib.contextmanager
-def silent() -> Iterator[None]:
-    """Keep the tables of evaluators from screen and log."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel("ERROR")  # logging.disable would outlast this in mmengine's cache
-    try:
-        with contextlib.redirect_stdout(None):
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def feed_back(outputs: Any, dataset: Any, indices: Sequence[int]) -> None:

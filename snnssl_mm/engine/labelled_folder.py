@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from snnssl_mm.engine.evaluation_pipeline import with_eval_loaders
 from snnssl_mm.engine.labelled_images import EVAL_LOADERS
+from snnssl_mm.preprocessing import loads_file
 
 SPLITS = ("train", "test")
 
@@ -78,8 +79,7 @@ def steps_from_file(cfg: Config) -> list[Any]:
             ``file_loading``.
     """
     pipeline = cfg[EVAL_LOADERS[0]].dataset.get("pipeline") or []
-    first = str(pipeline[0]["type"]).rpartition(".")[2] if pipeline else ""
-    if first.startswith("Load"):
+    if pipeline and loads_file(pipeline[0]):
         return []
     if not cfg.get("file_loading"):
         raise ValueError(

@@ -1,13 +1,13 @@
 """--data: labelled images for a pretraining whose config has none."""
 
 import json
-import subprocess
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
+
+from snnssl_mm import children
 
 
 @pytest.fixture
@@ -49,12 +49,12 @@ def test_a_report_hands_them_to_its_tools(
 ):
     started = []
 
-    def run(command, **_):
+    def run_child(command):
         started.append(command)
-        return SimpleNamespace(returncode=1)
+        raise SystemExit("failed")
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(children, "run_child", run_child)
     with pytest.raises(SystemExit, match="failed"):
         run_tool("report.py", checkpoint, "--data", pets, "--out", tmp_path / "r")
-    cfg = Config.fromfile(started[0][2])
+    cfg = Config.fromfile(started[0][1])
     assert cfg.eval_train_dataloader.dataset.data_root == str(pets)

@@ -215,7 +215,7 @@ def test_different_classes_are_refused(refused, tmp_path):
     root = pets(tmp_path / "pets", test=("cat", "fox"))
     message = refused("--data", root)
     assert "different classes" in message
-    assert "['dog', 'fox']" in message
+    assert "have fox" in message
 
 
 def test_one_class_is_nothing_to_tell_apart(refused, tmp_path):
