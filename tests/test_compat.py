@@ -259,7 +259,7 @@ def test_amp_on_a_cpu_refuses_detectors_by_name() -> None:
         pass
 
 
-@pytest.mark.parametrize("cured", [True, False])
+@pytest.mark.parametrize("cured", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_mmpretrain_imports_beside_transformers_5(tmp_path: Path, cured: bool) -> None:
     pytest.importorskip("mmpretrain")
     info = tmp_path / "site" / "transformers-5.17.0.dist-info"

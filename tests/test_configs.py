@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from inherited_configs import inheriting
+from inherited_configs import inheriting, small_first
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
@@ -42,6 +42,7 @@ LIBRARIES = {
 }
 LINK = re.compile(r"https://github.com/open-mmlab/(\w+)/blob/main/configs/(\S+\.py)$")
 SIZE = 32
+OTHER_SCOPES = ("mmengine", "mmpretrain", "mmseg")
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +100,7 @@ def of_the_runner(file):
     return "runner_type" not in load(file)
 
 
-@pytest.mark.parametrize(
-    "file", filter(of_the_runner, CONFIGS), ids=lambda file: file.stem
-)
+@pytest.mark.parametrize("file", small_first(filter(of_the_runner, CONFIGS)))
 def test_config_trains_for_two_iterations(file, image_folder, tmp_path):
     cfg = Config.fromfile(inheriting(file, tmp_path))
     if cfg.optim_wrapper.type == "AmpOptimWrapper" and not torch.cuda.is_available():
@@ -296,7 +295,10 @@ def test_training_from_another_folder(run_tool, tiny_options, tmp_path, capsys):
     assert (tmp_path / "run" / "epoch_1.pth").exists()
 
 
-@pytest.mark.parametrize("scope", ["mmengine", "mmpretrain", "mmdet", "mmseg"])
+@pytest.mark.parametrize(
+    "scope",
+    ["mmdet", *(pytest.param(s, marks=pytest.mark.slow) for s in OTHER_SCOPES)],
+)
 def test_names_resolve_in_every_scope_without_custom_imports(scope):
     code = (
         "from mmengine.registry import MODELS, init_default_scope\n"

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 # An audit hook sees what Python asks of the operating system, from whatever library.
@@ -56,6 +58,7 @@ print(json.dumps({"imported": imported, "features": list(features.shape)}))
 """
 
 
+@pytest.mark.slow
 def test_imports_training_evaluation_and_features_stay_on_this_machine(
     tiny_config, scenes, tmp_path
 ):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from inherited_configs import inheriting
+from inherited_configs import inheriting, small_first
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
@@ -134,7 +134,7 @@ def write_pretrained(cfg, file):
     return state
 
 
-@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", small_first(CONFIGS))
 def test_config_trains_for_two_iterations(file, at_data, tmp_path):
     own = inheriting(file, tmp_path)  # as users do; test_configs.py: it is the same
     cfg = shrunk(own, validate=file.stem in VALIDATED)

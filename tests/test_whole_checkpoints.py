@@ -123,6 +123,7 @@ def test_the_number_of_workers_makes_no_difference(tmp_path):
     assert len({x.item() for x in seen[0][..., 1].flatten()}) == seen[0][..., 1].numel()
 
 
+@pytest.mark.slow
 def test_a_validation_that_a_kill_cut_off_is_made_up_for(tmp_path, monkeypatch):
     Score.calls.clear()
     options = dict(interval=1, save_best="acc", rule="greater", max_keep_ckpts=1)

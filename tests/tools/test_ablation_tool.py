@@ -21,6 +21,7 @@ def ablate(run_tool, tiny_config, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_grid_that_goes_on(ablate, started, tmp_path, capsys):
     """On the analog path of both views nothing spikes; the row says so."""
     first = ablate("--grid", "neuron=analog")

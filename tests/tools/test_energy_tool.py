@@ -76,7 +76,14 @@ def test_what_is_there_is_shown_again_and_what_changed_is_measured(
     assert [row["time_steps"] for row in rows_of(out)] == [4, 2]
 
 
-@pytest.mark.parametrize("name", ["detection", "segmentation", "classification"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("detection", marks=pytest.mark.slow),
+        "segmentation",
+        "classification",
+    ],
+)
 def test_downstream_models(run_tool, task, name, tmp_path, capsys):
     job, out = task(name), tmp_path / "energy.json"
     run_tool(TOOL, job.config, job.checkpoint, "--images", 2, "--out", out)

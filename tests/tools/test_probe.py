@@ -83,6 +83,7 @@ def test_every_start_has_rows_and_nothing_is_computed_twice(probe, monkeypatch, 
     assert capsys.readouterr().out.count("already") == 4
 
 
+@pytest.mark.slow
 def test_another_seed_or_other_options_make_another_row(probe):
     probe("--probes", "knn")
     probe("--probes", "knn", "--seed", "1")
@@ -93,6 +94,7 @@ def test_another_seed_or_other_options_make_another_row(probe):
     assert rows[3]["options"] == {"model.backbone.time_steps": 2}
 
 
+@pytest.mark.slow
 def test_a_stopped_probe_says_so_and_keeps_its_rows(probe, monkeypatch):
     def stop(self):
         raise KeyboardInterrupt

@@ -19,6 +19,7 @@ SECTIONS = (
 )
 
 
+@pytest.mark.slow
 def test_page_holds_every_section(run_tool, started, checkpoint, tmp_path):
     run_tool("report.py", checkpoint, "--time-steps", 4, "--out", tmp_path / "r")
     assert len(started) == 5

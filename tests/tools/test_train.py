@@ -222,6 +222,7 @@ def test_too_few_images_for_a_batch(run_tool, tiny_config, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_mmpretrains_own_train_script_takes_the_config(tiny_config, tmp_path):
     """What ``mim train mmpretrain CONFIG`` runs, in a process that knows nothing."""
     script = next(Path(p) for p in mmpretrain.__path__) / ".mim" / "tools" / "train.py"

@@ -144,6 +144,7 @@ class Dying(Hook):
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_ends_the_others(tiny_config, tmp_path):
     (tmp_path / "dying.py").write_text(DYING)
     cfg = Config.fromfile(tiny_config)
