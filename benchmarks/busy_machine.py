@@ -136,7 +136,7 @@ def main() -> None:
     from snnssl_mm.analysis.machine import describe_machine
 
     report = {
-        "what": "busy machine",
+        "what": "busy_machine",
         "command": " ".join(["python", "benchmarks/busy_machine.py", *sys.argv[1:]]),
         "machine": describe_machine(),
         "burners": BURNERS,

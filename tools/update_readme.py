@@ -124,6 +124,27 @@ def blood_cells(report: dict[str, Any]) -> list[str]:
     return [*lines, "", f"On {device(report)}: `{report['command']}`."]
 
 
+def busy_machine(report: dict[str, Any]) -> list[str]:
+    """Results of benchmarks/busy_machine.py: seconds a step, quiet and busy."""
+    rows = [
+        [row["setting"], f"{row['quiet']:.3f}", f"{row['busy']:.3f}"]
+        for row in report["rows"]
+    ]
+    beside = f"beside {report['burners']} processes that burn a core each"
+    lines = table(["threads", "alone, s a step", f"{beside}, s a step"], rows)
+    return [*lines, "", f"On {device(report)}: `{report['command']}`."]
+
+
+def make_times(report: dict[str, Any]) -> list[str]:
+    """How long the two commands of the README take, alone and on a busy machine."""
+    rows = [
+        [f"`{row['command']}`", row["beside"], f"{row['seconds'] / 60:.1f}"]
+        for row in report["rows"]
+    ]
+    lines = table(["on a fresh clone after `make setup`", "beside", "minutes"], rows)
+    return [*lines, "", f"On {device(report)}, wall clock by the shell's `time`."]
+
+
 def duration(seconds: float) -> str:
     """A time in the unit that suits it."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
@@ -278,6 +299,8 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
         "training_cost": rows_as(lambda rows: [training_cost_table(rows)]),
         "backbone_memory": memory,
         "blood_cells": blood_cells,
+    "busy_machine": busy_machine,
+    "make_times": make_times,
         "growth": growth,
         "speed": speed,
     }
