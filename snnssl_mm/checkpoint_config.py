@@ -89,7 +89,17 @@ def structural_differences(
     except (TypeError, ValueError):  # of another version of this package
         return []
     return [
-        f"{name}={trained.structure[name]!r} instead of {value!r}"
+        phrase
         for name, value in structure.items()
-        if trained.structure[name] != value
+        for phrase in differing(name, trained.structure[name], value)
     ]
+
+
+def differing(name: str, then: Any, now: Any) -> list[str]:
+    """Phrases about a setting that differs; of a named tuple, about its fields."""
+    if then == now:
+        return []
+    if type(then) is type(now) and hasattr(now, "_fields"):
+        pairs = zip(now._fields, then, now, strict=True)
+        return [p for key, a, b in pairs for p in differing(f"{name}.{key}", a, b)]
+    return [f"{name}={then!r} instead of {now!r}"]

@@ -106,7 +106,9 @@ def check_samples(
         if found and not (kind == "unreadable" and expected.skip):
             raise DataError(f"{len(found)} {of} cannot be used, first {found[0]}")
     labels = Counter(label for look in looks for label in look.labels)
-    return [f"{where}: {len(looks)} samples loaded", *absent_classes(labels, expected)]
+    reduced = any(info.get("reduce_zero_label") for info in chosen)
+    lines = absent_classes(labels, expected, reduced)
+    return [f"{where}: {len(looks)} samples loaded", *lines]
 
 
 def look_at(info: Mapping[str, Any], load: Compose, expected: Expected) -> Look:
@@ -222,8 +224,15 @@ def beyond(label: int, num_classes: int, path: Any, reduced: bool) -> str:
     )
 
 
-def absent_classes(labels: Counter[int], expected: Expected) -> list[str]:
+def absent_classes(
+    labels: Counter[int], expected: Expected, reduced: bool
+) -> list[str]:
     """Compare the classes that occur in label maps with those of the model.
+
+    Args:
+        labels: In how many maps each occurs.
+        expected: Which are expected.
+        reduced: Whether ``reduce_zero_label`` has made 0 the ignored label.
 
     Raises:
         DataError: If only one class occurs beside ignored pixels: all that is left for
@@ -239,10 +248,14 @@ def absent_classes(labels: Counter[int], expected: Expected) -> list[str]:
         "loss ignores"
     )
     if len(labels) < 2 and (expected.num_classes or 0) > 1:
-        raise DataError(
-            f"{text}: nothing would be learnt; if {IGNORED} is meant to be a class, "
-            "write its number (1, 2, ...) into the masks"
+        cure = (
+            "reduce_zero_label=True makes 0 the ignored label; leave it out if 0 is a "
+            "class"
+            if reduced
+            else f"if {IGNORED} is meant to be a class, write its number (1, 2, ...) "
+            "into the masks"
         )
+        raise DataError(f"{text}: nothing would be learnt; {cure}")
     return [f"warning: {text}"]
 
 
