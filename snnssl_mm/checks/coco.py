@@ -29,9 +29,11 @@ def read_annotations(file: str, labelled: bool = True) -> Content:
             has an entry in them that mmdet or pycocotools would trip over.
     """
     try:
-        content = json.loads(Path(file).read_bytes())
+        content = json.loads(Path(file).read_text("utf-8"))  # as COCO's readers do
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{file} is not a JSON file: {error}") from error
+        raise DataError(
+            f"{file} is not a JSON file in UTF-8 without a byte order mark: {error}"
+        ) from error
     if isinstance(content, dict) and not labelled:
         content.setdefault("annotations", [])
     wanted = ("images", "annotations", "categories")
@@ -188,7 +190,7 @@ def unpacked(text: str) -> np.ndarray:
     follow; from the fourth on a run is stored as the difference to the last but one.
     pycocotools itself may loop for ever over runs of too few pixels.
     """
-    bits = np.frombuffer(text.encode(), np.uint8).astype(np.int64) - 48
+    bits = np.frombuffer(text.encode(errors="replace"), np.uint8).astype(np.int64) - 48
     ends = np.flatnonzero((bits & 32) == 0)
     if not len(ends):
         return ends

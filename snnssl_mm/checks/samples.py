@@ -25,6 +25,7 @@ from snnssl_mm.checks.data_error import (
 MAX_FILES = 200  # samples looked at in each dataset, evenly spread
 MAX_SECONDS = 4.0  # spent on them
 TOLERANCE = 2  # pixels: sides and boxes are rounded
+EXIF = 0x0112  # the tag of the orientation
 IGNORED = 255  # what mmseg's LoadAnnotations makes of labels to be ignored
 
 
@@ -53,6 +54,7 @@ class Look(NamedTuple):
         unreadable: Why it cannot be loaded.
         fault: What does not fit in what was loaded.
         labels: Those of its label map.
+        turned: Whether EXIF turns it: ``'seen'`` if its size shows that, ``'unseen'``.
     """
 
     path: str
@@ -60,6 +62,7 @@ class Look(NamedTuple):
     unreadable: str = ""
     fault: str = ""
     labels: tuple[int, ...] = ()
+    turned: str = ""
 
 
 def check_samples(
@@ -108,7 +111,7 @@ def check_samples(
     labels = Counter(label for look in looks for label in look.labels)
     reduced = any(info.get("reduce_zero_label") for info in chosen)
     lines = absent_classes(labels, expected, reduced)
-    return [f"{where}: {len(looks)} samples loaded", *lines]
+    return [f"{where}: {len(looks)} samples loaded", *turned(looks, where), *lines]
 
 
 def look_at(info: Mapping[str, Any], load: Compose, expected: Expected) -> Look:
@@ -129,7 +132,40 @@ def look_at(info: Mapping[str, Any], load: Compose, expected: Expected) -> Look:
         empty = [f for f in (path, mask) if f and exists(f) and not size_of(f)]
         why = f"{empty[0]} is empty" if empty else described(error)
         return Look(path, unreadable=f"{files}: {why}; mend or remove it")
-    return Look(path, fault=fault or wrong or "", labels=labels)
+    shown = turning(loaded, info, load, path)
+    return Look(path, fault=fault or wrong or "", labels=labels, turned=shown)
+
+
+def turning(loaded: Any, info: Mapping[str, Any], load: Compose, path: str) -> str:
+    """Whether loading turns an annotated image as its EXIF data say, see Look."""
+    if "width" not in info and "gt_seg_map" not in loaded:
+        return ""
+    kinds = [str(getattr(one, "color_type", "")) for one in load.transforms]
+    if any(
+        kind.endswith("ignore_orientation") or kind == "unchanged" for kind in kinds
+    ):
+        return ""
+    try:
+        with Image.open(path) as image:
+            orientation, (width, height) = image.getexif().get(EXIF, 1), image.size
+    except (OSError, ValueError):  # of another library
+        return ""
+    if orientation not in range(2, 9):
+        return ""
+    exchanged = orientation > 4 and abs(width - height) > TOLERANCE
+    return "seen" if exchanged else "unseen"
+
+
+def turned(looks: Sequence[Look], where: str) -> list[str]:
+    """Say that nothing tells whether annotations are of the turned images."""
+    found = sorted(look.path for look in looks if look.turned == "unseen")
+    if not found or any(look.turned == "seen" for look in looks):
+        return []
+    return [
+        f"warning: {where}: {len(found)} of {len(looks)} images are turned by their "
+        f"EXIF orientation, first {found[0]}, and their sizes do not tell whether the "
+        "annotations are of the turned images; compare them in tools/browse_dataset.py"
+    ]
 
 
 def exists(file: str) -> bool:

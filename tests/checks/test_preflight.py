@@ -169,6 +169,27 @@ def test_images_of_another_size_than_annotated(job, tmp_path, loader, turned):
         check_data(cfg)
 
 
+@pytest.mark.parametrize("name", ["detection", "segmentation"])
+def test_turned_images_whose_size_does_not_tell(job, tmp_path, lines, name):
+    cfg = job(name)
+
+    def turn(index, orientation):
+        file = tmp_path / "images" / f"{index}.png"
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        with Image.open(file) as image:
+            whole = image.copy() if orientation < 5 else image.transpose(5)
+        whole.save(file, exif=exif)
+
+    turn(1, 3)
+    check_data(cfg)
+    assert any("1 of 4 images are turned by their EXIF" in one for one in lines)
+    lines.clear()
+    turn(2, 6)  # annotated as it is shown: so will the others be
+    check_data(cfg)
+    assert not any("EXIF" in one for one in lines)
+
+
 def test_rounded_sizes_pass(job, tmp_path):
     cfg = job("detection")
     edited(tmp_path, lambda a, i: i.update(width=65, height=47))
@@ -268,6 +289,14 @@ def test_evaluator_that_would_fail_after_an_epoch(job, tmp_path):
     cfg = job("classification")
     cfg.val_evaluator.topk = (1, 5)
     with pytest.raises(PreflightError, match=r"val_evaluator: .*\(1, 5\).*Top-5"):
+        check_runner(built(cfg, tmp_path))
+
+
+def test_masks_are_evaluated_of_a_model_without(job, tmp_path):
+    cfg = job("detection")
+    cfg.val_evaluator.metric = ["bbox", "segm"]
+    del cfg.model.roi_head.mask_head, cfg.model.roi_head.mask_roi_extractor
+    with pytest.raises(PreflightError, match="the model predicts none"):
         check_runner(built(cfg, tmp_path))
 
 
