@@ -46,11 +46,13 @@ def stored_backbone(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def literal(node: ast.expr) -> Any:
-    """Evaluate literals, ``inf``, ``nan`` and calls of ``dict`` with keywords."""
+    """Evaluate literals, ``inf``, ``nan`` and calls of ``dict``."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        if node.func.id != "dict" or node.args:
+        if node.func.id != "dict" or len(node.args) > 1:
             raise ValueError(f"{node.func.id}(...) is no literal")
-        return {str(k.arg): literal(k.value) for k in node.keywords}
+        # mmengine writes dict({...}) where a key is no identifier.
+        content = dict(literal(node.args[0])) if node.args else {}
+        return content | {str(k.arg): literal(k.value) for k in node.keywords}
     if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
         return float(node.id)
     if isinstance(node, ast.Dict):
@@ -89,7 +91,17 @@ def structural_differences(
     except (TypeError, ValueError):  # of another version of this package
         return []
     return [
-        f"{name}={trained.structure[name]!r} instead of {value!r}"
+        phrase
         for name, value in structure.items()
-        if trained.structure[name] != value
+        for phrase in differing(name, trained.structure[name], value)
     ]
+
+
+def differing(name: str, then: Any, now: Any) -> list[str]:
+    """Phrases about a setting that differs; of a named tuple, about its fields."""
+    if then == now:
+        return []
+    if type(then) is type(now) and hasattr(now, "_fields"):
+        pairs = zip(now._fields, then, now, strict=True)
+        return [p for key, a, b in pairs for p in differing(f"{name}.{key}", a, b)]
+    return [f"{name}={then!r} instead of {now!r}"]

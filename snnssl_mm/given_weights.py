@@ -30,7 +30,7 @@ from snnssl_mm.tensor_match import TensorMatch, first, match_tensors
 OURS, STOCK, LOAD_FROM = "BackboneInit", "Pretrained", "load_from"
 ANYWAY = (
     "load the backbone by init_cfg=dict(type='snnssl_mm.BackboneInit', strict=False) "
-    "or --pretrained to take what fits"
+    "to take what fits"
 )
 
 

@@ -10,8 +10,9 @@ from mmengine.config import Config
 
 from snnssl_mm.analysis.images import NetworkImage, read_network_image
 from snnssl_mm.checkpoints import load_whole_model
-from snnssl_mm.engine.probes import build_model
+from snnssl_mm.engine.probe_models import build_model, warn_of_other_pixels
 from snnssl_mm.models import load_backbone
+from snnssl_mm.read_once import files_kept
 
 
 def load_pictured_model(cfg: Config, checkpoint: str, whole: bool = False) -> Any:
@@ -30,6 +31,14 @@ def load_pictured_model(cfg: Config, checkpoint: str, whole: bool = False) -> An
         ValueError: If neither fits.
     """
     model = build_model(cfg)
+    with files_kept():
+        load_either(model, checkpoint, whole)
+        warn_of_other_pixels(cfg, checkpoint)
+    return model
+
+
+def load_either(model: Any, checkpoint: str, whole: bool) -> None:
+    """Load a checkpoint of the model or of its backbone; arguments as above."""
     try:
         load_whole_model(model, checkpoint)
     except ValueError as misfit:
@@ -41,9 +50,8 @@ def load_pictured_model(cfg: Config, checkpoint: str, whole: bool = False) -> An
             warnings.warn(
                 f"{checkpoint} has no weights for what follows the backbone of "
                 f"{type(model).__name__}; these are random",
-                stacklevel=2,
+                stacklevel=3,
             )
-    return model
 
 
 def preprocessor_settings(cfg: Config) -> Mapping[str, Any]:

@@ -209,7 +209,8 @@ def load(file: Any, map_location: Any = None, trusted: bool | None = None) -> An
                 "--trust-checkpoint, or in Python snnssl_mm.checkpoints."
                 "checkpoint_code_may_run()"
             ) from error
-        cause = next(iter(str(error).splitlines()), "") or type(error).__name__
+        text = str(error).rpartition("WeightsUnpickler error: ")[2]  # torch's own hint
+        cause = next(iter(text.splitlines()), "") or type(error).__name__
         raise ValueError(
             f"{name} cannot be read as a checkpoint ({cause[:120]}); expected a whole "
             "file written by torch.save: it is cut off, damaged or something else"

@@ -97,7 +97,10 @@ MISFITS = {
     "width": (dict(arch=dict(embed_dims=128)), r"has shape \(8, .*instead of \(16, "),
     "heads": (dict(arch=dict(num_heads=2)), "num_heads=4 instead of 2"),
     "stem": (dict(stem="imagenet", out_indices=(0, 1, 2)), "stem='cifar'"),
-    "neuron": (dict(neuron=dict(v_threshold=0.5)), "v_threshold"),
+    "neuron": (
+        dict(neuron=dict(v_threshold=0.5)),
+        r"neuron\.v_threshold=1\.0 instead of 0\.5\.",
+    ),
 }
 
 

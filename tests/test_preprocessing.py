@@ -111,3 +111,10 @@ def test_published_checkpoints_still_tell(tmp_path):
         file = publish(str(tmp_path / "whole.pth"), "it", tmp_path, backbone_only)
         published = stored_config(torch.load(file))
         assert preprocessing(published) == preprocessing(trained)
+
+
+def test_config_in_a_checkpoint_is_read_with_any_keys():
+    cfg = dict(optim_wrapper=dict(custom_keys={".bn": dict(a=1.0)}, counts=2), b=[None])
+    text = Config(cfg).pretty_text
+    assert "dict({" in text
+    assert stored_config(dict(meta=dict(cfg=text))) == cfg

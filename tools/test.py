@@ -94,14 +94,17 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Metrics:
     from snnssl_mm.checkpoints import load_whole_model
     from snnssl_mm.checks.data import check_data
     from snnssl_mm.checks.data_check_hook import DataCheckHook
+    from snnssl_mm.engine.probe_models import warn_of_other_pixels
+    from snnssl_mm.read_once import files_kept
 
     cfg.load_from, cfg.resume = None, False
     with errors_as_sentences():
         check_data(cfg, ["test_dataloader"])
     runner: Any = build_runner(cfg, args)
     runner.register_hook(DataCheckHook(files=False))
-    with errors_as_sentences():
+    with errors_as_sentences(), files_kept():
         load_whole_model(runner.model, args.checkpoint)
+        warn_of_other_pixels(cfg, args.checkpoint)
     metrics = runner.test()
     return {
         name: float(value) if math.isfinite(value) else None

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from snnssl_mm.checks.coco_structure import check_structure
 from snnssl_mm.checks.data_error import DataError, shortened
 
@@ -27,9 +29,11 @@ def read_annotations(file: str, labelled: bool = True) -> Content:
             has an entry in them that mmdet or pycocotools would trip over.
     """
     try:
-        content = json.loads(Path(file).read_bytes())
+        content = json.loads(Path(file).read_text("utf-8"))  # as COCO's readers do
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{file} is not a JSON file: {error}") from error
+        raise DataError(
+            f"{file} is not a JSON file in UTF-8 without a byte order mark: {error}"
+        ) from error
     if isinstance(content, dict) and not labelled:
         content.setdefault("annotations", [])
     wanted = ("images", "annotations", "categories")
@@ -143,7 +147,10 @@ def check_masks_of_objects(content: Content, file: str, training: bool) -> list[
     sizes = {i["id"]: [i["height"], i["width"]] for i in content["images"]}
     annotations = content["annotations"]
     faults = [(a, mask_fault(a, sizes[a["image_id"]])) for a in annotations]
-    fatal = [(a, f) for a, f in faults if f and not (training and "points" in f)]
+    found = [(a, f) for a, f in faults if f]
+    fatal = [(a, f) for a, f in found if not (training and "points" in f)]
+    if found and len(found) == len(annotations):
+        fatal = found  # nothing is left to be learnt
     if fatal:
         annotation, fault = fatal[0]
         bare = sum(fault == "no segmentation" for _, fault in fatal)
@@ -154,8 +161,8 @@ def check_masks_of_objects(content: Content, file: str, training: bool) -> list[
             f"id {annotation['id']!r} of image {annotation['image_id']!r}, {fault}); "
             "mend them, or take a model and a metric without masks"
         )
-    short = sum(fault is not None for _, fault in faults)
-    return [f"{file}: {short} polygons of fewer than 3 points: ignored"] * bool(short)
+    short = f"{file}: {len(found)} polygons of fewer than 3 points: ignored"
+    return [short] * bool(found)
 
 
 def mask_fault(annotation: Mapping[str, Any], size: list[int]) -> str | None:
@@ -167,12 +174,34 @@ def mask_fault(annotation: Mapping[str, Any], size: list[int]) -> str | None:
         found, counts = segmentation["size"], segmentation["counts"]
         if list(found) != size:
             return f"run lengths of size {found}, but its image has {size}"
-        if isinstance(counts, list) and sum(counts) != size[0] * size[1]:
-            return f"run lengths of {sum(counts)} pixels, expected {size}"
+        pixels = sum(counts) if isinstance(counts, list) else unpacked(counts).sum()
+        if pixels != size[0] * size[1]:
+            return f"run lengths of {pixels} pixels, expected {size}"
         return None
     if wrong := [len(p) for p in segmentation if len(p) < 6 or len(p) % 2]:
         return f"a polygon of {wrong[0]} numbers, expected x and y of 3 or more points"
     return None
+
+
+def unpacked(text: str) -> np.ndarray:
+    """Run lengths that pycocotools has packed into text.
+
+    Each character holds five bits, the lowest first, and one that says whether more
+    follow; from the fourth on a run is stored as the difference to the last but one.
+    pycocotools itself may loop for ever over runs of too few pixels.
+    """
+    bits = np.frombuffer(text.encode(errors="replace"), np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero((bits & 32) == 0)
+    if not len(ends):
+        return ends
+    starts = np.r_[0, ends[:-1] + 1]
+    bits = bits[: ends[-1] + 1]
+    places = 5 * (np.arange(len(bits)) - np.repeat(starts, ends - starts + 1))
+    runs = np.add.reduceat((bits & 31) << places, starts)
+    runs -= (bits[ends] & 16) << (places[ends] + 1)  # the sign
+    runs[1::2] = runs[1::2].cumsum()
+    runs[2::2] = runs[2::2].cumsum()
+    return runs
 
 
 def check_evaluated(content: Content, file: str, masks: bool) -> None:

@@ -277,6 +277,12 @@ def report_kept(
             f"{text}{why_text}: no {what} of {source} are left; mend it, or set "
             f"data_prefix, filter_cfg, img_suffix or the like of {where}"
         )
+    crowds = sum(o.get("ignore_flag", 0) for s in kept for o in s.get("instances", ()))
+    if learns and crowds == after:
+        raise DataError(
+            f"{text}, but all of them are crowds (iscrowd=1), from which no detector "
+            f"learns; write iscrowd=0 for single objects into {source}"
+        )
     say("warning: " * bool(reasons) + text + why_text)
 
 

@@ -99,10 +99,14 @@ def check_class_counts(
     """
     for head, count in heads.items():
         if count != len(classes):
+            cure = (
+                f"set num_classes={len(classes)} there, or the classes of {where}"
+                if where.startswith("train")
+                else f"give {where} all classes of the training, by the same folders or"
+            )
             raise DataError(
                 f"{head}={count}, but {where} has {len(classes)} classes "
-                f"({shortened(classes)}); set num_classes={len(classes)} there, or the "
-                f"classes of {where} by metainfo=dict(classes=(...))"
+                f"({shortened(classes)}); {cure} by metainfo=dict(classes=(...))"
             )
 
 

@@ -309,6 +309,12 @@ def evaluate(
         for name in WRITTEN:
             if getattr(part, name, None):
                 setattr(part, name, str(folder / "results"))
+        masks = "segm" in (getattr(part, "metrics", None) or ())
+        if masks and not all("masks" in o.get("pred_instances", ()) for o in outputs):
+            raise PreflightError(
+                "val_evaluator evaluates masks (metric 'segm'), and the model predicts "
+                "none; set metric='bbox', or take a model with masks"
+            )
         if hasattr(part, "img_ids") and getattr(part, "_coco_api", None):
             part.img_ids = [output.img_id for output in outputs]
     evaluator.process(data_samples=outputs, data_batch=batch)

@@ -25,6 +25,7 @@ from snnssl_mm.checks.data_error import (
 MAX_FILES = 200  # samples looked at in each dataset, evenly spread
 MAX_SECONDS = 4.0  # spent on them
 TOLERANCE = 2  # pixels: sides and boxes are rounded
+EXIF = 0x0112  # the tag of the orientation
 IGNORED = 255  # what mmseg's LoadAnnotations makes of labels to be ignored
 
 
@@ -53,6 +54,7 @@ class Look(NamedTuple):
         unreadable: Why it cannot be loaded.
         fault: What does not fit in what was loaded.
         labels: Those of its label map.
+        turned: Whether EXIF turns it: ``'seen'`` if its size shows that, ``'unseen'``.
     """
 
     path: str
@@ -60,6 +62,7 @@ class Look(NamedTuple):
     unreadable: str = ""
     fault: str = ""
     labels: tuple[int, ...] = ()
+    turned: str = ""
 
 
 def check_samples(
@@ -106,7 +109,9 @@ def check_samples(
         if found and not (kind == "unreadable" and expected.skip):
             raise DataError(f"{len(found)} {of} cannot be used, first {found[0]}")
     labels = Counter(label for look in looks for label in look.labels)
-    return [f"{where}: {len(looks)} samples loaded", *absent_classes(labels, expected)]
+    reduced = any(info.get("reduce_zero_label") for info in chosen)
+    lines = absent_classes(labels, expected, reduced)
+    return [f"{where}: {len(looks)} samples loaded", *turned(looks, where), *lines]
 
 
 def look_at(info: Mapping[str, Any], load: Compose, expected: Expected) -> Look:
@@ -127,7 +132,40 @@ def look_at(info: Mapping[str, Any], load: Compose, expected: Expected) -> Look:
         empty = [f for f in (path, mask) if f and exists(f) and not size_of(f)]
         why = f"{empty[0]} is empty" if empty else described(error)
         return Look(path, unreadable=f"{files}: {why}; mend or remove it")
-    return Look(path, fault=fault or wrong or "", labels=labels)
+    shown = turning(loaded, info, load, path)
+    return Look(path, fault=fault or wrong or "", labels=labels, turned=shown)
+
+
+def turning(loaded: Any, info: Mapping[str, Any], load: Compose, path: str) -> str:
+    """Whether loading turns an annotated image as its EXIF data say, see Look."""
+    if "width" not in info and "gt_seg_map" not in loaded:
+        return ""
+    kinds = [str(getattr(one, "color_type", "")) for one in load.transforms]
+    if any(
+        kind.endswith("ignore_orientation") or kind == "unchanged" for kind in kinds
+    ):
+        return ""
+    try:
+        with Image.open(path) as image:
+            orientation, (width, height) = image.getexif().get(EXIF, 1), image.size
+    except (OSError, ValueError):  # of another library
+        return ""
+    if orientation not in range(2, 9):
+        return ""
+    exchanged = orientation > 4 and abs(width - height) > TOLERANCE
+    return "seen" if exchanged else "unseen"
+
+
+def turned(looks: Sequence[Look], where: str) -> list[str]:
+    """Say that nothing tells whether annotations are of the turned images."""
+    found = sorted(look.path for look in looks if look.turned == "unseen")
+    if not found or any(look.turned == "seen" for look in looks):
+        return []
+    return [
+        f"warning: {where}: {len(found)} of {len(looks)} images are turned by their "
+        f"EXIF orientation, first {found[0]}, and their sizes do not tell whether the "
+        "annotations are of the turned images; compare them in tools/browse_dataset.py"
+    ]
 
 
 def exists(file: str) -> bool:
@@ -222,8 +260,15 @@ def beyond(label: int, num_classes: int, path: Any, reduced: bool) -> str:
     )
 
 
-def absent_classes(labels: Counter[int], expected: Expected) -> list[str]:
+def absent_classes(
+    labels: Counter[int], expected: Expected, reduced: bool
+) -> list[str]:
     """Compare the classes that occur in label maps with those of the model.
+
+    Args:
+        labels: In how many maps each occurs.
+        expected: Which are expected.
+        reduced: Whether ``reduce_zero_label`` has made 0 the ignored label.
 
     Raises:
         DataError: If only one class occurs beside ignored pixels: all that is left for
@@ -239,10 +284,14 @@ def absent_classes(labels: Counter[int], expected: Expected) -> list[str]:
         "loss ignores"
     )
     if len(labels) < 2 and (expected.num_classes or 0) > 1:
-        raise DataError(
-            f"{text}: nothing would be learnt; if {IGNORED} is meant to be a class, "
-            "write its number (1, 2, ...) into the masks"
+        cure = (
+            "reduce_zero_label=True makes 0 the ignored label; leave it out if 0 is a "
+            "class"
+            if reduced
+            else f"if {IGNORED} is meant to be a class, write its number (1, 2, ...) "
+            "into the masks"
         )
+        raise DataError(f"{text}: nothing would be learnt; {cure}")
     return [f"warning: {text}"]
 
 

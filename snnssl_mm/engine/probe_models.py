@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 from mmengine.registry import MODELS, init_default_scope
 
-from snnssl_mm.checkpoints import load_backbone, load_whole_model
+from snnssl_mm.checkpoint_config import stored_config
+from snnssl_mm.checkpoints import load_backbone, load_whole_model, read_checkpoint
+from snnssl_mm.preprocessing import preprocessing_differences
+from snnssl_mm.read_once import files_kept
 
 Model = Any  # a DualPathSSL; nn.Module hides the types of its children
 
@@ -32,7 +36,9 @@ def load_model(cfg: Config, checkpoint: str) -> Model:
         ValueError: If a tensor is missing, left over or of another shape.
     """
     model = build_model(cfg)
-    load_whole_model(model, checkpoint)
+    with files_kept():
+        load_whole_model(model, checkpoint)
+        warn_of_other_pixels(cfg, checkpoint)
     return model
 
 
@@ -45,8 +51,23 @@ def load_probed_model(cfg: Config, checkpoint: str) -> Model:
         ValueError: If a tensor of it is missing, left over or of another shape.
     """
     model = build_model(cfg)
-    load_backbone(model.backbone, checkpoint)
+    with files_kept():
+        load_backbone(model.backbone, checkpoint)
+        warn_of_other_pixels(cfg, checkpoint)
     return model
+
+
+def warn_of_other_pixels(cfg: Config, checkpoint: str) -> None:
+    """Say if images come to the network in another way than in its training."""
+    trained = stored_config(read_checkpoint(checkpoint))
+    if differing := preprocessing_differences(cfg, trained):
+        print_log(
+            f"{checkpoint} was trained on images with {', '.join(differing)}; what "
+            "follows is judged on pixels that it has not learnt from: set "
+            "data_preprocessor (and how images are loaded) as in that training",
+            logger="current",
+            level=logging.WARNING,
+        )
 
 
 def require_backbone(cfg: Config) -> None:

@@ -169,3 +169,9 @@ def test_cut_off_or_other_bytes(scenes, data):
 
 def test_nested_without_end(scenes):
     assert not is_accepted(scenes.root, "[" * 200_000)
+
+
+def test_other_encodings_than_mmdet_reads(scenes):
+    text = json.dumps(scenes.content)
+    for encoding in ("utf-8-sig", "utf-16"):
+        assert not is_accepted(scenes.root, text.encode(encoding))

@@ -13,9 +13,11 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from PIL import Image
+from pycocotools import mask as coco_mask
 from toy_runs import toy_run
 
 from snnssl_mm.checks import data, preflight
+from snnssl_mm.checks.coco import unpacked
 from snnssl_mm.checks.data import check_data
 from snnssl_mm.checks.data_error import DataError, PreflightError
 from snnssl_mm.checks.preflight import check_runner
@@ -84,6 +86,11 @@ def run_lengths_of_another_size(annotation, image):
     annotation["segmentation"] = dict(size=[10, 10], counts=[100])
 
 
+def packed_run_lengths_of_fewer_pixels(annotation, image):
+    mask = coco_mask.encode(np.asfortranarray(np.eye(48, 60, dtype=np.uint8)))
+    annotation["segmentation"] = dict(size=[48, 64], counts=mask["counts"].decode())
+
+
 FAULTS = {
     "no area": (lambda a, i: a.update(area=0), r"0 of 4 objects kept .*4 of area <= 0"),
     "negative area": (lambda a, i: a.update(area=-5), "4 of area <= 0"),
@@ -93,6 +100,9 @@ FAULTS = {
     "corners of any area": (any_corners, "boxes reach beyond .*seems to hold corners"),
     "larger images": (enlarged, "boxes reach beyond .*larger images"),
     "no masks": (lambda a, i: a.pop("segmentation"), "4 of 4 .*have no segmentation"),
+    "crowds": (lambda a, i: a.update(iscrowd=1), "all of them are crowds"),
+    "lines": (lambda a, i: a.update(segmentation=[[1, 1, 9, 9]]), "4 of 4 .*4 numbers"),
+    "packed": (packed_run_lengths_of_fewer_pixels, r"2880 pixels, expected \[48, 64\]"),
     "RLE": (run_lengths_of_another_size, r"size \[10, 10\], but its image has \[48, 6"),
 }
 
@@ -104,6 +114,18 @@ def test_annotations_that_train_nothing_or_the_wrong_thing(job, tmp_path, fault)
     edited(tmp_path, change)
     with pytest.raises(DataError, match=match):
         check_data(cfg)
+
+
+def test_packed_run_lengths_are_those_that_pycocotools_packed():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        height, width = rng.integers(1, 90, 2)
+        mask = rng.random((height, width)) > rng.random()
+        pixels = mask.flatten(order="F")
+        ends = np.flatnonzero(np.diff(pixels)) + 1
+        runs = np.diff([0, *[0] * bool(pixels[0]), *ends, pixels.size])
+        packed = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+        assert unpacked(packed["counts"].decode()).tolist() == runs.tolist()
 
 
 def test_what_a_part_of_the_annotations_loses_is_counted(job, tmp_path, lines):
@@ -145,6 +167,27 @@ def test_images_of_another_size_than_annotated(job, tmp_path, loader, turned):
         pipeline = cfg[loader].dataset.pipeline
         pipeline[0].update(color_type="color_ignore_orientation")
         check_data(cfg)
+
+
+@pytest.mark.parametrize("name", ["detection", "segmentation"])
+def test_turned_images_whose_size_does_not_tell(job, tmp_path, lines, name):
+    cfg = job(name)
+
+    def turn(index, orientation):
+        file = tmp_path / "images" / f"{index}.png"
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        with Image.open(file) as image:
+            whole = image.copy() if orientation < 5 else image.transpose(5)
+        whole.save(file, exif=exif)
+
+    turn(1, 3)
+    check_data(cfg)
+    assert any("1 of 4 images are turned by their EXIF" in one for one in lines)
+    lines.clear()
+    turn(2, 6)  # annotated as it is shown: so will the others be
+    check_data(cfg)
+    assert not any("EXIF" in one for one in lines)
 
 
 def test_rounded_sizes_pass(job, tmp_path):
@@ -190,6 +233,11 @@ def test_class_that_hides_behind_the_ignored_label(job, tmp_path, lines):
     repainted([0, 1])
     check_data(cfg)
     assert any("has the class 2, while 4" in one for one in lines)
+    repainted([0, 1])
+    cfg.train_dataloader.dataset.update(reduce_zero_label=True)
+    cfg.train_dataloader.dataset.pipeline[1].update(reduce_zero_label=True)
+    with pytest.raises(DataError, match="reduce_zero_label=True makes 0 the ignored"):
+        check_data(cfg)
 
 
 def test_evaluator_files_are_read_as_the_evaluation_will(job, tmp_path):
@@ -241,6 +289,14 @@ def test_evaluator_that_would_fail_after_an_epoch(job, tmp_path):
     cfg = job("classification")
     cfg.val_evaluator.topk = (1, 5)
     with pytest.raises(PreflightError, match=r"val_evaluator: .*\(1, 5\).*Top-5"):
+        check_runner(built(cfg, tmp_path))
+
+
+def test_masks_are_evaluated_of_a_model_without(job, tmp_path):
+    cfg = job("detection")
+    cfg.val_evaluator.metric = ["bbox", "segm"]
+    del cfg.model.roi_head.mask_head, cfg.model.roi_head.mask_roi_extractor
+    with pytest.raises(PreflightError, match="the model predicts none"):
         check_runner(built(cfg, tmp_path))
 
 

@@ -8,8 +8,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from snnssl_mm.engine import probes
+from snnssl_mm.engine import probe_models, probes
+from snnssl_mm.engine.probe_models import load_probed_model
 from snnssl_mm.engine.probes import LabelledFeatures
+from snnssl_mm.loaded_models import load_pictured_model
 from snnssl_mm.neurons import MixedLIF
 
 
@@ -139,3 +141,22 @@ def test_no_labelled_images_is_said(tiny_config):
     assert not probes.has_labelled_images(cfg)
     with pytest.raises(ValueError, match="no labelled images; .*set eval_train"):
         probes.eval_loaders(cfg)
+
+
+def test_pixels_that_a_checkpoint_has_not_learnt_from_are_said(
+    tiny_config, tmp_path, monkeypatch
+):
+    said = []
+    monkeypatch.setattr(probe_models, "print_log", lambda text, **_: said.append(text))
+    cfg = Config.fromfile(tiny_config)
+    file = str(tmp_path / "trained.pth")
+    state_dict = probes.random_init_model(cfg).state_dict()
+    torch.save(dict(meta=dict(cfg=cfg.pretty_text), state_dict=state_dict), file)
+    loads = (load_pictured_model, probe_models.load_model, load_probed_model)
+    for load in loads:
+        load(cfg, file)
+    assert not said
+    cfg.data_preprocessor.mean = [0.0, 0.0, 0.0]
+    for load in loads:
+        load(cfg, file)
+        assert "instead of [0.0, 0.0, 0.0]" in said.pop()

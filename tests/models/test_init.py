@@ -219,8 +219,8 @@ def trained_with(tmp_path, backbone, **settings):
     ("settings", "found"),
     [
         (dict(stem="cifar"), "stem='cifar' instead of 'imagenet'"),
-        (dict(neuron=dict(tau=3.0)), r"neuron=.*tau=3\.0.* instead of .*tau=2\.0"),
-        (dict(neuron=dict(tau=float("inf"))), r"neuron=.*tau=inf.* instead of"),
+        (dict(neuron=dict(tau=3.0)), r"neuron\.tau=3\.0 instead of 2\.0"),
+        (dict(neuron=dict(tau=float("inf"))), r"neuron\.tau=inf instead of"),
         (dict(arch={**ARCH, "num_heads": 4}), "num_heads=4 instead of 2"),
     ],
 )
