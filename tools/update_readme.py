@@ -135,16 +135,6 @@ def busy_machine(report: dict[str, Any]) -> list[str]:
     return [*lines, "", f"On {device(report)}: `{report['command']}`."]
 
 
-def make_times(report: dict[str, Any]) -> list[str]:
-    """How long the two commands of the README take, alone and on a busy machine."""
-    rows = [
-        [f"`{row['command']}`", row["beside"], f"{row['seconds'] / 60:.1f}"]
-        for row in report["rows"]
-    ]
-    lines = table(["on a fresh clone after `make setup`", "beside", "minutes"], rows)
-    return [*lines, "", f"On {device(report)}, wall clock by the shell's `time`."]
-
-
 def duration(seconds: float) -> str:
     """A time in the unit that suits it."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
@@ -300,7 +290,6 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
         "backbone_memory": memory,
         "blood_cells": blood_cells,
     "busy_machine": busy_machine,
-    "make_times": make_times,
         "growth": growth,
         "speed": speed,
     }
