@@ -289,7 +289,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
         "training_cost": rows_as(lambda rows: [training_cost_table(rows)]),
         "backbone_memory": memory,
         "blood_cells": blood_cells,
-    "busy_machine": busy_machine,
+        "busy_machine": busy_machine,
         "growth": growth,
         "speed": speed,
     }

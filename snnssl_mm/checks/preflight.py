@@ -34,6 +34,7 @@ from snnssl_mm.checks.data_error import (
     shortened,
     step,
 )
+from snnssl_mm.checks.labels import check_labels, classes_of
 from snnssl_mm.random_states import random_states, set_random_states
 
 TRAINED, EVALUATED = 32, 8  # samples in a batch at most
@@ -157,6 +158,7 @@ def check_loss(runner: Any, model: BaseModel) -> None:
     for size, name in sizes.items():
         indices = spread(len(loader.dataset), size)
         batch = batch_of(loader, indices, "train_dataloader")
+        check_labels(batch, *classes_of(model))
         images = f"{name} of {size} training image{'s' * (size > 1)}"
         of = f"{images} ({shortened(paths(loader.dataset, indices), 2)})"
         with step(f"train_dataloader: the loss of {of}", PreflightError):
@@ -273,6 +275,7 @@ def check_evaluation(runner: Any, model: BaseModel) -> None:
     count = min(EVALUATED, batch_size(loader), len(dataset))
     indices = [among[i] for i in spread(len(among), count)]
     batch = batch_of(loader, indices, "val_dataloader")
+    check_labels(batch, *classes_of(model))
     of = f"{len(indices)} validation images ({shortened(paths(dataset, indices), 2)})"
     with (
         step(f"val_dataloader: the prediction of {of}", PreflightError),

@@ -296,7 +296,7 @@ def test_every_batch_of_a_segmentor_is_checked(mode):
     hook = DataCheckHook()
     check = getattr(hook, f"before_{mode}_iter")
     check(None, 0, batch(7))  # not a segmentor: nothing to check
-    hook.num_classes, hook.ignored = 3, 255
+    hook.classes = (3, 255)
     check(None, 0, batch(2))
     check(None, 0, batch(255))
     with pytest.raises(DataError, match=r"maps/9.png has the label 7, but there are 3"):
@@ -307,7 +307,7 @@ def test_every_batch_of_a_classifier_is_checked(task):
     cfg = Config.fromfile(task("classification").config)
     hook = DataCheckHook()
     hook.before_run(SimpleNamespace(model=build_model(cfg)))
-    classes = hook.num_classes
+    classes, _ = hook.classes
     sample = DataSample(metainfo=dict(img_path="a.jpg")).set_gt_label(classes - 1)
     hook.before_train_iter(None, 0, dict(data_samples=[sample]))
     sample.set_gt_label(classes)
