@@ -95,19 +95,29 @@ def whole_wheel(folder: Path) -> Path | None:
 def precompile_torch_header(folder: Path) -> list[str]:
     """Precompile ``<torch/types.h>``; return the flags that make GCC use it.
 
-    Besides CFLAGS they are what torch's ``BuildExtension`` adds to a C++ source.
+    Besides CFLAGS they are what torch's ``BuildExtension`` adds to a C++ source. There
+    are none if something fails: the build then takes eight times as long, and says
+    itself why.
     """
-    from torch.utils.cpp_extension import include_paths
-
+    # In a process of its own: it imports setuptools, which another pip may have just
+    # installed, and which refuses to come after the distutils of this process.
+    code = (
+        "from torch.utils.cpp_extension import include_paths as p; print(*p(), sep='|')"
+    )
+    asked = [sys.executable, "-c", code]
+    found = subprocess.run(asked, capture_output=True, text=True, check=False)
+    if found.returncode != 0:
+        return []
+    include_paths = found.stdout.strip().splitlines()[-1].split("|")
     header = folder / "torch_pch.h"
     header.write_text("#include <torch/types.h>\n")
     command = ["g++", *CFLAGS, "-std=c++17"]
     command += ["-DTORCH_API_INCLUDE_EXTENSION_H", "-DTORCH_EXTENSION_NAME=_ext"]
-    for path in [*include_paths(), sysconfig.get_path("include")]:
+    for path in [*include_paths, sysconfig.get_path("include")]:
         command += ["-I", path]
     command += ["-x", "c++-header", str(header), "-o", f"{header}.gch"]
     if subprocess.run(command, check=False).returncode != 0:
-        return []  # the build then takes eight times as long, and says itself why
+        return []
     return ["-include", str(header), "-Winvalid-pch"]
 
 
