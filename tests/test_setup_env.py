@@ -43,6 +43,7 @@ def setup_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(module, "STAMP", venv / "snnssl_mm.stamp")
     monkeypatch.setattr(module, "CONSTRAINTS", tmp_path / "constraints.txt")
     monkeypatch.setenv("SNNSSL_MM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT)])
     (tmp_path / "constraints.txt").write_text(PINS)
     (tmp_path / "setup.py").write_text("# setup\n")
     return module
