@@ -40,6 +40,7 @@ DEFAULT_REQUIREMENT = "onedl-mmcv==2.3.6"
 BUILD_TOOLS = ["setuptools", "wheel", "packaging", "ninja"]
 # Handed over as CFLAGS, which replace the interpreter's own in setuptools >= 75.
 # Debug symbols of torch headers would cost half of the compiler's time and memory.
+MMCV_STANDARD = "c++17"
 CFLAGS = ["-fPIC", "-g0", "-O2", "-DNDEBUG", "-fwrapv"]
 
 
@@ -92,33 +93,68 @@ def whole_wheel(folder: Path) -> Path | None:
     return None
 
 
-def precompile_torch_header(folder: Path) -> list[str]:
+def precompile_torch_header(folder: Path, standard: str) -> list[str]:
     """Precompile ``<torch/types.h>``; return the flags that make GCC use it.
 
     Besides CFLAGS they are what torch's ``BuildExtension`` adds to a C++ source. There
-    are none if something fails: the build then takes eight times as long, and says
-    itself why.
+    are none if the header does not compile.
+
+    Args:
+        folder: Where it is written.
+        standard: Such as ``'c++17'``; the sources must be compiled by the same.
     """
     # In a process of its own: it imports setuptools, which another pip may have just
     # installed, and which refuses to come after the distutils of this process.
-    code = (
-        "from torch.utils.cpp_extension import include_paths as p; print(*p(), sep='|')"
-    )
+    code = "from torch.utils.cpp_extension import include_paths"
+    code += "; print(*include_paths(), sep='|')"
     asked = [sys.executable, "-c", code]
     found = subprocess.run(asked, capture_output=True, text=True, check=False)
     if found.returncode != 0:
         return []
-    include_paths = found.stdout.strip().splitlines()[-1].split("|")
     header = folder / "torch_pch.h"
     header.write_text("#include <torch/types.h>\n")
-    command = ["g++", *CFLAGS, "-std=c++17"]
+    command = ["g++", *CFLAGS, f"-std={standard}"]
     command += ["-DTORCH_API_INCLUDE_EXTENSION_H", "-DTORCH_EXTENSION_NAME=_ext"]
+    include_paths = found.stdout.strip().splitlines()[-1].split("|")
     for path in [*include_paths, sysconfig.get_path("include")]:
         command += ["-I", path]
     command += ["-x", "c++-header", str(header), "-o", f"{header}.gch"]
-    if subprocess.run(command, check=False).returncode != 0:
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
         return []
     return ["-include", str(header), "-Winvalid-pch"]
+
+
+def compiler_of(standard: str, folder: Path) -> str:
+    """Write a compiler that takes ``standard`` for the one that mmcv asks for.
+
+    mmcv's setup.py puts ``-std=c++17`` last on the line; torch's headers need C++20
+    since 2.14.
+    """
+    script = folder / "c++"
+    script.write_text(
+        "#!/bin/sh\n"
+        "for argument; do\n"
+        "  shift\n"
+        f'  [ "$argument" = -std={MMCV_STANDARD} ] && argument=-std={standard}\n'
+        '  set -- "$@" "$argument"\n'
+        "done\n"
+        'exec g++ "$@"\n'
+    )
+    script.chmod(0o755)
+    return str(script)
+
+
+def cpu_build_options(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Flags and environment for operators without CUDA, as torch's headers need them.
+
+    Without a precompiled header the build takes eight times as long.
+    """
+    for standard in (MMCV_STANDARD, "c++20", "c++23"):
+        if flags := precompile_torch_header(folder, standard):
+            if standard == MMCV_STANDARD:
+                return flags, {}
+            return flags, {"CXX": compiler_of(standard, folder)}
+    return [], {}
 
 
 def build_wheel(requirement: str, outdir: Path, target: str) -> Path:
@@ -130,7 +166,9 @@ def build_wheel(requirement: str, outdir: Path, target: str) -> Path:
         if target == "cpu":
             env["CUDA_VISIBLE_DEVICES"] = ""  # mmcv's setup.py asks torch for a GPU
             if sys.platform == "linux":
-                flags += precompile_torch_header(Path(scratch))
+                found, variables = cpu_build_options(Path(scratch))
+                flags += found
+                env.update(variables)
         env["CFLAGS"] = " ".join([env.get("CFLAGS", ""), *flags]).strip()
         pip = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation"]
         pip += ["--no-deps", "--no-cache-dir", "--no-binary", "onedl-mmcv"]
