@@ -38,9 +38,9 @@ from pathlib import Path
 
 DEFAULT_REQUIREMENT = "onedl-mmcv==2.3.6"
 BUILD_TOOLS = ["setuptools", "wheel", "packaging", "ninja"]
+MMCV_STANDARD = "c++17"
 # Handed over as CFLAGS, which replace the interpreter's own in setuptools >= 75.
 # Debug symbols of torch headers would cost half of the compiler's time and memory.
-MMCV_STANDARD = "c++17"
 CFLAGS = ["-fPIC", "-g0", "-O2", "-DNDEBUG", "-fwrapv"]
 
 
