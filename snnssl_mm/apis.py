@@ -83,10 +83,9 @@ def load_model(model: str, checkpoint: str | None = None, **backbone: Any) -> An
     """
     entry = zoo.entries().get(model)
     if entry is None and checkpoint is None:
-        raise ValueError(
-            f"{model!r} is no name of the zoo, and a config needs a checkpoint; with "
-            f"weights: {zoo.names_with_weights()}"
-        )
+        if not Path(model).is_file():
+            raise ValueError(zoo.does_not_exist(model))
+        raise ValueError(f"{model} is a config, which needs a checkpoint; give one")
     cfg = Config.fromfile(entry.config if entry else model)
     cfg.model.backbone.update(backbone)
     add_image_pipeline(cfg)

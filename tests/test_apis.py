@@ -216,7 +216,7 @@ def test_what_cannot_be_loaded_or_read_is_named(model, tmp_path):
         apis.get_model(config, pretrained=True)
     with pytest.raises(ValueError, match="stem='cifar' instead of 'imagenet'"):
         apis.load_model(NAME, stem="imagenet")
-    with pytest.raises(ValueError, match="'nothing' is no name of the zoo"):
+    with pytest.raises(ValueError, match="nothing does not exist, and is no model"):
         apis.load_model("nothing")
     with pytest.raises(ValueError, match=r"uint8 \[H, W\] or RGB.*float64 \[4, 4\]"):
         apis.extract_features(model, np.zeros((4, 4)))
