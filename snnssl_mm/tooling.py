@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnssl_mm.cfg_options import KeyValues
 from snnssl_mm.user_errors import (
+    PROGRAM,
     command_line,
     errors_as_sentences,
     run_tool,
@@ -287,6 +288,8 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     Raises:
         SystemExit: If a config or checkpoint that it names does not exist.
     """
+    if PROGRAM:
+        parser.prog = " ".join(PROGRAM)
     args = parser.parse_args()
     require_files(args)
     if (default := vars(args).pop("default_out", None)) and args.out is None:

@@ -88,7 +88,7 @@ def read_rows(dataset: Any, name: str, num: int, seed: int, bgr: bool) -> list[R
     if all("gt_label" in info for info in infos):
         labels = [int(info["gt_label"]) for info in infos]
         titles = [classes[label] if classes else str(label) for label in labels]
-    inputs = [dataset[index]["inputs"] for index in chosen]
+    inputs = [inputs_of(dataset, index) for index in chosen]
     if isinstance(inputs[0], torch.Tensor):
         return [(name, [to_picture(image, bgr) for image in inputs], titles)]
     rows: list[Row] = [
@@ -98,6 +98,24 @@ def read_rows(dataset: Any, name: str, num: int, seed: int, bgr: bool) -> list[R
         pictures = [to_picture(view, bgr) for view in views]
         rows.append((f"view {letter}", pictures, [""] * len(infos)))
     return rows
+
+
+def inputs_of(dataset: Any, index: int) -> Any:
+    """Return what a sample's transforms make of it.
+
+    Raises:
+        DataError: If they fail; names the image.
+    """
+    from snnssl_mm.checks.data_error import DataError, described
+
+    try:
+        return dataset[index]["inputs"]
+    except Exception as error:  # of any decoder or transform
+        path = dataset.get_data_info(index).get("img_path", f"sample {index}")
+        raise DataError(
+            f"{path} cannot be shown: {described(error)}; mend or remove it, or look "
+            "at the transforms"
+        ) from error
 
 
 def draw(rows: list[Row], title: str, out: Path) -> None:

@@ -2,12 +2,15 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from matplotlib.image import imread
 
 ROOT = Path(__file__).parents[2]
+
+from snnssl_mm.checks.data_error import DataError
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +58,15 @@ def test_digit_scenes_are_drawn(tool, tmp_path, monkeypatch, capsys):
     picture = imread(tmp_path / out)[..., :3]
     assert (picture < 0.1).mean() > 0.3, "five rows of dark scenes"
     assert (picture > 0.9).mean() > 0.1, "and a light frame"
+
+
+def test_an_image_that_cannot_be_shown_is_named(tool):
+    class Damaged:
+        def __getitem__(self, index):
+            raise cv2.error("imdecode: buffer is empty")
+
+        def get_data_info(self, index):
+            return {"img_path": "shots/7.png"}
+
+    with pytest.raises(DataError, match=r"^shots/7.png cannot be shown"):
+        tool.inputs_of(Damaged(), 0)
