@@ -8,9 +8,9 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-ROOT = Path(__file__).parents[2]
-
 from snnssl_mm.checks.data_error import DataError
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
