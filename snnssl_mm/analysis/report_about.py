@@ -12,6 +12,7 @@ from mmengine.registry import DATASETS
 
 from snnssl_mm.analysis.table import Table
 from snnssl_mm.checkpoints import read_checkpoint
+from snnssl_mm.preprocessing import innermost
 
 
 def about(cfg: Config, checkpoint: str, model: Any, probe: Mapping[str, Any]) -> Table:
@@ -56,7 +57,7 @@ def described(settings: Mapping[str, Any]) -> str:
 
 def training_images(cfg: Config) -> str:
     """Kind, place and number of the images that were learnt from."""
-    settings = (cfg.get("train_dataloader") or {}).get("dataset")
+    settings: Any = [{}, *innermost(cfg.get("train_dataloader"))][-1]
     if not settings:
         return "the config does not say"
     kind = str(settings["type"]).rsplit(".", 1)[-1]

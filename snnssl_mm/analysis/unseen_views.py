@@ -13,7 +13,7 @@ from torch.utils.data import SequentialSampler
 
 from snnssl_mm.analysis.two_views import Collate
 from snnssl_mm.checks.data import check_data, silent
-from snnssl_mm.preprocessing import loads_file
+from snnssl_mm.preprocessing import innermost, loads_file
 
 
 class Views(NamedTuple):
@@ -42,7 +42,7 @@ def unseen_views(cfg: Config) -> Views:
         ValueError: If the config has no training images, or the images are not there.
     """
     train, test = cfg.get("train_dataloader"), cfg.get("eval_test_dataloader")
-    pipeline = (train or {}).get("dataset", {}).get("pipeline")
+    pipeline = leaf(train).get("pipeline")
     if train is None or not pipeline:
         raise ValueError(
             "the config has no views of training images; use one of pretraining, such "
@@ -52,8 +52,8 @@ def unseen_views(cfg: Config) -> Views:
     with silent():
         check_data(cfg, [name])
     init_default_scope(cfg.get("default_scope") or "mmengine")
-    settings = copy.deepcopy(cfg[name].dataset)
-    settings.pipeline = [*loading(settings.pipeline, pipeline), *pipeline]
+    settings = copy.deepcopy(leaf(cfg[name]))
+    settings["pipeline"] = [*loading(settings["pipeline"], pipeline), *pipeline]
     dataset = DATASETS.build(settings)
     loader = Runner.build_dataloader(
         dict(
@@ -68,6 +68,11 @@ def unseen_views(cfg: Config) -> Views:
     )
     collate: Any = loader.collate_fn
     return Views(dataset, collate, "training" if test is None else "unseen")
+
+
+def leaf(loader: Any) -> Any:
+    """Settings of the data set of a loader, inside wrappers such as RepeatDataset."""
+    return [{}, *innermost(loader)][-1]
 
 
 def loading(own: Sequence[Any], views: Sequence[Any]) -> list[Any]:

@@ -61,6 +61,8 @@ def test_without_unseen_images_the_training_images_are_taken(
 ):
     cfg = Config.fromfile(tiny_config)
     cfg.eval_test_dataloader = None
+    inner = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(type="RepeatDataset", times=2, dataset=inner)
     cfg.dump(tmp_path / "without.py")
     out = tmp_path / "health.json"
     run_tool(TOOL, tmp_path / "without.py", checkpoint, "--images", 4, "--out", out)
