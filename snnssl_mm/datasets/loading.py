@@ -29,6 +29,8 @@ from PIL import Image, ImageFile, ImageOps
 from snnssl_mm.registry import TRANSFORMS
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+DECODING = 2
+"""Version of the rules above; cached features of an earlier one are computed again."""
 BACKGROUND = (124, 117, 104)
 """RGB behind transparent pixels: ImageNet's mean, on which dark and light things show
 (mmcv puts grey images with transparency on the same)."""

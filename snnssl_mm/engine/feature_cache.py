@@ -16,6 +16,7 @@ from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 
 from snnssl_mm import unpickling
+from snnssl_mm.datasets.loading import DECODING
 from snnssl_mm.engine.digests import samples_digest, settings_digest, weights_digest
 from snnssl_mm.engine.features import (
     Arrays,
@@ -53,7 +54,8 @@ class CachedBackbone:
     Attributes:
         digest: Of the weights (all of the checkpoint that counts), the backbone's
             config, the data preprocessor, the images with their pipelines, the
-            recalibration, the kind of device and the package's version.
+            recalibration, the kind of device, the package's version and its rule of
+            decoding.
     """
 
     def __init__(
@@ -71,14 +73,18 @@ class CachedBackbone:
         self.recalibrate_bn = recalibrate_bn
         self.model = revert_sync_batchnorm(model).eval()
         self.ready = False  # whether the model has the statistics of the file
+        self.digest = self.digest_of(cfg)
+
+    def digest_of(self, cfg: Config) -> str:
+        """Hash everything on which the features depend."""
         backbone = {k: v for k, v in cfg.model.backbone.items() if k != "init_cfg"}
-        self.digest = settings_digest(
+        return settings_digest(
             weights_digest(self.model.backbone),
             backbone,
             preprocessor_of(cfg),
             [(cfg[name].dataset, cfg[name].batch_size) for name in EVAL_LOADERS],
-            [samples_digest(loader.dataset) for loader in loaders],
-            [recalibrate_bn, get_device(), __version__],
+            [samples_digest(loader.dataset) for loader in self.loaders],
+            [self.recalibrate_bn, get_device(), __version__, DECODING],
         )
 
     def file(self, ending: str) -> Path:
@@ -171,21 +177,13 @@ class CachedPixels(CachedBackbone):
     Its model's data preprocessor counts, its weights do not.
     """
 
-    def __init__(
-        self,
-        start: str,
-        cfg: Config,
-        model: Model,
-        loaders: Loaders,
-        folder: Path,
-        recalibrate_bn: bool = True,
-    ) -> None:
-        super().__init__(start, cfg, model, loaders, folder, recalibrate_bn)
-        self.digest = settings_digest(
+    def digest_of(self, cfg: Config) -> str:
+        """Hash everything on which the pixels depend."""
+        return settings_digest(
             preprocessor_of(cfg),
             [cfg[name].dataset for name in EVAL_LOADERS],
-            [samples_digest(loader.dataset) for loader in loaders],
-            __version__,
+            [samples_digest(loader.dataset) for loader in self.loaders],
+            [__version__, DECODING],
         )
 
     def ready_model(self) -> Model:
