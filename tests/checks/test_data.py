@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from downstream_tasks import TASKS, write_config, write_scenes
+from downstream_tasks import TASKS
 from mmengine.config import Config
 from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
@@ -19,19 +19,6 @@ from snnssl_mm.engine import DataCheckHook
 from snnssl_mm.engine.probes import build_model
 
 FOREIGN = ("RBC", "WBC", "Platelets")
-
-
-@pytest.fixture
-def job(tmp_path):
-    """Make a config on data of its own, which the test may spoil."""
-
-    def make(name):
-        write_scenes(tmp_path)
-        return Config.fromfile(
-            write_config(tmp_path / f"{name}.py", TASKS[name](tmp_path))
-        )
-
-    return make
 
 
 def edit_annotations(root, edit):

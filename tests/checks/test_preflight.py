@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from downstream_tasks import TASKS, write_config, write_scenes
+from downstream_tasks import TASKS
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import Runner
@@ -24,19 +24,6 @@ from snnssl_mm.checks.preflight import check_runner
 from snnssl_mm.engine import DataCheckHook
 
 TRAIN, VAL = "train_dataloader.dataset", "val_dataloader.dataset"
-
-
-@pytest.fixture
-def job(tmp_path):
-    """Make a config on data of its own, which the test may spoil."""
-
-    def make(name):
-        write_scenes(tmp_path)
-        return Config.fromfile(
-            write_config(tmp_path / f"{name}.py", TASKS[name](tmp_path))
-        )
-
-    return make
 
 
 @pytest.fixture
