@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 
 class DataError(ValueError):
@@ -19,12 +21,15 @@ class PreflightError(DataError):
 
 
 @contextlib.contextmanager
-def step(doing: str, kind: type[DataError] = DataError) -> Iterator[None]:
+def step(
+    doing: str, kind: type[DataError] = DataError, model: nn.Module | None = None
+) -> Iterator[None]:
     """Turn an unexpected error into a sentence that says what was being done.
 
     Args:
         doing: The place in the config, the file or sample, and the step.
         kind: Which error is raised.
+        model: What is run; the sentence names the layer that failed.
 
     Raises:
         DataError: It names the step and the original error, which is its cause.
@@ -34,10 +39,20 @@ def step(doing: str, kind: type[DataError] = DataError) -> Iterator[None]:
     except DataError:
         raise
     except Exception as error:  # of any dataset, transform, model or metric
+        layer = model and failed_layer(error, model)
         raise kind(
-            f"{doing} failed: {described(error)} (--no-preflight starts without this "
-            "check)"
+            f"{doing} failed{f' in model.{layer}' * bool(layer)}: {described(error)} "
+            "(--no-preflight starts without this check)"
         ) from error
+
+
+def failed_layer(error: BaseException, model: nn.Module) -> str:
+    """Name of the innermost layer of ``model`` that an error went through."""
+    names = {id(module): name for name, module in model.named_modules()}
+    layer = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        layer = names.get(id(frame.f_locals.get("self")), layer)
+    return layer
 
 
 def described(error: BaseException) -> str:
@@ -104,6 +119,9 @@ def check_class_counts(
                 if where.startswith("train")
                 else f"give {where} all classes of the training, by the same folders or"
             )
+            if hidden := [name for name in classes if name.startswith(".")]:
+                cure = f"remove the folder {hidden[0]} or take snnssl_mm.ImageFolder,"
+                cure += " which passes over hidden folders; else name the classes"
             raise DataError(
                 f"{head}={count}, but {where} has {len(classes)} classes "
                 f"({shortened(classes)}); {cure} by metainfo=dict(classes=(...))"

@@ -161,7 +161,7 @@ def check_loss(runner: Any, model: BaseModel) -> None:
         check_labels(batch, *classes_of(model))
         images = f"{name} of {size} training image{'s' * (size > 1)}"
         of = f"{images} ({shortened(paths(loader.dataset, indices), 2)})"
-        with step(f"train_dataloader: the loss of {of}", PreflightError):
+        with step(f"train_dataloader: the loss of {of}", PreflightError, twin):
             with context_of(runner.optim_wrapper, twin):
                 data = twin.data_preprocessor(batch, True)
                 losses = twin._run_forward(data, mode="loss")
@@ -278,7 +278,7 @@ def check_evaluation(runner: Any, model: BaseModel) -> None:
     check_labels(batch, *classes_of(model))
     of = f"{len(indices)} validation images ({shortened(paths(dataset, indices), 2)})"
     with (
-        step(f"val_dataloader: the prediction of {of}", PreflightError),
+        step(f"val_dataloader: the prediction of {of}", PreflightError, twin),
         torch.no_grad(),
         context_of(runner.optim_wrapper, twin),
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import logging
 import os
@@ -84,7 +85,7 @@ def new_project(
     Raises:
         FileExistsError: If ``out`` holds files that are not a project.
         FileNotFoundError: If images or labels are missing.
-        ValueError: If they do not fit each other.
+        ValueError: If they do not fit each other, or no training could use them.
     """
     if minutes <= 0:
         raise ValueError(f"--minutes must be above 0, got {minutes:g}")
@@ -108,6 +109,7 @@ def new_project(
     gpu = machine.gpu_memory > 0
     say(f"machine: {machine.words()}; measuring training steps ...")
     write_configs(data, plan, {}, gpu)
+    check_files(data, plan)
     notes = [*found.notes, *data.notes]
     notes += measure_and_fit(data, plan, minutes, gpu, choose=size is None)
     words = {name: length_in_words(plan, name) for name in plan.lengths}
@@ -137,6 +139,23 @@ def with_painted_masks(found: Survey) -> None:
         coco = labels.coco
         if found.labels.coco and found.labels.coco.has_masks() and coco:
             labels.masks = {file: (coco, key) for key, file in coco.files.items()}
+
+
+def check_files(data: Data, plan: Plan) -> None:
+    """Refuse images and labels that the pre-flight of a training would refuse.
+
+    Raises:
+        ValueError: It names what was found in the project's copy of the labels.
+    """
+    from mmengine.config import Config
+
+    from snnssl_mm.checks.data import check_data, silent
+
+    for name in plan.lengths:
+        if name == "detect" and importlib.util.find_spec("mmcv._ext") is None:
+            continue  # mmdet cannot be imported
+        with quiet(), silent():
+            check_data(Config.fromfile(data.folder / f"{name}.py"))
 
 
 def measure_and_fit(

@@ -14,7 +14,7 @@ from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
 from snnssl_mm.checks.data import check_data, class_counts, leaf_datasets
-from snnssl_mm.checks.data_error import DataError
+from snnssl_mm.checks.data_error import DataError, check_class_counts
 from snnssl_mm.engine import DataCheckHook
 from snnssl_mm.engine.probes import build_model
 
@@ -300,6 +300,11 @@ def test_every_batch_of_a_classifier_is_checked(task):
     sample.set_gt_label(classes)
     with pytest.raises(DataError, match=rf"a.jpg has label {classes}, expected 0 to"):
         hook.before_train_iter(None, 0, dict(data_samples=[sample]))
+
+
+def test_hidden_folder_that_mmpretrain_takes_for_a_class():
+    with pytest.raises(DataError, match="remove the folder .git"):
+        check_class_counts({"head.num_classes": 2}, [".git", "a", "b"], "train")
 
 
 def test_training_and_validation_number_the_classes_alike(job, tmp_path):

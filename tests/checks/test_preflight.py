@@ -312,6 +312,13 @@ def test_loss_that_is_not_finite_before_the_first_step(job, tmp_path):
         check_runner(runner)
 
 
+def test_layer_that_fails_is_named(job, tmp_path):
+    cfg = job("classification")
+    cfg.model.head.in_channels += 1
+    with pytest.raises(PreflightError, match=r"failed in model\.head\.fc: "):
+        check_runner(built(cfg, tmp_path))
+
+
 def test_transform_that_fails_is_named_with_its_image(job, tmp_path, monkeypatch):
     def fail(self, results):
         raise KeyError("flip")

@@ -1,10 +1,13 @@
 """Projects: configs that compose, whatever the labels, and fit the time."""
 
+import json
+
 import numpy as np
 import pytest
 from mmengine.config import Config
 from PIL import Image
 
+from snnssl_mm.checks.data_error import DataError
 from snnssl_mm.engine.labelled_images import class_count, eval_loaders
 from snnssl_mm.projects import measure, new_project
 from snnssl_mm.projects.plan import Machine, first_plan, fit
@@ -132,6 +135,18 @@ def test_other_peoples_folders_are_left_alone(project, photos, tmp_path):
     (tmp_path / "project" / "thesis.tex").touch()
     with pytest.raises(FileExistsError):
         project(photos())
+
+
+def test_labels_that_no_training_could_use_are_refused(project, photos, coco_file):
+    root = photos()
+    file = coco_file(root)
+    content = json.loads(file.read_text())
+    for row in content["annotations"]:
+        x, y, width, height = row["bbox"]
+        row["bbox"] = [x, y, x + width, y + height]
+    file.write_text(json.dumps(content))
+    with pytest.raises(DataError):
+        project(root, file)
 
 
 def test_missing_operators_are_named_and_nothing_else_stops(
