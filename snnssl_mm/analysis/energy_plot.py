@@ -173,13 +173,14 @@ def add_legend(figure: Any, layers: Layers) -> None:
         for style in STYLES
         if style in used
     ]
-    handles.append(Line2D([], [], label="equal non-spiking layer", **TICK))
+    handles.append(Line2D([], [], label="non-spiking layer", **TICK))
     width, height = figure.get_size_inches()
     figure.legend(
         handles=handles,
         loc="upper left",
         bbox_to_anchor=(0.1 / width, 1 - 0.05 / height),
         ncols=len(handles),
+        columnspacing=1.2,
     )
 
 
