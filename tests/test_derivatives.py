@@ -142,6 +142,16 @@ def test_second_derivative_raises(name):
         gradient(ALL[name], X, create_graph=True).sum().backward()
 
 
+@pytest.mark.parametrize("name", ["cpu", "norm", "loss"])
+def test_second_derivative_is_not_lost_beside_a_first(name):
+    """As in a gradient penalty, where nothing but the saved input depends on x."""
+    x = X.clone().requires_grad_()
+    value = ALL[name](x).sum()
+    (first,) = torch.autograd.grad(value, x, create_graph=True)
+    with pytest.raises(RuntimeError):
+        (value + first.square().sum()).backward()
+
+
 def test_second_derivative_of_the_reference_is_that_of_the_surrogate():
     """Path analog: one step, where nothing is reset, so y = g(x - 1), y' = h."""
     neuron = MixedLIF(surrogate="atan", backend="torch", tau=1.0)

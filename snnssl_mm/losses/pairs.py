@@ -110,11 +110,23 @@ class GramSums(torch.autograd.Function):
         return on_diagonal.to(z_a.dtype), off_diagonal.to(z_a.dtype)
 
     @staticmethod
-    @once_differentiable
     def backward(
         ctx: Any, grad_on: Tensor, grad_off: Tensor
     ) -> tuple[Tensor, Tensor, None]:
-        """Gradients of both views."""
+        """Gradients of both views; differentiating them again raises."""
+        if torch.is_grad_enabled():
+            # once_differentiable looks at its arguments only, not at what was saved.
+            grad_on = grad_on.detach().requires_grad_()
+        gradients: tuple[Tensor, Tensor, None]
+        gradients = GramSums.gradients(ctx, grad_on, grad_off)
+        return gradients
+
+    @staticmethod
+    @once_differentiable
+    def gradients(
+        ctx: Any, grad_on: Tensor, grad_off: Tensor
+    ) -> tuple[Tensor, Tensor, None]:
+        """Compute them."""
         z_a, z_b, others = ctx.saved_tensors
         batch = z_a.shape[1]
         mask = ctx.pairs.mask(z_a) * (4 / batch)  # of a square, in both orders
