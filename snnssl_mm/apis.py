@@ -8,6 +8,8 @@ folders, PIL images, arrays or tensors of any size, one or several, see
 
 from __future__ import annotations
 
+import os
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmpretrain.apis import FeatureExtractor, list_models
+from mmpretrain.apis import FeatureExtractor, ModelHub, list_models
 from mmpretrain.apis import get_model as get_mmpretrain_model
 from mmpretrain.models import ImageClassifier
 from torch import Tensor
@@ -23,7 +25,7 @@ from torch import Tensor
 from snnssl_mm import zoo
 from snnssl_mm.analysis.spike_recording import recorded_spikes
 from snnssl_mm.datasets.image_inputs import read_images
-from snnssl_mm.loaded_models import load_pictured_model
+from snnssl_mm.loaded_models import load_either, load_pictured_model
 from snnssl_mm.model_hub import add_image_pipeline, register_models
 from snnssl_mm.neurons import set_path
 
@@ -40,7 +42,7 @@ __all__ = [
 register_models()
 
 
-def get_model(model: Any, pretrained: bool | str = False, **kwargs: Any) -> Any:
+def get_model(model: Any, pretrained: bool | str | Path = False, **kwargs: Any) -> Any:
     """Get a model by name, config file or config, as mmpretrain's ``get_model`` does.
 
     Args:
@@ -50,12 +52,17 @@ def get_model(model: Any, pretrained: bool | str = False, **kwargs: Any) -> Any:
             ``backbone=dict(time_steps=8)``.
 
     Raises:
-        ValueError: If there is no such model, or it has no weights to be loaded.
+        ValueError: If there is no such model, it has no weights to be loaded, or those
+            of the checkpoint fit neither it nor its backbone.
     """
     if isinstance(model, (str, Path)) and Path(model).suffix == ".py":
         model = Config.fromfile(model)
         if model.get("test_dataloader") or model.get("eval_test_dataloader"):
             add_image_pipeline(model)
+    if isinstance(model, str) and not ModelHub.has(model.lower()):
+        near = get_close_matches(model.lower(), list_models(), 1)
+        meant = f"is {near[0]!r} meant?" if near else "see list_models()"
+        raise ValueError(f"there is no model {model!r}; {meant}")
     if pretrained is True:  # else mmpretrain would go on with random weights
         if isinstance(model, Config):
             if not model.get("load_from"):
@@ -63,12 +70,20 @@ def get_model(model: Any, pretrained: bool | str = False, **kwargs: Any) -> Any:
                     "the config names no weights (load_from); give the checkpoint as "
                     "pretrained=FILE"
                 )
+            pretrained = model.load_from
         elif model.lower() in zoo.entries():
             zoo.find_weights(model.lower())
-    return get_mmpretrain_model(model, pretrained, **kwargs)
+    if not isinstance(pretrained, (str, Path)) or kwargs.get("url_mapping"):
+        return get_mmpretrain_model(model, pretrained, **kwargs)
+    file = zoo.resolve(pretrained)
+    network = get_mmpretrain_model(model, file, **kwargs)
+    load_either(network, file, whole=True)  # mmpretrain takes what fits
+    return network
 
 
-def load_model(model: str, checkpoint: str | None = None, **backbone: Any) -> Any:
+def load_model(
+    model: str | Path, checkpoint: str | Path | None = None, **backbone: Any
+) -> Any:
     """Load a network with weights that fit, in evaluation mode on the spiking path.
 
     Args:
@@ -81,21 +96,31 @@ def load_model(model: str, checkpoint: str | None = None, **backbone: Any) -> An
         ValueError: If a config has no checkpoint, or weights do not fit.
         FileNotFoundError: If a file is missing.
     """
+    model = str(model).removeprefix(zoo.SCHEME)
     entry = zoo.entries().get(model)
-    if entry is None and checkpoint is None:
+    if entry is None:
+        model = os.path.expanduser(model)
         if not Path(model).is_file():
             raise ValueError(zoo.does_not_exist(model))
-        raise ValueError(f"{model} is a config, which needs a checkpoint; give one")
+        if Path(model).suffix not in (".py", ".json", ".yml", ".yaml"):
+            raise ValueError(
+                f"{model} is no config; give a config or a name of the zoo first, and "
+                "the checkpoint after it"
+            )
+        if checkpoint is None:
+            raise ValueError(f"{model} is a config, which needs a checkpoint; give one")
     cfg = Config.fromfile(entry.config if entry else model)
     cfg.model.backbone.update(backbone)
     add_image_pipeline(cfg)
-    network = load_pictured_model(cfg, checkpoint or model)
+    network = load_pictured_model(cfg, str(checkpoint or model))
     network._config = cfg
     set_path(network.eval(), "spike")
     return network
 
 
-def load_backbone(model: str, checkpoint: str | None = None, **backbone: Any) -> Any:
+def load_backbone(
+    model: str | Path, checkpoint: str | Path | None = None, **backbone: Any
+) -> Any:
     """Load a backbone alone: maps ``[N, C, H, W]`` for normalised images.
 
     Arguments and errors are those of :func:`load_model`.
@@ -109,6 +134,21 @@ def load_backbone(model: str, checkpoint: str | None = None, **backbone: Any) ->
     # A model of pretraining keeps the steps apart for its loss.
     network.backbone.time_readout = backbone.get("time_readout", "mean")
     return network.backbone
+
+
+def network_of(model: Any) -> Any:
+    """Return a network that knows how an image comes to it, loaded if it is a name.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    network = load_model(model) if isinstance(model, (str, Path)) else model
+    if getattr(network, "_config", None) is None:
+        raise ValueError(
+            "a model must be a name, or a network of load_model or get_model, got "
+            f"{type(model).__name__}"
+        )
+    return network
 
 
 def extract_features(model: Any, images: Any, batch_size: int = 64) -> np.ndarray:
@@ -127,7 +167,9 @@ def extract_features(model: Any, images: Any, batch_size: int = 64) -> np.ndarra
     Raises:
         ValueError: If there is no image, or one cannot be read.
     """
-    network = load_model(model) if isinstance(model, str) else model
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+    network = network_of(model)
     # A classifier stops at its neck unless told otherwise.
     stage = {"stage": "backbone"} if isinstance(network, ImageClassifier) else {}
     extractor = FeatureExtractor(network)
@@ -151,7 +193,7 @@ def record_spikes(model: Any, image: Any) -> dict[str, Tensor]:
         By the name of the neuron, in the order of firing: ``[T, C, H, W]`` of a
         convolution's neurons, ``[T, ...]`` of attention's, boolean.
     """
-    network = load_model(model) if isinstance(model, str) else model
+    network = network_of(model)
     if len(found := list(islice(read_images(image), 2))) != 1:
         raise ValueError("record_spikes takes one image, got 2 or more")
     with recorded_spikes(network.backbone) as fired:

@@ -11,6 +11,16 @@ import torch
 from torch import nn
 
 
+def type_name(kind: Any) -> str:
+    """Name of what a config's ``type`` means: text with or without a scope, or a class.
+
+    Example:
+        >>> type_name("snnssl_mm.Spikformer"), type_name(nn.Conv2d)
+        ('Spikformer', 'Conv2d')
+    """
+    return str(getattr(kind, "__name__", kind)).rpartition(".")[2]
+
+
 def stored_config(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Read the config text that mmengine saves in ``meta``.
 
@@ -19,7 +29,8 @@ def stored_config(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         Its settings as far as they are literals; none if there is no such text.
     """
-    text = (checkpoint.get("meta") or {}).get("cfg")
+    meta = checkpoint.get("meta")
+    text = meta.get("cfg") if isinstance(meta, Mapping) else None
     found: dict[str, Any] = {}
     if not isinstance(text, str):
         return found
@@ -82,9 +93,10 @@ def structural_differences(
     if structure is None or settings is None:
         return []
     kind = type(backbone)
-    if str(settings.pop("type", "")).rpartition(".")[2] != kind.__name__:
+    if type_name(settings.pop("type", "")) != kind.__name__:
         return []
-    settings.pop("init_cfg", None)
+    for name in ("init_cfg", "_scope_"):
+        settings.pop(name, None)
     try:
         with torch.device("meta"):
             trained: Any = kind(**settings)

@@ -59,7 +59,7 @@ LABELLED_HEADS = frozenset(
 )
 
 
-def read_checkpoint(path: str) -> Mapping[str, Any]:
+def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
     """Read a file of ``torch.save``.
 
     Args:
@@ -74,9 +74,9 @@ def read_checkpoint(path: str) -> Mapping[str, Any]:
     """
     path = zoo.resolve(path)
     if "://" not in path:
-        if not Path(path).expanduser().is_file():
+        if not Path(path).is_file():
             raise FileNotFoundError(f"checkpoint {zoo.does_not_exist(path)}")
-        if Path(path).expanduser().stat().st_size == 0:
+        if Path(path).stat().st_size == 0:
             raise ValueError(
                 f"checkpoint {path} is empty (0 bytes), expected a file written by "
                 "torch.save; was writing or copying it interrupted?"
@@ -85,7 +85,16 @@ def read_checkpoint(path: str) -> Mapping[str, Any]:
     if not isinstance(checkpoint, Mapping):
         raise ValueError(
             f"{path} holds a {type(checkpoint).__name__}, expected a checkpoint: a "
-            "dict of tensors, or one with such a dict as 'state_dict'"
+            "dict of tensors, or one with such a dict as 'state_dict'; of a model save "
+            "model.state_dict()"
+        )
+    state_dict = checkpoint.get("state_dict", checkpoint)
+    if not isinstance(state_dict, Mapping) or not all(
+        isinstance(name, str) for name in (*checkpoint, *state_dict)
+    ):
+        raise ValueError(
+            f"{path} has no tensors by name; expected a checkpoint: a dict of tensors, "
+            "or one with such a dict as 'state_dict'"
         )
     return checkpoint
 
@@ -144,7 +153,7 @@ class Match(NamedTuple):
         )
 
 
-def match_backbone(backbone: nn.Module, path: str, strict: bool = True) -> Match:
+def match_backbone(backbone: nn.Module, path: str | Path, strict: bool = True) -> Match:
     """Find a backbone's tensors in a checkpoint; nothing is loaded.
 
     Args:
@@ -158,6 +167,7 @@ def match_backbone(backbone: nn.Module, path: str, strict: bool = True) -> Match
         ValueError: If the file is no checkpoint, if nothing fits, or if ``strict``
             and something does not.
     """
+    path = str(path)
     checkpoint = read_checkpoint(path)
     state_dict = find_state_dict(checkpoint)
     labelled = labelled_heads(state_dict)
@@ -214,7 +224,7 @@ def labelled_heads(state_dict: Iterable[str]) -> list[str]:
     )
 
 
-def load_backbone(backbone: nn.Module, path: str, strict: bool = True) -> str:
+def load_backbone(backbone: nn.Module, path: str | Path, strict: bool = True) -> str:
     """Load a backbone's tensors from any checkpoint that holds them.
 
     A whole self-supervised checkpoint, a backbone-only file, a wrapped model
@@ -266,7 +276,7 @@ def unwrapped(model: Any) -> Any:
     return model.module if is_model_wrapper(model) else model
 
 
-def load_whole_model(model: nn.Module, path: str) -> None:
+def load_whole_model(model: nn.Module, path: str | Path) -> None:
     """Load every tensor of a model for evaluation.
 
     Of a checkpoint with averaged weights, these are taken.
@@ -299,7 +309,7 @@ def load_whole_model(model: nn.Module, path: str) -> None:
         differing := structural_differences(backbone, checkpoint)
     ):
         raise ValueError(
-            f"{other_function(path, backbone, differing)}. Use the config that it was "
-            "trained with"
+            f"{other_function(str(path), backbone, differing)}. Use the config that it "
+            "was trained with"
         )
     inner.load_state_dict(tensors.loadable, strict=False)

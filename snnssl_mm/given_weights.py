@@ -16,10 +16,15 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from snnssl_mm import zoo
-from snnssl_mm.checkpoint_config import stored_config, structural_differences
+from snnssl_mm.checkpoint_config import (
+    stored_config,
+    structural_differences,
+    type_name,
+)
 from snnssl_mm.checkpoints import (
     below,
     find_prefix,
+    find_state_dict,
     match_backbone,
     misfit,
     read_checkpoint,
@@ -32,6 +37,7 @@ ANYWAY = (
     "load the backbone by init_cfg=dict(type='snnssl_mm.BackboneInit', strict=False) "
     "to take what fits"
 )
+LIKE_THEN = f"Use the config that it was trained with, or {ANYWAY}"
 
 
 class Given(NamedTuple):
@@ -81,8 +87,7 @@ def given_weights(cfg: Mapping[str, Any], model: nn.Module) -> list[Given]:
         for one in init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]:
             if not isinstance(one, Mapping) or not one.get("checkpoint"):
                 continue
-            kind = one.get("type")
-            kind = getattr(kind, "__name__", str(kind)).rpartition(".")[2]
+            kind = type_name(one.get("type"))
             key = ".".join(filter(None, ("model", name, "init_cfg")))
             if kind in (OURS, STOCK, "PretrainedInit"):
                 way, path = OURS if kind == OURS else STOCK, str(one["checkpoint"])
@@ -106,10 +111,10 @@ def examine(given: Given, model: nn.Module, cfg: Mapping[str, Any]) -> Finding:
         if given.way == OURS:
             return examine_ours(given, module, cfg)
         if "://" not in given.path and not Path(given.path).expanduser().is_file():
-            hint = ""
+            text = zoo.does_not_exist(given.path)
             if given.path in zoo.entries():
-                hint = f"; write '{zoo.SCHEME}{given.path}' for the model of the zoo"
-            return Finding(zoo.does_not_exist(given.path) + hint, [], {})
+                text = f"no file is called so; write '{zoo.SCHEME}{given.path}'"
+            return Finding(text, [], {})
         checkpoint = read_checkpoint(given.path)
     except (ValueError, OSError) as error:
         return Finding(str(error), [], {})
@@ -183,22 +188,25 @@ def examine_stock(
     """Compare as mmengine will load: a backbone whole, of other modules what fits."""
     if loads_by_itself(module):
         return Finding(None, [f"{given.path} is converted by the model, unseen"], {})
-    tensors = match_tensors(module, offered_tensors(given, checkpoint))
+    offered = offered_tensors(given, checkpoint)
+    tensors = match_tensors(module, offered)
     parts = backbones(given, module)
     notes: list[str] = []
     expected: dict[str, Tensor] = {}
     for name in parts:
-        part = tensors.part(f"{name}." if name else "")
+        prefix = f"{name}." if name else ""
+        part = tensors.part(prefix)
         backbone = module.get_submodule(name)
-        if not part.fits:
-            cure = remedy(given, module, checkpoint, tensors)
+        ours = hasattr(backbone, "structure")
+        if not part.fits and (ours or not is_extended(module, part, offered)):
+            cure = remedy(backbone, part, checkpoint, given.way == STOCK and not name)
             return Finding(f"{misfit(given.path, backbone, part)}. {cure}", [], {})
-        if not hasattr(backbone, "structure"):  # its function is not ours to judge
+        if not ours:  # its function is not ours to judge
             continue
         differing = structural_differences(backbone, checkpoint)
         if differing:
             text = f"{given.path} was trained with {first(differing)}"
-            return Finding(f"{text}. {remedy(given, module, checkpoint)}", [], {})
+            return Finding(f"{text}. {LIKE_THEN}", [], {})
         differing = preprocessing_differences(cfg, stored_config(checkpoint))
         if differing:
             return Finding(f"{other_pixels(given, differing)}, or {ANYWAY}", [], {})
@@ -208,7 +216,7 @@ def examine_stock(
         }
     if tensors.empty:
         text = f"no tensor of {given.path} has a name and shape of this model"
-        return Finding(f"{text}. {remedy(given, module, checkpoint)}", [], {})
+        return Finding(f"{text}. {LIKE_THEN}", [], {})
     if tensors.problems:
         text = ", ".join([*tensors.problems.values()][:3])
         notes.append(
@@ -218,23 +226,48 @@ def examine_stock(
     return Finding(None, notes, expected)
 
 
+def is_extended(
+    module: nn.Module, part: TensorMatch, offered: Mapping[str, Any]
+) -> bool:
+    """Whether a network is that of the checkpoint with layers of another kind added.
+
+    These are deformable convolutions' offsets, plugins, or a norm for each map: the
+    checkpoint has no layer of such a name in any block, or they are only norms. Where
+    it has, blocks are missing.
+    """
+    if part.left_over or 2 * part.loaded < len(part.names):
+        return False
+    shapes = module.state_dict()
+    kinds = {re.sub(r"\d+", "#", name) for name in part.loadable}
+    return not any(
+        name in offered
+        or (shapes[name].dim() > 1 and re.sub(r"\d+", "#", name) in kinds)
+        for name in part.problems
+    )
+
+
 def remedy(
-    given: Given,
-    module: nn.Module,
-    checkpoint: Mapping[str, Any],
-    tensors: TensorMatch | None = None,
+    backbone: nn.Module, part: TensorMatch, checkpoint: Mapping[str, Any], by_name: bool
 ) -> str:
-    """Tell what to do about weights that do not fit."""
-    state_dict = checkpoint.get("state_dict", checkpoint)
-    prefix = find_prefix(state_dict, set(module.state_dict()))
-    if given.way == STOCK and prefix.removesuffix(".") != (
-        given.prefix or ""
-    ).removesuffix("."):
-        other = match_tensors(module, below(state_dict, prefix))
-        if tensors is not None and other.loaded > tensors.loaded:
-            write = f"write prefix={prefix!r}" if prefix else "leave prefix out"
-            return (
-                f"Its tensors begin with {prefix!r}: {write}, or "
-                "type='snnssl_mm.BackboneInit', which finds it"
-            )
-    return f"Use the config that it was trained with, or {ANYWAY}"
+    """Tell what to do about weights that do not fit a backbone.
+
+    Args:
+        backbone: The backbone.
+        part: How it fits.
+        checkpoint: Where the weights are from.
+        by_name: Whether ``prefix`` of its own ``init_cfg`` says where they are.
+    """
+    state_dict = find_state_dict(checkpoint)
+    prefix = find_prefix(state_dict, set(backbone.state_dict()))
+    other = match_tensors(backbone, below(state_dict, prefix)).part("")
+    if other.loaded <= part.loaded:
+        return LIKE_THEN
+    finds = "type='snnssl_mm.BackboneInit', which finds it"
+    direct = state_dict is checkpoint.get("state_dict", checkpoint)
+    if by_name and direct:
+        write = f"write prefix={prefix!r}" if prefix else "leave prefix out"
+        return f"Its tensors begin with {prefix!r}: {write}, or {finds}"
+    return (
+        f"Its backbone's tensors begin with {prefix!r}: give it by --pretrained, or by "
+        f"init_cfg of the backbone with {finds}"
+    )

@@ -60,6 +60,8 @@ def add_image_pipeline(cfg: Config) -> None:
         if preprocessor is None:
             preprocessor = cfg.setdefault("data_preprocessor", {})
         preprocessor["to_rgb"] = True
+        files = dict(type=loader.dataset.type, pipeline=steps)
+        cfg.train_dataloader = dict(dataset=files)  # images are BGR from here on
     pipeline = [step for step in steps if not loads_file(step)]
     dataset = dict(type=loader.dataset.type, pipeline=pipeline)
     cfg.test_dataloader = dict(dataset=dataset)

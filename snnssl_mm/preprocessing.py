@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from math import isclose
 from typing import Any, NamedTuple
 
+from snnssl_mm.checkpoint_config import type_name
+
 RGB_IN_MEMORY = ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "DigitScenes")
 """Data sets that hand out RGB images without a transform that loads them."""
 PUBLISHED = "trained_on"
@@ -32,25 +34,35 @@ def preprocessing(cfg: Mapping[str, Any]) -> Preprocessing | None:
 
     The forms of mmengine, mmpretrain, mmdet and mmseg mean the same: ``to_rgb``,
     ``bgr_to_rgb`` and ``rgb_to_bgr`` each exchange the first and last channel, files
-    are loaded as BGR, and no ``mean`` is a mean of 0.
+    are loaded as BGR, and no ``mean`` is a mean of 0. mmcv's ``Normalize`` among the
+    transforms counts like a data preprocessor.
     """
     if PUBLISHED in cfg:
         return Preprocessing(**cfg[PUBLISHED])
     model = cfg.get("model") or {}
     settings = model.get("data_preprocessor") or cfg.get("data_preprocessor")
+    while isinstance(inner := (settings or {}).get("data_preprocessor"), Mapping):
+        settings = inner  # of one that hands several branches to it
     steps = list(nested_steps(first_pipeline(cfg.get("train_dataloader"))))
-    kinds = [str(step.get("type")).rpartition(".")[2] for step in steps]
+    kinds = [type_name(step.get("type")) for step in steps]
     if settings is None and "train_dataloader" in cfg:
         settings = {}  # nothing is done to the pixels
-    if settings is None or any("Normalize" in kind for kind in kinds):
+    if settings is None:
         return None
+    if any("Normalize" in kind for kind in kinds):
+        again = any(settings.get(key) for key in ("mean", *SWITCHES))
+        if again or kinds.count("Normalize") != 1:
+            return None
+        settings = {"to_rgb": True, **steps[kinds.index("Normalize")]}
+        if "mean" not in settings or "std" not in settings:
+            return None
     order = None
     for step, kind in zip(steps, kinds, strict=True):
         if kind.startswith("Load") and "Annotations" not in kind:
             order = step.get("channel_order", "bgr")
             break
     else:
-        if source(cfg.get("train_dataloader")).endswith(RGB_IN_MEMORY):
+        if source(cfg.get("train_dataloader")) in RGB_IN_MEMORY:
             order = "rgb"
     if order and any(settings.get(switch) for switch in SWITCHES):
         order = {"rgb": "bgr", "bgr": "rgb"}[order]
@@ -61,7 +73,7 @@ def preprocessing(cfg: Mapping[str, Any]) -> Preprocessing | None:
 
 def loads_file(step: Mapping[str, Any]) -> bool:
     """Whether a transform reads an image file (or annotations of one)."""
-    return str(step.get("type")).rpartition(".")[2].startswith("Load")
+    return type_name(step.get("type")).startswith("Load")
 
 
 def three(values: Any, default: float) -> tuple[float, ...]:
@@ -82,8 +94,8 @@ def innermost(loader: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def source(loader: Any) -> str:
-    """Type of the innermost data set."""
-    return str(([{}, *innermost(loader)][-1]).get("type"))
+    """Name of the innermost data set's class."""
+    return type_name(([{}, *innermost(loader)][-1]).get("type"))
 
 
 def first_pipeline(loader: Any) -> list[Any]:

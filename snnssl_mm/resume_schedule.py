@@ -15,7 +15,7 @@ from mmengine.dist import get_world_size
 from mmengine.optim import _ParamScheduler
 from mmengine.runner import EpochBasedTrainLoop
 
-from snnssl_mm.checkpoint_config import stored_config
+from snnssl_mm.checkpoint_config import stored_config, type_name
 from snnssl_mm.resuming import CheckpointError
 
 REBUILD = "rebuild"
@@ -23,6 +23,8 @@ REBUILD = "rebuild"
 PROGRESS = {"last_step", "base_values", "verbose"}
 PROGRESS |= {"best", "num_bad_epochs", "cooldown_counter"}  # of ReduceOnPlateau
 """What a scheduler's state holds besides its settings."""
+HOW = {"capturable", "differentiable", "foreach", "fused"}
+"""Settings of optimizers that change how a step is computed, not what."""
 
 
 class ScheduleError(CheckpointError):
@@ -95,7 +97,7 @@ def length_differences(runner: Any, checkpoint: Mapping[str, Any]) -> Iterator[s
     processes = len(checkpoint.get("random_states") or ()) or get_world_size()
     loop = runner.train_loop
     batch = (cfg.get("train_dataloader") or {}).get("batch_size")
-    batch_now = getattr(loop.dataloader, "batch_size", None)
+    batch_now = batch_size(loop.dataloader)
     wrapper = cfg.get("optim_wrapper") or {}
     rows = [
         (
@@ -118,6 +120,12 @@ def length_differences(runner: Any, checkpoint: Mapping[str, Any]) -> Iterator[s
     for what, before, now in rows:
         if before and now and before != now:
             yield phrase(what, before, now)
+
+
+def batch_size(loader: Any) -> int | None:
+    """Batch size of a data loader; a batch sampler of its own has it then."""
+    own: int | None = getattr(loader, "batch_size", None)
+    return own or getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
 
 
 def scheduler_differences(
@@ -146,26 +154,39 @@ def optimizer_states(
             yield one, state
 
 
+def other_optimizer(runner: Any, checkpoint: Mapping[str, Any]) -> str | None:
+    """Phrase that names both optimizers if they are of different kinds."""
+    settings = stored_config(checkpoint).get("optim_wrapper") or {}
+    before = type_name((settings.get("optimizer") or {}).get("type", ""))
+    optimizer = getattr(runner.optim_wrapper, "optimizer", None)
+    now = type(optimizer).__name__
+    if not before or optimizer is None or before == now:
+        return None
+    return phrase("optimizer", before, now)
+
+
 def hyperparameter_differences(
     runner: Any, checkpoint: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Compare the optimizer's settings; of scheduled ones, the initial values."""
+    """Compare the optimizer and its settings; of scheduled ones, the initial values."""
+    if other := other_optimizer(runner, checkpoint):
+        yield other
     for wrapper, state in optimizer_states(runner, checkpoint):
         pairs = zip(state["param_groups"], wrapper.optimizer.param_groups, strict=False)
         for before, now in pairs:
             scheduled = {k[8:] for k in {*before, *now} if k.startswith("initial_")}
             if "momentum" in scheduled:
                 scheduled.add("betas")  # mmengine schedules Adam's first beta so
-            for key in sorted(before.keys() & now.keys() - scheduled):
+            for key in sorted(before.keys() & now.keys() - scheduled - HOW):
                 if is_number(now[key]) and before[key] != now[key]:
                     yield phrase(key.removeprefix("initial_"), before[key], now[key])
 
 
 def is_number(value: Any) -> bool:
-    """Whether a setting is a number, or several."""
+    """Whether a setting is a number, or several; a switch counts as one."""
     if isinstance(value, (list, tuple)):
         return all(is_number(one) for one in value)
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float))
 
 
 def rebuild_schedule(
@@ -178,6 +199,12 @@ def rebuild_schedule(
     per_epoch = 0
     if isinstance(loop, EpochBasedTrainLoop):
         per_epoch = len(loop.dataloader)
+        if not meta["epoch"] and meta["iter"]:
+            raise ScheduleError(
+                f"the checkpoint is at iteration {meta['iter']} of a training without "
+                "epochs; continue it by iterations (IterBasedTrainLoop), or start from "
+                "its weights by load_from"
+            )
         done, length = meta["epoch"] * per_epoch, loop.max_epochs * per_epoch
     if done > length:
         raise ScheduleError(
@@ -195,15 +222,25 @@ def rebuild_schedule(
     else:
         checkpoint.pop("param_schedulers", None)
     for wrapper, state in optimizer_states(runner, checkpoint):
+        other = bool(other_optimizer(runner, checkpoint))
         for before, now in zip(
             state["param_groups"], wrapper.optimizer.param_groups, strict=True
         ):
+            other = other or switched(before, now)
             replace_settings(before, now)
+        if other:  # the moments that it needs are not there
+            state["state"] = {}
         if "base_param_settings" in state:
             replace_settings(state["base_param_settings"], wrapper.base_param_settings)
     if info.get("validated_iter") == meta["iter"]:
         info["validated_iter"] = done
     meta["iter"] = done
+
+
+def switched(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a switch such as ``amsgrad`` has another position."""
+    switches = [k for k in now.keys() & before.keys() - HOW if isinstance(now[k], bool)]
+    return any(before[k] != now[k] for k in switches)
 
 
 def replace_settings(group: MutableMapping[str, Any], other: Mapping[str, Any]) -> None:

@@ -171,6 +171,8 @@ def require_files(args: argparse.Namespace) -> None:
         if not what or what == "auto" or "://" in str(what) or is_there(what):
             continue
         if name == "config":
+            if Path(what).is_dir():
+                raise SystemExit(f"error: {what} is a folder; name a config in it")
             raise SystemExit(f"error: {what} does not exist; check the path")
         from snnssl_mm import zoo
 
@@ -199,7 +201,7 @@ def require_sections(cfg: Config, file: str) -> None:
 def is_there(path: str) -> bool:
     """Whether a file exists; one that may not be read is there."""
     try:
-        return Path(path).is_file()
+        return Path(path).expanduser().is_file()
     except OSError:
         return True
 

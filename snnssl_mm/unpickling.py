@@ -46,11 +46,22 @@ READ_AS_DICT = (
     "collections.defaultdict",
     "addict.addict.Dict",
     "easydict.EasyDict",
+    "lightning.fabric.utilities.data.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "mmcv.utils.config.ConfigDict",
     "mmengine.config.config.ConfigDict",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
     "yacs.config.CfgNode",
 )
 """Dicts with code of their own; their items are read without it."""
 STATISTICS = ("min", "max", "mean", "current")
+FOREIGN = (
+    (b"version https://git-lfs", "a pointer of Git LFS: get the file by git lfs pull"),
+    (b"<", "a web page: download the file itself"),
+    (b"\x1f\x8b", "packed by gzip: unpack it"),
+    (b"\x89HDF", "a file of HDF5, such as Keras writes"),
+)
+"""How other files begin that are given for checkpoints, and what they are."""
 _intact: set[tuple[int, ...]] = set()
 """Files whose checksums were right: they are computed once in a process."""
 _code_may_run: ContextVar[bool] = ContextVar("checkpoint_code_may_run", default=False)
@@ -211,11 +222,23 @@ def load(file: Any, map_location: Any = None, trusted: bool | None = None) -> An
             ) from error
         text = str(error).rpartition("WeightsUnpickler error: ")[2]  # torch's own hint
         cause = next(iter(text.splitlines()), "") or type(error).__name__
+        what = kind_of(file) or "cut off, damaged or something else"
         raise ValueError(
             f"{name} cannot be read as a checkpoint ({cause[:120]}); expected a whole "
-            "file written by torch.save: it is cut off, damaged or something else"
+            f"file written by torch.save: it is {what}"
         ) from error
     return content if trusted else without_config_to_run(content, str(name))
+
+
+def kind_of(file: Any) -> str | None:
+    """What a file is that is no checkpoint, if its first bytes tell."""
+    if not isinstance(file, (str, os.PathLike)):
+        return None
+    with open(file, "rb") as opened:
+        start = opened.read(64)
+    if start[8:9] == b"{" and b'"' in start[9:11]:
+        return "a file of safetensors, which torch reads after pip install safetensors"
+    return next((what for begin, what in FOREIGN if start.startswith(begin)), None)
 
 
 def refused(error: BaseException, intact: bool) -> str | None:
@@ -266,6 +289,7 @@ def load_url(
         progress: Whether a bar is shown while it is downloaded.
 
     Raises:
+        OSError: If it cannot be downloaded.
         UnsafeCheckpointError: If it would run code.
         ValueError: If it is damaged or no such file.
     """
@@ -273,5 +297,11 @@ def load_url(
     file = folder / Path(urlparse(url).path).name
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(file), progress=progress)
+        try:
+            torch.hub.download_url_to_file(url, str(file), progress=progress)
+        except OSError as error:
+            raise OSError(
+                f"cannot download {url}: {error}; download it by hand, and name the "
+                "file instead"
+            ) from error
     return load(str(file), map_location)

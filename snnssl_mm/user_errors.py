@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = str(Path(__file__).resolve().parent)
-UNKNOWN_NAME = re.compile(r"(\S+ is not in the \S+ registry)")
+UNKNOWN_NAME = re.compile(r"(\S+ is not in the [\w:. ]+? registry)")
 IN_WORKER = "in DataLoader worker process"
 INTERRUPTED = 130
 PROGRAM: list[str] = []

@@ -99,6 +99,13 @@ class WholeCheckpointHook(CheckpointHook):
                 "with training by iterations or persistent workers that needs "
                 "custom_hooks=[dict(type='snnssl_mm.IterationSeedHook')]"
             )
+        length = runner.max_epochs if by_epoch else runner.max_iters
+        if runner.iter and (runner.epoch if by_epoch else runner.iter) >= length:
+            runner.logger.warning(
+                f"this training is complete ({length} of {length}): nothing is left to "
+                "train; to train longer, set a larger train_cfg and --resume-schedule "
+                "rebuild"
+            )
         if self.states is not None and get_rank() < len(self.states):
             set_random_states(self.states[get_rank()])
         if runner.iter and runner.val_loop is not None and self._validation_due(runner):
@@ -114,15 +121,19 @@ class WholeCheckpointHook(CheckpointHook):
         checkpoint[RANDOM_STATES] = self.states
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Require the same schedule; keep the random states until training begins.
+        """Require the same model and schedule; keep the random states.
 
-        What is built by then draws numbers.
+        What is built before the training begins draws numbers.
 
         Raises:
-            CheckpointError: If the schedule is another, see
+            CheckpointError: If one of them is another, see
+                :func:`snnssl_mm.resume_model.require_same_model` and
                 :func:`snnssl_mm.resume_schedule.fit_schedule`.
         """
         if runner._resume:
+            from snnssl_mm.resume_model import require_same_model  # not while mending
+
+            require_same_model(runner, checkpoint)
             fit_schedule(runner, checkpoint)
             self.states = checkpoint.get(RANDOM_STATES)
 

@@ -172,19 +172,25 @@ def download(entry: Entry, url: str, file: Path) -> Path:
     return file
 
 
-def resolve(path: str) -> str:
-    """Return the file of a zoo model's name or address; anything else as it is.
+def resolve(path: str | Path) -> str:
+    """Return the file of a zoo model's name or address; of a path, what ``~`` means.
 
     A file of that name comes first.
     """
+    path = str(path)
     if path.startswith(SCHEME) or (path in entries() and not Path(path).is_file()):
         return str(find_weights(path))
-    return path
+    return os.path.expanduser(path)
 
 
 def does_not_exist(path: str) -> str:
     """Say that there is no such file, and which one or which model may be meant."""
+    path = os.path.expanduser(path)
     folder, name = Path(path).parent, Path(path).name
+    if Path(path).is_dir():
+        newest = max(Path(path).glob("*.pth"), key=os.path.getmtime, default=None)
+        meant = f"is {newest} meant?" if newest else "name the file"
+        return f"{path} is a folder, expected a checkpoint; {meant}"
     near = difflib.get_close_matches(path, names_with_weights(), 1)
     if not near and folder.is_dir():
         files = [f.name for f in folder.iterdir() if f.suffix == Path(name).suffix]

@@ -1,5 +1,6 @@
 """What a notebook uses: names, features and spikes."""
 
+import io
 from pathlib import Path
 
 import cv2
@@ -9,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from snnssl_mm import apis
+from snnssl_mm import apis, zoo
 from snnssl_mm.datasets.image_inputs import read_images
 from snnssl_mm.datasets.loading import BACKGROUND
+from snnssl_mm.engine import probe_models
 from snnssl_mm.models import SpikingResNet
 from snnssl_mm.neurons import MixedLIF
 
@@ -68,7 +70,8 @@ def test_arrays_files_and_folders_give_the_same_features(model, images, tmp_path
     files = [tmp_path / f"{index}.png" for index in range(3)]
     for file, image in zip(files, images, strict=True):
         cv2.imwrite(str(file), image[..., ::-1])
-    for others in (files, tmp_path):
+    opened = [io.BytesIO(file.read_bytes()) for file in files]
+    for others in (files, tmp_path, opened):
         found = apis.extract_features(model, others, batch_size=3)
         np.testing.assert_allclose(found, features, atol=1e-6)
     stacked = apis.extract_features(model, np.stack(images[:1] * 2))
@@ -197,6 +200,46 @@ def test_record_spikes_has_every_neuron_in_the_order_of_firing(model, images):
     assert not any(hooks)
 
 
+def test_paths_and_addresses_name_models_too(images):
+    config = ROOT / "configs/selfsup/spikformer_ctl.py"
+    expected = apis.extract_features(f"{zoo.SCHEME}{NAME}", images[1])
+    by_file = apis.load_model(config, zoo.find_weights(NAME))
+    assert np.array_equal(apis.extract_features(by_file, images[1]), expected)
+    for wrong in (zoo.find_weights(NAME), config.with_name("none.py"), ROOT):
+        with pytest.raises(ValueError, match=r"no config|not exist|a folder"):
+            apis.load_model(wrong, zoo.find_weights(NAME))
+    with pytest.raises(ValueError, match="batch_size must be 1"):
+        apis.extract_features(NAME, images[1], batch_size=0)
+    for network in (None, by_file.backbone):
+        with pytest.raises(ValueError, match="load_model or get_model"):
+            apis.extract_features(network, images[1])
+
+
+def test_shipped_model_is_not_said_to_see_other_pixels(monkeypatch):
+    said = []
+    monkeypatch.setattr(probe_models, "print_log", lambda text, **_: said.append(text))
+    apis.load_model(NAME)
+    assert said == []
+
+
+def test_given_weights_fit_the_named_model_or_are_refused(tmp_path):
+    weights = zoo.find_weights(NAME)
+    found = apis.get_model(NAME, pretrained=weights).backbone.state_dict()
+    assert torch.equal(
+        *(m["stem.position.conv.weight"] for m in (found, weights_of(weights)))
+    )
+    torch.save({"another.weight": torch.ones(1)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="does not fit"):
+        apis.get_model(NAME, pretrained=str(tmp_path / "other.pth"))
+    with pytest.raises(ValueError, match=f"is '{NAME}' meant"):
+        apis.get_model("spikformer-digit_ctl")
+
+
+def weights_of(file):
+    state = torch.load(file)["state_dict"]
+    return {name.removeprefix("backbone."): tensor for name, tensor in state.items()}
+
+
 def test_load_backbone_by_name_by_file_and_with_other_settings(tmp_path):
     by_name = apis.load_backbone(NAME, time_steps=2, out_indices=(1, 2))
     image = torch.rand(1, 3, 16, 16)
@@ -227,5 +270,9 @@ def test_what_cannot_be_loaded_or_read_is_named(model, tmp_path):
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(ValueError, match="cannot read .*text.png"):
         apis.extract_features(model, tmp_path / "text.png")
+    with pytest.raises(ValueError, match="an address"):
+        apis.extract_features(model, "https://nowhere/a.png")
+    with pytest.raises(ValueError, match="cannot read the open file"):
+        apis.extract_features(model, io.BytesIO(b"no image"))
     with pytest.raises(ValueError, match="one image, got 2"):
         apis.record_spikes(model, [np.zeros((4, 4), np.uint8)] * 2)

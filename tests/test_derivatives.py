@@ -11,7 +11,7 @@ from torch.autograd import forward_ad
 
 from snnssl_mm.losses import CrossTemporalLoss
 from snnssl_mm.losses.gather import GatherBatch
-from snnssl_mm.losses.pairs import GramSums, Pairs
+from snnssl_mm.losses.pairs import GramGradients, GramSums, Pairs
 from snnssl_mm.neurons import MixedLIF
 from snnssl_mm.neurons.kernels import ops
 from snnssl_mm.neurons.kernels.reference import Fire, Normalization
@@ -47,6 +47,9 @@ OPERATORS = {
 FUNCTIONS = {
     Fire: lambda x: Fire.apply(x, SURROGATE, False),
     GramSums: lambda x: GramSums.apply(x[0], x[1], Pairs(2, True))[0],
+    GramGradients: lambda x: GramGradients.apply(
+        torch.ones(()), torch.ones(()), x[0], x[1], torch.ones(4, 3, 3), Pairs(2, True)
+    )[0],
     GatherBatch: lambda x: GatherBatch.apply(x, 0),
 }
 NEURONS = {
@@ -140,6 +143,25 @@ def test_other_transforms_are_right_or_raise(name):
 def test_second_derivative_raises(name):
     with pytest.raises(RuntimeError):
         gradient(ALL[name], X, create_graph=True).sum().backward()
+
+
+@pytest.mark.parametrize("name", ["cpu", "norm", "loss"])
+def test_second_derivative_is_not_lost_beside_a_first(name):
+    """As in a gradient penalty, where nothing but the saved input depends on x."""
+    x = X.clone().requires_grad_()
+    value = ALL[name](x).sum()
+    (first,) = torch.autograd.grad(value, x, create_graph=True)
+    with pytest.raises(RuntimeError):
+        (value + first.square().sum()).backward()
+
+
+@pytest.mark.parametrize("name", ["cpu", "norm", "loss"])
+@pytest.mark.parametrize("product", ["hvp", "vhp", "jvp"])
+def test_products_with_second_derivatives_raise(name, product):
+    """torch.autograd.functional takes what it does not reach for zero."""
+    compute = getattr(torch.autograd.functional, product)
+    with pytest.raises(RuntimeError):
+        compute(lambda x: ALL[name](x).sum(), X, torch.ones_like(X))
 
 
 def test_second_derivative_of_the_reference_is_that_of_the_surrogate():

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
+from mmpretrain.datasets import CIFAR10
 
 import snnssl_mm  # noqa: F401
 from snnssl_mm.checkpoint_config import stored_config
@@ -37,6 +39,13 @@ def test_forms_of_the_libraries_are_equal():
     repeated = dict(type="RepeatDataset", dataset=inner)
     mixed = dict(type="ConcatDataset", datasets=[repeated], pipeline=[views])
     forms.append(dict(wrapped, train_dataloader=dict(dataset=mixed)))
+    branches = dict(type="mmdet.MultiBranchDataPreprocessor")
+    branches["data_preprocessor"] = dict(mean=MEAN, std=STD, bgr_to_rgb=True)
+    forms.append(cfg_of(branches, LOAD))
+    normalize = dict(type="mmcv.Normalize", mean=MEAN, std=STD)
+    forms.append(cfg_of(dict(pad_size_divisor=32), LOAD, normalize))
+    forms.append(cfg_of({}, dict(type=LoadImageFromFile), dict(normalize, to_rgb=True)))
+    forms.append(cfg_of(dict(mean=MEAN, std=STD), dataset=CIFAR10))
     for one in forms:
         assert preprocessing(one).order == "rgb"
         for other in forms:

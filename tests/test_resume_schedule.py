@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch.utils.data import BatchSampler
 from toy_runs import loader, toy_run
 
 from snnssl_mm.resume_schedule import ScheduleError
@@ -19,6 +20,7 @@ WARM_UP = [
     dict(COSINE, begin=1, convert_to_iter_based=True),
     dict(type="CosineAnnealingMomentum", eta_min=0.5, by_epoch=False),
 ]
+BUILD = Runner.build_optim_wrapper
 REBUILD = dict(resume_schedule="rebuild")
 
 
@@ -162,3 +164,76 @@ def test_training_by_iterations_stays_at_its_iteration(tmp_path):
     assert [place for _, place, *_ in seen] == [*range(4, 16)]
     for _, place, rate, *_ in seen:
         assert rate == pytest.approx(cosine(place / 16))
+
+
+def optimizing(monkeypatch, **settings):
+    """Let toy runs have another optimizer, and tell so in their checkpoints."""
+
+    def other(self, wrapper):
+        if isinstance(wrapper, dict):
+            wrapper["optimizer"] = dict(settings)
+        return BUILD(self, wrapper)
+
+    monkeypatch.setattr(Runner, "build_optim_wrapper", other)
+    return dict(optim_wrapper=dict(optimizer=settings))
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "text"),
+    [
+        (dict(type="Adam"), dict(type="AdamW"), "optimizer Adam then, AdamW now"),
+        (dict(type="SGD", momentum=0.9), dict(type="Adam"), "optimizer SGD then, Adam"),
+        (
+            dict(type="Adam"),
+            dict(type="Adam", amsgrad=True),
+            "amsgrad False then, True now",
+        ),
+    ],
+)
+def test_another_optimizer_is_refused_or_rebuilt(
+    tmp_path, monkeypatch, first, then, text
+):
+    cfg = optimizing(monkeypatch, lr=0.1, **first)
+    train(tmp_path, epochs(4), stop_at=10, cfg=cfg)
+    cfg = optimizing(monkeypatch, lr=0.1, **then)
+    with pytest.raises(ScheduleError, match=text):
+        train(tmp_path, epochs(4), resume=True, cfg=cfg)
+    seen = train(tmp_path, epochs(4), resume=True, cfg={**cfg, **REBUILD})
+    rates = [rate for _, _, rate, *_ in seen[::4]]
+    assert rates == pytest.approx([cosine(0.5), cosine(0.75)])
+
+
+def test_batch_size_of_a_batch_sampler_counts(tmp_path):
+    """8 images in batches of 5 or 6 are two iterations an epoch."""
+
+    def run(batch, **more):
+        sampler = dict(type=BatchSampler, batch_size=batch, drop_last=False)
+        data = dict(loader(), batch_size=batch, batch_sampler=sampler)
+        cfg = dict(train_dataloader=dict(batch_size=batch))
+        saving = dict(interval=1)
+        return toy_run(tmp_path, data, epochs(3), saving, cfg=cfg, **more)
+
+    run(5, stop_at=4)
+    with pytest.raises(ScheduleError, match="batch size 5 then, 6 now"):
+        run(6, resume=True)
+
+
+def test_a_training_by_iterations_is_not_counted_in_epochs(tmp_path):
+    train(tmp_path, iterations(8), dict(COSINE, by_epoch=False), stop_at=5)
+    with pytest.raises(ScheduleError, match="without epochs"):
+        train(tmp_path, epochs(4), resume=True, cfg=REBUILD)
+
+
+def test_another_model_or_other_pixels_are_refused(folder):
+    file = folder / "epoch_2.pth"
+    checkpoint = torch.load(file, weights_only=False)
+    pixels = dict(data_preprocessor=dict(mean=[1.0], std=[2.0]))
+    checkpoint["meta"]["cfg"] = f"model = {pixels!r}"
+    torch.save(checkpoint, file)
+    cfg = dict(model=dict(data_preprocessor=dict(mean=[9.0], std=[2.0])))
+    with pytest.raises(CheckpointError, match="mean"):
+        train(folder, epochs(4), resume=True, cfg=cfg)
+    checkpoint["state_dict"]["layer.weight"] = torch.zeros(3, 4)
+    torch.save(checkpoint, file)
+    with pytest.raises(CheckpointError, match=r"\(3, 4\) instead of \(2, 4\)"):
+        train(folder, epochs(4), resume=True)

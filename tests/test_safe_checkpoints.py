@@ -6,9 +6,10 @@ import datetime
 import functools
 import re
 import shutil
+import sys
 from collections import OrderedDict, defaultdict
 from pathlib import Path, PureWindowsPath
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import addict
 import numpy as np
@@ -256,6 +257,23 @@ def test_an_odd_checkpoint_is_let_in_if_trusted(tmp_path):
         assert checkpoints.read_checkpoint(str(file))["args"] == odd
     with pytest.raises(UnsafeCheckpointError):
         checkpoints.read_checkpoint(str(file))
+
+
+LIBRARIES = [n for n in unpickling.READ_AS_DICT if not n.startswith("collections.")]
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_dicts_of_training_libraries_are_read_without_them(tmp_path, monkeypatch, name):
+    *parts, kind = name.split(".")
+    for number in range(1, len(parts) + 1):
+        module = ".".join(parts[:number])
+        monkeypatch.setitem(sys.modules, module, ModuleType(module))
+    made = type(kind, (dict,), dict(__module__=module))
+    setattr(sys.modules[module], kind, made)
+    torch.save({"hyper_parameters": made(lr=1.0)}, tmp_path / "file.pth")
+    monkeypatch.undo()
+    found = checkpoints.read_checkpoint(tmp_path / "file.pth")
+    assert found["hyper_parameters"] == dict(lr=1.0)
 
 
 def test_text_that_mmengine_would_run_when_resuming_is_left_out(tmp_path):

@@ -29,6 +29,7 @@ def raising(error):
         (FileNotFoundError("the folder a has no images"), "has no images"),
         (DataError("three classes"), "three classes"),
         (KeyError("Cat is not in the mmdet::model registry. Please ..."), "Cat is not"),
+        (KeyError("'Cat is not in the mmdet::task util registry. P"), "Cat is not in"),
         (ModuleNotFoundError("none", name="mmcv._ext"), "compiled operators"),
     ],
 )

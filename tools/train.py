@@ -125,7 +125,8 @@ def check_weights_of(cfg: Config) -> None:
     from snnssl_mm.checks.config.weights import check_weights
 
     text = str(cfg.model)
-    if not any(f"'{key}'" in text for key in ("checkpoint", "pretrained")) and (
+    keys = ("checkpoint", "pretrained", "frozen_stages")
+    if not any(f"'{key}'" in text for key in keys) and (
         cfg.get("resume") or not cfg.get("load_from")
     ):
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -123,16 +124,17 @@ def convert(
 
 
 def tensors_in(content: Mapping[str, Any]) -> State:
-    """Find the tensors, which may lie below one key of any name.
+    """Find the tensors or arrays, which may lie below one key of any name.
 
     Raises:
         ValueError: If there are none; it names the keys.
     """
+    kinds = (Tensor, np.ndarray)
     for part in (content, *(v for v in content.values() if isinstance(v, Mapping))):
-        found = {k: v for k, v in part.items() if isinstance(v, Tensor)}
+        found = {k: torch.as_tensor(v) for k, v in part.items() if isinstance(v, kinds)}
         if found and all(isinstance(name, str) for name in found):
             return found
-    keys = ", ".join(map(str, content)) or "nothing"
+    keys = ", ".join(map(str, list(content)[:6])) or "nothing"
     raise ValueError(
         f"no tensors are in it by name, but {keys}; expected a model's state_dict, "
         "alone or below a key such as state_dict"

@@ -18,7 +18,7 @@ OUR_HEADS = ("head.*", "neck.*")
 BLOCKS = ("blocks.", "layer1.")
 """Starts of our names of what every backbone has behind its stem."""
 NEAREST = 3  # layouts that a message names
-PREFIX_PARTS = 4  # at most, such as module.momentum_encoder.backbone.
+PREFIX_PARTS = 6  # less than, such as module.momentum_encoder.backbone.
 
 
 class Detected(NamedTuple):

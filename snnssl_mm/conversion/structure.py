@@ -152,10 +152,17 @@ def differences(
 
 
 def build(family: str, settings: Mapping[str, Any]) -> Any:
-    """Our backbone; heads that are not known have no influence on its tensors."""
+    """Our backbone; heads that are not known have no influence on its tensors.
+
+    Raises:
+        ValueError: If it has no such setting, or not such values.
+    """
     if isinstance(arch := settings.get("arch"), dict):
         settings = {**settings, "arch": {"num_heads": 1, **arch}}
-    return BACKBONES[family](**settings)
+    try:
+        return BACKBONES[family](**settings)
+    except TypeError as cause:
+        raise ValueError(f"no {family} has these settings: {cause}") from cause
 
 
 def find_settings(family: str, state: Mapping[str, Tensor]) -> dict[str, Any]:

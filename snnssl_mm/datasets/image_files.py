@@ -150,6 +150,8 @@ def find_images(path: str | Path) -> list[Path]:
     Raises:
         ValueError: If there are none.
     """
+    if "://" in str(path):
+        raise ValueError(f"{path} is an address; download the image, and give the file")
     path = Path(path).expanduser()
     if not path.exists():
         raise ValueError(f"{path} does not exist; give an image or a folder of images")

@@ -27,6 +27,7 @@ def read_images(images: Any) -> Iterator[np.ndarray]:
 
             * a file; or a folder, of which the images are taken in the order of their
               names, see :func:`snnssl_mm.datasets.image_files.find_images`;
+            * a file that is open for reading bytes, or a ``BytesIO``;
             * a PIL image, turned as its EXIF data say;
             * an array ``[H, W]``, ``[H, W, 1]`` (grey), ``[H, W, 3]`` (RGB),
               ``[H, W, 4]`` (RGBA), or a stack ``[N, H, W, C]``, uint8 or uint16;
@@ -54,6 +55,8 @@ def each_image(images: Any) -> Iterator[np.ndarray]:
         yield from from_array(images)
     elif isinstance(images, Tensor):
         yield from from_tensor(images)
+    elif callable(getattr(images, "read", None)):
+        yield read_bytes(images.read(), getattr(images, "name", "the open file"))
     elif isinstance(images, Iterable) and not isinstance(images, (bytes, Mapping)):
         for image in images:
             yield from each_image(image)
@@ -71,9 +74,22 @@ def read_file(file: Path) -> np.ndarray:
         ValueError: If it cannot be read.
     """
     try:
-        return decode_file(file.read_bytes())
-    except Exception as error:  # Pillow's decoders raise many kinds on any bytes
+        content = file.read_bytes()
+    except OSError as error:
         raise ValueError(f"cannot read {file}: {reason(error)}") from error
+    return read_bytes(content, file)
+
+
+def read_bytes(content: Any, name: Any) -> np.ndarray:
+    """Decode a file's content.
+
+    Raises:
+        ValueError: If it is no image; it gives the file's name.
+    """
+    try:
+        return decode_file(content)
+    except Exception as error:  # Pillow's decoders raise many kinds on any bytes
+        raise ValueError(f"cannot read {name}: {reason(error)}") from error
 
 
 def from_pillow(image: Image.Image) -> np.ndarray:

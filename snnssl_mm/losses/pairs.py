@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 EPS = 1e-5
 STRETCH = {"cpu": 2**18, "cuda": 2**26}
@@ -110,14 +109,34 @@ class GramSums(torch.autograd.Function):
         return on_diagonal.to(z_a.dtype), off_diagonal.to(z_a.dtype)
 
     @staticmethod
-    @once_differentiable
     def backward(
         ctx: Any, grad_on: Tensor, grad_off: Tensor
     ) -> tuple[Tensor, Tensor, None]:
         """Gradients of both views."""
-        z_a, z_b, others = ctx.saved_tensors
+        grads = GramGradients.apply(grad_on, grad_off, *ctx.saved_tensors, ctx.pairs)
+        return *grads, None
+
+
+class GramGradients(torch.autograd.Function):
+    """The backward pass of :class:`GramSums`, which cannot be differentiated again.
+
+    ``once_differentiable`` would lose the second derivative in silence where torch asks
+    for that with respect to the views alone.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        grad_on: Tensor,
+        grad_off: Tensor,
+        z_a: Tensor,
+        z_b: Tensor,
+        others: Tensor,
+        pairs: Pairs,
+    ) -> tuple[Tensor, Tensor]:
+        """Gradients of ``z_a`` and ``z_b``."""
         batch = z_a.shape[1]
-        mask = ctx.pairs.mask(z_a) * (4 / batch)  # of a square, in both orders
+        mask = pairs.mask(z_a) * (4 / batch)  # of a square, in both orders
         weights = others * (4 / batch**2 * grad_off)
         grads = torch.empty_like(z_a), torch.empty_like(z_b)
         with torch.autocast(z_a.device.type, enabled=False):
@@ -130,7 +149,12 @@ class GramSums(torch.autograd.Function):
                 grad = normalization_gradient(grad, z, rstd)
                 for whole, half in zip(grads, grad.chunk(2), strict=True):
                     whole[..., part] = half
-        return *grads, None
+        return grads
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> Any:
+        """Refuse."""
+        raise NotImplementedError("the pair loss has no second derivative")
 
 
 def diagonals_of(z: Tensor) -> Tensor:

@@ -176,7 +176,7 @@ class Spikformer(SpikingBackbone):
             raise ValueError(f"unknown arch {arch!r}; expected one of {sorted(ARCHS)}")
         settings = {"mlp_ratio": 4, **(ARCHS[arch] if isinstance(arch, str) else arch)}
         dims, num_heads = settings["embed_dims"], settings["num_heads"]
-        if dims % 8 or dims % num_heads:
+        if num_heads < 1 or dims % 8 or dims % num_heads:
             raise ValueError(
                 f"embed_dims must be a multiple of 8 and of num_heads={num_heads}, "
                 f"got {dims}"

@@ -369,3 +369,20 @@ def test_missing_counters_of_batches_are_filled_and_listed():
     conversion = convert(old)
     assert set(conversion.added) == set(state) - set(old)
     assert conversion.state.keys() == state.keys()
+
+
+@pytest.mark.parametrize("prefix", ["module.student.backbone.encoder.", "net.0."])
+@pytest.mark.parametrize("kind", [torch.Tensor.numpy, torch.Tensor.clone])
+def test_arrays_and_long_prefixes_are_read(prefix, kind):
+    state = Spikformer(ARCH).state_dict()
+    given = {prefix + name: kind(tensor) for name, tensor in state.items()}
+    found = convert({"model": given, "epoch": 3})
+    assert all(torch.equal(found.state[name], state[name]) for name in state)
+
+
+@pytest.mark.parametrize(
+    "given", [dict(num_heads=0), dict(neuron=dict(taus=2.0)), dict(neuron=dict(tau=""))]
+)
+def test_settings_that_no_backbone_has_are_refused(given):
+    with pytest.raises(ValueError, match=r"num_heads=0|taus|not supported"):
+        convert(Spikformer(ARCH).state_dict(), given=given)

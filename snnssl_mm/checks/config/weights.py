@@ -6,9 +6,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmengine.runner import checkpoint as loading
+
 from snnssl_mm import read_once, zoo
-from snnssl_mm.checks.config.problem import Problem, error, warning
+from snnssl_mm.checks.config.problem import Problem, closest, error, warning
 from snnssl_mm.given_weights import OURS, Given, examine, given_weights
+
+DEPRECATED = loading.get_deprecated_model_names
+PUBLISHED = {
+    "torchvision": (loading.get_torchvision_models,),
+    "modelzoo": (loading.get_torchvision_models,),
+    "open-mmlab": (loading.get_external_models, DEPRECATED),
+    "openmmlab": (loading.get_external_models, DEPRECATED),
+    "mmcls": (loading.get_mmcls_models,),
+}
+"""Lists of the names that mmengine knows, by the scheme of their addresses."""
 
 
 def check_weights(cfg: Mapping[str, Any], model: Any, files: bool) -> list[Problem]:
@@ -21,9 +33,34 @@ def check_weights(cfg: Mapping[str, Any], model: Any, files: bool) -> list[Probl
     """
     problems = list(settings_without_file(cfg))
     with read_once.files_kept():
-        for given in given_weights(cfg, model) if model is not None else ():
+        found = given_weights(cfg, model) if model is not None else []
+        for given in found:
             problems += weights(given, model, cfg, files)
+    if model is not None and not cfg.get("resume"):
+        problems += frozen_at_random(model, found)
     return problems
+
+
+def frozen_at_random(model: Any, found: list[Given]) -> Iterator[Problem]:
+    """Problems of layers that are frozen and get no weights."""
+    for name, module in model.named_modules():
+        frozen = getattr(module, "frozen_stages", None)
+        asked = "checkpoint" in str(getattr(module, "init_cfg", None))
+        given = asked or any(name.startswith(one.target) for one in found)
+        if isinstance(frozen, int) and frozen >= 0 and not given:
+            text = f"{frozen}: layers are frozen at random values; give weights"
+            yield warning(f"model.{name}.frozen_stages", f"{text} (--pretrained)")
+
+
+def unknown_name(path: str) -> str | None:
+    """Say that a library publishes no weights by that name; None if it may."""
+    scheme, _, name = path.partition("://")
+    known = {one for names in PUBLISHED.get(scheme, ()) for one in names()}
+    if not known or name in known:
+        return None
+    like = closest(name, known)
+    meant = f"is {scheme}://{like} meant?" if like else "check the name"
+    return f"{path} is none of the weights that mmengine knows; {meant}"
 
 
 def settings_without_file(cfg: Mapping[str, Any]) -> Iterator[Problem]:
@@ -51,7 +88,9 @@ def weights(
     key = given.key if given.key == "load_from" else f"{given.key}.checkpoint"
     spiking = hasattr(model.get_submodule(given.target), "structure")
     absent = not given.remote and not Path(given.path).expanduser().is_file()
-    if given.remote:
+    if unknown := unknown_name(given.path):
+        yield error(key, unknown)
+    elif given.remote:
         if spiking and given.way != OURS:
             text = f"{given.path} cannot be looked at; BackboneInit stops if it "
             yield warning(key, text + "does not fit")
