@@ -186,8 +186,11 @@ def test_wrappers_are_looked_into():
         dataset=dict(type="ConcatDataset", datasets=[inner, other]),
     )
     mixed = dict(type="MultiImageMixDataset", dataset=wrapped)
-    assert list(leaf_datasets(mixed)) == [inner, other]
-    assert list(leaf_datasets(None)) == []
+    assert list(leaf_datasets(mixed, "x")) == [
+        ("x.dataset.dataset.datasets[0]", inner),
+        ("x.dataset.dataset.datasets[1]", other),
+    ]
+    assert list(leaf_datasets(None, "x")) == []
 
 
 def test_wrapped_dataset_is_checked(job, tmp_path):
