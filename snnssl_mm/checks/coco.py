@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -101,12 +102,23 @@ def check_categories(
             + (other_kind(foreign[0], names) or "; add them to it")
         )
     absent = [name for name in classes if name not in known]
+    for name in unknown:
+        if same := [one for one in absent if plain(one) == plain(name)]:
+            raise DataError(
+                f"{file} has the category {name!r}, {where} the class {same[0]!r}: its "
+                "objects would be left out; write both alike"
+            )
     if not absent:
         return known, []
     return known, [
         f"{file} lacks {len(absent)} of the {len(classes)} classes of {where}: "
         f"{shortened(absent)}; mmdet numbers the others without a gap"
     ]
+
+
+def plain(name: str) -> str:
+    """A name in lower case, without what separates its words."""
+    return "".join(re.split(r"[\s_-]+", name.casefold()))
 
 
 def check_masks_of_objects(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -49,14 +50,14 @@ def stored(path: str) -> Stored | None:
 
 
 def nearby(path: str) -> str:
-    """Name a file that is there, and whose name differs in case or suffix only."""
+    """Name a file that is there, and differs in case, suffix or a doubled folder."""
     folder, name = os.path.split(path)
-    try:
-        found = sorted(os.listdir(folder))
-    except (OSError, ValueError):
-        return ""
-    there = next((one for one in found if bare(one) == bare(name)), None)
-    return f" ({Path(folder, there)} does)" if there else ""
+    for place in (folder, os.path.dirname(folder)):
+        with contextlib.suppress(OSError, ValueError):
+            for one in sorted(os.listdir(place)):
+                if bare(one) == bare(name):
+                    return f" ({Path(place, one)} does)"
+    return ""
 
 
 def bare(name: str) -> str:

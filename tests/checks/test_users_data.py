@@ -162,6 +162,14 @@ def test_what_pycocotools_or_a_detector_counts_otherwise_is_said(job, tmp_path, 
         assert any(part in one for one in lines), part
 
 
+@pytest.mark.parametrize("name", ["disc ", "Disc", "DISC-"])
+def test_classes_that_are_almost_the_categories(job, tmp_path, name):
+    cfg = job("detection")
+    rewritten(tmp_path, lambda content: content["categories"][1].update(name=name))
+    with pytest.raises(DataError, match=f"category '{name}', .* the class 'disc'"):
+        check_data(cfg)
+
+
 def test_crowds_are_numbers(job, tmp_path):
     cfg = job("detection")
     edited(tmp_path, lambda a, i: a.update(iscrowd="0"))
@@ -171,7 +179,9 @@ def test_crowds_are_numbers(job, tmp_path):
     check_data(cfg)
 
 
-@pytest.mark.parametrize("name", ["0.PNG", "0.jpg", "images\\0.png", "0.png.png"])
+@pytest.mark.parametrize(
+    "name", ["0.PNG", "0.jpg", "images\\0.png", "0.png.png", "images/0.png"]
+)
 def test_a_name_that_is_almost_right_is_compared(job, tmp_path, name):
     cfg = job("detection")
     edited(tmp_path, lambda a, i: i["id"] == 0 and i.update(file_name=name))
