@@ -28,6 +28,7 @@ from snnssl_mm.checks.evaluators import check_evaluator_files
 from snnssl_mm.checks.label_maps import Expected
 from snnssl_mm.checks.listed import check_class_labels, check_list, left_in_folders
 from snnssl_mm.checks.samples import MAX_FILES, check_boxes, check_samples
+from snnssl_mm.checks.settings import class_counts, ignored_label, leaf_datasets
 from snnssl_mm.preprocessing import loads_file
 
 LOADERS = tuple(
@@ -328,20 +329,6 @@ def report_kept(
     say("warning: " * bool(reasons) + text + why_text)
 
 
-def leaf_datasets(settings: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """Places and settings of the datasets that read files, inside wrappers too."""
-    if not isinstance(settings, dict):
-        return
-    inner = {"dataset": settings.get("dataset")}
-    for index, part in enumerate(settings.get("datasets") or ()):
-        inner[f"datasets[{index}]"] = part
-    if any(isinstance(part, dict) for part in inner.values()):
-        for key, part in inner.items():
-            yield from leaf_datasets(part, f"{where}.{key}")
-    elif "type" in settings:
-        yield where, settings
-
-
 def reduced_alike(cfg: Config, loaders: Sequence[str]) -> list[str]:
     """Say if label maps of some data loaders count from 1, and of others from 0."""
     found = {}
@@ -354,30 +341,3 @@ def reduced_alike(cfg: Config, loaders: Sequence[str]) -> list[str]:
         return []
     places = ", ".join(f"{where} {reduced}" for where, reduced in found.items())
     return [f"warning: labels mean other classes, reduce_zero_label differs: {places}"]
-
-
-def class_counts(model: Any, name: str = "model") -> Iterator[tuple[str, int]]:
-    """``num_classes`` of a model's heads, by the names that they have in the config.
-
-    Heads that learn other things do not count: region proposals know foreground only,
-    auxiliary ones of HTC and STDC stuff and edges.
-    """
-    if isinstance(model, (list, tuple)):
-        for index, part in enumerate(model):
-            yield from class_counts(part, f"{name}[{index}]")
-    elif isinstance(model, dict):
-        last = name.rpartition(".")[2].partition("[")[0]
-        other = last in ("rpn_head", "semantic_head") or model.get("type") == "STDCHead"
-        if last.endswith("head") and not other and "num_classes" in model:
-            yield f"{name}.num_classes", model["num_classes"]
-        for key, part in model.items():
-            yield from class_counts(part, f"{name}.{key}")
-
-
-def ignored_label(model: Any) -> int | None:
-    """Label that a segmentor's loss passes over."""
-    head = (model or {}).get("decode_head") or {}
-    label: int | None = (head[-1] if isinstance(head, list) else head).get(
-        "ignore_index", 255
-    )
-    return label
