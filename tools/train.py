@@ -215,15 +215,16 @@ def main() -> None:
 def train(cfg: Config, args: argparse.Namespace) -> None:
     """Build what the config describes, check what can be known by then, and train."""
     from snnssl_mm.checkpoints import unwrapped
-    from snnssl_mm.checks.preflight import check_batches
+    from snnssl_mm.checks.preflight import build_loops, check_batches
     from snnssl_mm.engine.disk_space import check_disk_space
     from snnssl_mm.engine.screen import opening
     from snnssl_mm.engine.worker_errors import explain_errors
 
     runner = build_runner(cfg, args)
     model = unwrapped(runner.model)
-    loop = runner.train_loop
     with errors_as_sentences():
+        build_loops(runner)
+        loop = runner.train_loop
         check_batches(loop.dataloader)
         check_disk_space(cfg, model, loop.max_epochs, loop.max_iters)
     runner.logger.info(opening(runner, model))

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from snnssl_mm.checks.coco_structure import check_structure
+from snnssl_mm.checks.coco_structure import (
+    check_structure,
+    is_number,
+    is_segmentation,
+    other_kind,
+)
 from snnssl_mm.checks.data_error import DataError, shortened
 
 Content = dict[str, Any]
+SHORT = "a polygon of"  # how the fault of one with fewer than 3 points begins
 
 
 def read_annotations(file: str, labelled: bool = True) -> Content:
@@ -91,9 +98,16 @@ def check_categories(
     if foreign:
         raise DataError(
             f"{file} has {sum(counts[i] for i in foreign)} annotations of category_id "
-            f"{shortened(foreign)}, which its list of categories lacks; add them to it"
+            f"{shortened(list(map(repr, foreign)))}, which its list of categories lacks"
+            + (other_kind(foreign[0], names) or "; add them to it")
         )
     absent = [name for name in classes if name not in known]
+    for name in unknown:
+        if same := [one for one in absent if plain(one) == plain(name)]:
+            raise DataError(
+                f"{file} has the category {name!r}, {where} the class {same[0]!r}: its "
+                "objects would be left out; write both alike"
+            )
     if not absent:
         return known, []
     return known, [
@@ -102,41 +116,25 @@ def check_categories(
     ]
 
 
-def check_corners(content: Content, file: str) -> None:
-    """Refuse boxes of which area or polygons show that they are stored as corners.
-
-    Raises:
-        DataError: If it is more than half of the boxes.
-    """
-    as_corners = as_sides = 0
-    for annotation in content["annotations"]:
-        x, y, a, b = annotation["bbox"]
-        area = annotation["area"]
-        sides, corners = area == a * b, area == (a - x) * (b - y)
-        segmentation = annotation.get("segmentation")
-        if segmentation and isinstance(segmentation, list):
-            points = [value for polygon in segmentation for value in polygon]
-            right, low = max(points[::2], default=0), max(points[1::2], default=0)
-            sides |= abs(x + a - right) < 2 and abs(y + b - low) < 2
-            corners |= abs(a - right) < 2 and abs(b - low) < 2
-        as_sides += sides
-        as_corners += corners and not sides
-    if as_corners > max(as_sides, len(content["annotations"]) / 2):
-        raise DataError(
-            f"{file}: {as_corners} of {len(content['annotations'])} boxes seem to be "
-            "corners [x1, y1, x2, y2], by their area or polygons; expected COCO's [x, "
-            "y, width, height]"
-        )
+def plain(name: str) -> str:
+    """A name in lower case, without what separates its words."""
+    return "".join(re.split(r"[\s_-]+", name.casefold()))
 
 
-def check_masks_of_objects(content: Content, file: str, training: bool) -> list[str]:
-    """Check the segmentations of a file that a model learns or an evaluator compares.
+def check_masks_of_objects(
+    content: Content,
+    file: str,
+    loaded: bool,
+    classes: Sequence[str] | None = None,
+) -> list[str]:
+    """Check the segmentations of a file that mmdet loads or an evaluator compares.
 
     Args:
         content: Of the file.
         file: Its path, for messages.
-        training: Whether mmdet loads them, which passes over polygons of two points;
+        loaded: Whether mmdet loads them, which passes over polygons of two points;
             pycocotools, which evaluates, does not.
+        classes: Names of the categories that are used; all for None.
 
     Returns:
         Lines for the log.
@@ -145,10 +143,10 @@ def check_masks_of_objects(content: Content, file: str, training: bool) -> list[
         DataError: It counts them and names the first.
     """
     sizes = {i["id"]: [i["height"], i["width"]] for i in content["images"]}
-    annotations = content["annotations"]
+    annotations = used_annotations(content, classes)
     faults = [(a, mask_fault(a, sizes[a["image_id"]])) for a in annotations]
     found = [(a, f) for a, f in faults if f]
-    fatal = [(a, f) for a, f in found if not (training and "points" in f)]
+    fatal = [(a, f) for a, f in found if not (loaded and f.startswith(SHORT))]
     if found and len(found) == len(annotations):
         fatal = found  # nothing is left to be learnt
     if fatal:
@@ -157,7 +155,7 @@ def check_masks_of_objects(content: Content, file: str, training: bool) -> list[
         raise DataError(
             f"{bare or len(fatal)} of {len(annotations)} annotations of {file} have "
             f"{'no segmentation' if bare else 'a segmentation that cannot be used'}, "
-            f"which masks are {'learnt from' if training else 'evaluated by'} (first: "
+            f"from which masks are {'loaded' if loaded else 'evaluated'} (first: "
             f"id {annotation['id']!r} of image {annotation['image_id']!r}, {fault}); "
             "mend them, or take a model and a metric without masks"
         )
@@ -165,11 +163,25 @@ def check_masks_of_objects(content: Content, file: str, training: bool) -> list[
     return [short] * bool(found)
 
 
+def used_annotations(
+    content: Content, classes: Sequence[str] | None
+) -> list[dict[str, Any]]:
+    """Annotations of some categories; of all for None."""
+    used = {
+        category["id"]
+        for category in content["categories"]
+        if classes is None or category["name"] in classes
+    }
+    return [a for a in content["annotations"] if a["category_id"] in used]
+
+
 def mask_fault(annotation: Mapping[str, Any], size: list[int]) -> str | None:
     """Say why no mask ``size = [height, width]`` can be made of an annotation."""
     segmentation = annotation.get("segmentation")
     if not segmentation:
         return "no segmentation"
+    if not is_segmentation(segmentation):
+        return f"segmentation={segmentation!r:.60}; expected polygons or run lengths"
     if isinstance(segmentation, Mapping):
         found, counts = segmentation["size"], segmentation["counts"]
         if list(found) != size:
@@ -179,7 +191,7 @@ def mask_fault(annotation: Mapping[str, Any], size: list[int]) -> str | None:
             return f"run lengths of {pixels} pixels, expected {size}"
         return None
     if wrong := [len(p) for p in segmentation if len(p) < 6 or len(p) % 2]:
-        return f"a polygon of {wrong[0]} numbers, expected x and y of 3 or more points"
+        return f"{SHORT} {wrong[0]} numbers, expected x and y of 3 or more points"
     return None
 
 
@@ -204,21 +216,57 @@ def unpacked(text: str) -> np.ndarray:
     return runs
 
 
-def check_evaluated(content: Content, file: str, masks: bool) -> None:
+def check_evaluated(
+    content: Content, file: str, masks: bool, classes: Sequence[str] | None = None
+) -> list[str]:
     """Check what pycocotools needs of every annotation when it evaluates.
 
+    Args:
+        content: Of the file.
+        file: Its path, for messages.
+        masks: Whether masks are evaluated.
+        classes: Names of the evaluated categories; all for None.
+
+    Returns:
+        Lines for the log.
+
     Raises:
-        DataError: If ``iscrowd`` is missing or, with ``masks``, a segmentation.
+        DataError: If ``iscrowd`` is missing or, with ``masks``, a segmentation; or if
+            an id is no number.
     """
-    bare = [a["id"] for a in content["annotations"] if "iscrowd" not in a]
+    annotations = used_annotations(content, classes)
+    bare = [a["id"] for a in annotations if "iscrowd" not in a]
     if bare:
         raise DataError(
-            f"{len(bare)} of {len(content['annotations'])} annotations of {file} have "
+            f"{len(bare)} of {len(annotations)} annotations of {file} have "
             f"no iscrowd (first: id {bare[0]!r}), without which the evaluation fails; "
             "write iscrowd=0 into them"
         )
     if masks:
-        check_masks_of_objects(content, file, training=False)
+        check_masks_of_objects(content, file, loaded=False, classes=classes)
+    if texts := [a["id"] for a in annotations if not is_number(a["id"])]:
+        raise DataError(
+            f"{file} has annotations whose ids are texts (first: {texts[0]!r}), with "
+            "which pycocotools cannot count; number them from 1"
+        )
+    if any(a["id"] == 0 for a in annotations):
+        return [
+            f"warning: {file} has an annotation with the id 0, which pycocotools takes "
+            "for an object that was not found; number them from 1"
+        ]
+    return []
+
+
+def doubled_images(content: Content, file: str) -> list[str]:
+    """Say, in lines for the log, which image files have several entries."""
+    counts = Counter(image["file_name"] for image in content["images"])
+    doubled = [name for name, count in counts.items() if count > 1]
+    if not doubled:
+        return []
+    return [
+        f"warning: {file} lists {len(doubled)} image files more than once, first "
+        f"{doubled[0]}: each entry has a part of the objects, or one that is seen twice"
+    ]
 
 
 def indexed(kind: Any, content: Content) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from snnssl_mm.checks.data_error import DataError
@@ -42,14 +42,14 @@ BOX: Field = (
     lambda v: are_numbers(v, 4),
 )
 AREA: Field = ("a finite number", is_number)
-MASK: Field = ("polygons or run lengths", is_segmentation)
+CROWD: Field = ("0 or 1", lambda v: isinstance(v, int) and v in (0, 1))
 EXPECTED: dict[str, dict[str, Field]] = {
     "images": dict(id=ID, file_name=TEXT, height=SIDE, width=SIDE),
     "categories": dict(id=ID, name=TEXT),
     "annotations": dict(id=ID, image_id=ID, category_id=ID, bbox=BOX, area=AREA),
 }
 """List -> key -> what it must be, in words and as a test."""
-OPTIONAL = dict(segmentation=MASK)
+OPTIONAL = dict(iscrowd=CROWD)
 UNIQUE = (
     ("images", "id"),
     ("annotations", "id"),
@@ -90,7 +90,14 @@ def check_structure(content: Mapping[str, Any], file: str) -> None:
             raise DataError(
                 f"{file}: annotations[{index}] belongs to the image "
                 f"{annotation['image_id']!r}, which the list of images lacks"
+                + other_kind(annotation["image_id"], images)
             )
+
+
+def other_kind(value: Any, known: Iterable[Any]) -> str:
+    """Say if a list has a number as text, or a text as number."""
+    same = [one for one in known if str(one) == str(value)]
+    return f"; it has {same[0]!r}: numbers and texts differ" if same else ""
 
 
 def entry_fault(entry: Any, fields: Mapping[str, Field]) -> str | None:

@@ -7,8 +7,7 @@ import copy
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
@@ -16,6 +15,7 @@ from mmengine.logging import MMLogger, print_log
 from mmengine.registry import DATASETS, init_default_scope
 
 from snnssl_mm.checks import coco
+from snnssl_mm.checks.coco_places import check_corners, check_outlines
 from snnssl_mm.checks.data_error import (
     DataError,
     check_class_counts,
@@ -24,7 +24,11 @@ from snnssl_mm.checks.data_error import (
     shortened,
     step,
 )
-from snnssl_mm.checks.samples import MAX_FILES, Expected, check_boxes, check_samples
+from snnssl_mm.checks.evaluators import check_evaluator_files
+from snnssl_mm.checks.label_maps import Expected
+from snnssl_mm.checks.listed import check_class_labels, check_list, left_in_folders
+from snnssl_mm.checks.samples import MAX_FILES, check_boxes, check_samples
+from snnssl_mm.checks.settings import class_counts, ignored_label, leaf_datasets
 from snnssl_mm.preprocessing import loads_file
 
 LOADERS = tuple(
@@ -79,7 +83,7 @@ def check_data(
         return {}
     init_default_scope(cfg.get("default_scope") or "mmengine")
     numbered: dict[str, list[str]] = {}
-    seen: list[Any] = []
+    seen: list[tuple[Any, Checked]] = []
     for name in loaders:
         try:
             numbered |= check_loader(cfg, name, seen, max_files)
@@ -88,11 +92,14 @@ def check_data(
                 raise
             say(f"warning: {error}; the training does not need these, a test will")
     check_numbering(numbered)
+    if "val_dataloader" in loaders:
+        for line in reduced_alike(cfg, ("train_dataloader", "val_dataloader")):
+            say(line)
     return numbered
 
 
 def check_loader(
-    cfg: Config, name: str, seen: list[Any], max_files: int | None
+    cfg: Config, name: str, seen: list[tuple[Any, Checked]], max_files: int | None
 ) -> dict[str, list[str]]:
     """Check the datasets of one data loader, and the files of its evaluator.
 
@@ -100,15 +107,23 @@ def check_loader(
         Classes of COCO datasets as mmdet numbers them, by place.
     """
     numbered = {}
-    where = f"{name}.dataset"
-    for settings in leaf_datasets((cfg.get(name) or {}).get("dataset")):
-        if settings in seen:  # test data that are the validation's
-            continue
-        seen.append(settings)
-        with step(f"{where}: building {settings['type']}"):
-            if classes := check_dataset(cfg, settings, where, max_files):
-                numbered[where] = classes
-    check_evaluator_files(cfg, name.removesuffix("_dataloader"))
+    images: set[Any] = set()
+    classes = None
+    inside = (cfg.get(name) or {}).get("dataset")
+    for where, settings in leaf_datasets(inside, f"{name}.dataset"):
+        before = [checked for one, checked in seen if one == settings]
+        if not before:  # test data may be the validation's
+            with step(f"{where}: building {settings['type']}"):
+                before = [check_dataset(cfg, settings, where, max_files)]
+            seen.append((settings, before[0]))
+        (checked,) = before
+        images |= checked.images
+        if checked.classes:
+            numbered[where] = classes = checked.classes
+    split = name.removesuffix("_dataloader")
+    evaluator = cfg.get(f"{split}_evaluator")
+    for line in check_evaluator_files(evaluator, split, images, classes):
+        say(line)
     return numbered
 
 
@@ -133,22 +148,30 @@ def check_numbering(numbered: dict[str, list[str]]) -> None:
             )
 
 
+class Checked(NamedTuple):
+    """What is known of a dataset that was checked.
+
+    Attributes:
+        classes: In the order of their numbers, of a COCO dataset (as mmdet numbers
+            them) and of class folders; None for others.
+        images: Ids of its images, if they have such.
+    """
+
+    classes: list[str] | None = None
+    images: frozenset[Any] = frozenset()
+
+
 def check_dataset(
     cfg: Config, settings: Any, where: str, max_files: int | None
-) -> list[str] | None:
-    """Check one dataset, given by its settings and its place in the config.
-
-    Returns:
-        Classes in the order of their numbers, of a COCO dataset (as mmdet numbers
-        them) and of class folders; None for others.
-    """
+) -> Checked:
+    """Check one dataset, given by its settings and its place in the config."""
     if settings.get("backend_args") or "://" in str(settings.get("data_root")):
         say(f"{where} is not on this machine's disk: not looked at")
-        return None
+        return Checked()
     dataset = built(settings)
     if not isinstance(dataset, BaseDataset):
         say(f"{where}: {len(dataset)} samples")
-        return None
+        return Checked()
     if reads_files(type(dataset)):
         require_files(dataset, where)
     heads = dict(class_counts(cfg.get("model")))
@@ -158,29 +181,36 @@ def check_dataset(
     reader = type(dataset).load_data_list.__qualname__
     if reader == "CocoDataset.load_data_list" and not panoptic:
         known, content = read_coco(dataset, settings, where)
-        if needs_masks(settings):
-            training = where.startswith("train")
-            for line in coco.check_masks_of_objects(
-                content, dataset.ann_file, training
-            ):
-                say(line)
     listed = dataset.load_data_list()
     dataset.data_list = listed
-    kept = dataset.filter_data()
+    dataset.data_list = kept = dataset.filter_data()
+    if dataset._indices is not None:
+        kept = dataset._get_unserialized_subset(dataset._indices)
     report_kept(dataset, content, listed, kept, where)
+    if lists_files(type(dataset)):
+        for line in left_in_folders(dataset, listed, where):
+            say(line)
     classes = dataset.metainfo.get("classes") or ()
     if classes and not panoptic:
         check_class_counts(heads, classes, where)
     segments = "BaseSegDataset" in bases and heads
     count = (len(classes) or min(heads.values())) if segments else None
+    if segments and not classes and where.startswith(("val", "test")):
+        raise DataError(
+            f"{where} has no names of classes, which the evaluation needs; set metainfo"
+            f"=dict(classes=(...)) with {count} names"
+        )
     skip = getattr(dataset, "on_error", "raise") == "skip"
     expected = Expected(where, count, ignored_label(cfg.get("model")), skip)
-    lines = check_boxes(kept, where)
+    lines = [*check_boxes(kept, where), *check_class_labels(kept, heads, where)]
+    if content is not None:
+        lines += check_outlines(content, dataset.ann_file, needs_masks(settings))
     for line in [*lines, *check_samples(kept, dataset.pipeline, expected, max_files)]:
         say(line)
     if "CustomDataset" in bases and getattr(dataset, "with_label", False):
-        return list(classes) or None
-    return known
+        known = list(classes) or None
+    images = frozenset(info["img_id"] for info in kept if "img_id" in info)
+    return Checked(known, images)
 
 
 def built(settings: Any) -> Any:
@@ -207,6 +237,8 @@ def require_files(dataset: Any, where: str) -> None:
     """Refuse a dataset whose annotation file or folders are not there."""
     if dataset.ann_file:
         require_file(dataset.ann_file, where)
+        if lists_files(type(dataset)):
+            check_list(dataset)
     for prefix in filter(None, dataset.data_prefix.values()):
         require_folder(prefix, where)
 
@@ -223,6 +255,12 @@ def reads_files(kind: type) -> bool:
     return bool(stock and covered) and not kind.__module__.startswith("snnssl_mm.")
 
 
+def lists_files(kind: type) -> bool:
+    """Whether a class lists folders or text files as those of mmseg and mmpretrain."""
+    reader = getattr(kind, "load_data_list", kind).__qualname__
+    return reader in ("BaseSegDataset.load_data_list", "CustomDataset.load_data_list")
+
+
 def read_coco(dataset: Any, settings: Any, where: str) -> tuple[list[str], Any]:
     """Check a COCO annotation file, and let the dataset use what was read."""
     content = coco.read_annotations(dataset.ann_file, not where.startswith("test"))
@@ -231,9 +269,11 @@ def read_coco(dataset: Any, settings: Any, where: str) -> tuple[list[str], Any]:
     known, notes = coco.check_categories(
         content, dataset.ann_file, classes, explicit, where
     )
-    for note in notes:
+    check_corners(content, dataset.ann_file)
+    if needs_masks(settings):
+        notes += coco.check_masks_of_objects(content, dataset.ann_file, True, classes)
+    for note in [*notes, *coco.doubled_images(content, dataset.ann_file)]:
         say(note)
-    coco.check_corners(content, dataset.ann_file)
     kind = dataset.COCOAPI
     dataset.COCOAPI = lambda _: coco.indexed(kind, content)
     return known, content
@@ -265,10 +305,11 @@ def report_kept(
     text = f"{where}: {len(kept):,} of {len(listed):,} images"
     if before or content is not None:
         text += f", {after:,} of {before:,} objects kept"
-    dropped_images = len(listed) - len(kept)
-    if dropped_images:
-        rules = dict(dataset.filter_cfg or {})
-        reasons.append(f"{dropped_images} images by filter_cfg={rules}")
+    if dropped_images := len(listed) - len(kept):
+        rules = f"filter_cfg={dict(dataset.filter_cfg or {})}"
+        if dataset._indices is not None:
+            rules += " and indices"
+        reasons.append(f"{dropped_images} images by {rules}")
     why_text = f" (dropped: {'; '.join(reasons)})" if reasons else ""
     learns = content is not None and where.startswith("train")
     if not kept or (not after and (before or learns)):
@@ -283,63 +324,20 @@ def report_kept(
             f"{text}, but all of them are crowds (iscrowd=1), from which no detector "
             f"learns; write iscrowd=0 for single objects into {source}"
         )
+    if learns and crowds:
+        text += f", {crowds:,} of them as crowds (iscrowd=1), which are not learnt"
     say("warning: " * bool(reasons) + text + why_text)
 
 
-def check_evaluator_files(cfg: Config, name: str) -> None:
-    """Check the annotation files that COCO evaluators read.
-
-    Raises:
-        DataError: If one is missing, or lacks what pycocotools needs.
-    """
-    found = cfg.get(f"{name}_evaluator")
-    for metric in found if isinstance(found, (list, tuple)) else [found]:
-        path = metric.get("ann_file") if isinstance(metric, Mapping) else None
-        if not path or "://" in path or metric.get("backend_args"):
-            continue
-        where = f"{name}_evaluator.ann_file"
-        if not Path(path).is_file():
-            raise DataError(f"{where}: {path} does not exist; check the path")
-        if "Coco" in str(metric["type"]) and not metric.get("format_only"):
-            content = coco.read_annotations(path, labelled=name != "test")
-            masks = "segm" in (metric.get("metric") or ())
-            coco.check_evaluated(content, path, masks)
-
-
-def leaf_datasets(settings: Any) -> Iterator[Any]:
-    """Settings of the datasets that read files, inside wrappers such as Repeat."""
-    if not isinstance(settings, dict):
-        return
-    inner = [settings.get("dataset"), *(settings.get("datasets") or ())]
-    if any(isinstance(part, dict) for part in inner):
-        for part in inner:
-            yield from leaf_datasets(part)
-    elif "type" in settings:
-        yield settings
-
-
-def class_counts(model: Any, name: str = "model") -> Iterator[tuple[str, int]]:
-    """``num_classes`` of a model's heads, by the names that they have in the config.
-
-    Heads that learn other things do not count: region proposals know foreground only,
-    auxiliary ones of HTC and STDC stuff and edges.
-    """
-    if isinstance(model, (list, tuple)):
-        for index, part in enumerate(model):
-            yield from class_counts(part, f"{name}[{index}]")
-    elif isinstance(model, dict):
-        last = name.rpartition(".")[2].partition("[")[0]
-        other = last in ("rpn_head", "semantic_head") or model.get("type") == "STDCHead"
-        if last.endswith("head") and not other and "num_classes" in model:
-            yield f"{name}.num_classes", model["num_classes"]
-        for key, part in model.items():
-            yield from class_counts(part, f"{name}.{key}")
-
-
-def ignored_label(model: Any) -> int | None:
-    """Label that a segmentor's loss passes over."""
-    head = (model or {}).get("decode_head") or {}
-    label: int | None = (head[-1] if isinstance(head, list) else head).get(
-        "ignore_index", 255
-    )
-    return label
+def reduced_alike(cfg: Config, loaders: Sequence[str]) -> list[str]:
+    """Say if label maps of some data loaders count from 1, and of others from 0."""
+    found = {}
+    for name in loaders:
+        inside = (cfg.get(name) or {}).get("dataset")
+        for where, settings in leaf_datasets(inside, f"{name}.dataset"):
+            with contextlib.suppress(Exception):  # its own check reports it
+                found[where] = bool(built(settings).reduce_zero_label)
+    if len(set(found.values())) < 2:
+        return []
+    places = ", ".join(f"{where} {reduced}" for where, reduced in found.items())
+    return [f"warning: labels mean other classes, reduce_zero_label differs: {places}"]

@@ -22,7 +22,10 @@ class PreflightError(DataError):
 
 @contextlib.contextmanager
 def step(
-    doing: str, kind: type[DataError] = DataError, model: nn.Module | None = None
+    doing: str,
+    kind: type[DataError] = DataError,
+    model: nn.Module | None = None,
+    avoidable: bool = True,
 ) -> Iterator[None]:
     """Turn an unexpected error into a sentence that says what was being done.
 
@@ -30,6 +33,7 @@ def step(
         doing: The place in the config, the file or sample, and the step.
         kind: Which error is raised.
         model: What is run; the sentence names the layer that failed.
+        avoidable: Whether a training gets further without its pre-flight.
 
     Raises:
         DataError: It names the step and the original error, which is its cause.
@@ -41,8 +45,8 @@ def step(
     except Exception as error:  # of any dataset, transform, model or metric
         layer = model and failed_layer(error, model)
         raise kind(
-            f"{doing} failed{f' in model.{layer}' * bool(layer)}: {described(error)} "
-            "(--no-preflight starts without this check)"
+            f"{doing} failed{f' in model.{layer}' * bool(layer)}: {described(error)}"
+            + " (--no-preflight starts without this check)" * avoidable
         ) from error
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from snnssl_mm.checks.data_error import DataError
-from snnssl_mm.checks.samples import beyond
+from snnssl_mm.checks.label_maps import beyond
 
 
 def classes_of(model: Any) -> tuple[int | None, int | None]:

@@ -17,11 +17,8 @@ from typing import Any
 import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_gather_object, get_world_size
-from mmengine.evaluator import DumpResults
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
-from mmengine.structures import BaseDataElement, InstanceData
-from pycocotools import mask as coco_mask
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -34,13 +31,18 @@ from snnssl_mm.checks.data_error import (
     shortened,
     step,
 )
+from snnssl_mm.checks.evaluators import (
+    evaluate,
+    feed_back,
+    kind_of,
+    metrics_of,
+    shares_out,
+)
 from snnssl_mm.checks.labels import check_labels, classes_of
 from snnssl_mm.random_states import random_states, set_random_states
 
 TRAINED, EVALUATED = 32, 8  # samples in a batch at most
 SHARDED = ("FullySharded", "DeepSpeed")
-WRITTEN = ("outfile_prefix", "output_dir", "out_file_path", "out_dir")
-"""Settings of metrics that name what they write."""
 
 
 def check_runner(runner: Any) -> None:
@@ -63,6 +65,20 @@ def check_runner(runner: Any) -> None:
         together(lambda: check_loss(runner, model))
         if runner.val_loop is not None:
             together(lambda: check_evaluation(runner, model))
+
+
+def build_loops(runner: Any) -> None:
+    """Build what a runner reads: data loaders and evaluators.
+
+    Raises:
+        PreflightError: It names the settings that cannot be built.
+    """
+    for name in ("train", "val"):
+        parts = f"building {name}_dataloader, {name}_evaluator, {name}_cfg"
+        if name == "train":
+            parts = "building train_dataloader, train_cfg"
+        with step(parts, PreflightError, avoidable=False):
+            getattr(runner, f"{name}_loop")
 
 
 def together(check: Any) -> None:
@@ -283,79 +299,17 @@ def check_evaluation(runner: Any, model: BaseModel) -> None:
         context_of(runner.optim_wrapper, twin),
     ):
         outputs = twin.val_step(batch)
-    feed_back(outputs, dataset, indices)
+    fed = feed_back(outputs, [info_of(dataset, index) for index in indices])
     settings = runner.cfg.get("val_evaluator")
     if settings is None:  # a Runner that was made of objects
         settings = copy.deepcopy(runner.val_loop.evaluator.metrics)
-    listed = settings if isinstance(settings, (list, tuple)) else [settings]
-    with tempfile.TemporaryDirectory() as folder, silent():
-        for metric in listed:
+    if shares_out(settings):
+        say(f"{kind_of(settings)} is not run: it shares out the samples by itself")
+        return
+    metrics = metrics_of(settings)
+    with tempfile.TemporaryDirectory() as name, silent():
+        for metric in metrics:
             with step(f"val_evaluator: {metric} of {of}", PreflightError):
-                evaluate(runner, metric, outputs, batch, dataset, Path(folder))
-    names = shortened([getattr(m, "type", type(m).__name__) for m in listed])
+                evaluate(runner, metric, outputs, fed, batch, dataset, Path(name))
+    names = shortened(list(map(kind_of, metrics)))
     say(f"{len(indices)} validation images: prediction and evaluation pass ({names})")
-
-
-def evaluate(
-    runner: Any, metric: Any, outputs: Any, batch: Any, dataset: Any, folder: Path
-) -> None:
-    """Have one metric evaluate outputs; it must find annotations correct.
-
-    Raises:
-        PreflightError: If the metric gives little for the annotated boxes themselves.
-    """
-    evaluator = runner.build_evaluator([copy.deepcopy(metric)])
-    evaluator.dataset_meta = getattr(dataset, "metainfo", None)
-    for part in evaluator.metrics:
-        if isinstance(part, DumpResults):
-            return
-        for name in WRITTEN:
-            if getattr(part, name, None):
-                setattr(part, name, str(folder / "results"))
-        masks = "segm" in (getattr(part, "metrics", None) or ())
-        if masks and not all("masks" in o.get("pred_instances", ()) for o in outputs):
-            raise PreflightError(
-                "val_evaluator evaluates masks (metric 'segm'), and the model predicts "
-                "none; set metric='bbox', or take a model with masks"
-            )
-        if hasattr(part, "img_ids") and getattr(part, "_coco_api", None):
-            part.img_ids = [output.img_id for output in outputs]
-    evaluator.process(data_samples=outputs, data_batch=batch)
-    scores = evaluator.evaluate(len(outputs) * get_world_size())
-    score = scores.get("coco/bbox_mAP", 1.0)
-    if 0 <= score < 0.5:
-        raise PreflightError(
-            f"val_evaluator gives the annotated boxes themselves a bbox_mAP of {score}"
-            ": it reads other annotations than val_dataloader; compare ann_file and "
-            "classes of both"
-        )
-
-
-def feed_back(outputs: Any, dataset: Any, indices: Sequence[int]) -> None:
-    """Put the annotated objects in the place of a detector's predictions."""
-    for output, index in zip(outputs, indices, strict=False):
-        if not isinstance(output, BaseDataElement) or "pred_instances" not in output:
-            continue
-        info = info_of(dataset, index)
-        objects = [o for o in info.get("instances") or () if not o.get("ignore_flag")]
-        if not objects or "height" not in info:
-            continue
-        fed = InstanceData(
-            bboxes=torch.tensor([o["bbox"] for o in objects], dtype=torch.float32),
-            labels=torch.tensor([o["bbox_label"] for o in objects]),
-            scores=torch.ones(len(objects)),
-        )
-        if "masks" in output.pred_instances:
-            size = (int(info["height"]), int(info["width"]))
-            fed.masks = [run_lengths(o, *size) for o in objects]
-        output.pred_instances = fed
-
-
-def run_lengths(annotated: Any, height: int, width: int) -> Any:
-    """COCO's run lengths of an annotated mask; of the box, if there is no mask."""
-    x1, y1, x2, y2 = annotated["bbox"]
-    mask = annotated.get("mask") or [[x1, y1, x2, y1, x2, y2, x1, y2]]
-    if isinstance(mask, dict) and not isinstance(mask["counts"], list):
-        return dict(mask)
-    made = coco_mask.frPyObjects(mask, height, width)
-    return coco_mask.merge(made) if isinstance(made, list) else made

@@ -13,36 +13,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.dataset import Compose
-from PIL import Image
 
-from snnssl_mm.checks.data_error import (
-    DataError,
-    described,
-    sampled,
-    shortened,
+from snnssl_mm.checks.data_error import DataError, described, sampled
+from snnssl_mm.checks.label_maps import (
+    Expected,
+    absent_classes,
+    is_lossy,
+    labels_of,
 )
+from snnssl_mm.checks.stored import TURNED, Stored, nearby, stored
+from snnssl_mm.datasets.loading import LoadIntactImage
 
 MAX_FILES = 200  # samples looked at in each dataset, evenly spread
 MAX_SECONDS = 4.0  # spent on them
 TOLERANCE = 2  # pixels: sides and boxes are rounded
-EXIF = 0x0112  # the tag of the orientation
-IGNORED = 255  # what mmseg's LoadAnnotations makes of labels to be ignored
-
-
-class Expected(NamedTuple):
-    """What loaded samples are compared with.
-
-    Attributes:
-        where: The dataset's place in the config.
-        num_classes: Of a segmentor; None for other models.
-        ignored: Label without a loss.
-        skip: Whether the dataset itself leaves unreadable images out.
-    """
-
-    where: str
-    num_classes: int | None = None
-    ignored: int | None = IGNORED
-    skip: bool = False
 
 
 class Look(NamedTuple):
@@ -55,6 +39,7 @@ class Look(NamedTuple):
         fault: What does not fit in what was loaded.
         labels: Those of its label map.
         turned: Whether EXIF turns it: ``'seen'`` if its size shows that, ``'unseen'``.
+        unusual: What its loading does not show as it is.
     """
 
     path: str
@@ -63,6 +48,7 @@ class Look(NamedTuple):
     fault: str = ""
     labels: tuple[int, ...] = ()
     turned: str = ""
+    unusual: str = ""
 
 
 def check_samples(
@@ -102,16 +88,28 @@ def check_samples(
     for kind in ("missing", "unreadable", "fault"):
         found = sorted(getattr(look, kind) for look in looks if getattr(look, kind))
         if found and kind == "missing":
+            names = "data_root and data_prefix"
+            if chosen[0].get("seg_map_path"):
+                names = "data_root, data_prefix, img_suffix and seg_map_suffix"
             raise DataError(
-                f"{len(found)} {of} do not exist, first {found[0]}; set data_root and "
-                f"data_prefix of {where}"
+                f"{len(found)} {of} do not exist, first {found[0]}{nearby(found[0])}; "
+                f"set {names} of {where}, or mend its list of files"
             )
         if found and not (kind == "unreadable" and expected.skip):
-            raise DataError(f"{len(found)} {of} cannot be used, first {found[0]}")
+            text = f"{len(found)} {of} cannot be used, first {found[0]}"
+            if kind == "unreadable" and 1 < len(found) == len(looks):
+                text += "; if the files are intact, mend the transforms that load them"
+            raise DataError(text)
     labels = Counter(label for look in looks for label in look.labels)
     reduced = any(info.get("reduce_zero_label") for info in chosen)
-    lines = absent_classes(labels, expected, reduced)
-    return [f"{where}: {len(looks)} samples loaded", *turned(looks, where), *lines]
+    lines = absent_classes(labels, expected, reduced, len(looks) == len(infos))
+    if labels and (masks := [x for x in infos if is_lossy(x.get("seg_map_path"))]):
+        lines.append(
+            f"warning: {where}: {len(masks)} masks are JPEG, which does not keep "
+            f"numbers, first {masks[0]['seg_map_path']}; save them as PNG"
+        )
+    lines += [*turned(looks, where), *unusual(looks, where)]
+    return [f"{where}: {len(looks)} samples loaded", *lines]
 
 
 def look_at(info: Mapping[str, Any], load: Compose, expected: Expected) -> Look:
@@ -124,7 +122,8 @@ def look_at(info: Mapping[str, Any], load: Compose, expected: Expected) -> Look:
         loaded = load(copy.deepcopy(dict(info)))
         if loaded is None:
             return Look(path, unreadable=f"{path}: it cannot be loaded")
-        fault = size_fault(loaded, info, path)
+        header = stored(path)
+        fault = size_fault(loaded, info, path, header)
         labels, wrong = labels_of(loaded, info, expected)
     except Exception as error:  # of any decoder
         mask = info.get("seg_map_path")
@@ -132,11 +131,18 @@ def look_at(info: Mapping[str, Any], load: Compose, expected: Expected) -> Look:
         empty = [f for f in (path, mask) if f and exists(f) and not size_of(f)]
         why = f"{empty[0]} is empty" if empty else described(error)
         return Look(path, unreadable=f"{files}: {why}; mend or remove it")
-    shown = turning(loaded, info, load, path)
-    return Look(path, fault=fault or wrong or "", labels=labels, turned=shown)
+    return Look(
+        path,
+        fault=fault or wrong or "",
+        labels=labels,
+        turned=turning(loaded, info, load, header),
+        unusual=header.unseen if header and not loads_intact(load) else "",
+    )
 
 
-def turning(loaded: Any, info: Mapping[str, Any], load: Compose, path: str) -> str:
+def turning(
+    loaded: Any, info: Mapping[str, Any], load: Compose, header: Stored | None
+) -> str:
     """Whether loading turns an annotated image as its EXIF data say, see Look."""
     if "width" not in info and "gt_seg_map" not in loaded:
         return ""
@@ -145,15 +151,10 @@ def turning(loaded: Any, info: Mapping[str, Any], load: Compose, path: str) -> s
         kind.endswith("ignore_orientation") or kind == "unchanged" for kind in kinds
     ):
         return ""
-    try:
-        with Image.open(path) as image:
-            orientation, (width, height) = image.getexif().get(EXIF, 1), image.size
-    except (OSError, ValueError):  # of another library
+    if header is None or header.orientation not in range(2, 9):
         return ""
-    if orientation not in range(2, 9):
-        return ""
-    exchanged = orientation > 4 and abs(width - height) > TOLERANCE
-    return "seen" if exchanged else "unseen"
+    differs = abs(header.width - header.height) > TOLERANCE
+    return "seen" if header.orientation in TURNED and differs else "unseen"
 
 
 def turned(looks: Sequence[Look], where: str) -> list[str]:
@@ -166,6 +167,24 @@ def turned(looks: Sequence[Look], where: str) -> list[str]:
         f"EXIF orientation, first {found[0]}, and their sizes do not tell whether the "
         "annotations are of the turned images; compare them in tools/browse_dataset.py"
     ]
+
+
+def loads_intact(load: Compose) -> bool:
+    """Whether a pipeline loads by the package's rules for unusual images."""
+    return any(isinstance(one, LoadIntactImage) for one in load.transforms)
+
+
+def unusual(looks: Sequence[Look], where: str) -> list[str]:
+    """Say what of the images the pipeline's own loading does not show."""
+    lines = []
+    for what in sorted({look.unusual for look in looks if look.unusual}):
+        found = sorted(look.path for look in looks if look.unusual == what)
+        lines.append(
+            f"warning: {where}: LoadImageFromFile reads {len(found)} of {len(looks)} "
+            f"images that have {what}, first {found[0]}; snnssl_mm.LoadIntactImage "
+            "shows them as they are"
+        )
+    return lines
 
 
 def exists(file: str) -> bool:
@@ -181,7 +200,9 @@ def size_of(file: str) -> int:
     return Path(file).stat().st_size
 
 
-def size_fault(loaded: Any, info: Mapping[str, Any], path: str) -> str | None:
+def size_fault(
+    loaded: Any, info: Mapping[str, Any], path: str, header: Stored | None
+) -> str | None:
     """Compare the size of a loaded image with its annotation and its label map."""
     image, labels = loaded.get("img"), loaded.get("gt_seg_map")
     if not isinstance(image, np.ndarray):
@@ -199,100 +220,22 @@ def size_fault(loaded: Any, info: Mapping[str, Any], path: str) -> str | None:
     off = max(abs(annotated[0] - width), abs(annotated[1] - height))
     if off <= TOLERANCE:
         return None
-    turned = annotated == (height, width)
     cure = (
-        "it is turned by its EXIF orientation; annotate the turned image, or load with "
-        "LoadImageFromFile(color_type='color_ignore_orientation') in every pipeline"
-        if turned
-        else "it was resized after the annotation; scale boxes and masks, or take the "
+        "it was resized after the annotation; scale boxes and masks, or take the "
         "original images"
     )
+    if annotated == (height, width):
+        cure = "exchange width and height in the annotation file"
+        if header and header.orientation in TURNED:
+            cure = (
+                "it is turned by its EXIF orientation; annotate the turned image, or "
+                "load with LoadImageFromFile(color_type='color_ignore_orientation') in "
+                "every pipeline"
+            )
     return (
         f"{path}: it loads as {width} x {height} pixels, but its annotation says "
         f"{annotated[0]} x {annotated[1]}: {cure}"
     )
-
-
-def labels_of(
-    loaded: Any, info: Mapping[str, Any], expected: Expected
-) -> tuple[tuple[int, ...], str | None]:
-    """Labels of a sample's map, and what is wrong with them."""
-    labels = loaded.get("gt_seg_map")
-    if not isinstance(labels, np.ndarray) or expected.num_classes is None:
-        return (), None
-    path = info.get("seg_map_path")
-    if labels.ndim != 2:
-        return (), (
-            f"{path}: the mask is a colour image, {labels.shape}; expected one channel "
-            "with the number of a class in each pixel"
-        )
-    if labels.dtype == np.uint8 and is_wide(str(path)):
-        return (), f"{path}: the mask has more than 8 bits a pixel, which are cut off"
-    found = tuple(np.unique(labels).tolist())
-    largest = max((x for x in found if x != expected.ignored), default=-1)
-    if largest < expected.num_classes:
-        return found, None
-    reduced = bool(info.get("reduce_zero_label"))
-    return found, beyond(largest, expected.num_classes, path, reduced)
-
-
-def is_wide(file: str) -> bool:
-    """Whether an image file has integers of more than 8 bits."""
-    try:
-        with Image.open(file) as image:
-            return image.mode.startswith("I")
-    except (OSError, ValueError):  # of another library
-        return False
-
-
-def beyond(label: int, num_classes: int, path: Any, reduced: bool) -> str:
-    """Return the sentence about a label beyond the classes."""
-    cure = (
-        f"reduce_zero_label=True has lowered the labels by one (stored as {label + 1})"
-        if reduced
-        else "if the masks count from 1 (0: unlabelled), set reduce_zero_label=True"
-    )
-    return (
-        f"the mask {path} has the label {label}, but there are {num_classes} "
-        f"classes, numbered 0 to {num_classes - 1} ({IGNORED}: ignored); {cure}; "
-        "otherwise mend the mask, or set the dataset's classes and num_classes of the "
-        "heads"
-    )
-
-
-def absent_classes(
-    labels: Counter[int], expected: Expected, reduced: bool
-) -> list[str]:
-    """Compare the classes that occur in label maps with those of the model.
-
-    Args:
-        labels: In how many maps each occurs.
-        expected: Which are expected.
-        reduced: Whether ``reduce_zero_label`` has made 0 the ignored label.
-
-    Raises:
-        DataError: If only one class occurs beside ignored pixels: all that is left for
-            the loss is right already.
-    """
-    ignored = labels.pop(expected.ignored or IGNORED, 0)
-    absent = [c for c in range(expected.num_classes or 0) if c not in labels]
-    if not (ignored and absent):
-        return []
-    text = (
-        f"{expected.where}: no mask that was looked at has the class "
-        f"{shortened(absent)}, while {ignored} have pixels of {IGNORED}, which the "
-        "loss ignores"
-    )
-    if len(labels) < 2 and (expected.num_classes or 0) > 1:
-        cure = (
-            "reduce_zero_label=True makes 0 the ignored label; leave it out if 0 is a "
-            "class"
-            if reduced
-            else f"if {IGNORED} is meant to be a class, write its number (1, 2, ...) "
-            "into the masks"
-        )
-        raise DataError(f"{text}: nothing would be learnt; {cure}")
-    return [f"warning: {text}"]
 
 
 def check_boxes(infos: Sequence[Mapping[str, Any]], where: str) -> list[str]:

@@ -171,6 +171,12 @@ class ImageFolder(CustomDataset):
                 f"{len(images)} images in {folder}: write one class a line, in the "
                 "sorted order of the images' paths"
             )
+        pairs = zip(names, images, strict=True)
+        if all(name.startswith(image) for name, image in pairs):
+            raise ValueError(
+                f"The label file {file} has paths, first {names[0]!r}: write the class "
+                "alone, or give a file of lines PATH NUMBER as ann_file"
+            )
         classes = self.metainfo.get("classes") or sorted_classes(names)
         strange = sorted(set(names) - set(classes))
         if strange:

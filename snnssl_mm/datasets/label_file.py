@@ -79,7 +79,8 @@ def read_annotation_file(file: Path, with_label: bool) -> list[dict[str, Any]]:
     """
     samples: list[dict[str, Any]] = []
     for line_number, line in enumerate(read_lines(file), 1):
-        path, _, label = line.rpartition(" ") if with_label else (line, "", "")
+        parts = line.rsplit(None, 1) if with_label else [line, ""]
+        path, label = parts if len(parts) == 2 else ("", "")
         if not path or (with_label and not label.isdecimal()):
             expected = "PATH NUMBER, the image and its class" if with_label else "PATH"
             raise ValueError(

@@ -162,7 +162,8 @@ def read_coco(file: Path, images: list[Path], root: Path) -> Coco:
             "expected images, annotations and categories"
         ) from None
     if not used or not used <= known:
-        what = f"the category {min(used - known)}" if used else "no annotations"
+        unknown = min(used - known, key=str, default=None)
+        what = f"the category {unknown!r}" if used else "no annotations"
         raise ValueError(
             f"{file} has {what}{', which is not among its categories' * bool(used)}; "
             "export it again"

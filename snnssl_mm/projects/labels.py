@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from snnssl_mm.datasets.label_file import read_lines
 from snnssl_mm.projects.coco import Coco, read_coco
 from snnssl_mm.projects.masks import Mask, pair_masks
 
@@ -59,25 +63,73 @@ def label_file(file: Path, images: list[Path], root: Path) -> dict[Path, str]:
     Raises:
         ValueError: If lines and images do not belong together.
     """
-    lines = [line.strip() for line in file.read_text("utf-8-sig").splitlines()]
-    lines = [line for line in lines if line]
-    rows = [re.split(r"\s*[,;\t]\s*", line) for line in lines]
-    if all(len(row) == 1 for row in rows):
-        rows = [line.rsplit(None, 1) for line in lines]
+    lines = [line for line in read_lines(file) if line]
     by_name = {image.relative_to(root).as_posix(): image for image in images}
-    by_name |= {image.name: image for image in images if image.name not in by_name}
-    if rows and rows[0][0] not in by_name and all(r[0] in by_name for r in rows[1:]):
-        rows = rows[1:]  # a line of headings
-    if rows and all(row[0] in by_name and len(row) > 1 for row in rows):
-        return {by_name[row[0]]: row[1] for row in rows}
-    if len(lines) == len(images):
+    counts = Counter(image.name for image in images)
+    by_name |= {i.name: i for i in images if counts[i.name] == 1}
+    counts = Counter(image.stem for image in images)
+    by_name |= {i.stem: i for i in images if counts[i.stem] == 1}
+    last = lines[-1] if lines else ""
+    present = [separator for separator in ",;\t" if separator in last] + [""]
+    fitting = [s for s in present if last and image_of(columns(last, s), by_name)]
+    rows = [columns(line, (fitting or present)[0]) for line in lines]
+    meant = [image_of(row, by_name) for row in rows]
+    if meant and not meant[0] and all(meant[1:]):
+        rows, meant = rows[1:], meant[1:]  # a line of headings
+    if meant and all(meant) and all(len(row) > 1 and row[1] for row in rows):
+        return one_class_each(meant, [row[1] for row in rows], file)
+    alone = not any(meant) and not any(image_of(row[-1:], by_name) for row in rows)
+    if alone and len(lines) == len(images):
         return dict(zip(images, lines, strict=True))
-    strange = next((row[0] for row in rows if row[0] not in by_name), "nothing")
+    wrong = [
+        f"{row[0]!r} {'has no class' if image else 'is not an image there'}"
+        for row, image in zip(rows, meant, strict=True)
+        if not image or len(row) < 2 or not row[1]
+    ]
     raise ValueError(
         f"{file} does not fit the {len(images)} images in {root}: it has {len(lines)} "
-        f"lines, and {strange!r} is not an image there; expected a line "
-        "'path,class' for each, or a class a line in the sorted order of the images"
+        f"lines{', and '.join(['', *wrong[:1]])}; expected a line 'path,class' for "
+        "each, or a class a line in the sorted order of the images"
     )
+
+
+def columns(line: str, separator: str) -> list[str]:
+    """Columns of a line, maybe in quotes; without separator, by the last blank."""
+    if not separator:
+        return line.rsplit(None, 1)
+    (row,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
+    return [column.strip() for column in row]
+
+
+def image_of(row: list[str], by_name: dict[str, Path]) -> Path | None:
+    """Return the image that the first column means.
+
+    It ends as the path of the image does; its suffix may lack if a class follows.
+    """
+    parts = row[0].replace("\\", "/").split("/")
+    for start in range(len(parts)):
+        image = by_name.get("/".join(parts[start:]))
+        if image and (len(row) > 1 or image.name == parts[-1]):
+            return image
+    return None
+
+
+def one_class_each(
+    images: Sequence[Path | None], names: list[str], file: Path
+) -> dict[Path, str]:
+    """Return the class of each image.
+
+    Raises:
+        ValueError: If an image has two.
+    """
+    found: dict[Path, str] = {}
+    for image, name in zip(images, names, strict=True):
+        if image and found.setdefault(image, name) != name:
+            raise ValueError(
+                f"{file} gives {image.name} the classes {found[image]!r} and {name!r}; "
+                "expected one class for each image"
+            )
+    return found
 
 
 def labels_from(source: Path, images: list[Path], root: Path) -> Labels:

@@ -4,6 +4,8 @@ import pytest
 from downstream_tasks import TASKS, write_config, write_scenes
 from mmengine.config import Config
 
+from snnssl_mm.checks import data, preflight
+
 
 @pytest.fixture
 def job(tmp_path):
@@ -16,3 +18,12 @@ def job(tmp_path):
         )
 
     return make
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """What the pre-flight says."""
+    said = []
+    monkeypatch.setattr(data, "say", said.append)
+    monkeypatch.setattr(preflight, "say", said.append)
+    return said

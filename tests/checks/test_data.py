@@ -13,8 +13,9 @@ from mmengine.config import Config
 from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
-from snnssl_mm.checks.data import check_data, class_counts, leaf_datasets
+from snnssl_mm.checks.data import check_data
 from snnssl_mm.checks.data_error import DataError, check_class_counts
+from snnssl_mm.checks.settings import class_counts, leaf_datasets
 from snnssl_mm.engine import DataCheckHook
 from snnssl_mm.engine.probes import build_model
 
@@ -186,8 +187,11 @@ def test_wrappers_are_looked_into():
         dataset=dict(type="ConcatDataset", datasets=[inner, other]),
     )
     mixed = dict(type="MultiImageMixDataset", dataset=wrapped)
-    assert list(leaf_datasets(mixed)) == [inner, other]
-    assert list(leaf_datasets(None)) == []
+    assert list(leaf_datasets(mixed, "x")) == [
+        ("x.dataset.dataset.datasets[0]", inner),
+        ("x.dataset.dataset.datasets[1]", other),
+    ]
+    assert list(leaf_datasets(None, "x")) == []
 
 
 def test_wrapped_dataset_is_checked(job, tmp_path):

@@ -38,7 +38,7 @@ def check(file):
     """What the pre-flight asks of an annotation file for a model with masks."""
     content = read_annotations(str(file))
     check_categories(content, str(file), list(CLASSES), True, "train_dataloader")
-    check_masks_of_objects(content, str(file), training=False)
+    check_masks_of_objects(content, str(file), loaded=False)
 
 
 def is_accepted(root, text):

@@ -16,7 +16,6 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from toy_runs import toy_run
 
-from snnssl_mm.checks import data, preflight
 from snnssl_mm.checks.coco import unpacked
 from snnssl_mm.checks.data import check_data
 from snnssl_mm.checks.data_error import DataError, PreflightError
@@ -24,15 +23,6 @@ from snnssl_mm.checks.preflight import check_runner
 from snnssl_mm.engine import DataCheckHook
 
 TRAIN, VAL = "train_dataloader.dataset", "val_dataloader.dataset"
-
-
-@pytest.fixture
-def lines(monkeypatch):
-    """What the pre-flight says."""
-    said = []
-    monkeypatch.setattr(data, "say", said.append)
-    monkeypatch.setattr(preflight, "say", said.append)
-    return said
 
 
 def built(cfg, root):

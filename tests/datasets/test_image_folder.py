@@ -244,6 +244,9 @@ def test_label_files_that_do_not_fit_are_refused(labels, tmp_path):
     options = labels("a", "b", "a", "b", "a", "cactus")
     with pytest.raises(ValueError, match="has the class 'cactus', which is not among"):
         ImageFolder(metainfo=dict(classes=["a", "b"]), **options)
+    names = ["a/0", "a/2", "a/4", "b/1", "b/3", "b/5"]
+    with pytest.raises(ValueError, match=r"has paths, first 'a/0\.jpg x': write the"):
+        ImageFolder(**labels(*(f"{name}.jpg x" for name in names)))
     (tmp_path / "labels.txt").unlink()
     with pytest.raises(
         FileNotFoundError, match=r"labels.txt does not exist: set label"
@@ -283,6 +286,8 @@ def test_an_annotation_file_names_images_and_their_classes(folder, tmp_path):
     options = dict(data_root=str(tmp_path), ann_file="train.txt", data_prefix="train")
     dataset = ImageFolder(metainfo=dict(classes=["x", "y"]), **options)
     assert dataset.get_gt_labels().tolist() == [1, 0]
+    file.write_text("b/1.jpg\t1\na/0.jpg\t0\n")
+    assert ImageFolder(**options).get_gt_labels().tolist() == [1, 0]
     file.write_text("a/0.jpg 0\nb/1.jpg\n")
     with pytest.raises(ValueError, match="Line 2 of the annotation file"):
         ImageFolder(**options)

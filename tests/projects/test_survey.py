@@ -69,6 +69,54 @@ def test_label_files_name_a_class_for_each_image(photos, tmp_path, line):
     assert [every[file] for file in sorted(every)] == pets
 
 
+@pytest.mark.parametrize(
+    ("line", "encoding"),
+    [
+        ('"{name}","{pet}, tame"', "utf-8"),
+        ("{name}\t{pet}, tame", "utf-16"),
+        ("{name};{pet}, tame", "utf-8-sig"),
+        ("./{name}\t{pet}, tame", "utf-8"),
+        ("C:\\data\\{name}\t{pet}, tame\ttrain", "utf-8"),
+        ("{stem}\t{pet}, tame", "utf-8"),
+    ],
+)
+def test_label_files_of_spreadsheets_are_read(photos, tmp_path, line, encoding):
+    root = photos()
+    pets = ["größter cat", "dog"] * 6
+    lines = [
+        line.format(name=f"{i:02d}.png", stem=f"{i:02d}", pet=pet)
+        for i, pet in enumerate(pets)
+    ]
+    text = "\r\n".join(["file" + ("\t" if "\t" in line else ";") + "pet", *lines, ""])
+    (tmp_path / "labels.csv").write_bytes(text.encode(encoding))
+    found = survey(root, tmp_path / "labels.csv")
+    every = found.labels.classes | found.held_out_labels.classes
+    assert [every[file] for file in sorted(every)] == [f"{pet}, tame" for pet in pets]
+
+
+def test_label_files_give_each_image_one_class(photos, tmp_path):
+    root, file = photos(), tmp_path / "labels.csv"
+    lines = [f"{i:02d}.png,cat" for i in range(12)]
+    file.write_text("\n".join([*lines, "03.png,dog"]))
+    with pytest.raises(ValueError, match=r"gives 03\.png the classes 'cat' and 'dog'"):
+        survey(root, file)
+    file.write_text("\n".join([*lines[:-1], "11.png,"]))
+    with pytest.raises(ValueError, match=r"'11\.png' has no class"):
+        survey(root, file)
+    file.write_text("\n".join(f"cat,{i:02d}.png" for i in range(12)))
+    with pytest.raises(ValueError, match="'cat' is not an image there"):
+        survey(root, file)
+
+
+def test_images_of_one_name_in_two_folders_need_their_folders(photos, tmp_path):
+    root = photos(folder="a", count=2)
+    photos(folder="b", count=2)
+    file = tmp_path / "labels.csv"
+    file.write_text("00.png,cat\n01.png,dog\n")
+    with pytest.raises(ValueError, match="is not an image there"):
+        survey(root, file)
+
+
 def test_label_files_of_other_images_are_refused(photos, tmp_path):
     (tmp_path / "labels.txt").write_text("a.png,cat\nb.png,dog\n")
     with pytest.raises(ValueError, match=r"'a\.png' is not an image there"):

@@ -18,7 +18,7 @@ from snnssl_mm.checks.config.structure import build_unfilled, check_channels
 from snnssl_mm.checks.config.weights import check_weights
 from snnssl_mm.checks.data import LOADERS, check_data, check_numbering
 from snnssl_mm.checks.data_error import DataError, step
-from snnssl_mm.checks.preflight import check_runner
+from snnssl_mm.checks.preflight import build_loops, check_runner
 from snnssl_mm.checks.samples import MAX_FILES
 
 __all__ = ["Problem", "check_config", "check_text"]
@@ -91,9 +91,9 @@ def check_batches_of(cfg: Config) -> list[Problem]:
     trial.update(load_from=None, resume=False, launcher="none", log_level="WARNING")
     with tempfile.TemporaryDirectory() as trial.work_dir:
         try:
-            with step("building the Runner"):
+            with step("building the Runner", avoidable=False):
                 runner = Runner.from_cfg(trial)
-                runner.train_loop, runner.val_loop  # noqa: B018  (they build the data)
+                build_loops(runner)
                 runner.model.init_weights()
             for part in (runner.logger, *runner.logger.handlers):
                 part.setLevel("INFO")  # the Runner describes itself at length

@@ -1,0 +1,47 @@
+"""What the text of a config says about its datasets and heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def leaf_datasets(settings: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """Places and settings of the datasets that read files, inside wrappers too."""
+    if not isinstance(settings, dict):
+        return
+    inner = {"dataset": settings.get("dataset")}
+    for index, part in enumerate(settings.get("datasets") or ()):
+        inner[f"datasets[{index}]"] = part
+    if any(isinstance(part, dict) for part in inner.values()):
+        for key, part in inner.items():
+            yield from leaf_datasets(part, f"{where}.{key}")
+    elif "type" in settings:
+        yield where, settings
+
+
+def class_counts(model: Any, name: str = "model") -> Iterator[tuple[str, int]]:
+    """``num_classes`` of a model's heads, by the names that they have in the config.
+
+    Heads that learn other things do not count: region proposals know foreground only,
+    auxiliary ones of HTC and STDC stuff and edges.
+    """
+    if isinstance(model, (list, tuple)):
+        for index, part in enumerate(model):
+            yield from class_counts(part, f"{name}[{index}]")
+    elif isinstance(model, dict):
+        last = name.rpartition(".")[2].partition("[")[0]
+        other = last in ("rpn_head", "semantic_head") or model.get("type") == "STDCHead"
+        if last.endswith("head") and not other and "num_classes" in model:
+            yield f"{name}.num_classes", model["num_classes"]
+        for key, part in model.items():
+            yield from class_counts(part, f"{name}.{key}")
+
+
+def ignored_label(model: Any) -> int | None:
+    """Label that a segmentor's loss passes over."""
+    head = (model or {}).get("decode_head") or {}
+    label: int | None = (head[-1] if isinstance(head, list) else head).get(
+        "ignore_index", 255
+    )
+    return label

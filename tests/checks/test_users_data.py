@@ -1,0 +1,468 @@
+"""Data as users have them: what is wrong has a sentence, what is only odd passes."""
+
+import copy
+import json
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+from PIL import Image
+
+from snnssl_mm.checks.data import check_data
+from snnssl_mm.checks.data_error import DataError, PreflightError
+from snnssl_mm.checks.evaluators import check_evaluator_files
+from snnssl_mm.checks.preflight import build_loops, check_runner
+
+LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+
+
+def edited(root, change, to="instances.json"):
+    """Change every annotation of the file, or of a copy."""
+    content = json.loads((root / "instances.json").read_text())
+    for annotation, image in zip(
+        content["annotations"], content["images"], strict=True
+    ):
+        change(annotation, image)
+    (root / to).write_text(json.dumps(content))
+
+
+def rewritten(root, change, to="instances.json"):
+    """Change the content of the file, or of a copy."""
+    content = json.loads((root / "instances.json").read_text())
+    change(content)
+    (root / to).write_text(json.dumps(content))
+
+
+def without_masks(cfg):
+    """Make a detector of boxes of the job."""
+    for name in LOADERS:
+        for transform in cfg[name].dataset.pipeline:
+            transform.pop("with_mask", None)
+    del cfg.model.roi_head.mask_head, cfg.model.roi_head.mask_roi_extractor
+
+
+def check_all(cfg, root):
+    """Run the whole pre-flight."""
+    for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
+        keeper._instance_dict.clear()
+    check_data(cfg)
+    cfg.update(work_dir=str(root / "run"), log_level="ERROR")
+    check_runner(Runner.from_cfg(cfg))
+
+
+def centred(annotation, image):
+    x, y, w, h = annotation["bbox"]
+    annotation["bbox"] = [x + w / 2, y + h / 2, w, h]
+
+
+def halved(annotation, image):
+    (points,) = annotation["segmentation"]
+    annotation["segmentation"] = [[value / 2 for value in points]]
+
+
+@pytest.mark.parametrize("change", [centred, halved])
+def test_boxes_elsewhere_than_their_polygons(job, tmp_path, lines, change):
+    cfg = job("detection")
+    edited(tmp_path, change)
+    with pytest.raises(DataError, match="[34] of 4 boxes lie elsewhere"):
+        check_data(cfg)
+    without_masks(cfg)
+    check_data(cfg)
+    assert any("of 4 boxes lie elsewhere" in one for one in lines)
+
+
+def test_corners_are_seen_by_rounded_areas(job, tmp_path):
+    cfg = job("detection")
+
+    def change(annotation, image):
+        x1, y1, x2, y2 = 5.3 + image["id"], 4.2, 14.9 + image["id"], 12.7
+        area = round((x2 - x1) * (y2 - y1), 1)
+        annotation.update(bbox=[x1, y1, x2, y2], area=area, segmentation=[])
+
+    without_masks(cfg)
+    edited(tmp_path, change)
+    with pytest.raises(DataError, match="seem to be corners"):
+        check_data(cfg)
+
+
+def test_exchanged_sides_are_not_laid_on_exif(job, tmp_path):
+    cfg = job("detection")
+    edited(tmp_path, lambda a, i: i.update(width=48, height=64))
+    with pytest.raises(DataError) as error:
+        check_data(cfg)
+    assert "EXIF" not in str(error.value)
+    assert "exchange width and height" in str(error.value)
+
+
+@pytest.mark.parametrize("points", [[1, 2, 3, 4, 9, 9], [[[1, 2], [3, 4], [9, 9]]]])
+def test_segmentations_matter_only_where_masks_are_used(job, tmp_path, points):
+    cfg = job("detection")
+    edited(tmp_path, lambda a, i: a.update(segmentation=points))
+    with pytest.raises(DataError, match="expected polygons or run lengths"):
+        check_data(cfg)
+    without_masks(cfg)
+    check_data(cfg)
+
+
+def test_classes_that_are_left_out_need_no_masks(job, tmp_path):
+    cfg = job("detection")
+    cfg.val_evaluator.metric = ["bbox", "segm"]
+
+    def change(content):
+        content["categories"].append(dict(id=9, name="other"))
+        box = dict(bbox=[2, 2, 9, 9], area=81)
+        content["annotations"].append(dict(id=9, image_id=0, category_id=9, **box))
+
+    rewritten(tmp_path, change)
+    check_data(cfg)
+
+
+def test_validation_may_load_polygons_that_it_does_not_evaluate(job, tmp_path):
+    cfg = job("detection")
+    edited(
+        tmp_path,
+        lambda a, i: a["id"] == 1 and a.update(segmentation=[[1, 1, 9, 9]]),
+    )
+    masks = dict(type="LoadAnnotations", with_bbox=True, with_mask=True)
+    cfg.val_dataloader.dataset.pipeline.insert(1, masks)
+    check_data(cfg)
+    cfg.val_evaluator.metric = "segm"
+    with pytest.raises(DataError, match="a polygon of 4 numbers"):
+        check_data(cfg)
+
+
+def test_ids_of_two_types_are_told_apart(job, tmp_path):
+    cfg = job("detection")
+    edited(tmp_path, lambda a, i: a.update(image_id=str(a["image_id"])))
+    with pytest.raises(DataError, match="'0', which .* it has 0: numbers and texts"):
+        check_data(cfg)
+    rewritten(tmp_path, lambda c: c)
+    cfg = job("detection")
+    rewritten(tmp_path, lambda c: [k.update(id=str(k["id"])) for k in c["categories"]])
+    with pytest.raises(DataError, match="it has '1': numbers and texts"):
+        check_data(cfg)
+
+
+def test_what_pycocotools_or_a_detector_counts_otherwise_is_said(job, tmp_path, lines):
+    cfg = job("detection")
+
+    def change(annotation, image):
+        annotation["id"] -= 1
+        annotation["iscrowd"] = int(image["id"] == 3)
+        if image["id"] == 1:
+            image["file_name"] = "0.png"
+
+    edited(tmp_path, change)
+    check_data(cfg)
+    for part in ("the id 0", "more than once, first 0.png", "1 of them as crowds"):
+        assert any(part in one for one in lines), part
+
+
+@pytest.mark.parametrize("name", ["disc ", "Disc", "DISC-"])
+def test_classes_that_are_almost_the_categories(job, tmp_path, name):
+    cfg = job("detection")
+    rewritten(tmp_path, lambda content: content["categories"][1].update(name=name))
+    with pytest.raises(DataError, match=f"category '{name}', .* the class 'disc'"):
+        check_data(cfg)
+
+
+def test_crowds_are_numbers(job, tmp_path):
+    cfg = job("detection")
+    edited(tmp_path, lambda a, i: a.update(iscrowd="0"))
+    with pytest.raises(DataError, match="iscrowd='0'; expected 0 or 1"):
+        check_data(cfg)
+    edited(tmp_path, lambda a, i: a.update(iscrowd=False))
+    check_data(cfg)
+
+
+@pytest.mark.parametrize(
+    "name", ["0.PNG", "0.jpg", "images\\0.png", "0.png.png", "images/0.png"]
+)
+def test_a_name_that_is_almost_right_is_compared(job, tmp_path, name):
+    cfg = job("detection")
+    edited(tmp_path, lambda a, i: i["id"] == 0 and i.update(file_name=name))
+    with pytest.raises(DataError) as error:
+        check_data(cfg)
+    assert f"({tmp_path / 'images' / '0.png'} does)" in str(error.value)
+
+
+def saved_anew(root, suffix, change=None):
+    """Store the images in another format; change the bytes of the third."""
+    for index in range(4):
+        file = root / "images" / f"{index}.png"
+        with Image.open(file) as image:
+            image.convert("RGB").save(file.with_suffix(suffix))
+    third = root / "images" / f"2{suffix}"
+    if change:
+        third.write_bytes(change(third.read_bytes()))
+    edited(root, lambda a, i: i.update(file_name=f"{i['id']}{suffix}"))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_files_that_are_cut_off_are_named(job, tmp_path, suffix):
+    cfg = job("detection")
+    saved_anew(tmp_path, suffix, lambda content: content[: len(content) // 2])
+    with pytest.raises(DataError, match=rf"1 of 4 .* cannot be used.*2\{suffix}"):
+        check_data(cfg)
+
+
+def test_bytes_after_the_end_are_harmless(job, tmp_path):
+    cfg = job("detection")
+    saved_anew(tmp_path, ".jpg", lambda content: content + bytes(99))
+    check_data(cfg)
+
+
+def test_what_opencv_does_not_show_is_said(job, tmp_path, lines):
+    cfg = job("detection")
+    rng = np.random.default_rng(0)
+    clear = np.full((48, 64, 4), 255, np.uint8)
+    clear[:, :9, 3] = 0
+    for index, pixels in enumerate(
+        (
+            rng.integers(0, 4096, (48, 64, 3)).astype(np.uint16),
+            rng.integers(0, 65536, (48, 64, 3)).astype(np.uint16),  # the upper 8 do
+            clear,
+            np.full((48, 64, 4), 255, np.uint8),  # opaque
+        )
+    ):
+        cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), pixels)
+    check_data(cfg, ["train_dataloader"])
+    said = [one for one in lines if "LoadIntactImage" in one]
+    assert len(said) == 2
+    assert any("1 of 4" in one and "12 bits" in one for one in said)
+    assert any("1 of 4" in one and "transparent" in one for one in said)
+    lines.clear()
+    cfg.train_dataloader.dataset.pipeline[0] = dict(type="snnssl_mm.LoadIntactImage")
+    check_data(cfg, ["train_dataloader"])
+    assert not any("LoadIntactImage" in one for one in lines)
+
+
+def painted(root, change, suffix=".png"):
+    """Change the label maps."""
+    for index in range(4):
+        file = root / "maps" / f"{index}.png"
+        labels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        file.unlink()
+        cv2.imwrite(str(file.with_suffix(suffix)), change(labels))
+
+
+def test_masks_of_16_bits_may_hold_small_numbers(job, tmp_path):
+    cfg = job("segmentation")
+    painted(tmp_path, lambda labels: labels.astype(np.uint16))
+    check_data(cfg)
+    painted(tmp_path, lambda labels: labels * 256)
+    with pytest.raises(DataError, match="not integers of 8 bits"):
+        check_data(cfg)
+
+
+def test_masks_with_loss_are_told(job, tmp_path, lines):
+    cfg = job("segmentation")
+    for name in LOADERS:
+        cfg[name].dataset.seg_map_suffix = ".jpg"
+    painted(tmp_path, lambda labels: labels * 0 + 1, ".jpg")
+    cfg.model.decode_head.num_classes = 3
+    with pytest.raises(DataError, match="has the class 0, 2: nothing would be learnt"):
+        check_data(cfg)
+    check_data(cfg, ["val_dataloader"])
+    assert any("JPEG, which does not keep numbers" in one for one in lines)
+    (tmp_path / "maps" / "0.jpg").rename(tmp_path / "maps" / "0.png")
+    cv2.imwrite(str(tmp_path / "maps" / "0.jpg"), np.full((48, 64), 99, np.uint8))
+    with pytest.raises(DataError, match="has the label 99.*save masks as PNG"):
+        check_data(cfg)
+
+
+def test_files_of_a_folder_that_are_passed_over_are_counted(job, tmp_path, lines):
+    cfg = job("segmentation")
+    images = tmp_path / "images"
+    (images / "0.png").rename(images / "0.PNG")
+    with Image.open(images / "3.png") as image:
+        image.convert("RGB").save(images / "3.jpg")
+    (images / "3.png").unlink()
+    check_data(cfg, ["train_dataloader"])
+    assert any("2 of 4 images of" in one and ".PNG" in one for one in lines)
+    assert any("2 of 4 images of" in one and "maps" in one for one in lines)
+
+
+def test_labels_that_differ_by_one_in_two_splits_are_said(job, tmp_path, lines):
+    cfg = job("segmentation")
+    cfg.train_dataloader.dataset.reduce_zero_label = True
+    check_data(cfg)
+    assert any("reduce_zero_label differs" in one for one in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("\ufeff0.png 0", "labels.txt begins with a byte order mark"),
+        ("0.png 0\n1.png\t1", "Line 2 of .*labels.txt has a tab"),
+        ("0.png 0\n\n1.png 1", "Line 2 of the annotation file .*labels.txt"),
+        ("0.png 0\n\n", "Line 2 of .*labels.txt is empty"),
+        ("0.png square", "Line 1 of the annotation file .*labels.txt is '0.png squ"),
+        ("0.png 1\n1.png 3", r"1 of 2 images .*, first .*1\.png with 3; number the cl"),
+        ("0.png 0\n1.png 3", r"1 of 2 images of .* of 0 to 2, first .*1\.png with 3"),
+    ],
+)
+def test_lists_of_labels(job, tmp_path, text, match):
+    cfg = job("classification")
+    (tmp_path / "labels.txt").write_text(text, "utf-8")
+    with pytest.raises(DataError, match=match):
+        check_data(cfg)
+
+
+def test_lists_of_images_with_blanks_and_umlauts_pass(job, tmp_path):
+    cfg = job("classification")
+    rows = []
+    for index in range(4):
+        name = f"Grün {index} ö.png"
+        (tmp_path / "images" / f"{index}.png").rename(tmp_path / "images" / name)
+        rows.append(f"{name} {index % 3}\r\n")
+    (tmp_path / "labels.txt").write_bytes("".join(rows).encode())
+    check_data(cfg)
+
+
+def test_class_that_no_image_has_is_said(job, tmp_path, lines):
+    cfg = job("classification")
+    (tmp_path / "labels.txt").write_text("0.png 0\n1.png 1\n")
+    check_data(cfg)
+    assert any("no image has the label 2" in one for one in lines)
+
+
+def test_an_evaluators_images_are_those_of_the_validation(job, tmp_path, lines):
+    cfg = job("detection")
+    cfg.val_evaluator.ann_file = str(tmp_path / "evaluated.json")
+
+    def without_the_third(content):
+        del content["images"][2], content["annotations"][2]
+
+    rewritten(tmp_path, without_the_third, to="evaluated.json")
+    with pytest.raises(DataError, match="lacks 1 of the 4 images .* first of id 2"):
+        check_data(cfg)
+    cfg.val_dataloader.dataset.ann_file = "evaluated.json"
+    cfg.val_evaluator.ann_file = str(tmp_path / "instances.json")
+    check_data(cfg)
+    assert any("counts the objects of 1 images" in one for one in lines)
+
+
+def test_every_form_of_an_evaluator_is_run(job, tmp_path, lines):
+    cfg = job("detection")
+    metric = cfg.val_evaluator
+    cfg.val_evaluator = dict(type="Evaluator", metrics=[metric])
+    check_all(cfg, tmp_path)
+    assert any("evaluation pass (CocoMetric)" in one for one in lines)
+    cfg = job("detection")
+    one = cfg.val_dataloader.dataset
+    cfg.val_dataloader.dataset = dict(
+        type="ConcatDataset", datasets=[one, copy.deepcopy(one)]
+    )
+    cfg.val_evaluator = dict(
+        type="MultiDatasetsEvaluator",
+        metrics=[metric, copy.deepcopy(metric)],
+        dataset_prefixes=["a", "b"],
+    )
+    check_all(cfg, tmp_path)
+    edited(tmp_path, lambda a, i: a.pop("iscrowd"))
+    with pytest.raises(DataError, match="have no iscrowd"):
+        check_data(cfg)
+
+
+def test_images_of_more_objects_than_coco_counts(job, tmp_path):
+    cfg = job("detection")
+
+    def crowded(content):
+        content["annotations"] = [
+            dict(
+                id=1 + 250 * image["id"] + index,
+                image_id=image["id"],
+                category_id=1,
+                bbox=[index % 25 * 2.5, index // 25 * 4.5, 2.4, 4.4],
+                area=10,
+                iscrowd=0,
+            )
+            for image in content["images"]
+            for index in range(250)
+        ]
+
+    rewritten(tmp_path, crowded, to="validation.json")
+    cfg.val_dataloader.dataset.ann_file = "validation.json"
+    cfg.val_evaluator.ann_file = str(tmp_path / "validation.json")
+    check_all(cfg, tmp_path)
+
+
+def test_evaluators_that_read_no_boxes_are_left_to_themselves(tmp_path):
+    file = tmp_path / "panoptic.json"
+    file.write_text(json.dumps(dict(images=[], annotations=[dict(segments_info=[])])))
+    for kind in ("CocoPanopticMetric", "mmdet.COCOCaptionMetric"):
+        settings = Config(dict(metric=dict(type=kind, ann_file=str(file)))).metric
+        assert check_evaluator_files(settings, "val", {1}, None) == []
+
+
+def test_parts_of_a_concatenation_number_the_classes_alike(job, tmp_path):
+    cfg = job("detection")
+
+    def without_the_first(content):
+        del content["categories"][0]
+        content["annotations"] = [
+            a for a in content["annotations"] if a["category_id"] > 1
+        ]
+
+    rewritten(tmp_path, without_the_first, to="other.json")
+    one = cfg.train_dataloader.dataset
+    other = copy.deepcopy(one)
+    other.ann_file = "other.json"
+    cfg.train_dataloader.dataset = dict(type="ConcatDataset", datasets=[other, one])
+    with pytest.raises(DataError, match=r"datasets\[0\] .*datasets\[1\].*another"):
+        check_data(cfg)
+
+
+@pytest.mark.parametrize("metric", ["bbox", "segm"])
+def test_sizes_may_be_floats(job, tmp_path, metric):
+    cfg = job("detection")
+    cfg.val_evaluator.metric = metric
+    edited(tmp_path, lambda a, i: i.update(width=64.0, height=48.0))
+    check_all(cfg, tmp_path)
+
+
+def test_ids_that_pycocotools_cannot_count(job, tmp_path):
+    cfg = job("detection")
+    edited(tmp_path, lambda a, i: a.update(id=f"a{a['id']}"))
+    with pytest.raises(DataError, match="ids are texts .first: 'a1'"):
+        check_data(cfg)
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "match"),
+    [
+        ("train_dataloader", dict(persistent_workers=True), "building train_dataload"),
+        ("val_dataloader", dict(prefetch_factor=4), "building val_dataloader"),
+        ("val_evaluator", dict(metric="mask"), "val_evaluator.*'segm'.* got mask"),
+        ("val_evaluator", dict(format_only=True), "val_evaluator.*outfile_prefix"),
+    ],
+)
+def test_loaders_and_evaluators_that_cannot_be_built(
+    job, tmp_path, part, change, match
+):
+    cfg = job("detection")
+    cfg[part].update(change)
+    cfg.update(work_dir=str(tmp_path / "run"), log_level="ERROR")
+    with pytest.raises(PreflightError, match=match) as error:
+        build_loops(Runner.from_cfg(cfg))
+    assert "--no-preflight" not in str(error.value)
+
+
+def test_segmentation_without_names_of_classes_is_not_evaluated(job, tmp_path):
+    cfg = job("segmentation")
+    for name in LOADERS:
+        del cfg[name].dataset["metainfo"]
+    with pytest.raises(DataError, match=r"val_.* no names of classes.* with 3 names"):
+        check_data(cfg)
+
+
+def test_settings_that_do_not_fit_are_not_laid_on_the_files(job, tmp_path):
+    cfg = job("segmentation")
+    cfg.train_dataloader.dataset.pipeline[1].reduce_zero_label = True
+    with pytest.raises(DataError, match="4 of 4 .*mend the transforms that load them"):
+        check_data(cfg)
