@@ -41,8 +41,7 @@ class ImageFolder(CustomDataset):
     counts 16-bit and transparent ones. Damage that it did not see shows when the image
     is loaded, which with ``on_error='skip'`` costs that sample only: another one is
     drawn, and the log counts such cases. Load with :class:`LoadIntactImage`: OpenCV
-    alone fills the missing part of a truncated JPEG with grey and says nothing, keeps
-    the upper 8 of 16 bits, and shows colours that are transparent.
+    alone keeps the upper 8 of 16 bits and shows colours that are transparent.
 
     Args:
         data_root: The folder, or its parent if ``data_prefix`` is given.
