@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from snnssl_mm.datasets.image_files import list_folders, list_images
 from snnssl_mm.projects.coco import Coco, read_coco
-from snnssl_mm.projects.masks import Mask, pair_masks
+from snnssl_mm.projects.label_text import label_file
+from snnssl_mm.projects.masks import Mask, pair_masks, plain
 
 TRAIN, TEST = r"train(ing)?\d*", r"test(ing)?\d*"
-HELD_OUT = rf"val(idation)?\d*|valid|{TEST}"
-MASK_FOLDERS = ("masks", "labels", "annotations", "segmentations")
+HELD_OUT = rf"val(idation)?\d*|valid|dev|eval(uation)?|holdout|{TEST}"
+MASKS = (
+    r"((train|training|val|valid|validation|test|images?)[ _-])?"
+    r"(masks?|labels?|annotations?|segmentations?|segmentation(class|object)|gt|groundtruth)"
+)
 
 
 @dataclass
@@ -36,48 +42,23 @@ class Labels:
 
 
 def named(pattern: str, name: str) -> bool:
-    """Whether a name has a part such as ``train`` or ``val2017``."""
-    return any(re.fullmatch(pattern, part) for part in re.split(r"[\W_]+", name))
+    """Whether a name has a part such as ``train`` or ``Val2017``."""
+    parts = re.split(r"[\W_]+", name)
+    return any(re.fullmatch(pattern, part, re.IGNORECASE) for part in parts)
 
 
 def class_folders(root: Path, images: list[Path]) -> dict[Path, str]:
-    """Return each image's class if the folders right below ``root`` are classes."""
-    parts = [file.relative_to(root).parts for file in images]
-    names = {part[0] for part in parts}
-    if len(names) < 2 or any(len(part) < 2 for part in parts):
-        return {}
-    return {file: part[0] for file, part in zip(images, parts, strict=True)}
+    """Return each image's class if the folders right below ``root`` are classes.
 
-
-def label_file(file: Path, images: list[Path], root: Path) -> dict[Path, str]:
-    """Return each image's class from a text file.
-
-    Its lines are ``path,class`` (or separated by a tab, or by the last blank), the
-    path relative to the folder of images; or a class alone, in the sorted order of
-    the images' paths.
-
-    Raises:
-        ValueError: If lines and images do not belong together.
+    A few images beside the folders have no class; if one image in ten is there, the
+    folders are no classes.
     """
-    lines = [line.strip() for line in file.read_text("utf-8-sig").splitlines()]
-    lines = [line for line in lines if line]
-    rows = [re.split(r"\s*[,;\t]\s*", line) for line in lines]
-    if all(len(row) == 1 for row in rows):
-        rows = [line.rsplit(None, 1) for line in lines]
-    by_name = {image.relative_to(root).as_posix(): image for image in images}
-    by_name |= {image.name: image for image in images if image.name not in by_name}
-    if rows and rows[0][0] not in by_name and all(r[0] in by_name for r in rows[1:]):
-        rows = rows[1:]  # a line of headings
-    if rows and all(row[0] in by_name and len(row) > 1 for row in rows):
-        return {by_name[row[0]]: row[1] for row in rows}
-    if len(lines) == len(images):
-        return dict(zip(images, lines, strict=True))
-    strange = next((row[0] for row in rows if row[0] not in by_name), "nothing")
-    raise ValueError(
-        f"{file} does not fit the {len(images)} images in {root}: it has {len(lines)} "
-        f"lines, and {strange!r} is not an image there; expected a line "
-        "'path,class' for each, or a class a line in the sorted order of the images"
-    )
+    parts = {file: file.relative_to(root).parts for file in images}
+    classes = {file: part[0] for file, part in parts.items() if len(part) > 1}
+    names = set(classes.values())
+    if len(names) < 2 or 10 * len(classes) <= 9 * len(images):
+        return {}
+    return classes
 
 
 def labels_from(source: Path, images: list[Path], root: Path) -> Labels:
@@ -98,25 +79,35 @@ def labels_from(source: Path, images: list[Path], root: Path) -> Labels:
     )
 
 
-def is_coco(file: Path) -> bool:
-    """Whether a JSON file is one of COCO's annotations."""
+def images_of_coco(file: Path) -> set[str] | None:
+    """Return the names of the images of a COCO file; None for any other JSON."""
     try:
         content = json.loads(file.read_bytes())
     except (ValueError, OSError):
-        return False
+        return None
     keys = {"images", "annotations", "categories"}
-    return isinstance(content, dict) and keys <= set(content)
+    if not isinstance(content, dict) or not keys <= set(content):
+        return None
+    rows = [row for row in content["images"] if isinstance(row, dict)]
+    return {Path(str(row.get("file_name")).replace("\\", "/")).name for row in rows}
 
 
-def find_coco(root: Path) -> dict[str, Path]:
+def find_coco(root: Path, images: list[Path]) -> dict[str, Path]:
     """Find COCO files in ``root``, in a folder inside of it or beside it.
+
+    Those beside it count if they are about one of the images.
 
     Raises:
         ValueError: If it is unclear which one to take.
     """
+    present, files = {image.name for image in images}, []
     folders = [root, *(path for path in sorted(root.iterdir()) if path.is_dir())]
-    folders += [root.parent / name for name in ("annotations", "labels")]
-    files = [f for place in folders for f in sorted(place.glob("*.json")) if is_coco(f)]
+    beside = [root.parent / name for name in ("annotations", "labels")]
+    for place in dict.fromkeys([*folders, *beside]):
+        for file in sorted(place.glob("*.json")):
+            about = images_of_coco(file)
+            if about is not None and (place in folders or about & present):
+                files.append(file)
     if len(files) < 2:
         return dict(zip(("train",), files, strict=False))
     instances = [file for file in files if named("instances", file.stem)]
@@ -140,12 +131,22 @@ def ignored(files: list[Path]) -> dict[str, Path]:
     return {f"left out {index}": file for index, file in enumerate(files)}
 
 
-def find_masks(root: Path) -> Path | None:
-    """Find a folder of masks inside of ``root`` or beside it."""
+def is_for_masks(name: str) -> bool:
+    """Whether a folder has a name that folders of masks have."""
+    return re.fullmatch(MASKS, name, re.IGNORECASE) is not None
+
+
+def find_masks(root: Path, images: list[Path]) -> Path | None:
+    """Find a folder of masks of some of the images, inside of ``root`` or beside it."""
     for place in (root, root.parent):
-        for name in MASK_FOLDERS:
-            folder = place / name
-            if folder.is_dir() and folder != root and any(folder.rglob("*.png")):
+        names = list_folders(place) if os.access(place, os.R_OK) else []
+        for folder in [place / name for name in names if is_for_masks(name)]:
+            if folder == root:
+                continue
+            listing = list_images(folder)
+            stems = {plain(Path(name).stem) for name in listing.images}
+            others = (file for file in images if not file.is_relative_to(folder))
+            if any(file.stem in stems for file in others):
                 return folder
     return None
 
@@ -153,10 +154,40 @@ def find_masks(root: Path) -> Path | None:
 def split_folders(root: Path) -> tuple[Path, Path] | None:
     """Return the folders of training and validation images, if ``root`` has both."""
     for place in (root, root / "images"):
-        folders = sorted(path for path in place.glob("*") if path.is_dir())
+        folders = sorted(
+            path
+            for path in place.glob("*")
+            if path.is_dir() and not is_for_masks(path.name)
+        )
+        folders = [path for path in folders if list_images(path).images]
         train = [path for path in folders if named(TRAIN, path.name)]
         held_out = [path for path in folders if named(HELD_OUT, path.name)]
         held_out.sort(key=lambda path: named(TEST, path.name))  # val first
         if len(train) == 1 and held_out:
             return train[0], held_out[0]
     return None
+
+
+def entered(root: Path) -> Path:
+    """Enter folders that hold nothing but one folder, as unpacked archives do."""
+    while len(names := list_folders(root)) == 1 and not (
+        list_images(root, recursive=False).images or any(root.glob("*.json"))
+    ):
+        root /= names[0]
+    return root
+
+
+def outside(folder: Path | None, images: list[Path]) -> list[Path]:
+    """Return the images that are not in a folder of masks, nor in others beside it."""
+    if folder is None or not folder.is_dir():
+        return images
+    beside = folder.parent
+    return [
+        file
+        for file in images
+        if not file.is_relative_to(beside)
+        or (
+            not any(map(is_for_masks, file.relative_to(beside).parts[:-1]))
+            and not file.is_relative_to(folder)
+        )
+    ]
