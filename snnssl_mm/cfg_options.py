@@ -6,15 +6,18 @@ import argparse
 from typing import Any
 
 CONSTANTS = {"true": True, "false": False}
-CLOSING = {"(": ")", "[": "]"}
+CLOSING = {"(": ")", "[": "]", "{": "}"}
+DICTS = (("{", ":"), ("dict(", "="))
+"""How a dict begins, and what stands between its keys and values."""
 
 
 class KeyValues(argparse.Action):
     """Collect ``KEY=VALUE`` arguments in a dict, with the values of mmengine.
 
     Numbers, booleans and None are read as such; ``a,b`` and ``[a,b]`` are lists,
-    ``(a,b)`` is a tuple, nested as one likes. Unlike mmengine's ``DictAction`` it keeps
-    the spaces inside a value, which may be a path.
+    ``(a,b)`` is a tuple, nested as one likes. Unlike mmengine's ``DictAction`` it reads
+    ``dict(a=b)`` and ``{a: b}``, and keeps the spaces inside a value, which may be a
+    path.
     """
 
     def __call__(
@@ -28,11 +31,12 @@ class KeyValues(argparse.Action):
         options = dict(getattr(namespace, self.dest, None) or {})
         for text in values:
             key, equals, value = text.partition("=")
-            if not equals or not key.strip():
+            if not equals or "" in key.strip().split("."):
                 raise argparse.ArgumentError(
                     self,
                     f"KEY=VALUE expected, got {text!r}; quote a value with spaces, "
-                    "such as 'train_cfg.max_epochs=5' 'data_root=/data/my images'",
+                    "such as 'data_root=/data/my images', and name config and "
+                    "checkpoint before this option",
                 )
             try:
                 options[key.strip()] = read_value(value)
@@ -47,14 +51,19 @@ def read_value(text: str) -> Any:
     Example:
         >>> read_value("0.5"), read_value("/my images/a.json"), read_value("[1,(a,b)]")
         (0.5, '/my images/a.json', [1, ('a', 'b')])
+        >>> read_value("[dict(type=SGD, lr=0.1)]")
+        [{'type': 'SGD', 'lr': 0.1}]
 
     Raises:
-        ValueError: If brackets do not match.
+        ValueError: If brackets do not match, or an entry of a dict has no key.
     """
     text = text.strip().strip("'\"")
     make: type = list
     parts = split_at_commas(text)
     if len(parts) == 1:
+        for opening, between in DICTS:
+            if text.startswith(opening) and text[-1] == CLOSING[opening[-1]]:
+                return read_dict(text[len(opening) : -1], between)
         if (brackets := text[:1] + text[-1:]) not in ("()", "[]"):
             return read_scalar(text)
         make = tuple if brackets == "()" else list
@@ -62,6 +71,19 @@ def read_value(text: str) -> Any:
     if not parts[-1].strip():  # a last comma ends the list, as in Python
         parts.pop()
     return make(read_value(part) for part in parts)
+
+
+def read_dict(text: str, between: str) -> dict[str, Any]:
+    """Read what stands inside of a dict; ``between`` is between keys and values."""
+    entries = {}
+    for part in split_at_commas(text):
+        key, found, value = part.partition(between)
+        key = key.strip().strip("'\"")
+        if found and key:
+            entries[key] = read_value(value)
+        elif part.strip():
+            raise ValueError(f"expected KEY{between}VALUE in a dict, got {part!r}")
+    return entries
 
 
 def split_at_commas(text: str) -> list[str]:

@@ -6,11 +6,13 @@ the package (a checkout). Nothing heavy is imported here: ``snnssl --help`` is q
 
 from __future__ import annotations
 
+import difflib
 import runpy
 import sys
 from pathlib import Path
 
 from snnssl_mm import user_errors
+from snnssl_mm.version import __version__
 
 TOOLS = {
     "train": ("train.py", "train anything: pretraining, detection, segmentation"),
@@ -43,6 +45,7 @@ MEASURE = {
     "health": "analysis/representation_health.py",
 }
 KINDS = {"draw": DRAW, "measure": MEASURE}
+HELP = ("-h", "--help", "help")
 
 
 def tools_folder() -> Path:
@@ -73,7 +76,8 @@ def resolve(arguments: list[str]) -> tuple[str, list[str]]:
     """Return the file of a command's tool, and the tool's arguments.
 
     Raises:
-        SystemExit: If there is no such command, with status 2.
+        SystemExit: If there is no such command, with status 2, or only help is asked
+            for.
     """
     name, *rest = arguments
     if name in TOOLS:
@@ -82,9 +86,14 @@ def resolve(arguments: list[str]) -> tuple[str, list[str]]:
         return KINDS[name][rest[0]], rest[1:]
     if name in KINDS:
         wrong = f"snnssl {name} needs one of: {', '.join(KINDS[name])}"
+        if rest and rest[0] in HELP:
+            print(wrong.replace("needs", "takes"))
+            raise SystemExit(0)
     else:
-        wrong = f"there is no command {name!r}; expected one of: "
-        wrong += ", ".join([*TOOLS, *KINDS])
+        near = difflib.get_close_matches(name, [*TOOLS, *KINDS], 1)
+        wrong = f"there is no command {name!r}; "
+        wrong += f"is {near[0]} meant? " if near else ""
+        wrong += f"expected one of: {', '.join([*TOOLS, *KINDS])}"
     print(f"error: {wrong}", file=sys.stderr)
     raise SystemExit(2)
 
@@ -92,8 +101,9 @@ def resolve(arguments: list[str]) -> tuple[str, list[str]]:
 def main() -> None:
     """Start the tool."""
     arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage())
+    text = __version__ if arguments[:1] == ["--version"] else usage()
+    if not arguments or arguments[0] in (*HELP, "--version"):
+        user_errors.run_tool(lambda: print(text, flush=True))
         raise SystemExit(0 if arguments else 2)
     tool, rest = resolve(arguments)
     folder = tools_folder()

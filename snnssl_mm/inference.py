@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.structures import PixelData
@@ -56,8 +57,8 @@ class Inferencer:
         device: Such as ``'cpu'``; a GPU where there is one by default.
 
     Raises:
-        ValueError: If the config is for none of these tasks, or the checkpoint does
-            not fit.
+        ValueError: If the config is for none of these tasks, the checkpoint does not
+            fit, or the device is not there.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Inferencer:
                 f"(default_scope={self.scope!r}), whose pipeline would prepare the "
                 "images; for a pretrained backbone see tools/visualization"
             )
+        require_device(device)
         cfg = cfg.copy()
         cfg.load_from = None
         name_loading_step(cfg.test_dataloader.dataset.pipeline)
@@ -146,6 +148,22 @@ class Inferencer:
             out_file=str(out),
             **options,
         )
+
+
+def require_device(device: str | None) -> None:
+    """Refuse a device that torch cannot compute on here.
+
+    Raises:
+        ValueError: It names the device.
+    """
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        names = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+        raise ValueError(
+            f"torch cannot compute on the device {device!r} here; expected one of: "
+            f"{', '.join(names)}"
+        ) from error
 
 
 def name_loading_step(pipeline: Sequence[Any]) -> None:

@@ -7,27 +7,27 @@ it: ``--help`` answers at once. Nothing is imported here either that is slow.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import pkgutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snnssl_mm.arguments import kind_of, positive, require_place
 from snnssl_mm.cfg_options import KeyValues
+from snnssl_mm.config_files import config_errors, find_config, read_config
 from snnssl_mm.user_errors import (
     PROGRAM,
     command_line,
     errors_as_sentences,
     run_tool,
-    sentence,
 )
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-__all__ = ["command_line", "errors_as_sentences", "run_tool"]
+__all__ = ["command_line", "errors_as_sentences", "read_config", "run_tool"]
 
 CHECKPOINTS = ("checkpoint", "pretrained", "resume")
 """Arguments that name a checkpoint; all but ``resume`` may be a name of the zoo."""
@@ -87,7 +87,10 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``image`` and ``--max-size``, for pictures of a network at work."""
     parser.add_argument("image", help="image file")
     parser.add_argument(
-        "--max-size", type=int, default=640, help="longer sides are reduced to it (640)"
+        "--max-size",
+        type=positive(int),
+        default=640,
+        help="longer sides are reduced to it (640)",
     )
 
 
@@ -126,11 +129,29 @@ def require_writable(*files: Path | None, option: str = "--out") -> None:
             ) from None
 
 
+def require_local(checkpoint: str) -> None:
+    """Refuse a checkpoint that is not on this machine.
+
+    Raises:
+        ValueError: It names the address.
+    """
+    if "://" in checkpoint and not checkpoint.startswith("snnssl_mm://"):
+        raise ValueError(
+            f"{checkpoint} is an address; expected a file, whose digest goes into the "
+            "results: download it first"
+        )
+
+
 def provenance(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
-    """Where a row of a results file is from: config, checkpoint, seed, command."""
+    """Where a row of a results file is from: config, checkpoint, seed, command.
+
+    Raises:
+        ValueError: If the checkpoint is not on this machine.
+    """
     from snnssl_mm import zoo
     from snnssl_mm.analysis.results_file import file_sha
 
+    require_local(args.checkpoint)
     return {
         "config": args.config,
         "checkpoint": args.checkpoint,
@@ -154,10 +175,31 @@ def load_config(args: argparse.Namespace) -> Config:
         backbone = (cfg.get("model") or {}).get("backbone") or {}
         if backbone.get("init_cfg", "") is None:  # a dict cannot be merged into None
             del backbone["init_cfg"]
+        require_known(args.cfg_options, cfg)
         with config_errors("--cfg-options"):
             cfg.merge_from_dict(args.cfg_options)
         require_sections(cfg, "--cfg-options")
     return cfg
+
+
+def require_known(options: dict[str, Any], cfg: Config) -> None:
+    """Refuse options for a section that the config has under another name.
+
+    Raises:
+        SystemExit: It names both.
+    """
+    for option in options:
+        key = option.partition(".")[0]
+        if key in cfg:
+            continue
+        from snnssl_mm.checks.config.keys import misspelt
+
+        like = misspelt(key, cfg)
+        if like not in (None, key):
+            raise SystemExit(
+                f"error: --cfg-options {option}: the config has no {key}; is {like} "
+                "meant?"
+            )
 
 
 def require_files(args: argparse.Namespace) -> None:
@@ -168,8 +210,11 @@ def require_files(args: argparse.Namespace) -> None:
     """
     for name in ("config", *CHECKPOINTS):
         what = getattr(args, name, None)
-        if not what or what == "auto" or "://" in str(what) or is_there(what):
+        if what is None or what == "auto" or "://" in str(what) or is_there(what):
             continue
+        if Path(what).is_dir():
+            expected = "a config" if name == "config" else "a checkpoint"
+            raise SystemExit(f"error: {what} is a folder; name {expected}'s file")
         if name == "config":
             if Path(what).is_dir():
                 raise SystemExit(f"error: {what} is a folder; name a config in it")
@@ -204,42 +249,6 @@ def is_there(path: str) -> bool:
         return Path(path).expanduser().is_file()
     except OSError:
         return True
-
-
-def read_config(file: str | Path) -> Config:
-    """Read a config file with what it inherits.
-
-    Raises:
-        SystemExit: If it cannot be read; names the line.
-    """
-    from mmengine.config import Config
-
-    with config_errors(str(file)):
-        return Config.fromfile(file)
-
-
-@contextlib.contextmanager
-def config_errors(where: str) -> Iterator[None]:
-    """Turn whatever a config raises into a sentence: its text is the user's.
-
-    Args:
-        where: What is being read.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise SystemExit(f"error: {sentence(error)}") from None
-    except Exception as error:
-        trace, line = error.__traceback__, getattr(error, "lineno", None)
-        while trace is not None:  # mmengine compiles a config's text without a name
-            if trace.tb_frame.f_code.co_filename in ("", where):
-                line = trace.tb_lineno
-            trace = trace.tb_next
-        place = f", line {line}" if line else ""
-        what = error.args[0] if isinstance(error, KeyError) and error.args else error
-        raise SystemExit(
-            f"error: {where}{place}: {type(error).__name__}: {what}"
-        ) from None
 
 
 def run_folder(checkpoint: str | Path | None, config: str | Path | None) -> Path:
@@ -277,26 +286,38 @@ def add_out_argument(
         alias: Its former name, which is not in the help.
     """
     text = f"{what}; work_dirs/<run>/{default} by default"
-    parser.add_argument("--out", type=Path, help=text)
+    parser.add_argument("--out", type=kind_of(default), help=text)
     if alias:
         hidden = dict(dest="out", type=Path, default=argparse.SUPPRESS)
         parser.add_argument(alias, help=argparse.SUPPRESS, **hidden)  # type: ignore
-    parser.set_defaults(default_out=default)
+    parser.set_defaults(default_out=default, folder_out=not Path(default).suffix)
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Read the command line; ``out`` is set, also where it was not given.
 
+    A leading ``~`` is the user's folder, also where the shell leaves it
+    (``--out=~/a.json``).
+
     Raises:
         SystemExit: If a config or checkpoint that it names does not exist.
+        OSError: If ``out`` cannot be written.
     """
     if PROGRAM:
         parser.prog = " ".join(PROGRAM)
     args = parser.parse_args()
+    folder = vars(args).pop("folder_out", False)
+    for name, value in vars(args).items():
+        if isinstance(value, (str, Path)) and str(value).startswith("~"):
+            setattr(args, name, type(value)(os.path.expanduser(value)))
+    if getattr(args, "config", None):
+        args.config = find_config(args.config)
     require_files(args)
     if (default := vars(args).pop("default_out", None)) and args.out is None:
         checkpoint, config = (vars(args).get(key) for key in ("checkpoint", "config"))
         args.out = run_folder(checkpoint, config) / default
+    if isinstance(getattr(args, "out", None), Path):
+        require_place(args.out, folder)
     return args
 
 

@@ -7,17 +7,48 @@ import linecache
 import os
 import re
 import shlex
+import signal
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 PACKAGE = str(Path(__file__).resolve().parent)
 UNKNOWN_NAME = re.compile(r"(\S+ is not in the [\w:. ]+? registry)")
+BUILDER = os.path.join("mmengine", "registry", "build_functions.py")
+SETTING_ERRORS = (TypeError, ValueError, KeyError, AssertionError)
 IN_WORKER = "in DataLoader worker process"
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 PROGRAM: list[str] = []
 """Words that started the tool, if the installed command did; it sets them."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ``kill`` and batch systems send: an interruption as Ctrl-C is."""
+
+
+@contextlib.contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Raise :class:`Terminated` on SIGTERM, so that what is open is ended, too.
+
+    One of several processes dies at once, as the others may wait for it for ever.
+    """
+    alone = int(os.environ.get("WORLD_SIZE", 1)) == 1
+    if not alone or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends at once
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run_tool(main: Callable[[], Any], again: str | None = None) -> None:
@@ -31,13 +62,14 @@ def run_tool(main: Callable[[], Any], again: str | None = None) -> None:
     Raises:
         SystemExit: If there is an exit code other than 0: 1 after an error that the
             user can mend (its traceback is shown if SNNSSL_MM_TRACEBACK=1 is in the
-            environment), 130 after Ctrl-C.
+            environment), 130 after Ctrl-C, 143 after SIGTERM.
     """
     try:
-        code = main()
-    except KeyboardInterrupt:
+        with terminated_as_interrupted():
+            code = main()
+    except KeyboardInterrupt as stop:
         print(f"\ninterrupted{continuation(again)}", file=sys.stderr)
-        code = INTERRUPTED
+        code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
     except BrokenPipeError:  # head, less: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
@@ -68,8 +100,9 @@ def sentence(error: BaseException) -> str | None:
     """Return what to tell the user; None for an error of the program itself.
 
     The user can mend: what this package raises by a statement of its own or with a type
-    of its own, what the operating system refuses, names that no registry has, operators
-    that are not built, memory that a GPU does not have.
+    of its own, what the operating system refuses, names that no registry has, settings
+    that a class does not take, operators that are not built, memory that a GPU does not
+    have.
     """
     text = str(error)
     if IN_WORKER in text:  # torch has put the worker's traceback into the message
@@ -83,6 +116,12 @@ def sentence(error: BaseException) -> str | None:
         return refused_by_system(error)
     if isinstance(error, KeyError) and (found := UNKNOWN_NAME.search(text)):
         return f"{found[1].strip(chr(34))}; check the spelling, or custom_imports"
+    if isinstance(error, SETTING_ERRORS) and (name := was_being_built(error)):
+        return (
+            f"{name} cannot be built from the config's settings: "
+            f"{type(error).__name__}: {text}; mend them (SNNSSL_MM_TRACEBACK=1 in the "
+            "environment shows where it fails)"
+        )
     if isinstance(error, ModuleNotFoundError) and error.name == "mmcv._ext":
         return (
             "mmcv is installed without its compiled operators, which this model needs; "
@@ -99,6 +138,16 @@ def sentence(error: BaseException) -> str | None:
 def is_own_type(error: BaseException) -> bool:
     """Whether the package defines the error's type: its message is for the user."""
     return type(error).__module__.partition(".")[0] == "snnssl_mm"
+
+
+def was_being_built(error: BaseException) -> str | None:
+    """Name of the class that mmengine was making from a config when an error came."""
+    name = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename.endswith(BUILDER):
+            found = frame.f_locals.get("obj_cls")
+            name = getattr(found, "__name__", None) or name
+    return name
 
 
 def raised_here(error: BaseException) -> bool:
@@ -145,10 +194,15 @@ def continuation(again: str | None) -> str:
         return f"; the same command continues: {command_line()}"
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         return f"; continue by the same command and {again}"
+    return f"; continue by: {repeated(again)}"
+
+
+def repeated(option: str, *value: str) -> str:
+    """The command that runs now, with an option that it may have had otherwise."""
     arguments = list(sys.argv[1:])
-    if again in arguments:  # a checkpoint after it is older than what is there now
-        place = arguments.index(again)
+    if option in arguments:  # a checkpoint after it is older than what is there now
+        place = arguments.index(option)
         after = arguments[place + 1 : place + 2]
         del arguments[place : place + 1 + bool(after and not after[0].startswith("-"))]
-    arguments = [a for a in arguments if not a.startswith(f"{again}=")]
-    return f"; continue by: {shlex.join([*program(), *arguments, again])}"
+    arguments = [a for a in arguments if not a.startswith(f"{option}=")]
+    return shlex.join([*program(), *arguments, option, *value])

@@ -53,6 +53,10 @@ def test_values_are_those_of_mmengine(value):
         ("True", True),
         ("a,", ["a"]),
         ("(1,)", (1,)),
+        ("dict(type=SGD, lr=0.1)", {"type": "SGD", "lr": 0.1}),
+        ("{'a b': [1, {'c': None}]}", {"a b": [1, {"c": None}]}),
+        ("[dict(type='A'), dict()]", [{"type": "A"}, {}]),
+        ("epoch_{}.pth", "epoch_{}.pth"),
     ],
 )
 def test_spaces_and_signs_inside_a_value_survive(parser, text, value):
@@ -61,7 +65,18 @@ def test_spaces_and_signs_inside_a_value_survive(parser, text, value):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["a", "1"], ["=1"], ["a=[1"], ["a=1)"], ["a=(1]"], ["a=/my", "x.json"]],
+    [
+        ["a", "1"],
+        ["=1"],
+        ["a=[1"],
+        ["a=1)"],
+        ["a=(1]"],
+        ["a=/my", "x.json"],
+        ["a=dict(b)"],
+        ["a={b}"],
+        ["a..b=1"],
+        ["a.=1"],
+    ],
 )
 def test_what_is_no_assignment_is_refused(parser, arguments):
     with pytest.raises(argparse.ArgumentError):

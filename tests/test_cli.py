@@ -46,6 +46,18 @@ def test_unknown_words_are_refused_with_what_there_is(arguments, named, capsys):
     assert named in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--version"], "."), (["help"], "train"), (["draw", "--help"], "spike-raster")],
+)
+def test_what_only_informs_succeeds(arguments, said, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["snnssl", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 0
+    assert said in capsys.readouterr().out
+
+
 def test_help_imports_nothing_heavy():
     code = "import runpy, sys; sys.argv[1:] = ['--help']\n"
     code += f"try: runpy.run_path({str(cli.__file__)!r}, run_name='__main__')\n"

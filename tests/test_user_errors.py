@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import signal
 import sys
 from pathlib import Path
 
@@ -84,6 +85,35 @@ def test_ctrl_c_ends_with_130_and_the_command_that_continues(
     assert last == "interrupted" if said is None else last.endswith(f"python {said}")
 
 
+@pytest.mark.parametrize("again", [None, "", "--resume"])
+def test_sigterm_is_an_interruption_with_its_own_exit_code(again, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tool.py", "x"])
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        run_tool(lambda: signal.raise_signal(signal.SIGTERM), again)
+    assert ended.value.code == user_errors.TERMINATED == 143
+    assert "interrupted" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_one_of_several_processes_dies_of_sigterm_at_once(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    before = signal.getsignal(signal.SIGTERM)
+    run_tool(lambda: None if signal.getsignal(signal.SIGTERM) is before else 1)
+
+
+def test_settings_that_a_class_does_not_take_are_the_configs():
+    from mmengine.registry import Registry
+
+    class Thing:
+        def __init__(self, size): ...
+
+    registry = Registry("thing")
+    registry.register_module(module=Thing)
+    with pytest.raises(SystemExit, match="error: Thing .*config.*colour"):
+        run_tool(lambda: registry.build(dict(type="Thing", colour=1)))
+
+
 def test_a_failed_child_is_named_with_code_and_log(tmp_path):
     script = tmp_path / "train.py"
     script.write_text("import sys; open('run.log', 'w').close(); sys.exit(7)")
@@ -109,6 +139,35 @@ def test_configs_that_cannot_be_read_are_sentences(text, place, tmp_path):
     config.write_text(text)
     with pytest.raises(SystemExit, match=f"error: .*{place}"):
         tooling.read_config(config)
+
+
+@pytest.mark.parametrize("relative", [False, True])
+@pytest.mark.parametrize("text", ["a = 1\n\nb = = 2", "a = 1\n\nb = nothing"])
+def test_the_file_with_the_mistake_is_named_of_those_inherited(
+    text, relative, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("base.py").write_text(text)
+    Path("config.py").write_text("_base_ = ['base.py']\nc = 1")
+    config = "config.py" if relative else tmp_path / "config.py"
+    with pytest.raises(SystemExit, match=r"error: \S*base.py, line 3: "):
+        tooling.read_config(config)
+
+
+@pytest.mark.parametrize("way", [["a.py"], ["b.py", "a.py"], ["b.py", "c.py", "b.py"]])
+def test_circles_of_configs_are_named(way, tmp_path):
+    for name, base in zip(["a.py", *way], way, strict=False):
+        (tmp_path / name).write_text(f"_base_ = '{base}'")
+    with pytest.raises(SystemExit, match="in a circle") as refused:
+        tooling.read_config(tmp_path / "a.py")
+    assert all(name in str(refused.value) for name in way)
+
+
+def test_a_missing_base_is_named_with_the_file_that_asks_for_it(tmp_path):
+    (tmp_path / "a.py").write_text("_base_ = 'b.py'")
+    (tmp_path / "b.py").write_text("_base_ = 'gone.py'")
+    with pytest.raises(SystemExit, match=r"gone\.py.*b\.py inherits"):
+        tooling.read_config(tmp_path / "a.py")
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from snnssl_mm.arguments import positive, seed_number
 from snnssl_mm.children import ChildError, run_child, stop_children
 from snnssl_mm.tooling import (
     command_line,
     errors_as_sentences,
     parse,
+    read_config,
     require_writable,
     run_tool,
 )
@@ -58,9 +60,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--grid", action="append", metavar="AXES", help="such as 'loss=ctl,btl neuron'"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=seed_number, nargs="+", default=[0, 1, 2])
     parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (cores)"
+        "--jobs",
+        type=positive(int),
+        default=os.cpu_count() or 1,
+        help="runs at a time (cores)",
     )
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/ablation"))
     parser.add_argument(
@@ -202,8 +207,6 @@ def main() -> None:
     """Run the grid, or judge one of its runs."""
     args = parse_args()
 
-    from mmengine.config import Config
-
     from snnssl_mm.analysis.ablation import (
         DEFAULT_GRIDS,
         Cell,
@@ -219,12 +222,10 @@ def main() -> None:
         return
     out = args.out or args.work_dir / "ablation.json"
     with errors_as_sentences():
-        if args.jobs < 1:
-            raise ValueError(f"--jobs must be at least 1, got {args.jobs}")
         require_writable(out, args.work_dir / "any")
         cells = cells_of(args.grid or DEFAULT_GRIDS)
         results_file = ResultsFile(out, "ablation", (*KEY, *Cell._fields))
-        Config.fromfile(args.config)
+        read_config(args.config)
     tasks = [(cell, seed) for seed in args.seeds for cell in cells]
     run_all(args, tasks, results_file)
     rows = [row for row in results_file.rows if row["config"] == args.config]

@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snnssl_mm.arguments import positive, seed_number
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_out_argument,
@@ -25,16 +26,20 @@ if TYPE_CHECKING:
 
     Row = tuple[str, list[np.ndarray], list[str]]
 
-EVALUATION = ("eval_train_dataloader", "eval_test_dataloader", "val_dataloader")
+LOADERS = tuple(
+    f"{name}_dataloader" for name in ("train", "eval_train", "eval_test", "val")
+)
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser)
-    parser.add_argument("--num", type=int, default=8, help="samples a row (8)")
     parser.add_argument(
-        "--seed", type=int, default=0, help="draws samples and views (0)"
+        "--num", type=positive(int), default=8, help="samples a row (8)"
+    )
+    parser.add_argument(
+        "--seed", type=seed_number, default=0, help="draws samples and views (0)"
     )
     add_out_argument(parser, "browse_dataset.png", "picture to draw")
     return parse(parser)
@@ -163,18 +168,19 @@ def main() -> None:
     np.random.seed(args.seed)  # noqa: NPY002  (mmcv's transforms use the global one)
     torch.manual_seed(args.seed)
     bgr = bool(config.get("data_preprocessor", {}).get("to_rgb", False))
-    loaders = {"train": config["train_dataloader"]}
-    loaders |= {
+    loaders = {
         key.removesuffix("_dataloader").replace("_", " "): config[key]
-        for key in EVALUATION
+        for key in LOADERS
         if config.get(key)
     }
+    if not loaders:
+        raise SystemExit(f"error: {file} has none of {', '.join(LOADERS)} to show")
     rows = []
     for name, loader in loaders.items():
         dataset = DATASETS.build(loader["dataset"])
         heading = f"{name}\n({len(dataset):,})"
         rows += read_rows(dataset, heading, args.num, args.seed, bgr)
-    kind = str(loaders["train"]["dataset"]["type"]).split(".")[-1]
+    kind = str(next(iter(loaders.values()))["dataset"]["type"]).split(".")[-1]
     draw(rows, f"{kind}, as {file.name} reads it", args.out)
     print(f"Wrote {args.out}")
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from snnssl_mm.arguments import positive
 from snnssl_mm.tooling import (
     add_out_argument,
     add_trust_argument,
@@ -75,7 +76,7 @@ def parse_args() -> argparse.Namespace:
         help="leave out tensors that the layout does not know, instead of stopping",
     )
     parser.add_argument(
-        "--num-heads", type=int, help="of attention, which no tensor shows"
+        "--num-heads", type=positive(int), help="of attention, which no tensor shows"
     )
     parser.add_argument("--stem", help="Spikformer's strides: imagenet or cifar")
     parser.add_argument("--pooled", help="what a Spikformer's stem pools")

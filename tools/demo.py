@@ -25,7 +25,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
+from snnssl_mm.arguments import results_file, seed_number
 from snnssl_mm.children import run_child
+from snnssl_mm.config_files import find_config
 from snnssl_mm.tooling import parse, run_tool
 
 CONFIG = "configs/selfsup/spikformer_ctl.py"
@@ -171,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--config", default=CONFIG, help=f"the job ({CONFIG})")
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[0], help="one run each"
+        "--seeds", type=seed_number, nargs="+", default=[0], help="one run each"
     )
     parser.add_argument(
         "--work-dir",
@@ -181,7 +183,7 @@ def main() -> None:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=results_file,
         help="JSON file for the results of all seeds; none by default",
     )
     args = parse(parser)
@@ -192,7 +194,7 @@ def main() -> None:
     for seed in args.seeds:
         work_dir = args.work_dir / f"seed{seed}"
         row = pretrain_and_evaluate(args.config, seed, work_dir)
-        if Path(args.config).resolve() == Path(CONFIG).resolve():  # their backbone
+        if Path(args.config).samefile(find_config(CONFIG)):  # their backbone
             moved = transfer(seed, last_checkpoint(work_dir), work_dir)
             for start, measures in moved.pop("results").items():
                 row["results"][start] |= measures

@@ -16,6 +16,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from snnssl_mm.arguments import positive
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_out_argument,
@@ -48,13 +49,16 @@ def parse_args() -> argparse.Namespace:
     add_out_argument(parser, "backbone.<format>", "file to write")
     parser.add_argument(
         "--image-size",
-        type=int,
+        type=positive(int),
         nargs=2,
         metavar=("H", "W"),
         help="224 224 for ImageNet's stems, 32 32 for CIFAR's, unless given",
     )
     parser.add_argument(
-        "--time-steps", type=int, metavar="T", help="the config's, unless given"
+        "--time-steps",
+        type=positive(int),
+        metavar="T",
+        help="the config's, unless given",
     )
     parser.add_argument(
         "--time-readout",
@@ -101,10 +105,6 @@ def main() -> None:
         require_writable(args.out)
         backbone = load_pictured_model(cfg, args.checkpoint).backbone
         if args.time_steps is not None:
-            if args.time_steps < 1:
-                raise ValueError(
-                    f"expected at least 1 time step, got {args.time_steps}"
-                )
             backbone.time_steps = args.time_steps
         backbone.time_readout = args.time_readout
         height, width = args.image_size or default_image_size(backbone)

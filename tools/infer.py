@@ -61,10 +61,10 @@ def main() -> None:
     with errors_as_sentences():
         found = find_images(args.images)
         require_own_names(found)
-        images, faults = split_readable(found)
         inferencer = Inferencer(
             cfg, args.checkpoint, args.out, args.score_thr, args.device
         )
+        images, faults = split_readable(found)
         for image in track(images, description="predicting"):
             inferencer(image)
     print(f"{len(images)} images: pictures and predictions are in {args.out}")

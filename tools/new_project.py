@@ -10,10 +10,12 @@ segment.py, which share one backbone, and a README.md with the commands.
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
 
+from snnssl_mm.arguments import positive
 from snnssl_mm.tooling import errors_as_sentences, parse, run_tool
 
 
@@ -35,17 +37,20 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--val-labels", type=Path, help="labels of the validation")
     parser.add_argument(
-        "--size", type=int, help="side of the pretraining's crops in pixels"
+        "--size",
+        type=positive(int),
+        help="side of the pretraining's crops in pixels",
     )
     parser.add_argument(
         "--minutes",
-        type=float,
+        type=positive(float),
         default=40,
         help="time for all trainings together on this machine (40)",
     )
     parser.add_argument(
         "--out", type=Path, help="folder to write; work_dirs/<name of IMAGES>_project"
     )
+    parser.set_defaults(folder_out=True)
     return parse(parser)
 
 
@@ -55,7 +60,7 @@ def main() -> None:
 
     from snnssl_mm.projects import new_project
 
-    name = args.images.expanduser().absolute().name
+    name = Path(os.path.abspath(args.images)).name
     with errors_as_sentences():
         new_project(
             args.images,

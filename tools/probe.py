@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
 
+from snnssl_mm.arguments import positive, seed_number
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_out_argument,
@@ -35,6 +36,7 @@ from snnssl_mm.tooling import (
     one_of,
     parse,
     provenance,
+    require_local,
     require_writable,
     run_tool,
 )
@@ -52,7 +54,6 @@ FROZEN = ("knn", "linear")
 STARTS = ("pretrained", "random", "pixels")
 KEY = ("config", "options", "sha256", "seed", "probe", "start", "settings", "data")
 MAX_ITER = 500  # of logistic regression
-NUMBERS = {int: "a whole number", float: "a number"}
 console = Console()
 
 
@@ -68,23 +69,6 @@ class Task(NamedTuple):
     entries: Row
     backbone: CachedBackbone
     trained: TrainedProbe | None
-
-
-def positive(kind: type) -> Callable[[str], Any]:
-    """Return a reader of numbers above 0 for argparse."""
-
-    def read(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = 0
-        if not value > 0:
-            raise argparse.ArgumentTypeError(
-                f"expected {NUMBERS[kind]} above 0, got {text}"
-            )
-        return value
-
-    return read
 
 
 def parse_args() -> argparse.Namespace:
@@ -118,7 +102,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--temperature", type=positive(float), nargs="+", default=[0.07]
     )
-    parser.add_argument("--seed", type=int, help="instead of the config's")
+    parser.add_argument("--seed", type=seed_number, help="instead of the config's")
     parser.add_argument(
         "--no-recalibrate",
         action="store_true",
@@ -141,11 +125,7 @@ def config_of(args: argparse.Namespace) -> Config:
     from snnssl_mm.engine.labelled_folder import with_labelled_folder
 
     cfg = load_config(args)
-    if "://" in args.checkpoint:
-        raise ValueError(
-            f"{args.checkpoint} is an address; expected a file, whose digest goes into "
-            "the results: download it first"
-        )
+    require_local(args.checkpoint)
     if args.seed is not None:
         cfg.randomness = dict(cfg.get("randomness") or {}, seed=args.seed)
     if args.data:

@@ -18,13 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from snnssl_mm.arguments import positive
 from snnssl_mm.children import run_child
 from snnssl_mm.tooling import (
     add_out_argument,
     add_trust_argument,
     errors_as_sentences,
     load_config,
+    one_of,
     parse,
+    require_local,
     require_writable,
     run_tool,
 )
@@ -45,7 +48,8 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
-        "checkpoint", help="file of a pretraining; all weights must fit"
+        "checkpoint",
+        help="file of a pretraining, or a name of the model zoo; all weights must fit",
     )
     parser.add_argument(
         "--config", help="of the pretraining; the one beside the checkpoint by default"
@@ -57,10 +61,18 @@ def parse_args() -> argparse.Namespace:
     )
     add_out_argument(parser, "report", "folder for the page, pictures and numbers")
     parser.add_argument(
-        "--probes", nargs="+", default=["knn", "linear"], help="see tools/probe.py"
+        "--probes",
+        nargs="+",
+        type=one_of("snnssl_mm.engine.protocols:PROTOCOLS", "knn", "linear"),
+        default=["knn", "linear"],
+        help="see tools/probe.py",
     )
     parser.add_argument(
-        "--time-steps", nargs="+", default=["1", "2", "4", "8", "16"], metavar="T"
+        "--time-steps",
+        nargs="+",
+        type=positive(int),
+        default=[1, 2, 4, 8, 16],
+        metavar="T",
     )
     add_trust_argument(parser)
     args = parse(parser)
@@ -71,9 +83,15 @@ def parse_args() -> argparse.Namespace:
 def config_beside(checkpoint: str) -> str:
     """The config that a run of tools/train.py leaves beside its checkpoints.
 
+    The zoo knows those of its models.
+
     Raises:
         FileNotFoundError: If there is none, or more than one.
     """
+    from snnssl_mm import zoo
+
+    if known := zoo.entries().get(checkpoint.removeprefix(zoo.SCHEME)):
+        return str(known.config)
     found = sorted(Path(checkpoint).parent.glob("*.py"))
     if len(found) != 1:
         raise FileNotFoundError(
@@ -93,7 +111,7 @@ def measurements(args: argparse.Namespace) -> dict[str, list[str]]:
     }
     starts = ["--start", "pretrained", "random", "pixels"]
     starts += ["--cache", str(args.out / "features")]
-    steps = ["--time-steps", *args.time_steps]
+    steps = ["--time-steps", *map(str, args.time_steps)]
     return {
         "probes": ["probe.py", *model, "--probes", *args.probes, *starts],
         "time_steps": ["analysis/time_steps.py", *model, *steps],
@@ -190,6 +208,7 @@ def main() -> None:
     """Measure, draw and write."""
     args = parse_args()
 
+    from snnssl_mm import zoo
     from snnssl_mm.analysis.report_about import about
     from snnssl_mm.engine.probes import eval_loaders, load_model
 
@@ -197,6 +216,8 @@ def main() -> None:
     with errors_as_sentences():
         args.config = args.config or config_beside(args.checkpoint)
         cfg = load_config(args)
+        args.checkpoint = zoo.resolve(args.checkpoint)
+        require_local(args.checkpoint)
         require_writable(page, text)
         if args.data:  # the tools that measure read it from a config of its own
             from snnssl_mm.engine.labelled_folder import with_labelled_folder

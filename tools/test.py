@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from snnssl_mm.arguments import results_file
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_launcher_arguments,
@@ -50,7 +51,7 @@ def parse_args() -> argparse.Namespace:
         "place of the config's",
     )
     parser.add_argument(
-        "--out", type=Path, help="JSON file for the results; none by default"
+        "--out", type=results_file, help="JSON file for the results; none by default"
     )
     parser.add_argument(
         "--work-dir", help="folder for logs; work_dirs/<config's name> by default"

@@ -9,6 +9,7 @@ On several GPUs: torchrun --nproc-per-node=8 tools/train.py CONFIG --launcher py
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,8 +156,14 @@ def report(problems: list[Problem], fatal: list[Problem] | None = None) -> None:
 def check_text_of(cfg: Config) -> None:
     """Refuse names and arguments that would fail later; log what else looks wrong."""
     from snnssl_mm.checks.config import check_text
+    from snnssl_mm.checks.config.keys import missing
     from snnssl_mm.checks.config.names import check_names
 
+    if absent := missing(cfg):
+        raise SystemExit(
+            f"error: the config has no {', '.join(absent)}, so nothing can be trained; "
+            "inherit a config that has it"
+        )
     problems = check_text(cfg)  # makes the config's scope the one in force
     report(problems, fatal=check_names(cfg))
 
@@ -194,6 +201,7 @@ def main() -> None:
     from snnssl_mm.engine.disk_space import disk_faults_as_sentences
     from snnssl_mm.read_once import files_kept
     from snnssl_mm.resuming import resume_from_whole
+    from snnssl_mm.run_lock import alone_in
 
     cfg = config_of(args)
     check_text_of(cfg)
@@ -208,7 +216,9 @@ def main() -> None:
         options = dict(files=False, batches=not args.no_preflight)
         check = dict(type="snnssl_mm.DataCheckHook", **options)
         cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), check]
-        with disk_faults_as_sentences(cfg.work_dir):
+        one = args.launcher == "none"  # several processes are one training
+        lock = alone_in(folder) if one else contextlib.nullcontext()
+        with disk_faults_as_sentences(cfg.work_dir), lock:
             train(cfg, args)
 
 

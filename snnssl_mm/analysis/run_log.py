@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,15 @@ def read_scalars(work_dir: Path) -> list[list[dict[str, Any]]]:
             f"{work_dir} holds no <time>/vis_data/scalars.json; give the work "
             "directory of a run of tools/train.py"
         )
-    return [
-        [json.loads(line) for line in file.open() if line.strip()] for file in files
-    ]
+    return [list(rows_of(file)) for file in files]
+
+
+def rows_of(file: Path) -> Iterator[dict[str, Any]]:
+    """Read a file of scalars up to where a killed run stopped writing."""
+    for line in file.read_text(errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            return
+        if isinstance(row, dict):
+            yield row

@@ -11,6 +11,11 @@ from matplotlib.ticker import MaxNLocator
 from snnssl_mm.analysis.plot_style import GREEN, GREY, ORANGE, picture
 from snnssl_mm.analysis.run_log import read_scalars
 
+PARTS = (
+    ("on_diagonal", "alignment of views"),
+    ("off_diagonal", "redundancy, weighted"),
+)
+LOSS = (("loss", "loss"),)
 BASELINES = {"raw_pixels": "raw pixels", "random_init": "random weights"}
 STYLES: tuple[dict[str, Any], ...] = (
     dict(color=ORANGE, ls="--"),
@@ -25,19 +30,26 @@ def read_log(work_dir: Path) -> list[dict[str, Any]]:
         work_dir: Work directory that holds ``<time>/vis_data/scalars.json``.
 
     Raises:
-        FileNotFoundError: If there is no log.
+        FileNotFoundError: If there is no log, or nothing in it yet.
     """
     rows: list[dict[str, Any]] = []
     for start in read_scalars(work_dir):
         later = [row for row in start if "loss" in row]
         if later:  # a resumed run repeats what its checkpoint did not hold
             rows = [row for row in rows if row["step"] < later[0]["step"]] + later
+    if not rows:
+        raise FileNotFoundError(
+            f"{work_dir} has logged no iteration of a training yet; there is nothing "
+            "to draw"
+        )
     return rows
 
 
 def epochs_of(rows: list[dict[str, Any]]) -> list[float]:
-    """Time of the logged iterations in epochs."""
+    """Time of the logged iterations in epochs; in iterations where there are none."""
     first, last = rows[0], rows[-1]
+    if "epoch" not in first:
+        return [row["step"] for row in rows]
     if last["epoch"] > first["epoch"]:
         start = next(row["step"] for row in rows if row["epoch"] == last["epoch"])
         per_epoch = (start - first["step"]) / (last["epoch"] - first["epoch"])
@@ -52,10 +64,7 @@ def plot_training(work_dir: Path, out: Path) -> Path:
     epochs = epochs_of(rows)
     with picture(out, 3.0) as figure:
         axes = figure.subplots(1, 3)
-        for key, label in (
-            ("on_diagonal", "alignment of views"),
-            ("off_diagonal", "redundancy, weighted"),
-        ):
+        for key, label in PARTS if all("on_diagonal" in r for r in rows) else LOSS:
             axes[0].plot(epochs, [row[key] for row in rows], label=label, lw=1.2)
         axes[0].set(title="Parts of the loss", yscale="log")
         axes[0].legend()
@@ -72,7 +81,7 @@ def plot_training(work_dir: Path, out: Path) -> Path:
         for axis in axes:
             axis.set_xlim(0, max(1.0, epochs[-1]) * 1.03)
             axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-            axis.set_xlabel("epoch")
+            axis.set_xlabel("epoch" if "epoch" in rows[0] else "iteration")
     return out
 
 

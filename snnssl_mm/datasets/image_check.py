@@ -45,7 +45,8 @@ def examine(path: str, min_size: int = 1, decoded: bool = False) -> Examined:
                 _, depth, transparent = decode(image)
     except Exception as error:  # Pillow's decoders raise many kinds on any bytes
         reason = str(error) or type(error).__name__
-        return Examined(f"{path}: {reason.replace(repr(path), 'this file')}")
+        reason = reason.replace(f": {path!r}", "").replace(repr(path), "this file")
+        return Examined(f"{path}: {reason}")
     if not fault and min(width, height) < min_size:
         fault = f"{width} x {height} pixels, needs at least {min_size}"
     return Examined(f"{path}: {fault}" if fault else None, depth, transparent)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from snnssl_mm.checkpoints import find_state_dict, read_checkpoint
 from snnssl_mm.resuming import newest_first
+from snnssl_mm.user_errors import repeated
 
 
 def not_finite(tensors: Mapping[str, Any]) -> list[str]:
@@ -41,8 +44,10 @@ def resume_advice(runner: Any) -> str:
     good = last_good_checkpoint(runner.work_dir)
     if good is None:
         return f"There is no good checkpoint in {runner.work_dir} yet; start again"
-    config = getattr(runner.cfg, "filename", None) or "CONFIG"
-    return (
-        f"The last good checkpoint is {good}; go on from it by: python tools/train.py "
-        f"{config} --work-dir {runner.work_dir} --resume {good}"
-    )
+    if Path(sys.argv[0]).name == "train.py":
+        command = repeated("--resume", str(good))
+    else:
+        config = getattr(runner.cfg, "filename", None) or "CONFIG"
+        run = [str(config), "--work-dir", runner.work_dir, "--resume", str(good)]
+        command = shlex.join(["python", "tools/train.py", *run])
+    return f"The last good checkpoint is {good}; go on from it by: {command}"

@@ -23,7 +23,16 @@ Model = Any  # a DualPathSSL; nn.Module hides the types of its children
 
 
 def build_model(cfg: Config) -> Model:
-    """Build a config's model and data preprocessor on the device, in eval mode."""
+    """Build a config's model and data preprocessor on the device, in eval mode.
+
+    Raises:
+        ValueError: If it has no model.
+    """
+    if not cfg.get("model"):
+        raise ValueError(
+            f"{cfg.filename or 'the config'} has no model; expected one of "
+            "pretraining, classification, detection or segmentation"
+        )
     init_default_scope(cfg.get("default_scope", "mmpretrain"))
     settings = {"data_preprocessor": cfg.get("data_preprocessor"), **cfg.model}
     return MODELS.build(copy.deepcopy(settings)).to(get_device()).eval()

@@ -15,6 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from snnssl_mm.datasets.loading import decode_file
+from snnssl_mm.projects.sizes import shown_size
+
 OBJECT_MARGIN = 1.2  # side of the square that is cut out, in longer sides of the box
 OBJECTS_A_CLASS = 300  # cut out at most, so that no class outweighs the others
 
@@ -108,17 +111,27 @@ class Coco:
                 chosen.setdefault(row["image_id"], []).append(row)
         written = 0
         for number, rows in sorted(chosen.items()):
-            image = cv2.imread(str(self.files[number]))
-            if image is None:
-                raise ValueError(
-                    f"{self.files[number]} cannot be read; replace or remove it"
-                )
+            image = decoded(self.files[number])
             for row in rows:
                 place = folder / safe_name(names[row["category_id"]])
                 place.mkdir(parents=True, exist_ok=True)
                 cut = square(image, row["bbox"], side)
                 written += cv2.imwrite(str(place / f"{row['id']}.png"), cut)
         return written
+
+
+def decoded(file: Path) -> np.ndarray:
+    """Read an image as networks get it, BGR.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    try:
+        return decode_file(file.read_bytes())
+    except Exception as error:  # Pillow's decoders raise many kinds on any bytes
+        raise ValueError(
+            f"{file} cannot be read ({error}); replace or remove it"
+        ) from None
 
 
 def safe_name(name: str) -> str:
@@ -178,7 +191,11 @@ def read_coco(file: Path, images: list[Path], root: Path) -> Coco:
             f"{len(missing)} of {len(files)} images of {file} are not below {root}, "
             f"such as {missing[0]}; name their folder, or correct file_name"
         )
-    return Coco(content, {number: path for number, path in files.items() if path})
+    present = {number: path for number, path in files.items() if path}
+    for row in rows:
+        if not {"width", "height"} <= set(row):
+            row["width"], row["height"] = shown_size(present[row["id"]])
+    return Coco(content, present)
 
 
 def find(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import os
 import re
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snnssl_mm.datasets.label_file import read_lines
+from snnssl_mm.datasets.image_files import list_folders, list_images
 from snnssl_mm.projects.coco import Coco, read_coco
-from snnssl_mm.projects.masks import Mask, pair_masks
+from snnssl_mm.projects.label_text import label_file
+from snnssl_mm.projects.masks import Mask, pair_masks, plain
 
 TRAIN, TEST = r"train(ing)?\d*", r"test(ing)?\d*"
-HELD_OUT = rf"val(idation)?\d*|valid|{TEST}"
-MASK_FOLDERS = ("masks", "labels", "annotations", "segmentations")
+HELD_OUT = rf"val(idation)?\d*|valid|dev|eval(uation)?|holdout|{TEST}"
+MASKS = (
+    r"((train|training|val|valid|validation|test|images?)[ _-])?"
+    r"(masks?|labels?|annotations?|segmentations?|segmentation(class|object)|gt|groundtruth)"
+)
 
 
 @dataclass
@@ -40,96 +42,23 @@ class Labels:
 
 
 def named(pattern: str, name: str) -> bool:
-    """Whether a name has a part such as ``train`` or ``val2017``."""
-    return any(re.fullmatch(pattern, part) for part in re.split(r"[\W_]+", name))
+    """Whether a name has a part such as ``train`` or ``Val2017``."""
+    parts = re.split(r"[\W_]+", name)
+    return any(re.fullmatch(pattern, part, re.IGNORECASE) for part in parts)
 
 
 def class_folders(root: Path, images: list[Path]) -> dict[Path, str]:
-    """Return each image's class if the folders right below ``root`` are classes."""
-    parts = [file.relative_to(root).parts for file in images]
-    names = {part[0] for part in parts}
-    if len(names) < 2 or any(len(part) < 2 for part in parts):
+    """Return each image's class if the folders right below ``root`` are classes.
+
+    A few images beside the folders have no class; if one image in ten is there, the
+    folders are no classes.
+    """
+    parts = {file: file.relative_to(root).parts for file in images}
+    classes = {file: part[0] for file, part in parts.items() if len(part) > 1}
+    names = set(classes.values())
+    if len(names) < 2 or 10 * len(classes) <= 9 * len(images):
         return {}
-    return {file: part[0] for file, part in zip(images, parts, strict=True)}
-
-
-def label_file(file: Path, images: list[Path], root: Path) -> dict[Path, str]:
-    """Return each image's class from a text file.
-
-    Its lines are ``path,class`` (or separated by a tab, or by the last blank), the
-    path relative to the folder of images; or a class alone, in the sorted order of
-    the images' paths.
-
-    Raises:
-        ValueError: If lines and images do not belong together.
-    """
-    lines = [line for line in read_lines(file) if line]
-    by_name = {image.relative_to(root).as_posix(): image for image in images}
-    counts = Counter(image.name for image in images)
-    by_name |= {i.name: i for i in images if counts[i.name] == 1}
-    counts = Counter(image.stem for image in images)
-    by_name |= {i.stem: i for i in images if counts[i.stem] == 1}
-    last = lines[-1] if lines else ""
-    present = [separator for separator in ",;\t" if separator in last] + [""]
-    fitting = [s for s in present if last and image_of(columns(last, s), by_name)]
-    rows = [columns(line, (fitting or present)[0]) for line in lines]
-    meant = [image_of(row, by_name) for row in rows]
-    if meant and not meant[0] and all(meant[1:]):
-        rows, meant = rows[1:], meant[1:]  # a line of headings
-    if meant and all(meant) and all(len(row) > 1 and row[1] for row in rows):
-        return one_class_each(meant, [row[1] for row in rows], file)
-    alone = not any(meant) and not any(image_of(row[-1:], by_name) for row in rows)
-    if alone and len(lines) == len(images):
-        return dict(zip(images, lines, strict=True))
-    wrong = [
-        f"{row[0]!r} {'has no class' if image else 'is not an image there'}"
-        for row, image in zip(rows, meant, strict=True)
-        if not image or len(row) < 2 or not row[1]
-    ]
-    raise ValueError(
-        f"{file} does not fit the {len(images)} images in {root}: it has {len(lines)} "
-        f"lines{', and '.join(['', *wrong[:1]])}; expected a line 'path,class' for "
-        "each, or a class a line in the sorted order of the images"
-    )
-
-
-def columns(line: str, separator: str) -> list[str]:
-    """Columns of a line, maybe in quotes; without separator, by the last blank."""
-    if not separator:
-        return line.rsplit(None, 1)
-    (row,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
-    return [column.strip() for column in row]
-
-
-def image_of(row: list[str], by_name: dict[str, Path]) -> Path | None:
-    """Return the image that the first column means.
-
-    It ends as the path of the image does; its suffix may lack if a class follows.
-    """
-    parts = row[0].replace("\\", "/").split("/")
-    for start in range(len(parts)):
-        image = by_name.get("/".join(parts[start:]))
-        if image and (len(row) > 1 or image.name == parts[-1]):
-            return image
-    return None
-
-
-def one_class_each(
-    images: Sequence[Path | None], names: list[str], file: Path
-) -> dict[Path, str]:
-    """Return the class of each image.
-
-    Raises:
-        ValueError: If an image has two.
-    """
-    found: dict[Path, str] = {}
-    for image, name in zip(images, names, strict=True):
-        if image and found.setdefault(image, name) != name:
-            raise ValueError(
-                f"{file} gives {image.name} the classes {found[image]!r} and {name!r}; "
-                "expected one class for each image"
-            )
-    return found
+    return classes
 
 
 def labels_from(source: Path, images: list[Path], root: Path) -> Labels:
@@ -150,25 +79,35 @@ def labels_from(source: Path, images: list[Path], root: Path) -> Labels:
     )
 
 
-def is_coco(file: Path) -> bool:
-    """Whether a JSON file is one of COCO's annotations."""
+def images_of_coco(file: Path) -> set[str] | None:
+    """Return the names of the images of a COCO file; None for any other JSON."""
     try:
         content = json.loads(file.read_bytes())
     except (ValueError, OSError):
-        return False
+        return None
     keys = {"images", "annotations", "categories"}
-    return isinstance(content, dict) and keys <= set(content)
+    if not isinstance(content, dict) or not keys <= set(content):
+        return None
+    rows = [row for row in content["images"] if isinstance(row, dict)]
+    return {Path(str(row.get("file_name")).replace("\\", "/")).name for row in rows}
 
 
-def find_coco(root: Path) -> dict[str, Path]:
+def find_coco(root: Path, images: list[Path]) -> dict[str, Path]:
     """Find COCO files in ``root``, in a folder inside of it or beside it.
+
+    Those beside it count if they are about one of the images.
 
     Raises:
         ValueError: If it is unclear which one to take.
     """
+    present, files = {image.name for image in images}, []
     folders = [root, *(path for path in sorted(root.iterdir()) if path.is_dir())]
-    folders += [root.parent / name for name in ("annotations", "labels")]
-    files = [f for place in folders for f in sorted(place.glob("*.json")) if is_coco(f)]
+    beside = [root.parent / name for name in ("annotations", "labels")]
+    for place in dict.fromkeys([*folders, *beside]):
+        for file in sorted(place.glob("*.json")):
+            about = images_of_coco(file)
+            if about is not None and (place in folders or about & present):
+                files.append(file)
     if len(files) < 2:
         return dict(zip(("train",), files, strict=False))
     instances = [file for file in files if named("instances", file.stem)]
@@ -192,12 +131,22 @@ def ignored(files: list[Path]) -> dict[str, Path]:
     return {f"left out {index}": file for index, file in enumerate(files)}
 
 
-def find_masks(root: Path) -> Path | None:
-    """Find a folder of masks inside of ``root`` or beside it."""
+def is_for_masks(name: str) -> bool:
+    """Whether a folder has a name that folders of masks have."""
+    return re.fullmatch(MASKS, name, re.IGNORECASE) is not None
+
+
+def find_masks(root: Path, images: list[Path]) -> Path | None:
+    """Find a folder of masks of some of the images, inside of ``root`` or beside it."""
     for place in (root, root.parent):
-        for name in MASK_FOLDERS:
-            folder = place / name
-            if folder.is_dir() and folder != root and any(folder.rglob("*.png")):
+        names = list_folders(place) if os.access(place, os.R_OK) else []
+        for folder in [place / name for name in names if is_for_masks(name)]:
+            if folder == root:
+                continue
+            listing = list_images(folder)
+            stems = {plain(Path(name).stem) for name in listing.images}
+            others = (file for file in images if not file.is_relative_to(folder))
+            if any(file.stem in stems for file in others):
                 return folder
     return None
 
@@ -205,10 +154,40 @@ def find_masks(root: Path) -> Path | None:
 def split_folders(root: Path) -> tuple[Path, Path] | None:
     """Return the folders of training and validation images, if ``root`` has both."""
     for place in (root, root / "images"):
-        folders = sorted(path for path in place.glob("*") if path.is_dir())
+        folders = sorted(
+            path
+            for path in place.glob("*")
+            if path.is_dir() and not is_for_masks(path.name)
+        )
+        folders = [path for path in folders if list_images(path).images]
         train = [path for path in folders if named(TRAIN, path.name)]
         held_out = [path for path in folders if named(HELD_OUT, path.name)]
         held_out.sort(key=lambda path: named(TEST, path.name))  # val first
         if len(train) == 1 and held_out:
             return train[0], held_out[0]
     return None
+
+
+def entered(root: Path) -> Path:
+    """Enter folders that hold nothing but one folder, as unpacked archives do."""
+    while len(names := list_folders(root)) == 1 and not (
+        list_images(root, recursive=False).images or any(root.glob("*.json"))
+    ):
+        root /= names[0]
+    return root
+
+
+def outside(folder: Path | None, images: list[Path]) -> list[Path]:
+    """Return the images that are not in a folder of masks, nor in others beside it."""
+    if folder is None or not folder.is_dir():
+        return images
+    beside = folder.parent
+    return [
+        file
+        for file in images
+        if not file.is_relative_to(beside)
+        or (
+            not any(map(is_for_masks, file.relative_to(beside).parts[:-1]))
+            and not file.is_relative_to(folder)
+        )
+    ]

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from snnssl_mm.projects.coco import Coco
+from snnssl_mm.projects.sizes import shown_size
 
 IGNORED = 255  # mmseg's ignore_index
 MAX_CLASSES = 250
@@ -48,7 +49,8 @@ def pair_masks(images: list[Path], root: Path, folder: Path) -> dict[Path, Mask]
     if not found:
         raise ValueError(
             f"none of the {len(images)} images in {root} has a mask in {folder}; "
-            "expected files of the same names, such as .png"
+            "expected files of the same names that keep values exactly, such as .png "
+            "(not .jpg)"
         )
     return found
 
@@ -96,17 +98,19 @@ def painted(coco: Coco, number: int) -> np.ndarray:
     rows = [row for row in coco.objects() if row["image_id"] == number]
     for row in sorted(rows, key=lambda row: -row["bbox"][2] * row["bbox"][3]):
         shape = row["segmentation"]
-        if isinstance(shape, list):
-            codes = coco_mask.frPyObjects(shape, *size)
-        else:
-            counts = shape["counts"]
-            codes = (
-                [coco_mask.frPyObjects(shape, *size)]
-                if isinstance(counts, list)
-                else [shape]
-            )
-        inside = coco_mask.decode(coco_mask.merge(codes)).astype(bool)
-        canvas[inside] = classes[row["category_id"]]
+        try:
+            whole = isinstance(shape, dict) and not isinstance(shape["counts"], list)
+            codes = shape if whole else coco_mask.frPyObjects(shape, *size)
+            codes = codes if isinstance(codes, list) else [codes]
+            canvas[coco_mask.decode(coco_mask.merge(codes)).astype(bool)] = classes[
+                row["category_id"]
+            ]
+        except Exception as error:  # pycocotools raises many kinds
+            raise ValueError(
+                f"the segmentation of the annotation {row.get('id')} of "
+                f"{coco.files[number]} cannot be drawn ({error}); expected polygons of "
+                "three points or more, or RLE of the image's size: export it again"
+            ) from None
     return canvas
 
 
@@ -158,8 +162,7 @@ def write_masks(
     """
     for image, mask in masks.items():
         pixels = read_mask(mask)
-        with Image.open(image) as opened:
-            size = opened.size
+        size = shown_size(image)
         if pixels.shape[1::-1] != size:
             raise ValueError(
                 f"{mask} has {pixels.shape[1]}x{pixels.shape[0]} pixels, but {image} "

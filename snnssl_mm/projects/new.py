@@ -23,6 +23,7 @@ from snnssl_mm.projects.survey import Survey, summary, survey
 from snnssl_mm.projects.write import Data, config_names, write_configs, write_readme
 
 MINUTES = 40
+MARK = "Written by snnssl new."  # in common.py of every project
 BUSY = 0.5  # programs more than there are cores
 LARGE = 2000  # pixels of the longer side
 NO_OPERATORS = (
@@ -85,15 +86,12 @@ def new_project(
     Raises:
         FileExistsError: If ``out`` holds files that are not a project.
         FileNotFoundError: If images or labels are missing.
-        ValueError: If they do not fit each other, or no training could use them.
+        ValueError: If they do not fit each other, no training could use them, or
+            ``out`` is inside of the images.
     """
-    if minutes <= 0:
+    if not minutes > 0:
         raise ValueError(f"--minutes must be above 0, got {minutes:g}")
-    if out.exists() and any(out.iterdir()) and not (out / "common.py").exists():
-        raise FileExistsError(
-            f"{out} holds files that are not a project of this command; choose another "
-            "folder by --out"
-        )
+    require_folder(out, images, labels, val_images, val_labels)
     found = survey(images, labels, val_images, val_labels)
     with_painted_masks(found)
     for name, text in summary(found).items():
@@ -106,6 +104,10 @@ def new_project(
         wanted = {"detect": "coco_classes", "segment": "mask_classes"}[name]
         if wanted not in data.values:
             del plan.lengths[name]
+            data.notes.append(
+                f"There is no {name}.py: the validation has no labels for it; name "
+                "some by --val-labels."
+            )
     gpu = machine.gpu_memory > 0
     say(f"machine: {machine.words()}; measuring training steps ...")
     write_configs(data, plan, {}, gpu)
@@ -131,6 +133,35 @@ def new_project(
     for line in commands:
         say(f"  {line}")
     return plan
+
+
+def require_folder(out: Path, images: Path, *others: Path | None) -> None:
+    """Refuse a folder that is somebody's, or that would mix with what is read.
+
+    Raises:
+        FileExistsError: If it holds files that are not a project.
+        ValueError: If it is inside of the images, or labels are inside of it.
+    """
+    common, mine = out / "common.py", False
+    if common.is_file():
+        mine = MARK in common.read_text(encoding="utf-8", errors="replace")
+    if out.is_dir() and any(out.iterdir()) and not mine:
+        raise FileExistsError(
+            f"{out} holds files that are not a project of this command; choose another "
+            "folder by --out"
+        )
+    place = out.resolve()
+    if place.is_relative_to(images.expanduser().resolve()):
+        raise ValueError(
+            f"{out.absolute()} lies inside of {images}, where its pictures would be "
+            "taken for images the next time; choose a folder elsewhere by --out"
+        )
+    for given in (path for path in others if path):
+        if given.expanduser().resolve().is_relative_to(place):
+            raise ValueError(
+                f"{given} lies inside of {out}, which is written anew; move it, or "
+                "choose another folder by --out"
+            )
 
 
 def with_painted_masks(found: Survey) -> None:

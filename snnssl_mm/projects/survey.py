@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import statistics
 from collections import Counter
@@ -9,21 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from snnssl_mm.datasets.image_files import list_images
 from snnssl_mm.projects.labels import (
     Labels,
     class_folders,
+    entered,
     find_coco,
     find_masks,
     labels_from,
+    outside,
     split_folders,
 )
+from snnssl_mm.projects.sizes import shown_size
 
 HEADERS = 300  # images whose size is read
-TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
-ORIENTATION = 0x0112
 
 
 @dataclass
@@ -73,23 +73,6 @@ def images_below(folder: Path) -> list[Path]:
     return [folder / name for name in listing.images]
 
 
-def shown_size(file: Path) -> tuple[int, int]:
-    """Width and height of an image after EXIF orientation, from its header.
-
-    Raises:
-        ValueError: If it is not a readable image.
-    """
-    try:
-        with Image.open(file) as image:
-            width, height = image.size
-            turned = image.getexif().get(ORIENTATION) in TURNED
-    except Exception as error:  # Pillow's decoders raise many kinds on any bytes
-        raise ValueError(
-            f"{file} cannot be read as an image ({error}); replace or remove it"
-        ) from None
-    return (height, width) if turned else (width, height)
-
-
 def split(images: list[Path], share: float = 0.2) -> tuple[list[Path], list[Path]]:
     """Split images into training and validation, always in the same way."""
     shuffled = sorted(images)
@@ -137,33 +120,43 @@ def survey(
         FileNotFoundError: If a folder or file is missing or holds no images.
         ValueError: If labels do not fit the images.
     """
-    root = root.expanduser().absolute()
+    root = Path(os.path.abspath(root.expanduser()))
     for given in (labels, val_labels):
         if given is not None and not given.expanduser().exists():
             raise FileNotFoundError(f"{given} does not exist; check the path")
     images, notes = images_below(root), []
     labels, val_labels = (p and p.expanduser().absolute() for p in (labels, val_labels))
-    masks = labels if labels and labels.is_dir() else None
+    looked_for = labels is None
+    root = entered(root) if looked_for else root
+    folders = None if val_images else split_folders(root)
     found: dict[str, Path] = {}
-    if labels is None:
-        found = find_coco(root)
+    if looked_for:
+        found = find_coco(root, images)
         labels, val_labels = found.get("train"), val_labels or found.get("held out")
-        masks = None if labels else find_masks(root)
-        labels = labels or masks
-        notes += [f"Labels were found in {labels}."] if labels else []
-    if masks and masks.is_relative_to(root):
-        images = [file for file in images if not file.is_relative_to(masks)]
-    folders = split_folders(root)
-    held_root = root
-    held_images = images
+        labels = labels or find_masks(root, images)
+    images = outside(labels, images)
+    held_root, held_images = root, images
     if val_images:
         held_root = val_images.expanduser().absolute()
         held_images = images_below(held_root)
     elif folders and (labels is None or val_labels is None):
         train_root, held_root = folders
         held_images = [file for file in images if file.is_relative_to(held_root)]
-        images = [file for file in images if file.is_relative_to(train_root)]
-        root = train_root if labels is None else root
+        mine = [file for file in images if file.is_relative_to(train_root)]
+        if rest := len(images) - len(mine) - len(held_images):
+            notes.append(
+                f"{rest} images that are neither in {train_root.name} nor in "
+                f"{held_root.name} are left out."
+            )
+        images = mine
+        if labels is None:
+            root = train_root
+            labels = find_masks(train_root, images)
+            val_labels = labels and find_masks(held_root, held_images)
+            held_images = outside(val_labels, held_images)
+            images = outside(labels, images)
+    if looked_for and labels:
+        notes.append(f"Labels were found in {labels}.")
     return decide(
         root, images, held_root, held_images, labels, val_labels, found, notes
     )
@@ -180,14 +173,25 @@ def decide(
     notes: list[str],
 ) -> Survey:
     """Read the labels and split what nobody has split."""
-    mine = labels_from(labels, images, root) if labels else Labels()
-    theirs = Labels()
     separate = held_images is not images
     inside = held_root.is_relative_to(root)  # paths then are relative to root
-    if not labels:
-        mine.classes = class_folders(root, images)
-        theirs.classes = class_folders(held_root, held_images) if separate else {}
     source = val_labels or (labels if separate and labels and labels.is_dir() else None)
+    common = bool(labels and separate and inside and not source)
+    theirs = Labels()
+    if not labels:
+        mine = Labels(class_folders(root, images))
+        theirs.classes = class_folders(held_root, held_images) if separate else {}
+        if mine.classes and (stray := set(images) - set(mine.classes)):
+            notes.append(
+                f"Left out, as they lie outside of the class folders: {len(stray)} "
+                f"images, such as {min(stray)}."
+            )
+    elif common:  # one file about both splits
+        every = labels_from(labels, [*images, *held_images], root)
+        others = set(held_images)
+        mine, theirs = part_of(every, others, False), part_of(every, others, True)
+    else:
+        mine = labels_from(labels, images, root)
     if source:
         theirs = labels_from(source, held_images, root if inside else held_root)
     if separate or source:
@@ -195,9 +199,9 @@ def decide(
         left_out = set(held)
         for name, file in found.items():
             if name.startswith("left out"):
-                others = labels_from(file, held_images, held_root).images()
-                notes.append(f"The {len(others)} images of {file.name} are left out.")
-                left_out |= others
+                unused = labels_from(file, held_images, held_root).images()
+                notes.append(f"The {len(unused)} images of {file.name} are left out.")
+                left_out |= unused
         beside = {file.parent for file in mine.images() or images}
         train = [f for f in images if f.parent in beside and f not in left_out]
     elif mine.images():
@@ -237,13 +241,11 @@ def halves(images: list[Path]) -> tuple[list[Path], list[Path]]:
 
 def part_of(labels: Labels, held_out: set[Path], wanted: bool) -> Labels:
     """Labels of the images that are held out, or of the others."""
-    coco = labels.coco
+    files = {file for file in labels.images() if (file in held_out) == wanted}
+    coco = labels.coco and labels.coco.part(files)
     return Labels(
         {f: name for f, name in labels.classes.items() if (f in held_out) == wanted},
-        coco
-        and coco.part(
-            {file for file in labels.images() if (file in held_out) == wanted}
-        ),
+        coco if coco and coco.files else None,
         {f: mask for f, mask in labels.masks.items() if (f in held_out) == wanted},
     )
 

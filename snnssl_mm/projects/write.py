@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,7 @@ import cv2
 import jinja2
 import numpy as np
 
-from snnssl_mm.datasets.loading import decode_file
-from snnssl_mm.projects.coco import Coco
+from snnssl_mm.projects.coco import Coco, decoded
 from snnssl_mm.projects.labels import Labels
 from snnssl_mm.projects.masks import Mask, Value, numbered, values_of, write_masks
 from snnssl_mm.projects.plan import Plan, anchors
@@ -36,6 +36,10 @@ class Data:
         self.folder = folder
         self.notes: list[str] = []
         self.values: dict[str, Any] = {}
+        for former in ("objects", "masks"):
+            shutil.rmtree(folder / former, ignore_errors=True)
+        for former in ("probe.py", "detect.py", "segment.py"):
+            (folder / former).unlink(missing_ok=True)
         everything = [*survey.train, *survey.held_out]
         self.root = survey.root
         while not all(file.is_relative_to(self.root) for file in everything):
@@ -72,6 +76,12 @@ class Data:
                 f"the validation has the class {strange[0]!r}, which the images to "
                 f"learn from do not have; expected some of {names[:5]}"
             )
+        if len(names) < 2:
+            self.notes.append(
+                f"There is no probe: all images are of the class {names[0]!r}, and it "
+                "tells classes apart."
+            )
+            return
         for name, labels in (("train", mine), ("test", theirs)):
             numbers = {file: names.index(c) for file, c in labels.classes.items()}
             self.write_list(f"classes_{name}.txt", sorted(numbers), numbers)
@@ -96,7 +106,7 @@ class Data:
             for split, coco in (("train", mine), ("test", theirs))
         }
         shown = {
-            split: {path.name for path in (self.folder / "objects" / split).iterdir()}
+            split: {path.name for path in (self.folder / "objects").glob(f"{split}/*")}
             for split in counts
         }
         if shown["train"] == shown["test"] and len(shown["train"]) > 1:
@@ -153,13 +163,9 @@ def colours(files: list[Path]) -> tuple[list[float], list[float]]:
     chosen = random.Random(0).sample(files, min(COLOUR_SAMPLE, len(files)))
     pixels = []
     for file in chosen:
-        try:
-            image = decode_file(file.read_bytes())
-        except Exception as error:  # Pillow's decoders raise many kinds on any bytes
-            raise ValueError(
-                f"{file} cannot be read ({error}); replace or remove it"
-            ) from None
-        small = cv2.resize(image, (COLOUR_SIDE,) * 2, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(
+            decoded(file), (COLOUR_SIDE,) * 2, interpolation=cv2.INTER_AREA
+        )
         pixels.append(small.reshape(-1, 3)[:, ::-1])
     every = np.concatenate(pixels).astype(float)
     mean, std = every.mean(0), every.std(0).clip(8)  # flat images have no contrast

@@ -39,6 +39,30 @@ def test_picture_is_drawn_with_and_without_labels(tmp_path, probes):
     assert picture[..., :3].std() > 0.05
 
 
+@pytest.mark.parametrize("epoch", [{}, {"epoch": 1}])
+def test_runs_of_other_tasks_are_drawn(tmp_path, epoch):
+    file = tmp_path / "20260101_000000" / "vis_data" / "scalars.json"
+    file.parent.mkdir(parents=True)
+    rows = [dict(step=step, loss=1 / step, **epoch) for step in (1, 2, 3)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    picture = imread(plot_training(tmp_path, tmp_path / "curves.png"))
+    assert picture[..., :3].std() > 0.05
+
+
+def test_a_line_that_a_killed_run_left_unfinished_is_not_read(tmp_path):
+    write_log(tmp_path / "20260101_000000", range(1, 8), per_epoch=5)
+    (file,) = tmp_path.rglob("scalars.json")
+    file.write_text(file.read_text() + '{"step": 8, "lo')
+    assert [row["step"] for row in read_log(tmp_path)] == list(range(1, 8))
+
+
+def test_a_run_without_iterations_yet_is_named(tmp_path):
+    (tmp_path / "now" / "vis_data").mkdir(parents=True)
+    (tmp_path / "now" / "vis_data" / "scalars.json").touch()
+    with pytest.raises(FileNotFoundError, match="no iteration"):
+        plot_training(tmp_path, tmp_path / "curves.png")
+
+
 def test_folder_without_a_log_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="work directory of a run"):
         read_log(tmp_path)

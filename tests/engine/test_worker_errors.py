@@ -18,7 +18,7 @@ from snnssl_mm.checks.data_error import DataError
 from snnssl_mm.engine.worker_errors import cause, explain_errors
 from snnssl_mm.registry import TRANSFORMS
 
-GO_ON = r"The last good checkpoint is .*epoch_1.pth; go on from it by: python tools/"
+GO_ON = r"The last good checkpoint is .*epoch_1.pth; go on from it by: .*train.py"
 
 
 @TRANSFORMS.register_module()

@@ -130,11 +130,81 @@ def test_too_few_images_are_refused(photos):
         first_plan(survey(photos(count=3)), Machine(2))
 
 
-def test_other_peoples_folders_are_left_alone(project, photos, tmp_path):
+@pytest.mark.parametrize("name", ["thesis.tex", "common.py"])
+def test_other_peoples_folders_are_left_alone(project, photos, tmp_path, name):
     (tmp_path / "project").mkdir()
-    (tmp_path / "project" / "thesis.tex").touch()
+    (tmp_path / "project" / name).touch()
     with pytest.raises(FileExistsError):
         project(photos())
+
+
+def test_a_project_does_not_mix_with_its_images_and_labels(
+    project, photos, coco_file, tmp_path
+):
+    root = photos()
+    with pytest.raises(ValueError, match="inside of"):
+        new_project(root, root / "work_dirs" / "project")
+    project(root, coco_file(root))
+    with pytest.raises(ValueError, match="inside of"):
+        project(root, tmp_path / "project" / "train.json")
+
+
+def test_a_project_that_is_written_again_keeps_nothing_of_the_former(
+    project, photos, coco_file, tmp_path
+):
+    root = photos()
+    project(root, coco_file(root))
+    classes = [dict(id=3, name="a"), dict(id=7, name="b")]
+    project(root, coco_file(root, categories=classes))
+    names = {path.name for path in tmp_path.glob("project/objects/*/*")}
+    assert names == {"a", "b"}
+    for file in (tmp_path / "photos").glob("*"):
+        file.touch()
+    assert "detect" not in project(photos("plain"))
+
+
+@pytest.mark.parametrize("name", ["o'neil", 'the "best"', "größe 1, {{x}}"])
+def test_folders_of_any_name_are_written_and_read(photos, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(measure, "step_seconds", lambda file: 0.5)
+    root = photos(f"{name}/photos", folder="a cat")
+    photos(f"{name}/photos", folder="a dog")
+    new_project(root, tmp_path / name / "project", say=lambda line: None)
+    cfg = Config.fromfile(tmp_path / name / "project" / "pretrain.py")
+    assert [len(loader.dataset) for loader in eval_loaders(cfg)] == [20, 4]
+
+
+def test_objects_of_deep_images_are_cut_out_as_networks_see_them(
+    tmp_path, coco_file, project
+):
+    (tmp_path / "deep").mkdir()
+    for index in range(12):
+        pixels = np.full((32, 40), 2000, np.uint16)
+        Image.fromarray(pixels).save(tmp_path / "deep" / f"{index:02d}.png")
+    project(tmp_path / "deep", coco_file(tmp_path / "deep"))
+    cut = sorted(tmp_path.glob("project/objects/train/*/*.png"))
+    assert np.asarray(Image.open(cut[0])).mean() > 100  # of 12 bits, not of 16
+
+
+def test_sizes_that_an_exporter_left_out_are_read_from_the_images(
+    project, photos, coco_file
+):
+    root = photos()
+    file = coco_file(root, outlines=True)
+    content = json.loads(file.read_text())
+    for row in content["images"]:
+        del row["width"], row["height"]
+    file.write_text(json.dumps(content))
+    assert "segment" in project(root, file)
+
+
+def test_polygons_that_cannot_be_drawn_are_named(project, photos, coco_file):
+    root = photos()
+    file = coco_file(root, outlines=True)
+    content = json.loads(file.read_text())
+    content["annotations"][5]["segmentation"] = [[1, 2]]
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="annotation 5 "):
+        project(root, file)
 
 
 def test_labels_that_no_training_could_use_are_refused(project, photos, coco_file):

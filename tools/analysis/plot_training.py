@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from snnssl_mm.tooling import run_folder, run_tool
+from snnssl_mm.arguments import picture
+from snnssl_mm.tooling import parse, run_folder, run_tool
 
 
 def main() -> None:
@@ -17,9 +18,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("work_dir", type=Path, help="work directory of the run")
     parser.add_argument(
-        "--out", type=Path, help="picture; work_dirs/<run>/curves.png by default"
+        "--out", type=picture, help="picture; work_dirs/<run>/curves.png by default"
     )
-    args = parser.parse_args()
+    args = parse(parser)
 
     from snnssl_mm.analysis.training_curves import plot_training
 

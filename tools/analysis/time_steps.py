@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.progress import track
 
+from snnssl_mm.arguments import positive
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_out_argument,
@@ -48,7 +49,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
     parser.add_argument(
-        "--time-steps", type=int, nargs="+", default=list(range(1, 17)), metavar="T"
+        "--time-steps",
+        type=positive(int),
+        nargs="+",
+        default=list(range(1, 17)),
+        metavar="T",
     )
     parser.add_argument(
         "--latency-seconds", type=float, default=2.0, help="measured at every T (2)"

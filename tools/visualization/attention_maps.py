@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 
+from snnssl_mm.arguments import positive
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_image_arguments,
@@ -17,7 +18,6 @@ from snnssl_mm.tooling import (
     errors_as_sentences,
     load_config,
     parse,
-    require_writable,
     run_tool,
 )
 
@@ -28,7 +28,9 @@ def main() -> None:
     add_config_arguments(parser, checkpoint=True)
     add_image_arguments(parser)
     add_out_argument(parser, "attention_maps.png", "picture to draw")
-    parser.add_argument("--heads", type=int, default=6, help="heads drawn at most (6)")
+    parser.add_argument(
+        "--heads", type=positive(int), default=6, help="heads drawn at most (6)"
+    )
     args = parse(parser)
 
     from snnssl_mm.analysis.attention_maps import attention_maps, plot_attention_maps
@@ -36,7 +38,6 @@ def main() -> None:
 
     cfg = load_config(args)
     with errors_as_sentences():
-        require_writable(args.out)
         backbone, image = load_backbone_and_image(
             cfg, args.checkpoint, args.image, args.max_size
         )

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 
+from snnssl_mm.arguments import positive
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_out_argument,
     errors_as_sentences,
     load_config,
     parse,
-    require_writable,
     run_tool,
 )
 
@@ -26,7 +26,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
     add_out_argument(parser, "feature_embedding.png", "picture to draw")
-    parser.add_argument("--images", type=int, default=1000, help="at most (1000)")
+    parser.add_argument(
+        "--images", type=positive(int), default=1000, help="at most (1000)"
+    )
     args = parse(parser)
 
     from snnssl_mm.analysis.feature_embedding import embed_test_images, plot_embedding
@@ -35,7 +37,6 @@ def main() -> None:
 
     cfg = load_config(args)
     with errors_as_sentences():
-        require_writable(args.out)
         pretrained = load_pictured_model(cfg, args.checkpoint)
         cfg.max_probe_samples = args.images
         loaders = eval_loaders(cfg)

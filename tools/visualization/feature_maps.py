@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 
+from snnssl_mm.arguments import positive
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_image_arguments,
@@ -29,7 +30,10 @@ def main() -> None:
     add_image_arguments(parser)
     add_out_argument(parser, "feature_maps.png", "picture to draw")
     parser.add_argument(
-        "--channels", type=int, default=6, help="channels drawn of each level (6)"
+        "--channels",
+        type=positive(int),
+        default=6,
+        help="channels drawn of each level (6)",
     )
     args = parse(parser)
 

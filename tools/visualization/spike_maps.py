@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 
+from snnssl_mm.arguments import pattern
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_image_arguments,
@@ -29,6 +30,7 @@ def main() -> None:
     add_out_argument(parser, "spike_maps.png", "picture to draw")
     parser.add_argument(
         "--layers",
+        type=pattern,
         default="",
         metavar="REGEX",
         help="layers to draw, such as 'stem' or 'blocks.0'; all by default",

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 
+from snnssl_mm.arguments import positive, seed_number
 from snnssl_mm.tooling import (
     add_config_arguments,
     add_out_argument,
     errors_as_sentences,
     load_config,
     parse,
-    require_writable,
     run_tool,
 )
 
@@ -26,9 +26,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_config_arguments(parser, checkpoint=True)
     add_out_argument(parser, "spike_raster.png", "picture to draw")
-    parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--neurons", type=int, default=64, help="of each layer (64)")
-    parser.add_argument("--seed", type=int, default=0, help="chooses the neurons")
+    parser.add_argument("--images", type=positive(int), default=8)
+    parser.add_argument(
+        "--neurons", type=positive(int), default=64, help="of each layer (64)"
+    )
+    parser.add_argument(
+        "--seed", type=seed_number, default=0, help="chooses the neurons"
+    )
     args = parse(parser)
 
     from snnssl_mm.analysis.sample_images import sample_images
@@ -38,7 +42,6 @@ def main() -> None:
 
     cfg = load_config(args)
     with errors_as_sentences():
-        require_writable(args.out)
         model = load_pictured_model(cfg, args.checkpoint)
         samples = sample_images(model, eval_loaders(cfg).test, args.images)
         rasters = spike_rasters(model.backbone, samples.inputs, args.neurons, args.seed)

@@ -89,6 +89,8 @@ def check_batches_of(cfg: Config) -> list[Problem]:
     trial = copy.deepcopy(cfg)
     without_weights(trial.model)
     trial.update(load_from=None, resume=False, launcher="none", log_level="WARNING")
+    if trial.get("visualizer"):  # mmengine keeps it, and would use its folder again
+        trial.visualizer.vis_backends = []
     with tempfile.TemporaryDirectory() as trial.work_dir:
         try:
             with step("building the Runner", avoidable=False):

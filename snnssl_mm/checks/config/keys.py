@@ -42,11 +42,21 @@ def check_keys(cfg: Mapping[str, Any]) -> list[Problem]:
         elif key in OLD_KEYS and key not in stock_variables(cfg):
             text = f"of OpenMMLab 1.x, and not read any more; write {OLD_KEYS[key]}"
             problems.append(warning(key, text))
-    for key in ("model", "train_dataloader", "train_cfg", "optim_wrapper"):
-        if not cfg.get(key):
-            text = "is missing, so nothing can be trained; inherit a config that has it"
-            problems.append(warning(key, text))
+    for key in missing(cfg):
+        text = "is missing, so nothing can be trained; inherit a config that has it"
+        problems.append(warning(key, text))
     return problems
+
+
+def missing(cfg: Mapping[str, Any]) -> list[str]:
+    """Return what a training needs and the config does not have."""
+    needed = ("model", "train_dataloader", "train_cfg", "optim_wrapper")
+    return [key for key in needed if not cfg.get(key)]
+
+
+def misspelt(key: str, cfg: Mapping[str, Any]) -> str | None:
+    """Return the top-level key that a new one of ``--cfg-options`` looks like."""
+    return closest(key, {*cfg, *RUNNER_KEYS, *OTHER_KEYS}, 0.87)
 
 
 def stock_variables(cfg: Mapping[str, Any]) -> set[str]:

@@ -1,0 +1,69 @@
+"""Text files with classes of images: tables and lists, in any encoding."""
+
+import pytest
+
+from snnssl_mm.projects.survey import survey
+
+
+@pytest.mark.parametrize(
+    "line", ["{name},{pet}", "{name}\t{pet}", "{name} {pet}", "{pet}", "\ufeff{pet}"]
+)
+def test_label_files_name_a_class_for_each_image(photos, tmp_path, line):
+    root = photos()
+    pets = ["cat", "dog"] * 6
+    lines = [line.format(name=f"{i:02d}.png", pet=pet) for i, pet in enumerate(pets)]
+    text = "\n".join(lines)
+    (tmp_path / "labels.csv").write_text(text[:1] + text[1:].replace("\ufeff", ""))
+    found = survey(root, tmp_path / "labels.csv")
+    every = found.labels.classes | found.held_out_labels.classes
+    assert [every[file] for file in sorted(every)] == pets
+
+
+@pytest.mark.parametrize(
+    ("head", "line"),
+    [
+        ("file,label", "{name}.png,{pet}"),
+        ("id,breed", "{name},{pet}"),
+        ("label;file", "{pet};./photos/{name}.png"),
+        ("file,width,class", "{name}.png,40,{pet}"),
+        ("file,label", '"{name}.png","{pet}"'),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_tables_of_labels_are_read_as_they_come(photos, tmp_path, head, line, encoding):
+    root, pets = photos(), ["käfer", "dog"] * 6
+    lines = [line.format(name=f"{i:02d}", pet=pet) for i, pet in enumerate(pets)]
+    (tmp_path / "labels.csv").write_text("\n".join([head, *lines]), encoding=encoding)
+    found = survey(root, tmp_path / "labels.csv")
+    every = found.labels.classes | found.held_out_labels.classes
+    assert [every[file] for file in sorted(every)] == pets
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["file,cat,dog", "00.png,1,0", "01.png,0,1"], "3 columns"),
+        (["00.png,cat", "01.png,"], "no class"),
+        (["00.png,cat", "00.png,dog"], "'cat' and 'dog'"),
+        (["00.png,k\udce4fer", "01.png,dog"], "0xe4"),
+    ],
+)
+def test_labels_that_are_unclear_are_refused(photos, tmp_path, lines, message):
+    text = "\n".join(lines).encode(errors="surrogateescape")
+    (tmp_path / "labels.csv").write_bytes(text)
+    with pytest.raises(ValueError, match=message):
+        survey(photos(), tmp_path / "labels.csv")
+
+
+def test_a_name_that_two_images_have_is_no_label(photos, tmp_path):
+    for folder in ("a", "b"):
+        root = photos(folder=folder, count=2)
+    (tmp_path / "labels.csv").write_text("00.png,cat\na/01.png,dog\n")
+    with pytest.raises(ValueError, match=r"'00\.png' is not an image there"):
+        survey(root, tmp_path / "labels.csv")
+
+
+def test_label_files_of_other_images_are_refused(photos, tmp_path):
+    (tmp_path / "labels.txt").write_text("a.png,cat\nb.png,dog\n")
+    with pytest.raises(ValueError, match=r"'a\.png' is not an image there"):
+        survey(photos(), tmp_path / "labels.txt")
