@@ -6,8 +6,9 @@ import contextlib
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,15 @@ def run_child(command: Sequence[str], log: Path | None = None, **options: Any) -
         ChildError: If it fails: names the script, its exit code and its log.
     """
     began = time.time()
-    child = subprocess.Popen([sys.executable, *command], **options)
-    _running.add(child)
+    child = None
     try:
+        with interruptions_delayed():
+            child = subprocess.Popen([sys.executable, *command], **options)
+            _running.add(child)
         code = child.wait()
     except BaseException:
-        stop(child)
+        if child:
+            stop(child)
         raise
     finally:
         _running.discard(child)
@@ -45,6 +49,26 @@ def run_child(command: Sequence[str], log: Path | None = None, **options: Any) -
             f"tools/{Path(command[0]).name} {ending(code)}; "
             f"{where(log, began) or 'its message is above'}"
         )
+
+
+@contextlib.contextmanager
+def interruptions_delayed() -> Iterator[None]:
+    """Let SIGINT and SIGTERM act at the end of the block: a child must be known."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [
+        signal.signal(kind, lambda number, _: came.append(number)) for kind in kinds
+    ]
+    try:
+        yield
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
+    for number in came:
+        signal.raise_signal(number)
 
 
 def ending(code: int) -> str:

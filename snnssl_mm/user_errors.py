@@ -67,13 +67,14 @@ def run_tool(main: Callable[[], Any], again: str | None = None) -> None:
     try:
         with terminated_as_interrupted():
             code = main()
-    except KeyboardInterrupt as stop:
-        print(f"\ninterrupted{continuation(again)}", file=sys.stderr)
-        code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
     except BrokenPipeError:  # head, less: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
+        if stop := interruption(error):
+            print(f"\ninterrupted{continuation(again)}", file=sys.stderr)
+            code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+            raise SystemExit(code) from None
         text = sentence(error)
         if text is None or os.environ.get("SNNSSL_MM_TRACEBACK"):
             raise
@@ -81,6 +82,13 @@ def run_tool(main: Callable[[], Any], again: str | None = None) -> None:
         raise SystemExit("\n".join([f"error: {text}", *notes])) from None
     if code:
         raise SystemExit(code)
+
+
+def interruption(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The interruption that an error is, or that a bare ``except`` made it of."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 @contextlib.contextmanager

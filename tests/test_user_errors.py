@@ -3,12 +3,13 @@
 import argparse
 import errno
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from snnssl_mm import tooling, user_errors
+from snnssl_mm import children, tooling, user_errors
 from snnssl_mm.checks.data_error import DataError
 from snnssl_mm.children import ChildError, run_child
 from snnssl_mm.user_errors import run_tool, sentence
@@ -83,6 +84,35 @@ def test_ctrl_c_ends_with_130_and_the_command_that_continues(
     assert ended.value.code == user_errors.INTERRUPTED == 130
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "interrupted" if said is None else last.endswith(f"python {said}")
+
+
+def test_an_interruption_that_a_bare_except_swallowed_is_one():
+    def main():
+        try:
+            raise KeyboardInterrupt
+        except:  # noqa: E722  (as mmengine's Config does while it writes itself)
+            raise SyntaxError("cannot be formatted")  # noqa: B904
+
+    with pytest.raises(SystemExit) as ended:
+        run_tool(main)
+    assert ended.value.code == user_errors.INTERRUPTED
+
+
+def test_a_child_that_starts_as_the_signal_comes_is_ended(monkeypatch):
+    started = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            started.append(self)
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    monkeypatch.setattr(children, "PATIENCE", 0.01)
+    with pytest.raises(SystemExit) as ended:
+        run_tool(lambda: run_child(["-c", "input()"], stdin=subprocess.PIPE))
+    assert ended.value.code == user_errors.TERMINATED
+    assert started[0].poll() is not None
 
 
 @pytest.mark.parametrize("again", [None, "", "--resume"])
