@@ -13,10 +13,10 @@ import os
 
 # A thread at a barrier spins for some 10 ms (libgomp's default), about the time slice
 # that the thread it waits for has lost to another process: on a busy machine training
-# stands still. A thousand turns, some 30 µs, bridge the gaps between kernels
+# stands still. Ten thousand turns, some 0.3 ms, bridge the gaps between kernels
 # (benchmarks/busy_machine.py). libgomp reads this once, when torch loads it.
 if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from snnssl_mm import compat
 from snnssl_mm.version import __version__
