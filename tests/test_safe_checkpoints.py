@@ -111,7 +111,7 @@ ARGUMENTS = {
     "convert.py": ["{file}", "{folder}/out.pth"],
     "publish_model.py": ["{file}", "name", "--out-dir", "{folder}"],
     "report.py": ["{file}", "--config", "{config}", "--out", "{folder}"],
-    "visualization/predictions.py": ["a={config},{file}"],
+    "visualization/predictions.py": ["a={segmentor},{file}"],
     "export.py": ["{config}", "{file}", "--format", "nir", "--out", "{folder}/x.nir"],
     "infer.py": ["{classifier}", "{file}", "{images}", "--out-dir", "{folder}"],
 }
@@ -123,13 +123,15 @@ def tools_with_checkpoints():
     found = {}
     for file in sorted(TOOLS.rglob("*.py")):
         text = file.read_text()
+        out = "out.png" if file.parent.name == "visualization" else "out"
         if re.search(
             r"checkpoint=True|add_argument\(\s*\"(checkpoint|--pretrained)\"", text
         ):
             found[file.relative_to(TOOLS).as_posix()] = [
                 *("{config}", "{file}"),
                 *["{folder}/no.png"] * ("add_image_arguments(" in text),
-                *["--out", "{folder}/out"] * ('"--out"' in text or "add_out" in text),
+                *["--out", f"{{folder}}/{out}"]
+                * ('"--out"' in text or "add_out" in text),
             ]
     assert len(found) > 12
     return found | ARGUMENTS
@@ -146,6 +148,7 @@ def test_tools_refuse_code_unless_told_to_trust(job, name):
         file=job.file,
         folder=job.folder,
         classifier=classification.config,
+        segmentor=job.task("segmentation").config,
         images=classification.images,
     )
     arguments = [argument.format(**names) for argument in PROGRAMS[name]]
