@@ -28,12 +28,14 @@ from snnssl_mm.checks.evaluators import check_evaluator_files
 from snnssl_mm.checks.label_maps import Expected
 from snnssl_mm.checks.listed import check_class_labels, check_list, left_in_folders
 from snnssl_mm.checks.samples import MAX_FILES, check_boxes, check_samples
-from snnssl_mm.checks.settings import class_counts, ignored_label, leaf_datasets
+from snnssl_mm.checks.settings import (
+    LOADERS,
+    class_counts,
+    ignored_label,
+    leaf_datasets,
+)
 from snnssl_mm.preprocessing import loads_file
 
-LOADERS = tuple(
-    f"{name}_dataloader" for name in ("train", "val", "test", "eval_train", "eval_test")
-)
 COVERED = {"CocoDataset", "BaseSegDataset", "CustomDataset"}
 
 

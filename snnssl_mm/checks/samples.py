@@ -21,7 +21,8 @@ from snnssl_mm.checks.label_maps import (
     is_lossy,
     labels_of,
 )
-from snnssl_mm.checks.stored import TURNED, Stored, nearby, stored
+from snnssl_mm.checks.stored import Stored, nearby, stored
+from snnssl_mm.datasets.image_files import TURNED
 from snnssl_mm.datasets.loading import LoadIntactImage
 
 MAX_FILES = 200  # samples looked at in each dataset, evenly spread

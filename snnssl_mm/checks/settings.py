@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+LOADERS = tuple(
+    f"{name}_dataloader" for name in ("train", "val", "test", "eval_train", "eval_test")
+)
+"""Data loaders that a config may have."""
+
 
 def leaf_datasets(settings: Any, where: str) -> Iterator[tuple[str, Any]]:
     """Places and settings of the datasets that read files, inside wrappers too."""

@@ -10,10 +10,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from snnssl_mm.datasets.image_check import examine
-from snnssl_mm.datasets.image_files import image_suffixes
-
-ORIENTATION = 0x0112  # EXIF's tag
-TURNED = (5, 6, 7, 8)  # orientations that exchange width and height
+from snnssl_mm.datasets.image_files import ORIENTATION, image_suffixes
 
 
 class Stored(NamedTuple):

@@ -50,6 +50,12 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM_NAMES
 
 
+ORIENTATION = 0x0112
+"""EXIF's tag of the orientation, from 1 to 8."""
+TURNED = (5, 6, 7, 8)
+"""Orientations that exchange width and height."""
+
+
 class Listing(NamedTuple):
     """What a folder holds.
 

@@ -26,6 +26,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
 from PIL import Image, ImageFile, ImageOps
 
+from snnssl_mm.datasets.image_files import ORIENTATION
 from snnssl_mm.registry import TRANSFORMS
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -116,7 +117,7 @@ def deep_values(image: Image.Image) -> np.ndarray:
     image.fp.seek(0)
     content = np.frombuffer(image.fp.read(), np.uint8)
     # OpenCV turns a TIFF by itself.
-    orientation = 1 if image.format == "TIFF" else image.getexif().get(0x0112)
+    orientation = 1 if image.format == "TIFF" else image.getexif().get(ORIENTATION)
     image.load()
     values = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.ndim != 3:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
-ORIENTATION = 0x0112
+from snnssl_mm.datasets.image_files import ORIENTATION, TURNED
 
 
 def shown_size(file: Path) -> tuple[int, int]:

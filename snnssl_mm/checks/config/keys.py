@@ -8,8 +8,8 @@ from typing import Any
 
 from mmengine.runner import FlexibleRunner, Runner
 
-from snnssl_mm.checks.config.names import LOADERS
 from snnssl_mm.checks.config.problem import Problem, closest, error, warning
+from snnssl_mm.checks.settings import LOADERS
 
 RUNNER_KEYS = {
     *inspect.signature(Runner.__init__).parameters,

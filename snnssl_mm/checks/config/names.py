@@ -12,10 +12,8 @@ from mmengine.registry import DefaultScope, Registry
 from torch.utils.data import DataLoader
 
 from snnssl_mm.checks.config.problem import Problem, closest, error, warning
+from snnssl_mm.checks.settings import LOADERS
 
-LOADERS = tuple(
-    f"{name}_dataloader" for name in ("train", "val", "test", "eval_train", "eval_test")
-)
 SECTIONS: dict[str, tuple[Registry, ...]] = {
     "model": (root.MODELS, root.TASK_UTILS),
     "tta_model": (root.MODELS,),
