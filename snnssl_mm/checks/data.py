@@ -15,7 +15,7 @@ from mmengine.logging import MMLogger, print_log
 from mmengine.registry import DATASETS, init_default_scope
 
 from snnssl_mm.checks import coco
-from snnssl_mm.checks.coco_places import check_corners, check_outlines
+from snnssl_mm.checks.coco_boxes import check_corners, check_outlines
 from snnssl_mm.checks.data_error import (
     DataError,
     check_class_counts,
@@ -25,8 +25,8 @@ from snnssl_mm.checks.data_error import (
     step,
 )
 from snnssl_mm.checks.evaluators import check_evaluator_files
+from snnssl_mm.checks.image_lists import check_class_labels, check_list, left_in_folders
 from snnssl_mm.checks.label_maps import Expected
-from snnssl_mm.checks.listed import check_class_labels, check_list, left_in_folders
 from snnssl_mm.checks.samples import MAX_FILES, check_boxes, check_samples
 from snnssl_mm.checks.settings import (
     LOADERS,
