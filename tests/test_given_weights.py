@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from snnssl_mm import read_once, unpickling
 from snnssl_mm.checkpoints import read_checkpoint
-from snnssl_mm.checks.config.structure import build_unfilled
+from snnssl_mm.checks.config.build import build_unfilled
 from snnssl_mm.checks.config.weights import check_weights
 from snnssl_mm.given_weights import examine, given_weights
 

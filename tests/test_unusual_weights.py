@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, init_default_scope
 from snnssl_mm import unpickling
 from snnssl_mm.checkpoint_config import stored_config
 from snnssl_mm.checkpoints import load_backbone, read_checkpoint
-from snnssl_mm.checks.config.structure import build_unfilled
+from snnssl_mm.checks.config.build import build_unfilled
 from snnssl_mm.checks.config.weights import check_weights, unknown_name
 from snnssl_mm.models import Spikformer
 

@@ -122,7 +122,7 @@ def start_from(cfg: Config, checkpoint: str) -> None:
 
 def check_weights_of(cfg: Config) -> None:
     """Refuse weights that do not fit the model, before its data are looked at."""
-    from snnssl_mm.checks.config.structure import build_unfilled
+    from snnssl_mm.checks.config.build import build_unfilled
     from snnssl_mm.checks.config.weights import check_weights
 
     text = str(cfg.model)

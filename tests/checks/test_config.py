@@ -1,6 +1,5 @@
 """The config linter: quiet on every shipped config, and it finds planted mistakes."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -85,34 +84,15 @@ def test_misspelt_argument_is_named(name, key, text):
     assert text in problems[keys[key]]
 
 
-CHANNELS = [
-    (SSL, "model.neck.in_channels", 384, "the last map of Spikformer"),
-    (COCO, "model.neck.in_channels", [96, 192, 384, 512], "set .96, 192, 384, 384"),
-    (COCO, "model.backbone.out_indices", (1, 2, 3), "set .192, 384, 384"),
-    (COCO, "model.rpn_head.in_channels", 64, "FPN have 256"),
-    (COCO, "model.roi_head.bbox_roi_extractor.out_channels", 64, "set 256"),
-    (COCO, "model.roi_head.mask_head.in_channels", 64, "mask_roi_extractor"),
-    (COCO, "model.neck.num_outs", 4, "5 strides, but FPN puts out 4 maps"),
-    (RETINA, "model.bbox_head.in_channels", 128, "FPN have 256"),
-    (ADE, "model.decode_head.in_channels", [1, 2, 3, 4], "set .128, 256, 512, 512"),
-    (ADE, "model.auxiliary_head.in_channels", 128, "set 512"),
-    (ADE, "model.auxiliary_head.in_index", 4, "0 to 3"),
-    (CIFAR, "model.head.in_channels", 512, "have 384"),
-    (SSL, "model.backbone.arch.num_heads", 5, "cannot be built: .*num_heads=5"),
-    (SSL, "model.head.loss.lambd", -1, "cannot be built: .*lambd must not be neg"),
-]
-
-
-@pytest.mark.parametrize(("name", "key", "value", "text"), CHANNELS)
-def test_parts_that_do_not_fit_are_named(name, key, value, text):
-    problems = found(load(name, **{key: value}))
-    assert any(re.search(text, problem) for problem in problems.values()), problems
-
-
-def test_backbone_of_another_library_is_followed_too():
-    cfg = load(CIFAR)
-    cfg.model.backbone = dict(type="ResNet_CIFAR", depth=18)
-    assert "GlobalAveragePooling have 512" in found(cfg)["model.head.in_channels"]
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("model.backbone.arch.num_heads", 5, "num_heads=5"),
+        ("model.head.loss.lambd", -1, "lambd must not be neg"),
+    ],
+)
+def test_model_that_cannot_be_built(key, value, text):
+    assert text in found(load(SSL, **{key: value}))["model"]
 
 
 SCHEDULES = [

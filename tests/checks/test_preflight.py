@@ -302,10 +302,22 @@ def test_loss_that_is_not_finite_before_the_first_step(job, tmp_path):
         check_runner(runner)
 
 
-def test_layer_that_fails_is_named(job, tmp_path):
-    cfg = job("classification")
-    cfg.model.head.in_channels += 1
-    with pytest.raises(PreflightError, match=r"failed in model\.head\.fc: "):
+@pytest.mark.parametrize(
+    ("name", "key", "value", "layer"),
+    [
+        ("classification", "head.in_channels", 17, "head.fc"),
+        ("detection", "neck.in_channels", [16, 32, 64, 65], "neck"),
+        ("detection", "neck.num_outs", 4, "rpn_head"),
+        ("detection", "rpn_head.in_channels", 3, "rpn_head"),
+        ("detection", "roi_head.mask_head.in_channels", 3, "roi_head.mask_head"),
+        ("segmentation", "decode_head.in_channels", [3] * 4, "decode_head"),
+        ("segmentation", "backbone.out_indices", (1, 2, 3), "neck"),
+    ],
+)
+def test_layer_that_fails_is_named(job, tmp_path, name, key, value, layer):
+    cfg = job(name)
+    cfg.merge_from_dict({f"model.{key}": value})
+    with pytest.raises(PreflightError, match=rf"failed in model\.{layer}"):
         check_runner(built(cfg, tmp_path))
 
 

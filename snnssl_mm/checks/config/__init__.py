@@ -10,11 +10,11 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from snnssl_mm.checks.config.build import build_unfilled
 from snnssl_mm.checks.config.keys import check_keys
 from snnssl_mm.checks.config.names import check_names
 from snnssl_mm.checks.config.problem import Problem, error, warning
 from snnssl_mm.checks.config.schedule import check_schedule
-from snnssl_mm.checks.config.structure import build_unfilled, check_channels
 from snnssl_mm.checks.config.weights import check_weights
 from snnssl_mm.checks.data import check_data, check_numbering
 from snnssl_mm.checks.data_error import DataError, step
@@ -43,9 +43,9 @@ def check_config(
 ) -> list[Problem]:
     """Find all mistakes that show without training.
 
-    Besides those of :func:`check_text`: channels that do not fit, weights that do not
-    fit or whose prefix is wrong, and what the pre-flight finds. The model is built
-    without memory for its tensors, where it can be.
+    Besides those of :func:`check_text`: weights that do not fit or whose prefix is
+    wrong, and what the pre-flight finds, such as layers that do not fit together. The
+    model is built without memory for its tensors, where it can be.
 
     Args:
         cfg: Config of any scope; see :func:`check_text`.
@@ -58,8 +58,6 @@ def check_config(
     if cfg.get("model") and not wrong_names:
         model, reasons = build_unfilled(cfg)
         problems += reasons
-    if model is not None:
-        problems += check_channels(cfg, model)
     problems += check_weights(cfg, model, data)
     if data:
         problems += check_files(cfg, max_files)
