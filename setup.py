@@ -91,7 +91,7 @@ setup(
     license_expression="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    entry_points={"console_scripts": ["snnssl = snnssl_mm.cli:main"]},
+    entry_points={"console_scripts": ["snnssl = snnssl_mm.cli.main:main"]},
     packages=find_packages(include=["snnssl_mm", "snnssl_mm.*"]),
     package_data={
         "": ["*.cu", "*.cuh", "*.h", "*.j2", "templates/*.j2"],

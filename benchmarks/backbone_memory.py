@@ -29,9 +29,9 @@ from rows.attention import quadratic_attention
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from snnssl_mm.analysis.machine import describe_machine
 from snnssl_mm.models import Spikformer
 from snnssl_mm.models.attention import spiking_attention
+from snnssl_mm.recording.machine import describe_machine
 
 OUT = Path(__file__).parent / "results" / "backbone_memory.json"
 HEADS, HEAD_CHANNELS = 12, 32  # of Spikformer-4-384

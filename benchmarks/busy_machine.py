@@ -133,7 +133,7 @@ def main() -> None:
         }
         for name, (quiet, busy) in found.items()
     ]
-    from snnssl_mm.analysis.machine import describe_machine
+    from snnssl_mm.recording.machine import describe_machine
 
     report = {
         "what": "busy_machine",

@@ -21,15 +21,15 @@ from typing import Any
 import hypothesis
 import pytest
 
-from snnssl_mm.analysis.results_file import ResultsFile
-from snnssl_mm.tooling import command_line, require_writable
+from snnssl_mm.cli.tooling import command_line, require_writable
+from snnssl_mm.recording.results_file import ResultsFile
 
 ROOT = Path(__file__).resolve().parents[1]
 FUZZED = {
     "tests/models/test_sweep.py": "backbones, every option",
     "tests/neurons/test_any_input.py": "MixedLIF",
     "tests/losses/test_any_views.py": "losses",
-    "tests/test_damaged_checkpoints.py": "damaged checkpoints",
+    "tests/checkpoints/test_damaged_checkpoints.py": "damaged checkpoints",
     "tests/datasets/test_damaged_images.py": "damaged images",
     "tests/checks/test_malformed_coco.py": "malformed COCO files",
 }

@@ -36,9 +36,9 @@ from rows.loss import Size as LossSize
 from rows.loss import ours, pairwise
 from run import RESULTS, machine_name
 
-from snnssl_mm.analysis.machine import describe_machine
 from snnssl_mm.losses import CrossTemporalLoss
 from snnssl_mm.models import Spikformer
+from snnssl_mm.recording.machine import describe_machine
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snnssl_mm import whole_files
+from snnssl_mm.checkpoints import atomic_files
 from snnssl_mm.engine import RepresentationHealthHook
-from snnssl_mm.engine.probe_hooks import ProbeHook
+from snnssl_mm.engine.hooks.probe_hooks import ProbeHook
 
 PHASES = ("iteration", "checkpoint", "evaluation")
 PIECES = 32  # of a checkpoint, so that a kill can hit between two of them
@@ -94,7 +94,7 @@ class Phases:
         self.around(EpochBasedTrainLoop, "run_iter", "iteration")
         self.around(ProbeHook, "report", "evaluation")
         self.around(RepresentationHealthHook, "measure", "evaluation")
-        inner = whole_files.written_whole
+        inner = atomic_files.written_whole
 
         @contextlib.contextmanager
         def written_slowly(file: Path) -> Iterator[Any]:
@@ -102,4 +102,4 @@ class Phases:
                 slow = file.suffix == ".pth"
                 yield SlowFile(stream, self) if slow else stream
 
-        whole_files.written_whole = written_slowly
+        atomic_files.written_whole = written_slowly

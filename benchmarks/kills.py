@@ -30,8 +30,8 @@ from kill_phases import PHASES, Event, Phases, read_event
 from mmengine.config import Config
 from run_state import differences
 
-from snnssl_mm.analysis.results_file import ResultsFile
-from snnssl_mm.tooling import command_line, require_writable
+from snnssl_mm.cli.tooling import command_line, require_writable
+from snnssl_mm.recording.results_file import ResultsFile
 from snnssl_mm.utils import register_all_modules
 
 ROOT = Path(__file__).parents[1]

@@ -22,16 +22,16 @@ from typing import Any
 import psutil
 from mmengine.config import Config
 from process_watch import downsampled, last_iteration, sample
-
-from snnssl_mm.analysis.results_file import ResultsFile
-from snnssl_mm.analysis.steadiness import (
+from steadiness import (
     FLAT_WITHIN,
     long_run_table,
     plot_long_run,
     steadiness,
     warm_up_end,
 )
-from snnssl_mm.tooling import command_line, errors_as_sentences, require_writable
+
+from snnssl_mm.cli.tooling import command_line, errors_as_sentences, require_writable
+from snnssl_mm.recording.results_file import ResultsFile
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/selfsup/spikformer_ctl.py"

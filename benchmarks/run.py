@@ -33,8 +33,8 @@ from memory import run_child
 from rich.console import Console
 from rich.table import Table
 
-from snnssl_mm.analysis.machine import describe_machine
-from snnssl_mm.engine.keep_memory_hook import keep_freed_memory
+from snnssl_mm.engine.hooks.keep_memory_hook import keep_freed_memory
+from snnssl_mm.recording.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
 ROWS = {

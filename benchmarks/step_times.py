@@ -8,7 +8,7 @@ under bf16 autocast, backward, the config's optimizer) at each batch size of one
 the loss alone, forward and backward, at each batch size of all GPUs together, since
 every process computes it for the whole batch; what has to be sent, in bytes; and how
 many pairs of views a core makes a second from JPEGs of 500x375 pixels.
-``snnssl_mm/analysis/training_plan.py`` computes the plan from the rows.
+``benchmarks/training_plan.py`` computes the plan from the rows.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from rows.data_pipeline import Size, loading
 from torch import Tensor, nn
 
 from snnssl_mm import compat
-from snnssl_mm.analysis.results_file import ResultsFile
-from snnssl_mm.engine.probes import build_model
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.tooling import (
     add_config_arguments,
     command_line,
     load_config,
     require_writable,
 )
+from snnssl_mm.probing.probes import build_model
+from snnssl_mm.recording.results_file import ResultsFile
 
 KEY = ("config", "pixels", "with_cp")
 

@@ -22,8 +22,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from snnssl_mm.analysis.machine import describe_machine
-from snnssl_mm.analysis.run_log import read_scalars
+from snnssl_mm.recording.machine import describe_machine
+from snnssl_mm.recording.run_log import read_scalars
 
 ROOT = Path(__file__).resolve().parents[1]
 MASK_RCNN = "configs/detection/mask-rcnn_spikformer-4-384_fpn_1x_coco.py"

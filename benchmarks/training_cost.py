@@ -29,18 +29,18 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner, set_random_seed
 from rivals.loss import PairwiseLoss
 from torch import Tensor
+from training_cost_table import plot_training_cost, training_cost_table
 
-from snnssl_mm.analysis.machine import describe_machine
-from snnssl_mm.analysis.results_file import ResultsFile
-from snnssl_mm.analysis.training_cost import plot_training_cost, training_cost_table
-from snnssl_mm.engine.keep_memory_hook import keep_freed_memory
-from snnssl_mm.engine.probes import build_model
+from snnssl_mm.cli.tooling import command_line, errors_as_sentences, require_writable
+from snnssl_mm.engine.hooks.keep_memory_hook import keep_freed_memory
 from snnssl_mm.losses import (
     BoundaryTemporalLoss,
     CrossTemporalLoss,
     TimeFlattenedLoss,
 )
-from snnssl_mm.tooling import command_line, errors_as_sentences, require_writable
+from snnssl_mm.probing.probes import build_model
+from snnssl_mm.recording.machine import describe_machine
+from snnssl_mm.recording.results_file import ResultsFile
 
 CONFIG = "configs/selfsup/spikformer-4-384_ctl_folder32.py"
 PAIRWISE = "CTL, pair by pair"

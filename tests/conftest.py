@@ -112,7 +112,7 @@ def task(tmp_path_factory):
     import torch
     from downstream_tasks import TASKS, write_config, write_scenes
 
-    from snnssl_mm.engine.probes import build_model
+    from snnssl_mm.probing.probes import build_model
 
     made = {}
 

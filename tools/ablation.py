@@ -32,9 +32,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from snnssl_mm.arguments import positive, seed_number
-from snnssl_mm.children import ChildError, run_child, stop_children
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.arguments import positive, seed_number
+from snnssl_mm.cli.children import ChildError, run_child, stop_children
+from snnssl_mm.cli.tooling import (
     command_line,
     errors_as_sentences,
     parse,
@@ -45,7 +45,7 @@ from snnssl_mm.tooling import (
 
 if TYPE_CHECKING:
     from snnssl_mm.analysis.ablation import Cell
-    from snnssl_mm.analysis.results_file import ResultsFile
+    from snnssl_mm.recording.results_file import ResultsFile
 
 
 CONFIG = "configs/selfsup/spikformer_ctl_5e.py"
@@ -94,7 +94,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     from mmengine.config import Config
 
     from snnssl_mm.analysis.ablation import PROBES, STATISTICS
-    from snnssl_mm.engine.probes import (
+    from snnssl_mm.probing.probes import (
         eval_loaders,
         knn_accuracy,
         labelled_features,
@@ -130,7 +130,7 @@ def run(command: list[str], log: Path, threads: int) -> None:
 
 def compute(args: argparse.Namespace, task: tuple[Cell, int]) -> dict[str, Any]:
     """Pretrain and evaluate one cell with one seed; return its row."""
-    from snnssl_mm.analysis.run_log import read_scalars
+    from snnssl_mm.recording.run_log import read_scalars
 
     cell, seed = task
     folder = args.work_dir / Path(args.config).stem / f"{cell}_seed{seed}"
@@ -214,7 +214,7 @@ def main() -> None:
         cells_of,
         plot_ablation,
     )
-    from snnssl_mm.analysis.results_file import ResultsFile
+    from snnssl_mm.recording.results_file import ResultsFile
 
     if args.evaluate:
         results = json.dumps(evaluate(args.evaluate))

@@ -11,8 +11,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snnssl_mm.arguments import positive, seed_number
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.arguments import positive, seed_number
+from snnssl_mm.cli.tooling import (
     add_config_arguments,
     add_out_argument,
     load_config,
@@ -111,7 +111,7 @@ def inputs_of(dataset: Any, index: int) -> Any:
     Raises:
         DataError: If they fail; names the image.
     """
-    from snnssl_mm.checks.data_error import DataError, described
+    from snnssl_mm.datasets.data_error import DataError, described
 
     try:
         return dataset[index]["inputs"]

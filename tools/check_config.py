@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.tooling import (
     add_config_arguments,
     errors_as_sentences,
     load_config,

@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from snnssl_mm.cli.tooling import run_tool
 from snnssl_mm.compat import WORKAROUNDS, Status
-from snnssl_mm.tooling import run_tool
 
 CURED = "import snnssl_mm; "  # with the package's workarounds
 IMPORTS = {

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from snnssl_mm.arguments import positive
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.arguments import positive
+from snnssl_mm.cli.tooling import (
     add_out_argument,
     add_trust_argument,
     errors_as_sentences,
@@ -173,12 +173,12 @@ def main() -> None:
 
     from mmengine.config import Config
 
-    from snnssl_mm.analysis.results_file import file_sha
-    from snnssl_mm.checkpoint_config import stored_backbone
-    from snnssl_mm.checkpoints import find_state_dict, read_checkpoint
+    from snnssl_mm.checkpoints.atomic_files import write_whole
+    from snnssl_mm.checkpoints.loading import find_state_dict, read_checkpoint
+    from snnssl_mm.checkpoints.publishing import BACKBONE, pack
+    from snnssl_mm.checkpoints.stored_config import stored_backbone
     from snnssl_mm.conversion import OURS, convert
-    from snnssl_mm.publishing import BACKBONE, pack
-    from snnssl_mm.whole_files import write_whole
+    from snnssl_mm.recording.results_file import file_sha
 
     with errors_as_sentences():
         require_writable(args.out)

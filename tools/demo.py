@@ -25,10 +25,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from snnssl_mm.arguments import results_file, seed_number
-from snnssl_mm.children import run_child
-from snnssl_mm.config_files import find_config
-from snnssl_mm.tooling import parse, run_tool
+from snnssl_mm.cli.arguments import results_file, seed_number
+from snnssl_mm.cli.children import run_child
+from snnssl_mm.cli.config_files import find_config
+from snnssl_mm.cli.tooling import parse, run_tool
 
 CONFIG = "configs/selfsup/spikformer_ctl.py"
 TRANSFER = {
@@ -94,7 +94,7 @@ def pretrain_and_evaluate(config: str, seed: int, work_dir: Path) -> dict[str, A
 
 def last_metrics(work_dir: Path) -> dict[str, float]:
     """Metrics of the last evaluation that a run's log holds, from 0 to 1."""
-    from snnssl_mm.analysis.run_log import read_scalars
+    from snnssl_mm.recording.run_log import read_scalars
 
     found: dict[str, float] = {}
     for row in chain(*read_scalars(work_dir)):
@@ -188,7 +188,7 @@ def main() -> None:
     )
     args = parse(parser)
 
-    from snnssl_mm.analysis.machine import describe_machine
+    from snnssl_mm.recording.machine import describe_machine
 
     rows = []
     for seed in args.seeds:

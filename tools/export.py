@@ -16,8 +16,8 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from snnssl_mm.arguments import positive
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.arguments import positive
+from snnssl_mm.cli.tooling import (
     add_config_arguments,
     add_out_argument,
     command_line,
@@ -74,7 +74,7 @@ def parse_args() -> argparse.Namespace:
 
 def origin(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
     """What the file's metadata say: where it is from, how images are normalised."""
-    from snnssl_mm.loaded_models import preprocessor_settings
+    from snnssl_mm.apis.loaded_models import preprocessor_settings
 
     settings = preprocessor_settings(cfg)
     about = {name: settings[name] for name in NORMALISATION if name in settings}
@@ -90,8 +90,8 @@ def main() -> None:
     """Export and verify."""
     args = parse_args()
 
+    from snnssl_mm.apis.loaded_models import load_pictured_model
     from snnssl_mm.export import default_image_size, export_backbone, require_packages
-    from snnssl_mm.loaded_models import load_pictured_model
 
     cfg = load_config(args)
     # Of torch.export about itself, and of heads that get their weights here.

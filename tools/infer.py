@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.tooling import (
     add_config_arguments,
     add_out_argument,
     errors_as_sentences,
@@ -46,7 +46,7 @@ def main() -> None:
 
     import matplotlib as mpl
 
-    from snnssl_mm.inference import (
+    from snnssl_mm.apis.inference import (
         Inferencer,
         find_images,
         require_own_names,

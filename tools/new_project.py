@@ -15,8 +15,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from snnssl_mm.arguments import positive
-from snnssl_mm.tooling import errors_as_sentences, parse, run_tool
+from snnssl_mm.cli.arguments import positive
+from snnssl_mm.cli.tooling import errors_as_sentences, parse, run_tool
 
 
 def parse_args() -> argparse.Namespace:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from snnssl_mm.tooling import add_config_arguments, load_config, parse, run_tool
+from snnssl_mm.cli.tooling import add_config_arguments, load_config, parse, run_tool
 
 
 def main() -> None:

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
 
-from snnssl_mm.arguments import positive, seed_number
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.arguments import positive, seed_number
+from snnssl_mm.cli.tooling import (
     add_config_arguments,
     add_out_argument,
     errors_as_sentences,
@@ -44,10 +44,10 @@ from snnssl_mm.tooling import (
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-    from snnssl_mm.analysis.results_file import ResultsFile, Row
-    from snnssl_mm.engine.feature_cache import CachedBackbone
-    from snnssl_mm.engine.probe_models import Model
-    from snnssl_mm.engine.trained_probes import TrainedProbe
+    from snnssl_mm.probing.feature_cache import CachedBackbone
+    from snnssl_mm.probing.probe_models import Model
+    from snnssl_mm.probing.trained_probes import TrainedProbe
+    from snnssl_mm.recording.results_file import ResultsFile, Row
 
 
 FROZEN = ("knn", "linear")
@@ -80,7 +80,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--probes",
         nargs="+",
-        type=one_of("snnssl_mm.engine.protocols:PROTOCOLS", *FROZEN),
+        type=one_of("snnssl_mm.probing.protocols:PROTOCOLS", *FROZEN),
         default=list(FROZEN),
         help="the probes above by name; knn and linear by default",
     )
@@ -122,7 +122,7 @@ def parse_args() -> argparse.Namespace:
 
 def config_of(args: argparse.Namespace) -> Config:
     """Read the config and apply the command line to it."""
-    from snnssl_mm.engine.labelled_folder import with_labelled_folder
+    from snnssl_mm.probing.labelled_folder import with_labelled_folder
 
     cfg = load_config(args)
     require_local(args.checkpoint)
@@ -135,7 +135,7 @@ def config_of(args: argparse.Namespace) -> Config:
 
 def settings_of(probe: str, cfg: Config, args: argparse.Namespace) -> Iterator[Row]:
     """Settings of each row of a probe."""
-    from snnssl_mm.engine.protocols import protocol_of
+    from snnssl_mm.probing.protocols import protocol_of
 
     common = {"recalibrated": not args.no_recalibrate}
     if probe == "knn":
@@ -150,7 +150,7 @@ def settings_of(probe: str, cfg: Config, args: argparse.Namespace) -> Iterator[R
 
 def models_of(cfg: Config, args: argparse.Namespace) -> dict[str, Model]:
     """Build the models to be judged, by what they start from."""
-    from snnssl_mm.engine.probe_models import (
+    from snnssl_mm.probing.probe_models import (
         load_probed_model,
         random_init_model,
         require_backbone,
@@ -167,9 +167,9 @@ def models_of(cfg: Config, args: argparse.Namespace) -> dict[str, Model]:
 
 def plan(cfg: Config, args: argparse.Namespace) -> list[Task]:
     """Check everything that the probes need; return the rows to be filled."""
-    from snnssl_mm.engine.feature_cache import CachedBackbone, CachedPixels
-    from snnssl_mm.engine.labelled_images import class_count, eval_loaders
-    from snnssl_mm.engine.probe_configs import require_labelled_pipeline
+    from snnssl_mm.probing.feature_cache import CachedBackbone, CachedPixels
+    from snnssl_mm.probing.labelled_images import class_count, eval_loaders
+    from snnssl_mm.probing.probe_configs import require_labelled_pipeline
 
     if any(probe not in FROZEN for probe in args.probes):
         require_labelled_pipeline(cfg)
@@ -212,8 +212,8 @@ def tasks_of(
     entries: Row,
 ) -> Iterator[Task]:
     """Rows of a probe of one backbone; ``entries`` are what all its rows share."""
-    from snnssl_mm.engine.protocols import protocol_of
-    from snnssl_mm.engine.trained_probes import TrainedProbe
+    from snnssl_mm.probing.protocols import protocol_of
+    from snnssl_mm.probing.trained_probes import TrainedProbe
 
     trained, digest = None, backbone.digest
     if probe not in FROZEN:
@@ -234,7 +234,7 @@ def data_root(cfg: Config) -> str:
 
 def measure(task: Task) -> Row:
     """Fill a row: the accuracies, from 0 to 1, and the seconds of work."""
-    from snnssl_mm.engine.frozen_probes import frozen_probe
+    from snnssl_mm.probing.frozen_probes import frozen_probe
 
     if task.trained:
         found, seconds = task.trained.run()
@@ -253,7 +253,7 @@ def measure(task: Task) -> Row:
 
 def fill(results: ResultsFile, task: Task) -> Row:
     """Return the row of a task: the one that the file has, or a new one."""
-    from snnssl_mm.analysis.probe_table import described
+    from snnssl_mm.probing.probe_table import described
 
     entries = task.entries
     settings = described(entries["settings"])
@@ -270,8 +270,8 @@ def main() -> None:
     """Probe."""
     args = parse_args()
 
-    from snnssl_mm.analysis.probe_table import probe_table
-    from snnssl_mm.analysis.results_file import ResultsFile
+    from snnssl_mm.probing.probe_table import probe_table
+    from snnssl_mm.recording.results_file import ResultsFile
 
     with errors_as_sentences():
         cfg = config_of(args)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.tooling import (
     add_out_argument,
     add_trust_argument,
     errors_as_sentences,
@@ -33,7 +33,7 @@ def main() -> None:
     add_trust_argument(parser)
     args = parse(parser)
 
-    from snnssl_mm.publishing import digest, publish
+    from snnssl_mm.checkpoints.publishing import digest, publish
 
     with errors_as_sentences():
         if not args.name or Path(args.name).name != args.name:

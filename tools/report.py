@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from snnssl_mm.arguments import positive
-from snnssl_mm.children import run_child
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.arguments import positive
+from snnssl_mm.cli.children import run_child
+from snnssl_mm.cli.tooling import (
     add_out_argument,
     add_trust_argument,
     errors_as_sentences,
@@ -35,8 +35,8 @@ from snnssl_mm.tooling import (
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-    from snnssl_mm.analysis.report import Report, Section
-    from snnssl_mm.analysis.table import Table
+    from snnssl_mm.analysis.report.report import Report, Section
+    from snnssl_mm.recording.table import Table
 
 
 TOOLS = Path(__file__).resolve().parent
@@ -63,7 +63,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--probes",
         nargs="+",
-        type=one_of("snnssl_mm.engine.protocols:PROTOCOLS", "knn", "linear"),
+        type=one_of("snnssl_mm.probing.protocols:PROTOCOLS", "knn", "linear"),
         default=["knn", "linear"],
         help="see tools/probe.py",
     )
@@ -88,7 +88,7 @@ def config_beside(checkpoint: str) -> str:
     Raises:
         FileNotFoundError: If there is none, or more than one.
     """
-    from snnssl_mm import zoo
+    from snnssl_mm.checkpoints import zoo
 
     if known := zoo.entries().get(checkpoint.removeprefix(zoo.SCHEME)):
         return str(known.config)
@@ -123,7 +123,7 @@ def measurements(args: argparse.Namespace) -> dict[str, list[str]]:
 
 def measure(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     """Run the other tools; return the checkpoint's rows, by results file."""
-    from snnssl_mm.analysis.results_file import file_sha
+    from snnssl_mm.recording.results_file import file_sha
 
     rows: dict[str, list[dict[str, Any]]] = {}
     jobs = measurements(args)
@@ -143,9 +143,9 @@ def measure(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
 
 def pictures(args: argparse.Namespace, cfg: Config, model: Any) -> list[Section]:
     """Show the network at work."""
-    from snnssl_mm.analysis import report_pictures
+    from snnssl_mm.analysis.report import report_pictures
     from snnssl_mm.analysis.sample_images import sample_images
-    from snnssl_mm.engine.probes import eval_loaders
+    from snnssl_mm.probing.probes import eval_loaders
 
     cfg.max_probe_samples = report_pictures.EMBEDDED
     loaders = eval_loaders(cfg)
@@ -167,9 +167,9 @@ def compose(
     about: Table,
 ) -> Report:
     """Put the sections together."""
-    from snnssl_mm.analysis import report_sections
-    from snnssl_mm.analysis.machine import describe_machine
-    from snnssl_mm.analysis.report import Report
+    from snnssl_mm.analysis.report import report_sections
+    from snnssl_mm.analysis.report.report import Report
+    from snnssl_mm.recording.machine import describe_machine
 
     firing, energy, health = (
         rows[name][-1] for name in ("firing_rates", "energy", "representation_health")
@@ -208,9 +208,9 @@ def main() -> None:
     """Measure, draw and write."""
     args = parse_args()
 
-    from snnssl_mm import zoo
-    from snnssl_mm.analysis.report_about import about
-    from snnssl_mm.engine.probes import eval_loaders, load_model
+    from snnssl_mm.analysis.report.report_about import about
+    from snnssl_mm.checkpoints import zoo
+    from snnssl_mm.probing.probes import eval_loaders, load_model
 
     page, text = args.out / "report.html", args.out / "report.md"
     with errors_as_sentences():
@@ -220,7 +220,7 @@ def main() -> None:
         require_local(args.checkpoint)
         require_writable(page, text)
         if args.data:  # the tools that measure read it from a config of its own
-            from snnssl_mm.engine.labelled_folder import with_labelled_folder
+            from snnssl_mm.probing.labelled_folder import with_labelled_folder
 
             cfg = with_labelled_folder(cfg, args.data.absolute())
             args.config = str(args.out / "config.py")

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from snnssl_mm.arguments import results_file
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.arguments import results_file
+from snnssl_mm.cli.tooling import (
     add_config_arguments,
     add_launcher_arguments,
     build_runner,
@@ -62,7 +62,7 @@ def parse_args() -> argparse.Namespace:
 
 def probe(cfg: Config, checkpoint: str) -> Probes:
     """Measure k-NN and linear accuracy of three kinds of features."""
-    from snnssl_mm.engine.probes import (
+    from snnssl_mm.probing.probes import (
         eval_loaders,
         knn_accuracy,
         labelled_features,
@@ -92,11 +92,11 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Metrics:
 
     mmengine's own loading skips weights that do not fit; here they stop the program.
     """
-    from snnssl_mm.checkpoints import load_whole_model
+    from snnssl_mm.checkpoints.loading import load_whole_model
+    from snnssl_mm.checkpoints.read_once import files_kept
     from snnssl_mm.checks.data import check_data
-    from snnssl_mm.checks.data_check_hook import DataCheckHook
-    from snnssl_mm.engine.probe_models import warn_of_other_pixels
-    from snnssl_mm.read_once import files_kept
+    from snnssl_mm.engine.hooks.data_check_hook import DataCheckHook
+    from snnssl_mm.probing.probe_models import warn_of_other_pixels
 
     cfg.load_from, cfg.resume = None, False
     with errors_as_sentences():
@@ -140,7 +140,7 @@ def main() -> None:
     cfg = load_config(args)
     results: Any
     if args.data:
-        from snnssl_mm.engine.labelled_folder import with_labelled_folder
+        from snnssl_mm.probing.labelled_folder import with_labelled_folder
 
         with errors_as_sentences():
             cfg = with_labelled_folder(cfg, args.data)

@@ -13,7 +13,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.tooling import (
     add_config_arguments,
     add_launcher_arguments,
     add_trust_argument,
@@ -197,11 +197,11 @@ def main() -> None:
     """Train."""
     args = parse_args()
 
+    from snnssl_mm.checkpoints.read_once import files_kept
+    from snnssl_mm.checkpoints.resuming import resume_from_whole
     from snnssl_mm.checks.data import check_data
-    from snnssl_mm.engine.disk_space import disk_faults_as_sentences
-    from snnssl_mm.read_once import files_kept
-    from snnssl_mm.resuming import resume_from_whole
-    from snnssl_mm.run_lock import alone_in
+    from snnssl_mm.engine.guards.disk_space import disk_faults_as_sentences
+    from snnssl_mm.engine.guards.run_lock import alone_in
 
     cfg = config_of(args)
     check_text_of(cfg)
@@ -224,11 +224,11 @@ def main() -> None:
 
 def train(cfg: Config, args: argparse.Namespace) -> None:
     """Build what the config describes, check what can be known by then, and train."""
-    from snnssl_mm.checkpoints import unwrapped
+    from snnssl_mm.checkpoints.loading import unwrapped
     from snnssl_mm.checks.preflight import build_loops, check_batches
-    from snnssl_mm.engine.disk_space import check_disk_space
+    from snnssl_mm.engine.guards.disk_space import check_disk_space
+    from snnssl_mm.engine.guards.worker_errors import explain_errors
     from snnssl_mm.engine.screen import opening
-    from snnssl_mm.engine.worker_errors import explain_errors
 
     runner = build_runner(cfg, args)
     model = unwrapped(runner.model)

@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from snnssl_mm.analysis.plot_style import BLUE, ORANGE, picture
-from snnssl_mm.analysis.table import Table
+from snnssl_mm.analysis.plots.plot_style import BLUE, ORANGE, picture
+from snnssl_mm.recording.table import Table
 
 LOSSES = {
     "flat": "snnssl_mm.TimeFlattenedLoss",

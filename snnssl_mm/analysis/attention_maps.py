@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from snnssl_mm.analysis.images import NetworkImage, crop_to_picture
-from snnssl_mm.analysis.picture_grid import (
+from snnssl_mm.analysis.plots.picture_grid import (
     label_row,
     label_width,
     picture_grid,

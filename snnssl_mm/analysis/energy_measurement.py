@@ -12,16 +12,16 @@ from mmengine.config import Config
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from snnssl_mm.analysis.energy import (
+from snnssl_mm.analysis.unseen_images import is_pretraining
+from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.recording.energy import (
     ACCOUNTINGS,
     BACKBONE,
     CONSTANTS,
     MICROJOULE,
     compare,
 )
-from snnssl_mm.analysis.operations import LayerOperations, OperationCounter
-from snnssl_mm.analysis.unseen_images import is_pretraining
-from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.recording.operations import LayerOperations, OperationCounter
 
 
 def deployed(model: Any, cfg: Config) -> nn.Module:
@@ -102,7 +102,7 @@ def measure_layers(
         images: Number of images in all batches.
 
     Returns:
-        Layers per image, as :mod:`snnssl_mm.analysis.energy` describes them, and the
+        Layers per image, as :mod:`snnssl_mm.recording.energy` describes them, and the
         number of time steps.
 
     Raises:

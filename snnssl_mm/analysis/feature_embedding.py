@@ -11,9 +11,9 @@ from matplotlib import patheffects
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
-from snnssl_mm.analysis.plot_style import CLASSES, picture
-from snnssl_mm.engine.labelled_images import class_count, class_names
-from snnssl_mm.engine.probes import Loaders, labelled_features
+from snnssl_mm.analysis.plots.plot_style import CLASSES, picture
+from snnssl_mm.probing.labelled_images import class_count, class_names
+from snnssl_mm.probing.probes import Loaders, labelled_features
 
 Arrays = tuple[np.ndarray, np.ndarray]
 NAMED = 20

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from snnssl_mm.analysis.images import NetworkImage, crop_to_picture
-from snnssl_mm.analysis.picture_grid import label_row, picture_grid, title
+from snnssl_mm.analysis.plots.picture_grid import label_row, picture_grid, title
 
 
 @torch.no_grad()

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from snnssl_mm.analysis.picture_grid import label_row, picture_grid, title
-from snnssl_mm.analysis.plot_style import BLUE, RED
-from snnssl_mm.engine.probes import LabelledFeatures
+from snnssl_mm.analysis.plots.picture_grid import label_row, picture_grid, title
+from snnssl_mm.analysis.plots.plot_style import BLUE, RED
+from snnssl_mm.probing.probes import LabelledFeatures
 
 
 def to_pictures(inputs: np.ndarray) -> np.ndarray:

@@ -14,8 +14,8 @@ from matplotlib import patheffects
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch, Rectangle
 
-from snnssl_mm.analysis.label_places import Box, place_labels
-from snnssl_mm.analysis.plot_style import QUIET, SMALL, WIDTH, picture
+from snnssl_mm.analysis.plots.label_places import Box, place_labels
+from snnssl_mm.analysis.plots.plot_style import QUIET, SMALL, WIDTH, picture
 from snnssl_mm.datasets.loading import read_image
 
 FONT = 7.0  # points, of names and scores in the images

@@ -11,15 +11,15 @@ import torch
 from torch import nn
 
 from snnssl_mm.analysis.images import NetworkImage, crop_to_picture
-from snnssl_mm.analysis.picture_grid import (
+from snnssl_mm.analysis.plots.picture_grid import (
     label_row,
     label_width,
     picture_grid,
     title,
 )
-from snnssl_mm.analysis.plot_style import RED, SMALL
-from snnssl_mm.analysis.spike_recording import recorded_spikes
+from snnssl_mm.analysis.plots.plot_style import RED, SMALL
 from snnssl_mm.neurons import MixedLIF, set_path
+from snnssl_mm.recording.spike_recording import layer_name, recorded_spikes
 
 
 class SpikeMap(NamedTuple):
@@ -36,11 +36,6 @@ class SpikeMap(NamedTuple):
     channels: int
     maps: np.ndarray
     rates: np.ndarray
-
-
-def layer_name(neuron: str) -> str:
-    """Name of the layer that a neuron belongs to."""
-    return re.sub(r"\.(attention_)?neuron$", "", neuron)
 
 
 @torch.no_grad()

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snnssl_mm.analysis.plot_style import BLUE, LARGE, NORMAL, SMALL, picture
-from snnssl_mm.analysis.spike_maps import layer_name
+from snnssl_mm.analysis.plots.plot_style import BLUE, LARGE, NORMAL, SMALL, picture
 from snnssl_mm.neurons import MixedLIF, set_path
+from snnssl_mm.recording.spike_recording import layer_name
 
 
 class Raster(NamedTuple):

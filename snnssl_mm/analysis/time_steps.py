@@ -16,10 +16,10 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
-from snnssl_mm.analysis.machine import is_busy
-from snnssl_mm.analysis.plot_style import BLUE, picture
-from snnssl_mm.analysis.table import Table
-from snnssl_mm.engine.probes import Loaders, prepared_inputs
+from snnssl_mm.analysis.plots.plot_style import BLUE, picture
+from snnssl_mm.probing.probes import Loaders, prepared_inputs
+from snnssl_mm.recording.machine import is_busy
+from snnssl_mm.recording.table import Table
 
 ENERGIES = {
     "integers_as_spikes": "integers as spikes",

@@ -11,9 +11,9 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from torch.utils.data import SequentialSampler
 
-from snnssl_mm.analysis.two_views import Collate
+from snnssl_mm.checkpoints.preprocessing import innermost, loads_file
 from snnssl_mm.checks.data import check_data, silent
-from snnssl_mm.preprocessing import innermost, loads_file
+from snnssl_mm.recording.two_views import Collate
 
 
 class Views(NamedTuple):

@@ -18,7 +18,7 @@ from snnssl_mm.checks.coco_structure import (
     is_segmentation,
     other_kind,
 )
-from snnssl_mm.checks.data_error import DataError, shortened
+from snnssl_mm.datasets.data_error import DataError, shortened
 
 Content = dict[str, Any]
 SHORT = "a polygon of"  # how the fault of one with fewer than 3 points begins

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from snnssl_mm.checks.coco_structure import is_segmentation
-from snnssl_mm.checks.data_error import DataError
+from snnssl_mm.datasets.data_error import DataError
 
 
 def check_corners(content: Mapping[str, Any], file: str) -> None:

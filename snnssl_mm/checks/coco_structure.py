@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from snnssl_mm.checks.data_error import DataError
+from snnssl_mm.datasets.data_error import DataError
 
 LARGEST = 2**63  # of a float64 or an int64
 

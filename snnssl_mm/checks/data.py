@@ -14,16 +14,9 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger, print_log
 from mmengine.registry import DATASETS, init_default_scope
 
+from snnssl_mm.checkpoints.preprocessing import loads_file
 from snnssl_mm.checks import coco
 from snnssl_mm.checks.coco_boxes import check_corners, check_outlines
-from snnssl_mm.checks.data_error import (
-    DataError,
-    check_class_counts,
-    require_file,
-    require_folder,
-    shortened,
-    step,
-)
 from snnssl_mm.checks.evaluators import check_evaluator_files
 from snnssl_mm.checks.image_lists import check_class_labels, check_list, left_in_folders
 from snnssl_mm.checks.label_maps import Expected
@@ -34,7 +27,14 @@ from snnssl_mm.checks.settings import (
     ignored_label,
     leaf_datasets,
 )
-from snnssl_mm.preprocessing import loads_file
+from snnssl_mm.datasets.data_error import (
+    DataError,
+    check_class_counts,
+    require_file,
+    require_folder,
+    shortened,
+    step,
+)
 
 COVERED = {"CocoDataset", "BaseSegDataset", "CustomDataset"}
 

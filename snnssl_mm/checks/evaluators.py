@@ -14,7 +14,7 @@ from mmengine.structures import BaseDataElement, InstanceData
 from pycocotools import mask as coco_mask
 
 from snnssl_mm.checks import coco
-from snnssl_mm.checks.data_error import DataError, PreflightError
+from snnssl_mm.datasets.data_error import DataError, PreflightError
 
 WRITTEN = ("outfile_prefix", "output_dir", "out_file_path", "out_dir")
 """Settings of metrics that name what they write."""

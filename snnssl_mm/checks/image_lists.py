@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snnssl_mm.checks.data_error import DataError, shortened
+from snnssl_mm.datasets.data_error import DataError, shortened
 from snnssl_mm.datasets.image_files import list_images
 from snnssl_mm.datasets.label_file import BYTE_ORDER_MARKS, read_annotation_file
 

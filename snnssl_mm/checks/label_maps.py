@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from snnssl_mm.checks.data_error import DataError, shortened
+from snnssl_mm.datasets.data_error import DataError, shortened
 
 IGNORED = 255  # what mmseg's LoadAnnotations makes of labels to be ignored
 LOSSY = (".jpg", ".jpeg", ".jfif")

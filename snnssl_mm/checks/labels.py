@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from snnssl_mm.checks.data_error import DataError
 from snnssl_mm.checks.label_maps import beyond
+from snnssl_mm.datasets.data_error import DataError
 
 
 def classes_of(model: Any) -> tuple[int | None, int | None]:

@@ -22,15 +22,9 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from snnssl_mm.checkpoints import unwrapped
+from snnssl_mm.checkpoints.loading import unwrapped
+from snnssl_mm.checkpoints.random_states import random_states, set_random_states
 from snnssl_mm.checks.data import say, silent
-from snnssl_mm.checks.data_error import (
-    DataError,
-    PreflightError,
-    sampled,
-    shortened,
-    step,
-)
 from snnssl_mm.checks.evaluators import (
     evaluate,
     feed_back,
@@ -39,7 +33,13 @@ from snnssl_mm.checks.evaluators import (
     shares_out,
 )
 from snnssl_mm.checks.labels import check_labels, classes_of
-from snnssl_mm.random_states import random_states, set_random_states
+from snnssl_mm.datasets.data_error import (
+    DataError,
+    PreflightError,
+    sampled,
+    shortened,
+    step,
+)
 
 TRAINED, EVALUATED = 32, 8  # samples in a batch at most
 SHARDED = ("FullySharded", "DeepSpeed")

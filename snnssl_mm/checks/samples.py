@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmengine.dataset import Compose
 
-from snnssl_mm.checks.data_error import DataError, described, sampled
 from snnssl_mm.checks.image_headers import Stored, nearby, stored
 from snnssl_mm.checks.label_maps import (
     Expected,
@@ -22,6 +21,7 @@ from snnssl_mm.checks.label_maps import (
     is_lossy,
     labels_of,
 )
+from snnssl_mm.datasets.data_error import DataError, described, sampled
 from snnssl_mm.datasets.image_files import TURNED
 from snnssl_mm.datasets.loading import LoadIntactImage
 

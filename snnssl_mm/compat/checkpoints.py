@@ -34,8 +34,8 @@ def whole_checkpoints() -> Status:
     checkpoint before the next is written, and empties ``last_checkpoint`` before it
     fills it; ``resume=True`` believes that file whatever it names. Here local files
     appear whole or not at all, the name ``CheckpointHook`` means
-    :class:`snnssl_mm.whole_checkpoints.WholeCheckpointHook`, and resuming looks for
-    the last checkpoint that is whole. Folders of DeepSpeed are as they were.
+    :class:`snnssl_mm.checkpoints.atomic_checkpoints.WholeCheckpointHook`, and resuming
+    looks for the last checkpoint that is whole. Folders of DeepSpeed are as they were.
     Removable: when ``LocalBackend.put`` of onedl-mmengine renames a complete file and
     ``CheckpointHook`` removes last; in 0.10.12 they do not.
     """
@@ -43,8 +43,8 @@ def whole_checkpoints() -> Status:
         return Status("not applicable", "mmengine is not installed")
     from mmengine.fileio import LocalBackend
 
-    import snnssl_mm.whole_checkpoints  # noqa: F401  registers its hook by that name
-    from snnssl_mm.whole_files import write_whole
+    import snnssl_mm.checkpoints.atomic_checkpoints  # noqa: F401  registers its hook by that name
+    from snnssl_mm.checkpoints.atomic_files import write_whole
 
     def put(self: Any, obj: bytes, filepath: str | Path) -> None:
         write_whole(Path(filepath), obj)
@@ -55,7 +55,9 @@ def whole_checkpoints() -> Status:
         write_whole(Path(filepath), obj.encode(encoding))
 
     def find_latest_checkpoint(path: str) -> str | None:
-        from snnssl_mm.resuming import last_whole_checkpoint  # not while that imports
+        from snnssl_mm.checkpoints.resuming import (
+            last_whole_checkpoint,  # not while that imports
+        )
 
         return last_whole_checkpoint(path)
 
@@ -71,18 +73,19 @@ def safe_checkpoints() -> Status:
 
     Cause: onedl-mmengine reads what torch's safe unpickler refuses once more without
     it, after a warning; what is behind a URL it unpickles unsafely at once; and
-    ``Runner.resume`` runs the text ``meta['config']``. :mod:`snnssl_mm.unpickling`
-    takes the place of both readers. It still allows mmengine's own classes, without
-    which no training could be resumed, and checks what torch does not: the checksums.
+    ``Runner.resume`` runs the text ``meta['config']``.
+    :mod:`snnssl_mm.checkpoints.reading` takes the place of both readers. It still
+    allows mmengine's own classes, without which no training could be resumed, and
+    checks what torch does not: the checksums.
     Removable: when mmengine's loaders raise instead of falling back, and
     ``load_url`` passes ``weights_only=True``; in onedl-mmengine 0.10.12 they do not.
-    The checksums then move to :mod:`snnssl_mm.checkpoints`.
+    The checksums then move to :mod:`snnssl_mm.checkpoints.loading`.
     """
     module = module_of("mmengine.runner.checkpoint")
     if module is None:
         return Status("not applicable", "mmengine is not installed")
-    from snnssl_mm import read_once, unpickling
+    from snnssl_mm.checkpoints import read_once, reading
 
     module._safe_torch_load = read_once.load
-    module.load_url = unpickling.load_url
+    module.load_url = reading.load_url
     return Status("cured", "checkpoints that would run code are refused")

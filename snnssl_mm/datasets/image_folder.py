@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mmpretrain.datasets import CustomDataset
 from rich.progress import track
 
-from snnssl_mm.checks.data_error import DataError
+from snnssl_mm.datasets.data_error import DataError
 from snnssl_mm.datasets.image_check import check_image, examine, unusual_note
 from snnssl_mm.datasets.image_files import (
     image_suffixes,

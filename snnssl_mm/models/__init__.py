@@ -1,6 +1,6 @@
 """Registered models; importing this package fills the ``MODELS`` registry."""
 
-from snnssl_mm.checkpoints import load_backbone, load_whole_model
+from snnssl_mm.checkpoints.loading import load_backbone, load_whole_model
 from snnssl_mm.losses import (
     BoundaryTemporalLoss,
     CrossTemporalLoss,

@@ -9,8 +9,8 @@ from mmengine.model import BaseModule
 from mmpretrain.models import LinearClsHead
 from torch import Tensor, nn
 
+from snnssl_mm.losses.representation import std_per_dimension
 from snnssl_mm.registry import MODELS
-from snnssl_mm.representation import std_per_dimension
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from snnssl_mm.checkpoints import load_backbone
+from snnssl_mm.checkpoints.loading import load_backbone
 from snnssl_mm.registry import WEIGHT_INITIALIZERS
 
 
@@ -15,7 +15,8 @@ class BackboneInit:
     """Initialiser ``init_cfg=dict(type='snnssl_mm.BackboneInit', checkpoint=...)``.
 
     Args:
-        checkpoint: File or URL; see :func:`snnssl_mm.checkpoints.load_backbone`.
+        checkpoint: File or URL; see
+            :func:`snnssl_mm.checkpoints.loading.load_backbone`.
         strict: Whether every tensor of the module must be found.
     """
 

@@ -1,27 +1,11 @@
-"""A small network and a photo, for what draws a network at work."""
+"""A photo, for what draws a network at work."""
 
 import cv2
 import numpy as np
 import pytest
-import torch
+from small_networks import backbone  # noqa: F401  (a fixture)
 
 from snnssl_mm.analysis.images import read_network_image
-from snnssl_mm.models import Spikformer
-
-ARCH = dict(embed_dims=16, depth=1, num_heads=2, mlp_ratio=1)
-
-
-@pytest.fixture
-def backbone():
-    """With BatchNorm statistics of a batch: initial ones leave deep layers silent."""
-    torch.manual_seed(0)
-    net = Spikformer(ARCH, out_indices=(0, 1, 2, 3), time_steps=3)
-    for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():
-        net(torch.randn(2, 3, 64, 64))
-    return net
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from mmengine.config import Config
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
-from snnssl_mm.analysis.energy import ACCOUNTINGS, CONSTANTS, energy, totals
 from snnssl_mm.analysis.energy_measurement import (
     backbone_energy_uj,
     check_model,
@@ -21,9 +20,10 @@ from snnssl_mm.analysis.energy_measurement import (
     prediction,
 )
 from snnssl_mm.analysis.unseen_images import unseen_images
-from snnssl_mm.engine.probes import build_model
 from snnssl_mm.models import load_backbone
 from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.probing.probes import build_model
+from snnssl_mm.recording.energy import ACCOUNTINGS, CONSTANTS, energy, totals
 
 
 def lively_job(file):

@@ -5,7 +5,7 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from snnssl_mm.analysis.feature_embedding import embed, plot_embedding
-from snnssl_mm.analysis.plot_style import CLASSES
+from snnssl_mm.analysis.plots.plot_style import CLASSES
 
 
 def two_groups():

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snnssl_mm.analysis.label_places import overlap, place_labels
+from snnssl_mm.analysis.plots.label_places import overlap, place_labels
 
 IMAGE = (100.0, 80.0)
 box = st.tuples(*[st.floats(0, 1)] * 4).map(

@@ -12,8 +12,9 @@ from snnssl_mm.analysis.feature_maps import (
     plot_feature_maps,
 )
 from snnssl_mm.analysis.images import read_network_image
-from snnssl_mm.analysis.spike_maps import layer_name, plot_spike_maps, spike_maps
+from snnssl_mm.analysis.spike_maps import plot_spike_maps, spike_maps
 from snnssl_mm.neurons import MixedLIF, set_path
+from snnssl_mm.recording.spike_recording import layer_name
 
 SETTINGS = dict(mean=[10.0, 20.0, 30.0], std=[1.0, 2.0, 4.0], to_rgb=True)
 

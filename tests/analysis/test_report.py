@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from snnssl_mm.analysis.report import Fact, Picture, Report, Section
-from snnssl_mm.analysis.table import Table
-from snnssl_mm.analysis.verdicts import Verdict
+from snnssl_mm.analysis.report.report import Fact, Picture, Report, Section
+from snnssl_mm.analysis.report.verdicts import Verdict
+from snnssl_mm.recording.table import Table
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAA"

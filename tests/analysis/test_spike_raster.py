@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from matplotlib.image import imread
 
-from snnssl_mm.analysis.spike_maps import layer_name
 from snnssl_mm.analysis.spike_raster import plot_spike_rasters, spike_rasters
 from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.recording.spike_recording import layer_name
 
 
 def test_rasters_are_spikes_of_chosen_neurons(backbone):

@@ -17,7 +17,7 @@ from snnssl_mm.analysis.time_steps import (
     plot_time_steps,
     time_steps_table,
 )
-from snnssl_mm.engine.probes import Loaders, build_model
+from snnssl_mm.probing.probes import Loaders, build_model
 
 
 def row(steps):

@@ -5,7 +5,7 @@ import json
 import pytest
 from matplotlib.image import imread
 
-from snnssl_mm.analysis.training_curves import epochs_of, plot_training, read_log
+from snnssl_mm.analysis.plots.training_curves import epochs_of, plot_training, read_log
 
 
 def write_log(folder, steps, per_epoch):

@@ -2,10 +2,7 @@
 
 import pytest
 
-from snnssl_mm.analysis.firing_rates import LIMITS
-from snnssl_mm.analysis.machine import cpu_seconds, is_busy, load_text, measured_load
-from snnssl_mm.analysis.probe_table import grouped, probe_table
-from snnssl_mm.analysis.verdicts import (
+from snnssl_mm.analysis.report.verdicts import (
     energy_verdict,
     firing_verdict,
     knn_verdict,
@@ -14,6 +11,9 @@ from snnssl_mm.analysis.verdicts import (
     rank_verdict,
     steps_verdict,
 )
+from snnssl_mm.probing.probe_table import grouped, probe_table
+from snnssl_mm.recording.firing_rates import LIMITS
+from snnssl_mm.recording.machine import cpu_seconds, is_busy, load_text, measured_load
 
 
 def rows(pretrained, random=0.2, pixels=None, **changes):
@@ -154,7 +154,7 @@ def test_stolen_time_and_others_are_told_from_our_own(tmp_path, monkeypatch):
     """Of 10 s of two cores: 4 idle, 2 stolen, and all but our own for others."""
     readings = iter([(0.0, 0.0, 0.0), (10.0, 4.0, 2.0)])
     monkeypatch.setattr(
-        "snnssl_mm.analysis.machine.cpu_seconds", lambda: next(readings)
+        "snnssl_mm.recording.machine.cpu_seconds", lambda: next(readings)
     )
     with measured_load() as load:
         pass

@@ -5,24 +5,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import harness
+import memory
 import pytest
+import run as command
+import shares
 import torch
+from learners import Size as StepSize
+from rows import attention, inference, loss, neuron, training_step
 
 from snnssl_mm.losses import BoundaryTemporalLoss, CrossTemporalLoss, TimeFlattenedLoss
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-pytest.importorskip("spikingjelly.activation_based")
-
-import harness  # noqa: E402
-import memory  # noqa: E402
-import run as command  # noqa: E402
-import shares  # noqa: E402
-from learners import Size as StepSize  # noqa: E402
-from rows import attention, inference, loss, neuron, training_step  # noqa: E402
-
 TINY_STEP = StepSize(training_step.TINY, "cifar", 32, 2, "cpu", projector=16)
 
 
@@ -138,7 +133,6 @@ def test_quick_run_writes_results_and_says_what_is_not_measured(tmp_path, monkey
 
 
 def rendered_table(file, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
     import update_readme
 
     return update_readme.markdown([file])

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from snnssl_mm.analysis.fault_tables import fuzz_table, kills_table
+from fault_tables import fuzz_table, kills_table
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 PROFILE = """

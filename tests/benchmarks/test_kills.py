@@ -6,12 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import run_state
+from kill_phases import PHASES
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import run_state  # noqa: E402
-from kill_phases import PHASES  # noqa: E402
 
 
 @pytest.fixture(scope="module")

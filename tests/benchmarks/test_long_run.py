@@ -4,24 +4,21 @@ import json
 import sys
 from pathlib import Path
 
+import long_run
 import numpy as np
+import process_watch
 import pytest
 from matplotlib.image import imread
 from mmengine.config import Config
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import long_run  # noqa: E402
-import process_watch  # noqa: E402
-
-from snnssl_mm.analysis.steadiness import (  # noqa: E402
+from steadiness import (
     flatness,
     long_run_table,
     robust_slope,
     steadiness,
     warm_up_end,
 )
+
+ROOT = Path(__file__).parents[2]
 
 # A training in small: an iteration whenever it was sampled.
 STAND_IN = """
@@ -41,6 +38,8 @@ with (folder / "scalars.json").open("w") as log:
 LEAK = """
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+
+ROOT = Path(__file__).parents[2]
 
 @HOOKS.register_module()
 class Leak(Hook):

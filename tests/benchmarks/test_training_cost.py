@@ -8,17 +8,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-
-pytest.importorskip("spikingjelly.activation_based")
+import training_cost
+from matplotlib.image import imread
+from training_cost_table import training_cost_table
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import training_cost  # noqa: E402
-from matplotlib.image import imread  # noqa: E402
-
-from snnssl_mm.analysis.training_cost import training_cost_table  # noqa: E402
-
 ARCH = "dict(embed_dims=16, depth=1, num_heads=2, mlp_ratio=1)"
 
 

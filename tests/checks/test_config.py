@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 import snnssl_mm  # noqa: F401
 from snnssl_mm.checks.config import check_config
-from snnssl_mm.engine.probes import build_model
+from snnssl_mm.probing.probes import build_model
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(

@@ -16,7 +16,7 @@ from snnssl_mm.checks.coco import (
     check_masks_of_objects,
     read_annotations,
 )
-from snnssl_mm.checks.data_error import DataError
+from snnssl_mm.datasets.data_error import DataError
 
 CLASSES = ("square", "disc", "bar")
 ODD = [

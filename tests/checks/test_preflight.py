@@ -18,8 +18,8 @@ from toy_runs import toy_run
 
 from snnssl_mm.checks.coco import unpacked
 from snnssl_mm.checks.data import check_data
-from snnssl_mm.checks.data_error import DataError, PreflightError
 from snnssl_mm.checks.preflight import check_runner
+from snnssl_mm.datasets.data_error import DataError, PreflightError
 from snnssl_mm.engine import DataCheckHook
 
 TRAIN, VAL = "train_dataloader.dataset", "val_dataloader.dataset"

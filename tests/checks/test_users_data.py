@@ -13,9 +13,9 @@ from mmengine.visualization import Visualizer
 from PIL import Image
 
 from snnssl_mm.checks.data import check_data
-from snnssl_mm.checks.data_error import DataError, PreflightError
 from snnssl_mm.checks.evaluators import check_evaluator_files
 from snnssl_mm.checks.preflight import build_loops, check_runner
+from snnssl_mm.datasets.data_error import DataError, PreflightError
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 

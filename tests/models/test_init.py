@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmengine.config import Config, ConfigDict
 
-from snnssl_mm import checkpoints
-from snnssl_mm.checkpoints import find_prefix
+from snnssl_mm.checkpoints import loading as checkpoints
+from snnssl_mm.checkpoints.loading import find_prefix
 from snnssl_mm.models import BackboneInit, Spikformer, load_backbone, load_whole_model
 
 ARCH = dict(embed_dims=16, depth=1, num_heads=2)

@@ -10,8 +10,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from sklearn.preprocessing import StandardScaler
 
-from snnssl_mm.engine.features import LabelledFeatures
-from snnssl_mm.engine.frozen_probes import linear_accuracy
+from snnssl_mm.probing.features import LabelledFeatures
+from snnssl_mm.probing.frozen_probes import linear_accuracy
 
 FOLDER = Path(__file__).parents[2] / "configs/classification"
 CONFIGS = sorted(FOLDER.glob("*linear*"))

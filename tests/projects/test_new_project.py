@@ -7,8 +7,8 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from snnssl_mm.checks.data_error import DataError
-from snnssl_mm.engine.labelled_images import class_count, eval_loaders
+from snnssl_mm.datasets.data_error import DataError
+from snnssl_mm.probing.labelled_images import class_count, eval_loaders
 from snnssl_mm.projects import measure, new_project
 from snnssl_mm.projects.plan import Machine, first_plan, fit
 from snnssl_mm.projects.survey import survey

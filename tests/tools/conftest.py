@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from snnssl_mm import children
-from snnssl_mm.engine.probes import build_model
+from snnssl_mm.cli import children
+from snnssl_mm.probing.probes import build_model
 
 TOOLS = Path(__file__).parents[2] / "tools"
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from snnssl_mm import children
+from snnssl_mm.cli import children
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from snnssl_mm.checks.data_error import DataError
+from snnssl_mm.datasets.data_error import DataError
 
 ROOT = Path(__file__).parents[2]
 

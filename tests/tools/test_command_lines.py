@@ -14,7 +14,10 @@ TOOLS = sorted(
 )
 HEAVY = ("torch", "mmengine", "mmcv", "numpy", "matplotlib", "sklearn", "numba")
 WRITES_NOTHING = ("check_config.py", "check_env.py", "print_config.py")
-OWN_PLACE = ("setup_env.py", "build_mmcv.py", "licenses.py", "update_readme.py")
+OWN_PLACE = (
+    "setup_env.py",
+    "build_mmcv.py",
+)
 """Write into the checkout or its environment, whoever runs them."""
 
 ASK_ALL = """

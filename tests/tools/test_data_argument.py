@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from snnssl_mm import children
+from snnssl_mm.cli import children
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from snnssl_mm.engine.probes import build_model
+from snnssl_mm.probing.probes import build_model
 
 TOOL = "analysis/energy.py"
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from snnssl_mm.analysis.firing_rates import firing_rates
 from snnssl_mm.analysis.unseen_images import unseen_images
-from snnssl_mm.engine.probes import build_model, load_model
+from snnssl_mm.probing.probes import build_model, load_model
+from snnssl_mm.recording.firing_rates import firing_rates
 
 TOOL = "analysis/firing_rates.py"
 

@@ -79,7 +79,7 @@ def test_unreadable_image_is_left_out_and_named(run_tool, task, tmp_path):
 @pytest.mark.parametrize("name", KINDS)
 def test_every_model_sees_the_pixels_of_training(task, name, tmp_path):
     """Of a 16-bit image, and of one whose colours are hidden in part."""
-    from snnssl_mm.inference import Inferencer
+    from snnssl_mm.apis.inference import Inferencer
 
     job = task(name)
     cfg = Config.fromfile(job.config)
@@ -139,7 +139,7 @@ def test_predictions_grow_with_the_picture():
     from mmdet.structures import DetDataSample
     from mmengine.structures import InstanceData
 
-    from snnssl_mm.inference import enlarged
+    from snnssl_mm.apis.inference import enlarged
 
     masks = torch.zeros(1, 4, 5, dtype=torch.bool)
     masks[0, 1:3, 2:4] = True

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from snnssl_mm import children
+from snnssl_mm.cli import children
 
 SECTIONS = (
     "Training",

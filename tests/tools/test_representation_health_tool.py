@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from snnssl_mm.analysis.representation_health import MEASURES
-from snnssl_mm.engine.probes import build_model
+from snnssl_mm.probing.probes import build_model
+from snnssl_mm.recording.representation_health import MEASURES
 
 TOOL = "analysis/representation_health.py"
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from snnssl_mm import unpickling
-from snnssl_mm.engine.probes import build_model
+from snnssl_mm.checkpoints import reading
+from snnssl_mm.probing.probes import build_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,13 +28,13 @@ def weights(work_dir, epoch):
 @pytest.fixture
 def reads(monkeypatch):
     """Names of the checkpoints that were read, once for each time."""
-    names, load = [], unpickling.torch.load
+    names, load = [], reading.torch.load
 
     def recording_load(file, *args, **kwargs):
         names.append(Path(file).name)
         return load(file, *args, **kwargs)
 
-    monkeypatch.setattr(unpickling.torch, "load", recording_load)
+    monkeypatch.setattr(reading.torch, "load", recording_load)
     return names
 
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import track
 
-from snnssl_mm.arguments import picture, positive
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.arguments import picture, positive
+from snnssl_mm.cli.tooling import (
     add_config_arguments,
     add_out_argument,
     errors_as_sentences,
@@ -57,7 +57,6 @@ def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any
     """Run the model over the images."""
     from mmengine.analysis import parameter_count
 
-    from snnssl_mm.analysis.energy import totals
     from snnssl_mm.analysis.energy_measurement import (
         check_model,
         count_images,
@@ -66,7 +65,8 @@ def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any
         prediction,
     )
     from snnssl_mm.analysis.unseen_images import is_pretraining
-    from snnssl_mm.loaded_models import load_pictured_model
+    from snnssl_mm.apis.loaded_models import load_pictured_model
+    from snnssl_mm.recording.energy import totals
 
     with errors_as_sentences():
         model = load_pictured_model(cfg, args.checkpoint, not is_pretraining(cfg))
@@ -89,8 +89,8 @@ def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any
 
 def report(row: dict[str, Any]) -> None:
     """Print the layers, how energy is computed, and the totals."""
-    from snnssl_mm.analysis.energy import CONSTANTS, FORMULA
-    from snnssl_mm.analysis.energy_tables import (
+    from snnssl_mm.recording.energy import CONSTANTS, FORMULA
+    from snnssl_mm.recording.energy_tables import (
         layer_table,
         pair_of,
         summary,
@@ -110,10 +110,10 @@ def main() -> None:
     args = parse_args()
 
     from snnssl_mm.analysis.energy_measurement import count_images
-    from snnssl_mm.analysis.energy_plot import plot_energy
-    from snnssl_mm.analysis.energy_tables import energy_markdown, write_csv
-    from snnssl_mm.analysis.results_file import ResultsFile
+    from snnssl_mm.analysis.plots.energy_plot import plot_energy
     from snnssl_mm.analysis.unseen_images import unseen_images
+    from snnssl_mm.recording.energy_tables import energy_markdown, write_csv
+    from snnssl_mm.recording.results_file import ResultsFile
 
     cfg = load_config(args)
     with errors_as_sentences():

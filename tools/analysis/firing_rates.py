@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snnssl_mm.arguments import picture, positive
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.arguments import picture, positive
+from snnssl_mm.cli.tooling import (
     add_config_arguments,
     add_out_argument,
     errors_as_sentences,
@@ -30,7 +30,7 @@ from snnssl_mm.tooling import (
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-    from snnssl_mm.analysis.results_file import Row
+    from snnssl_mm.recording.results_file import Row
 
 
 KEY = ("config", "sha256", "options")
@@ -53,9 +53,9 @@ def parse_args() -> argparse.Namespace:
 
 def measure(args: argparse.Namespace, cfg: Config, row: Row) -> Row:
     """Measure what :func:`main` asks for, and return it as a row."""
-    from snnssl_mm.analysis.firing_rates import firing_rates
     from snnssl_mm.analysis.unseen_images import network_inputs, unseen_images
-    from snnssl_mm.loaded_models import load_pictured_model
+    from snnssl_mm.apis.loaded_models import load_pictured_model
+    from snnssl_mm.recording.firing_rates import firing_rates
 
     with errors_as_sentences():
         loader = unseen_images(cfg, args.images)
@@ -74,9 +74,9 @@ def main() -> None:
     """Measure, or read what was measured before; print and draw it."""
     args = parse_args()
 
-    from snnssl_mm.analysis.firing_rates import firing_rates_table
-    from snnssl_mm.analysis.firing_rates_plot import plot_firing_rates
-    from snnssl_mm.analysis.results_file import ResultsFile
+    from snnssl_mm.analysis.plots.firing_rates_plot import plot_firing_rates
+    from snnssl_mm.recording.firing_rates import firing_rates_table
+    from snnssl_mm.recording.results_file import ResultsFile
 
     cfg = load_config(args)
     with errors_as_sentences():

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from snnssl_mm.arguments import picture
-from snnssl_mm.tooling import parse, run_folder, run_tool
+from snnssl_mm.cli.arguments import picture
+from snnssl_mm.cli.tooling import parse, run_folder, run_tool
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     )
     args = parse(parser)
 
-    from snnssl_mm.analysis.training_curves import plot_training
+    from snnssl_mm.analysis.plots.training_curves import plot_training
 
     print(
         plot_training(

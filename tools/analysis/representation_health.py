@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import track
 
-from snnssl_mm.arguments import picture, positive
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.arguments import picture, positive
+from snnssl_mm.cli.tooling import (
     add_config_arguments,
     add_out_argument,
     errors_as_sentences,
@@ -32,9 +32,9 @@ from snnssl_mm.tooling import (
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-    from snnssl_mm.analysis.results_file import Row
-    from snnssl_mm.analysis.two_views import Batch
     from snnssl_mm.analysis.unseen_views import Views
+    from snnssl_mm.recording.results_file import Row
+    from snnssl_mm.recording.two_views import Batch
 
 
 KEY = ("config", "sha256", "options", "images")
@@ -57,10 +57,10 @@ def parse_args() -> argparse.Namespace:
 
 def measure(args: argparse.Namespace, cfg: Config) -> Row:
     """Measure the checkpoint and a random network on the same views."""
-    from snnssl_mm.analysis.health_features import take_statistics
-    from snnssl_mm.analysis.representation_health import representation_health, rounded
     from snnssl_mm.analysis.unseen_views import unseen_views
-    from snnssl_mm.engine.probes import load_model, random_init_model
+    from snnssl_mm.probing.probes import load_model, random_init_model
+    from snnssl_mm.recording.health_features import take_statistics
+    from snnssl_mm.recording.representation_health import representation_health, rounded
 
     with errors_as_sentences():
         views = unseen_views(cfg)
@@ -83,7 +83,7 @@ def measure(args: argparse.Namespace, cfg: Config) -> Row:
 
 def batches(views: Views, images: int, progress: str) -> Iterator[Batch]:
     """Yield the same views every time, with a progress bar."""
-    from snnssl_mm.analysis.two_views import BATCH_SIZE, two_view_batches
+    from snnssl_mm.recording.two_views import BATCH_SIZE, two_view_batches
 
     found = two_view_batches(views.dataset, views.collate, images)
     total = -(-images // BATCH_SIZE)
@@ -94,9 +94,12 @@ def main() -> None:
     """Measure, or read what was measured before; print and draw it."""
     args = parse_args()
 
-    from snnssl_mm.analysis.representation_health import health_table, signs_of_collapse
-    from snnssl_mm.analysis.representation_health_plot import plot_health
-    from snnssl_mm.analysis.results_file import ResultsFile
+    from snnssl_mm.analysis.plots.representation_health_plot import plot_health
+    from snnssl_mm.recording.representation_health import (
+        health_table,
+        signs_of_collapse,
+    )
+    from snnssl_mm.recording.results_file import ResultsFile
 
     cfg = load_config(args)
     with errors_as_sentences():

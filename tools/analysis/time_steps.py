@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.progress import track
 
-from snnssl_mm.arguments import positive
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.arguments import positive
+from snnssl_mm.cli.tooling import (
     add_config_arguments,
     add_out_argument,
     command_line,
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.utils.data import DataLoader
 
-    from snnssl_mm.analysis.results_file import Row
-    from snnssl_mm.engine.probes import Loaders
+    from snnssl_mm.probing.probes import Loaders
+    from snnssl_mm.recording.results_file import Row
 
 
 ENERGY_IMAGES = 64
@@ -85,13 +85,13 @@ class Sweep(NamedTuple):
         """Measure at T = ``steps``."""
         from snnssl_mm.analysis.energy_measurement import backbone_energy_uj
         from snnssl_mm.analysis.time_steps import config_at
-        from snnssl_mm.engine.probes import (
+        from snnssl_mm.apis.loaded_models import load_pictured_model
+        from snnssl_mm.probing.probes import (
             fit_linear,
             knn_accuracy,
             labelled_features,
             recalibrate,
         )
-        from snnssl_mm.loaded_models import load_pictured_model
 
         start = time.monotonic()
         model = load_pictured_model(config_at(self.cfg, steps), self.checkpoint)
@@ -117,9 +117,9 @@ def with_latencies(
     """Measure latency at every T of the rows, in turn."""
     import torch
 
-    from snnssl_mm.analysis.machine import load_text, measured_load
     from snnssl_mm.analysis.time_steps import config_at, latencies_ms
-    from snnssl_mm.loaded_models import load_pictured_model
+    from snnssl_mm.apis.loaded_models import load_pictured_model
+    from snnssl_mm.recording.machine import load_text, measured_load
 
     networks = {
         row["time_steps"]: load_pictured_model(
@@ -141,7 +141,6 @@ def main() -> None:
 
     from mmengine.runner import set_random_seed
 
-    from snnssl_mm.analysis.results_file import ResultsFile
     from snnssl_mm.analysis.time_steps import (
         check_still_images,
         check_time_steps,
@@ -149,8 +148,9 @@ def main() -> None:
         time_steps_table,
     )
     from snnssl_mm.analysis.unseen_images import unseen_images
-    from snnssl_mm.engine.probes import eval_loaders, fit_linear, labelled_features
-    from snnssl_mm.loaded_models import load_pictured_model
+    from snnssl_mm.apis.loaded_models import load_pictured_model
+    from snnssl_mm.probing.probes import eval_loaders, fit_linear, labelled_features
+    from snnssl_mm.recording.results_file import ResultsFile
 
     cfg = load_config(args)
     out = args.out

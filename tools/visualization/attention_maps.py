@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 
-from snnssl_mm.arguments import positive
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.arguments import positive
+from snnssl_mm.cli.tooling import (
     add_config_arguments,
     add_image_arguments,
     add_out_argument,
@@ -34,7 +34,7 @@ def main() -> None:
     args = parse(parser)
 
     from snnssl_mm.analysis.attention_maps import attention_maps, plot_attention_maps
-    from snnssl_mm.loaded_models import load_backbone_and_image
+    from snnssl_mm.apis.loaded_models import load_backbone_and_image
 
     cfg = load_config(args)
     with errors_as_sentences():

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 
-from snnssl_mm.arguments import positive
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.arguments import positive
+from snnssl_mm.cli.tooling import (
     add_config_arguments,
     add_out_argument,
     errors_as_sentences,
@@ -32,8 +32,8 @@ def main() -> None:
     args = parse(parser)
 
     from snnssl_mm.analysis.feature_embedding import embed_test_images, plot_embedding
-    from snnssl_mm.engine.probes import eval_loaders, random_init_model
-    from snnssl_mm.loaded_models import load_pictured_model
+    from snnssl_mm.apis.loaded_models import load_pictured_model
+    from snnssl_mm.probing.probes import eval_loaders, random_init_model
 
     cfg = load_config(args)
     with errors_as_sentences():

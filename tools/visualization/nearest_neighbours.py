@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.tooling import (
     add_config_arguments,
     add_out_argument,
     errors_as_sentences,
@@ -28,8 +28,8 @@ def main() -> None:
     args = parse(parser)
 
     from snnssl_mm.analysis.neighbours import plot_neighbours, to_pictures
-    from snnssl_mm.engine.labelled_images import class_names
-    from snnssl_mm.engine.probes import (
+    from snnssl_mm.probing.labelled_images import class_names
+    from snnssl_mm.probing.probes import (
         collect,
         eval_loaders,
         labelled_features,

@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, NamedTuple
 
-from snnssl_mm.arguments import picture, positive
-from snnssl_mm.config_files import find_config
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.arguments import picture, positive
+from snnssl_mm.cli.config_files import find_config
+from snnssl_mm.cli.tooling import (
     add_trust_argument,
     errors_as_sentences,
     load_config,
@@ -67,7 +67,7 @@ def columns_of(models: list[Named], count: int) -> list[Column]:
     from mmengine.runner import Runner
 
     from snnssl_mm.analysis.predictions import Column, predict
-    from snnssl_mm.engine.probes import load_model
+    from snnssl_mm.probing.probes import load_model
 
     columns: list[Column] = []
     scopes = set()

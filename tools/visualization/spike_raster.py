@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 
-from snnssl_mm.arguments import positive, seed_number
-from snnssl_mm.tooling import (
+from snnssl_mm.cli.arguments import positive, seed_number
+from snnssl_mm.cli.tooling import (
     add_config_arguments,
     add_out_argument,
     errors_as_sentences,
@@ -37,8 +37,8 @@ def main() -> None:
 
     from snnssl_mm.analysis.sample_images import sample_images
     from snnssl_mm.analysis.spike_raster import plot_spike_rasters, spike_rasters
-    from snnssl_mm.engine.probes import eval_loaders
-    from snnssl_mm.loaded_models import load_pictured_model
+    from snnssl_mm.apis.loaded_models import load_pictured_model
+    from snnssl_mm.probing.probes import eval_loaders
 
     cfg = load_config(args)
     with errors_as_sentences():

@@ -17,10 +17,10 @@ from snnssl_mm.checks.config.problem import Problem, error, warning
 from snnssl_mm.checks.config.schedule import check_schedule
 from snnssl_mm.checks.config.weights import check_weights
 from snnssl_mm.checks.data import check_data, check_numbering
-from snnssl_mm.checks.data_error import DataError, step
 from snnssl_mm.checks.preflight import build_loops, check_runner
 from snnssl_mm.checks.samples import MAX_FILES
 from snnssl_mm.checks.settings import LOADERS
+from snnssl_mm.datasets.data_error import DataError, step
 
 __all__ = ["Problem", "check_config", "check_text"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from mmengine.runner import checkpoint as loading
 
-from snnssl_mm import read_once, zoo
+from snnssl_mm.checkpoints import read_once, zoo
+from snnssl_mm.checkpoints.given_weights import OURS, Given, examine, given_weights
 from snnssl_mm.checks.config.problem import Problem, closest, error, warning
-from snnssl_mm.given_weights import OURS, Given, examine, given_weights
 
 DEPRECATED = loading.get_deprecated_model_names
 PUBLISHED = {

@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""List the licences of everything that constraints.txt pins in docs/licenses.md.
+
+usage: python benchmarks/licenses.py [--check]
+
+Names and versions are those of constraints.txt, licences what the installed
+distributions state. With --check, only say whether the list has the pins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+from importlib import metadata
+from pathlib import Path
+
+from packaging.licenses import (
+    InvalidLicenseExpression,
+    canonicalize_license_expression,
+)
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from snnssl_mm.cli.tooling import run_tool
+
+ROOT = Path(__file__).resolve().parents[1]
+CONSTRAINTS = ROOT / "constraints.txt"
+LIST = ROOT / "docs" / "licenses.md"
+UNKNOWN = "unknown"
+
+SPDX = {
+    "3-clause bsd license": "BSD-3-Clause",
+    "apache 2.0": "Apache-2.0",
+    "apache software license": "Apache-2.0",
+    "bsd": "BSD (variant not stated)",
+    "bsd 3-clause license": "BSD-3-Clause",
+    "bsd license": "BSD (variant not stated)",
+    "freebsd": "BSD-2-Clause",
+    "isc license": "ISC",
+    "isc license (iscl)": "ISC",
+    "licenseref-apache-2.0": "Apache-2.0",
+    "mit license": "MIT",
+    "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
+    "python software foundation license": "PSF-2.0",
+}
+"""Licences as distributions spell them that do not use SPDX's names."""
+
+OVERRIDES = {
+    "onedl-mmengine": "Apache-2.0",  # the whole text instead of a name
+    "spikingjelly": "Apache-2.0",  # a LICENSE file only
+}
+"""Licences of distributions that state none by name, read from their files."""
+
+PERMISSIVE = re.compile(
+    r"Apache-2.0|BSD.*|0BSD|BSL-1.0|CNRI-Python|ISC|LLVM-exception|MIT(-CMU)?|PSF-2.0"
+)
+COPYLEFT = {
+    "AGPL": "copyleft",
+    "GPL": "copyleft",
+    "LGPL": "weak copyleft",
+    "MPL": "weak copyleft",
+    "EPL": "weak copyleft",
+    "CDDL": "weak copyleft",
+}
+HEADING = re.compile(
+    r"^[ \t]*GNU (LESSER |AFFERO |)GENERAL PUBLIC LICENSE\s*\n\s*Version (\d(?:\.\d)?)",
+    re.MULTILINE,
+)
+SHORT = {"": "GPL", "LESSER ": "LGPL", "AFFERO ": "AGPL"}
+HEAD = """# Licences of the dependencies
+
+Written by `python benchmarks/licenses.py`; do not edit. Names and versions are those of
+[constraints.txt](../constraints.txt), licences those that the distributions state.
+`run` is needed to use snnssl_mm, `dev` to test and to export, `set-up` by
+tools/setup_env.py alone. Bold marks what is not plainly permissive. "Has the text of"
+means that the wheel's licence files hold a GNU licence: of a library inside it (such
+as GEOS, FFmpeg, Qt, or GCC's run-time library, which has an exception) or of a part.
+
+Not here: a torch for CUDA brings NVIDIA's proprietary libraries and triton (MIT); on
+a GPU `make setup` adds cupy (MIT).
+"""
+
+
+def pins(text: str) -> dict[str, str]:
+    """Version, or range, of each distribution of constraints.txt."""
+    found = re.findall(r"^([\w.-]+)([=<>~!].*)$", text, re.MULTILINE)
+    return {name: version.removeprefix("==") for name, version in found}
+
+
+def requirements(extra: str = "") -> list[str]:
+    """What setup.py asks for, with an extra or without."""
+    (call,) = (
+        node
+        for node in ast.walk(ast.parse((ROOT / "setup.py").read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "setup"
+    )
+    given = {one.arg: one.value for one in call.keywords}
+    needed: list[str] = ast.literal_eval(given["install_requires"])
+    return needed + (ast.literal_eval(given["extras_require"])[extra] if extra else [])
+
+
+def closure(roots: list[str]) -> set[str]:
+    """Names of all that requirements ask for in this environment, in normal form.
+
+    Args:
+        roots: Requirements such as ``"torch>=2.6"``.
+    """
+    todo = [Requirement(root) for root in roots]
+    seen: set[tuple[str, str]] = set()
+    while todo:
+        asked = todo.pop()
+        name = canonicalize_name(asked.name)
+        for extra in {"", *asked.extras}:
+            if (name, extra) in seen:
+                continue
+            seen.add((name, extra))
+            try:
+                needed = metadata.requires(name) or []
+            except metadata.PackageNotFoundError:  # of an optional part
+                continue
+            found = map(Requirement, needed)
+            todo += [
+                one
+                for one in found
+                if one.marker is None or one.marker.evaluate({"extra": extra})
+            ]
+    return {name for name, _ in seen}
+
+
+def license_of(found: metadata.Distribution) -> str:
+    """The licence that a distribution states, by SPDX's name if it has one."""
+    name = canonicalize_name(found.metadata["Name"])
+    if name in OVERRIDES:
+        return OVERRIDES[name]
+    fields = [
+        text
+        for key in ("License-Expression", "License")
+        for text in found.metadata.get_all(key) or []
+    ]
+    classifiers = found.metadata.get_all("Classifier") or []
+    fields += [
+        one.rpartition(" :: ")[2] for one in classifiers if one.startswith("License ::")
+    ]
+    for field in fields:
+        known = SPDX.get(field.lower())
+        if known:
+            return known
+        try:
+            return str(canonicalize_license_expression(field))
+        except InvalidLicenseExpression:
+            continue
+    return UNKNOWN
+
+
+def concern(expression: str) -> str:
+    """What is not permissive in a licence: copyleft, proprietary, or unknown."""
+    parts = re.split(r" (?:AND|OR|WITH) |[()] ?", expression)
+    if expression.startswith("BSD ("):
+        parts = ["BSD"]
+    for part in filter(None, parts):
+        if not PERMISSIVE.fullmatch(part):
+            kind = COPYLEFT.get(part.partition("-")[0])
+            return kind or ("proprietary" if "LicenseRef" in part else UNKNOWN)
+    return ""
+
+
+def gnu_texts(found: metadata.Distribution) -> list[str]:
+    """GNU licences whose text is in a distribution's licence files."""
+    texts = set()
+    for file in found.files or []:
+        if not re.search("licen[cs]e|copying|notice|third", str(file), re.IGNORECASE):
+            continue
+        if file.suffix in (".py", ".pyc", ".so"):
+            continue
+        text = Path(str(file.locate())).read_text(errors="replace")
+        texts |= {f"{SHORT[kind]}-{number}" for kind, number in HEADING.findall(text)}
+    return sorted(texts)
+
+
+def row(name: str, version: str, run: set[str], dev: set[str]) -> str:
+    """A line of the table."""
+    try:
+        found = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        raise SystemExit(
+            f"error: {name} of constraints.txt is not installed; run make setup"
+        ) from None
+    normal = canonicalize_name(name)
+    used = "run" if normal in run else "dev" if normal in dev else "set-up"
+    expression = license_of(found)
+    notes = [f"**{concern(expression)}**"] if concern(expression) else []
+    notes += [f"has the text of **{text}**" for text in gnu_texts(found)]
+    return f"| {name} | {version} | {expression} | {used} | {', '.join(notes)} |"
+
+
+def listing(pinned: dict[str, str]) -> str:
+    """The whole file."""
+    run, dev = closure(requirements()), closure(requirements("dev"))
+    lines = [row(name, version, run, dev) for name, version in pinned.items()]
+    head = "| distribution | version | licence | needed to | note |"
+    return "\n".join([HEAD, head, "| --- | --- | --- | --- | --- |", *lines, ""])
+
+
+def listed(text: str) -> dict[str, str]:
+    """Versions of the distributions that a written list has."""
+    return dict(re.findall(r"^\| ([\w.-]+) \| (\S+) \| ", text, re.MULTILINE)[2:])
+
+
+def main() -> None:
+    """Write the list, or say that it is out of date."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--check", action="store_true", help="only compare")
+    args = parser.parse_args()
+    pinned = pins(CONSTRAINTS.read_text())
+    if not args.check:
+        LIST.write_text(listing(pinned))
+        return
+    found = listed(LIST.read_text()) if LIST.exists() else {}
+    changed = sorted(name for name, _ in pinned.items() ^ found.items())
+    if changed:
+        raise SystemExit(
+            f"error: docs/licenses.md and constraints.txt differ in "
+            f"{', '.join(dict.fromkeys(changed))}; run python benchmarks/licenses.py"
+        )
+
+
+if __name__ == "__main__":
+    run_tool(main)

@@ -1,0 +1,101 @@
+"""Training curves: loss parts, k-NN accuracy and firing rate over epochs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.ticker import MaxNLocator
+
+from snnssl_mm.analysis.plots.plot_style import GREEN, GREY, ORANGE, picture
+from snnssl_mm.recording.run_log import read_scalars
+
+PARTS = (
+    ("on_diagonal", "alignment of views"),
+    ("off_diagonal", "redundancy, weighted"),
+)
+LOSS = (("loss", "loss"),)
+BASELINES = {"raw_pixels": "raw pixels", "random_init": "random weights"}
+STYLES: tuple[dict[str, Any], ...] = (
+    dict(color=ORANGE, ls="--"),
+    dict(color=GREY, ls=":"),
+)
+
+
+def read_log(work_dir: Path) -> list[dict[str, Any]]:
+    """Read the logged iterations of a run, in order; a resumed run is one run.
+
+    Args:
+        work_dir: Work directory that holds ``<time>/vis_data/scalars.json``.
+
+    Raises:
+        FileNotFoundError: If there is no log, or nothing in it yet.
+    """
+    rows: list[dict[str, Any]] = []
+    for start in read_scalars(work_dir):
+        later = [row for row in start if "loss" in row]
+        if later:  # a resumed run repeats what its checkpoint did not hold
+            rows = [row for row in rows if row["step"] < later[0]["step"]] + later
+    if not rows:
+        raise FileNotFoundError(
+            f"{work_dir} has logged no iteration of a training yet; there is nothing "
+            "to draw"
+        )
+    return rows
+
+
+def epochs_of(rows: list[dict[str, Any]]) -> list[float]:
+    """Time of the logged iterations in epochs; in iterations where there are none."""
+    first, last = rows[0], rows[-1]
+    if "epoch" not in first:
+        return [row["step"] for row in rows]
+    if last["epoch"] > first["epoch"]:
+        start = next(row["step"] for row in rows if row["epoch"] == last["epoch"])
+        per_epoch = (start - first["step"]) / (last["epoch"] - first["epoch"])
+    else:
+        per_epoch = last["step"]
+    return [row["step"] / per_epoch for row in rows]
+
+
+def plot_training(work_dir: Path, out: Path) -> Path:
+    """Draw a run's curves to the picture ``out``."""
+    rows = read_log(work_dir)
+    epochs = epochs_of(rows)
+    with picture(out, 3.0) as figure:
+        axes = figure.subplots(1, 3)
+        for key, label in PARTS if all("on_diagonal" in r for r in rows) else LOSS:
+            axes[0].plot(epochs, [row[key] for row in rows], label=label, lw=1.2)
+        axes[0].set(title="Parts of the loss", yscale="log")
+        axes[0].legend()
+        draw_knn(axes[1], Path(work_dir, "probes.json"))
+        measured = [
+            (epoch, 100 * row["firing_rate"])
+            for epoch, row in zip(epochs, rows, strict=True)
+            if "firing_rate" in row
+        ]
+        if measured:
+            axes[2].plot(*zip(*measured, strict=True), color=GREEN, lw=1.2)
+        axes[2].set(title="Firing rate, all neurons", ylabel="spikes per step, %")
+        axes[2].set_ylim(bottom=0)
+        for axis in axes:
+            axis.set_xlim(0, max(1.0, epochs[-1]) * 1.03)
+            axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            axis.set_xlabel("epoch" if "epoch" in rows[0] else "iteration")
+    return out
+
+
+def draw_knn(axis: Any, probes: Path) -> None:
+    """Draw k-NN accuracy, between its baselines."""
+    rows = json.loads(probes.read_text()) if probes.exists() else []
+    rows = sorted((r for r in rows if r["probe"] == "k-NN"), key=lambda r: r["epoch"])
+    axis.set(title="k-NN on unseen images", ylabel="top-1, %", ylim=(0, 100))
+    if not rows:
+        place = dict(ha="center", transform=axis.transAxes)
+        axis.text(0.5, 0.5, "not measured", **place)
+        return
+    values = [100 * row["pretrained"] for row in rows]
+    axis.plot([row["epoch"] for row in rows], values, "o-", label="pretrained")
+    for (key, name), style in zip(BASELINES.items(), STYLES, strict=True):
+        axis.axhline(100 * rows[-1][key], **style, label=name)
+    axis.legend()

@@ -1,0 +1,86 @@
+"""What a report judges: network, method, data and training, from the config."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.analysis import parameter_count
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+
+from snnssl_mm.checkpoints.loading import read_checkpoint
+from snnssl_mm.checkpoints.preprocessing import innermost
+from snnssl_mm.recording.table import Table
+
+
+def about(cfg: Config, checkpoint: str, model: Any, probe: Mapping[str, Any]) -> Table:
+    """Two columns: what, and its value.
+
+    Args:
+        cfg: Config of the pretraining.
+        checkpoint: Its weights.
+        model: The DualPathSSL with them.
+        probe: A row of the probes' results file, for the labelled images.
+    """
+    sizes = parameter_count(model)
+    backbone = sizes["backbone"]
+    labelled = (
+        f"{probe['train_images']:,} to fit probes and {probe['test_images']:,} unseen, "
+        f"{probe['classes']} classes ({probe['data']})"
+    )
+    rows = [
+        ["network", described(cfg.model.backbone)],
+        ["time steps T", str(model.backbone.time_steps)],
+        ["parameters", f"{backbone:,} of the backbone, {sizes['']:,} in pretraining"],
+        ["loss", described(cfg.model.head.get("loss") or cfg.model.head)],
+        ["pretraining images", training_images(cfg)],
+        ["training", training(cfg, checkpoint)],
+        ["labelled images", labelled],
+    ]
+    return Table(["", ""], rows, words=2)
+
+
+def described(settings: Mapping[str, Any]) -> str:
+    """A module's type and its settings as text."""
+    name = str(settings["type"]).rsplit(".", 1)[-1]
+    shown = {k: v for k, v in settings.items() if k not in ("type", "init_cfg")}
+    texts = []
+    for key, value in shown.items():
+        if isinstance(value, Mapping):
+            texts += [f"{k} {v}" for k, v in value.items() if k != "type"]
+        else:
+            texts.append(f"{key} {value}")
+    return f"{name} ({', '.join(texts)})" if texts else name
+
+
+def training_images(cfg: Config) -> str:
+    """Kind, place and number of the images that were learnt from."""
+    settings: Any = [{}, *innermost(cfg.get("train_dataloader"))][-1]
+    if not settings:
+        return "the config does not say"
+    kind = str(settings["type"]).rsplit(".", 1)[-1]
+    where = settings.get("data_root") or settings.get("data_prefix") or ""
+    name = f"{kind}, {where}" if where else kind
+    try:
+        count = f"{len(DATASETS.build(copy.deepcopy(settings))):,}"
+    except Exception:  # of any dataset: the pretraining may have been elsewhere
+        return f"{name} (not on this machine)"
+    return f"{count} ({name})"
+
+
+def training(cfg: Config, checkpoint: str) -> str:
+    """Epochs or iterations, batch size and optimizer."""
+    plan = cfg.get("train_cfg") or {}
+    unit = "iterations" if plan.get("max_iters") else "epochs"
+    planned = plan.get("max_iters") or plan.get("max_epochs")
+    meta = read_checkpoint(checkpoint).get("meta") or {}
+    done = meta.get("iter" if unit == "iterations" else "epoch")
+    texts = [f"{done} of {planned} {unit}" if done else f"{planned} {unit} planned"]
+    if (loader := cfg.get("train_dataloader")) and loader.get("batch_size"):
+        texts.append(f"batch size {loader.batch_size}")
+    optimizer = (cfg.get("optim_wrapper") or {}).get("optimizer") or {}
+    if optimizer.get("type"):
+        texts.append(f"{optimizer['type']}, learning rate {optimizer.get('lr')}")
+    return ", ".join(texts)

@@ -1,0 +1,27 @@
+"""A pretrained network in a notebook: names, features, spikes.
+
+``list_models``, ``get_model`` and ``FeatureExtractor`` are mmpretrain's, which knows
+the models of this package's zoo once this module is imported. Images are files,
+folders, PIL images, arrays or tensors of any size, one or several, see
+:func:`snnssl_mm.datasets.image_inputs.read_images`.
+"""
+
+from snnssl_mm.apis.features import (
+    FeatureExtractor,
+    extract_features,
+    get_model,
+    list_models,
+    load_backbone,
+    load_model,
+    record_spikes,
+)
+
+__all__ = [
+    "FeatureExtractor",
+    "extract_features",
+    "get_model",
+    "list_models",
+    "load_backbone",
+    "load_model",
+    "record_spikes",
+]

@@ -1,0 +1,257 @@
+"""Predictions on image files by the inferencers of mmdet, mmseg and mmpretrain."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+from mmengine.structures import PixelData
+from mmpretrain.visualization import UniversalVisualizer
+from PIL import Image
+from torch import Tensor
+
+from snnssl_mm.checkpoints.loading import load_whole_model, read_checkpoint
+from snnssl_mm.datasets.image_check import examine, unusual_note
+from snnssl_mm.datasets.image_files import find_images as find_images
+from snnssl_mm.datasets.image_files import log_once
+from snnssl_mm.datasets.loading import LoadIntactImage
+
+MIN_SIDE = 256  # of a drawn picture, in pixels: text needs it
+MAX_SCORES = 5  # classes of a picture that are written down
+
+
+def require_own_names(images: list[Path]) -> None:
+    """Refuse images of which two would be drawn to one file.
+
+    Raises:
+        ValueError: It names them.
+    """
+    stem, times = Counter(file.stem for file in images).most_common(1)[0]
+    if times > 1:
+        raise ValueError(
+            f"{images[0].parent} holds {times} images called {stem}, whose results "
+            "would overwrite each other; rename them"
+        )
+
+
+class Inferencer:
+    """One image in, a drawn picture and a prediction out, for a config of any scope.
+
+    Images are read by :class:`snnssl_mm.datasets.LoadIntactImage`, whichever step the
+    config loads its own by: 16-bit and transparent files by the rules that it states.
+
+    Args:
+        cfg: Config of a detector (default scope mmdet), a segmentor (mmseg) or a
+            classifier (mmpretrain); its test pipeline prepares the images.
+        checkpoint: File or URL; all its weights must fit.
+        out_dir: Pictures go to ``vis``, predictions to ``pred`` in it.
+        score_thr: Lowest score of a box that is drawn; all are written down.
+        device: Such as ``'cpu'``; a GPU where there is one by default.
+
+    Raises:
+        ValueError: If the config is for none of these tasks, the checkpoint does not
+            fit, or the device is not there.
+    """
+
+    def __init__(
+        self,
+        cfg: Config,
+        checkpoint: str,
+        out_dir: Path,
+        score_thr: float = 0.3,
+        device: str | None = None,
+    ) -> None:
+        self.scope = cfg.get("default_scope")
+        builders = {
+            "mmdet": detection_inferencer,
+            "mmseg": segmentation_inferencer,
+            "mmpretrain": classification_inferencer,
+        }
+        if self.scope not in builders or cfg.get("test_dataloader") is None:
+            raise ValueError(
+                "the config has no test_dataloader of mmdet, mmseg or mmpretrain "
+                f"(default_scope={self.scope!r}), whose pipeline would prepare the "
+                "images; for a pretrained backbone see tools/visualization"
+            )
+        require_device(device)
+        cfg = cfg.copy()
+        cfg.load_from = None
+        name_loading_step(cfg.test_dataloader.dataset.pipeline)
+        init_default_scope(self.scope)
+        self.inferencer = builders[self.scope](cfg, device)
+        load_whole_model(self.inferencer.model, checkpoint)
+        self.set_classes(class_meta(cfg, checkpoint))
+        self.out_dir, self.score_thr = out_dir, score_thr
+        self.load = LoadIntactImage()
+        for name in ("vis", "pred"):
+            (out_dir / name).mkdir(parents=True, exist_ok=True)
+
+    def set_classes(self, meta: dict[str, Any]) -> None:
+        """Tell the inferencer the names and colours of the classes."""
+        if self.scope == "mmpretrain":
+            self.inferencer.classes = meta["classes"]
+            return
+        self.inferencer.model.dataset_meta = meta
+        if self.scope == "mmdet":
+            palette = meta["palette"] or "random"
+            self.inferencer.visualizer.dataset_meta = {**meta, "palette": palette}
+        else:
+            self.inferencer.visualizer.set_dataset_meta(**meta)
+
+    def __call__(self, image: Path) -> None:
+        """Predict, draw and write one image's results."""
+        picture = self.out_dir / "vis" / f"{image.stem}.png"
+        file = self.out_dir / "pred" / image.stem
+        pixels = self.load({"img_path": str(image)})["img"]  # BGR
+        if self.scope == "mmpretrain":
+            (sample,) = self.inferencer(pixels, return_datasamples=True)
+            classes = self.inferencer.classes
+            write_json(file, image, top_classes(sample.pred_score, classes))
+            UniversalVisualizer().visualize_cls(
+                np.ascontiguousarray(pixels[..., ::-1]),
+                sample,
+                classes=classes,
+                resize=MIN_SIDE,
+                draw_gt=False,
+                out_file=str(picture),
+            )
+        elif self.scope == "mmdet":
+            results = self.inferencer(pixels, return_datasamples=True)
+            (sample,) = results["predictions"]
+            write_json(file, image, self.inferencer.pred2dict(sample))
+            self.draw(pixels, sample, picture, pred_score_thr=self.score_thr)
+        else:
+            sample = self.inferencer(pixels, return_datasamples=True)
+            labels = sample.pred_sem_seg.data[0].cpu().numpy()
+            few = len(self.inferencer.model.dataset_meta["classes"]) <= 256
+            labels = labels.astype(np.uint8 if few else np.uint16)
+            Image.fromarray(labels).save(file.with_name(f"{image.stem}.png"))
+            self.draw(pixels, sample, picture)
+
+    def draw(self, pixels: np.ndarray, sample: Any, out: Path, **options: Any) -> None:
+        """Draw a prediction over its image (BGR); a small one is enlarged for text."""
+        factor = math.ceil(MIN_SIDE / min(pixels.shape[:2]))
+        pixels = pixels[..., ::-1].repeat(factor, axis=0).repeat(factor, axis=1)
+        self.inferencer.visualizer.add_datasample(
+            out.name,
+            pixels,
+            enlarged(sample.cpu(), factor),
+            draw_gt=False,
+            out_file=str(out),
+            **options,
+        )
+
+
+def require_device(device: str | None) -> None:
+    """Refuse a device that torch cannot compute on here.
+
+    Raises:
+        ValueError: It names the device.
+    """
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        names = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+        raise ValueError(
+            f"torch cannot compute on the device {device!r} here; expected one of: "
+            f"{', '.join(names)}"
+        ) from error
+
+
+def name_loading_step(pipeline: Sequence[Any]) -> None:
+    """Give our loading step the name that the inferencers look for and replace."""
+    for step in pipeline:
+        if str(step["type"]).rpartition(".")[2] == "LoadIntactImage":
+            step["type"] = "LoadImageFromFile"
+
+
+def enlarged(sample: Any, factor: int) -> Any:
+    """Fit a sample's boxes, masks or label map, in place, to an enlarged image."""
+    sample = sample.clone()
+    if "pred_sem_seg" in sample:
+        labels = sample.pred_sem_seg.data
+        grown = labels.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
+        sample.pred_sem_seg = PixelData(data=grown)
+    if "pred_instances" in sample:
+        found = sample.pred_instances
+        found.bboxes = found.bboxes * factor
+        if "masks" in found:
+            grown = found.masks.repeat_interleave(factor, -2)
+            found.masks = grown.repeat_interleave(factor, -1)
+    return sample
+
+
+def write_json(file: Path, image: Path, prediction: dict[str, Any]) -> None:
+    """Write a prediction and the name of its image to ``file`` with ``.json``."""
+    text = json.dumps({"image": str(image), **prediction})
+    file.with_name(f"{file.name}.json").write_text(text + "\n")
+
+
+def detection_inferencer(cfg: Config, device: str | None) -> Any:
+    """Build mmdet's inferencer without weights."""
+    from mmdet.apis import DetInferencer
+
+    return DetInferencer(cfg, device=device, show_progress=False)
+
+
+def segmentation_inferencer(cfg: Config, device: str | None) -> Any:
+    """Build mmseg's inferencer without weights."""
+    from mmseg.apis import MMSegInferencer
+
+    return MMSegInferencer(cfg, device=device, show_progress=False)
+
+
+def classification_inferencer(cfg: Config, device: str | None) -> Any:
+    """Build mmpretrain's inferencer without weights."""
+    from mmengine.device import get_device
+    from mmpretrain import ImageClassificationInferencer
+    from mmpretrain.utils import progress
+
+    progress.disable_progress_bar = True  # one bar for all images is the tool's
+    return ImageClassificationInferencer(
+        cfg, pretrained=False, device=device or get_device()
+    )
+
+
+def class_meta(cfg: Config, checkpoint: str) -> dict[str, Any]:
+    """Names and colours of the classes: the checkpoint's, else the test dataset's.
+
+    The inferencers take those of COCO or Cityscapes when a checkpoint has none.
+    """
+    meta = read_checkpoint(checkpoint).get("meta") or {}
+    found = meta.get("dataset_meta") or {}
+    settings = {**cfg.test_dataloader.dataset, "lazy_init": True, "pipeline": []}
+    if not found.get("classes"):
+        found = DATASETS.build(settings).metainfo
+    return {key: found.get(key) for key in ("classes", "palette")}
+
+
+def top_classes(scores: Tensor, classes: Sequence[str] | None) -> dict[str, Any]:
+    """The best classes of an image with their scores."""
+    order = scores.argsort(descending=True)[:MAX_SCORES].tolist()
+    names: Sequence[Any] = classes or range(len(scores))
+    return {
+        "labels": order,
+        "classes": [names[label] for label in order],
+        "scores": [float(scores[label]) for label in order],
+    }
+
+
+def split_readable(images: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Images that can be decoded, and a sentence for each that cannot.
+
+    The log says which of them have 16 bits or are transparent.
+    """
+    found = {image: examine(str(image), decoded=True) for image in images}
+    if note := unusual_note(found.values(), decoded=True):
+        log_once(note)
+    readable = [image for image, one in found.items() if one.fault is None]
+    return readable, [one.fault for one in found.values() if one.fault]

@@ -1,0 +1,1 @@
+"""Files of weights and runs: read safely, compared, loaded, written atomically."""

@@ -1,0 +1,315 @@
+"""Loading weights that cannot fail silently: a backbone's, or a whole model's.
+
+Needs torch and mmengine only. ``init_cfg=dict(type='snnssl_mm.BackboneInit', ...)`` in
+:mod:`snnssl_mm.models.init` is how configs ask for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+
+from snnssl_mm.checkpoints import zoo
+from snnssl_mm.checkpoints.reading import UnsafeCheckpointError, checkpoint_code_may_run
+from snnssl_mm.checkpoints.stored_config import structural_differences
+from snnssl_mm.checkpoints.tensor_match import TensorMatch, first, match_tensors
+
+__all__ = [
+    "UnsafeCheckpointError",
+    "checkpoint_code_may_run",
+    "find_state_dict",
+    "load_backbone",
+    "load_whole_model",
+    "match_backbone",
+    "read_checkpoint",
+]
+
+# Where the weights lie, the averaged ones first. mmengine's EMAHook needs no entry: it
+# saves the averaged weights as state_dict, and as ema_state_dict the others.
+STATE_DICT_KEYS = (
+    "state_dict_ema",  # timm
+    "model_ema",  # DeiT, ConvNeXt
+    "state_dict",
+    "model",
+    "module",  # DeepSpeed's mp_rank_00_model_states.pt
+    "ema_state_dict",
+)
+# Modules of mmdet's and mmseg's models that train on labels of pixels or boxes.
+LABELLED_HEADS = frozenset(
+    (
+        "auxiliary_head",
+        "bbox_head",
+        "decode_head",
+        "mask_head",
+        "panoptic_fusion_head",
+        "panoptic_head",
+        "query_head",
+        "roi_head",
+        "rpn_head",
+        "semantic_head",
+    )
+)
+
+
+def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
+    """Read a file of ``torch.save``.
+
+    Args:
+        path: File, URL, or name of a model of the zoo.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        UnsafeCheckpointError: If it would run code and is not trusted, see
+            :func:`checkpoint_code_may_run`.
+        ValueError: If it is empty, damaged, something else than a checkpoint, or has
+            no mapping inside.
+    """
+    path = zoo.resolve(path)
+    if "://" not in path:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"checkpoint {zoo.does_not_exist(path)}")
+        if Path(path).stat().st_size == 0:
+            raise ValueError(
+                f"checkpoint {path} is empty (0 bytes), expected a file written by "
+                "torch.save; was writing or copying it interrupted?"
+            )
+    checkpoint = CheckpointLoader.load_checkpoint(path, "cpu", logger="silent")
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(
+            f"{path} holds a {type(checkpoint).__name__}, expected a checkpoint: a "
+            "dict of tensors, or one with such a dict as 'state_dict'; of a model save "
+            "model.state_dict()"
+        )
+    state_dict = checkpoint.get("state_dict", checkpoint)
+    if not isinstance(state_dict, Mapping) or not all(
+        isinstance(name, str) for name in (*checkpoint, *state_dict)
+    ):
+        raise ValueError(
+            f"{path} has no tensors by name; expected a checkpoint: a dict of tensors, "
+            "or one with such a dict as 'state_dict'"
+        )
+    return checkpoint
+
+
+def find_state_dict(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """Find the tensors in a checkpoint: bare, or under the usual keys.
+
+    Of averaged and plain weights, the averaged ones (EMA): those are evaluated.
+    """
+    for key in STATE_DICT_KEYS:
+        if isinstance(checkpoint.get(key), Mapping):
+            return checkpoint[key]
+    return checkpoint
+
+
+def find_prefix(state_dict: Iterable[str], names: set[str]) -> str:
+    """Prefix under which most of ``names`` are found in ``state_dict``.
+
+    Of several that are equally good, the shortest: ``backbone.`` before
+    ``momentum_encoder.backbone.``.
+    """
+    found: Counter[str] = Counter()
+    for key in state_dict:
+        parts = key.split(".")
+        for cut in range(len(parts)):
+            if ".".join(parts[cut:]) in names:
+                found["".join(f"{part}." for part in parts[:cut])] += 1
+    return min(
+        found, key=lambda prefix: (-found[prefix], len(prefix), prefix), default=""
+    )
+
+
+class Match(NamedTuple):
+    """What of a checkpoint fits a backbone.
+
+    Attributes:
+        path: The checkpoint.
+        prefix: Of the backbone's names in it.
+        tensors: What fits and what does not, by the backbone's names.
+        labelled: Detection and segmentation heads that the checkpoint has.
+        differing: One phrase for each setting that the checkpoint was trained with
+            otherwise and that no tensor shows.
+    """
+
+    path: str
+    prefix: str
+    tensors: TensorMatch
+    labelled: list[str]
+    differing: list[str]
+
+    def __str__(self) -> str:
+        """Say what was, or will be, loaded."""
+        return (
+            f"loaded {self.tensors.loaded}/{len(self.tensors.names)} backbone tensors "
+            f"from {self.path} (prefix {self.prefix!r})"
+        )
+
+
+def match_backbone(backbone: nn.Module, path: str | Path, strict: bool = True) -> Match:
+    """Find a backbone's tensors in a checkpoint; nothing is loaded.
+
+    Args:
+        backbone: The module to fill.
+        path: File, URL, or name of a model of the zoo.
+        strict: Whether every tensor must fit, and the checkpoint must be one of
+            pretraining (or of a classifier).
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no checkpoint, if nothing fits, or if ``strict``
+            and something does not.
+    """
+    path = str(path)
+    checkpoint = read_checkpoint(path)
+    state_dict = find_state_dict(checkpoint)
+    labelled = labelled_heads(state_dict)
+    if labelled and strict:
+        raise ValueError(
+            f"{path} is the checkpoint of a detector or segmentor (it has "
+            f"{', '.join(labelled)}), whose backbone was trained with labels; expected "
+            "one of pretraining. If it is meant, set "
+            "model.backbone.init_cfg.strict=False"
+        )
+    prefix = find_prefix(state_dict, set(backbone.state_dict()))
+    tensors = match_tensors(backbone, below(state_dict, prefix)).part("")
+    if tensors.empty or (strict and not tensors.fits):
+        remedy = "Use the config that the checkpoint was trained with"
+        if not tensors.empty:
+            remedy += ", or model.backbone.init_cfg.strict=False to load what fits"
+        raise ValueError(f"{misfit(path, backbone, tensors)}. {remedy}.")
+    differing = structural_differences(backbone, checkpoint)
+    if differing and strict:
+        raise ValueError(
+            f"{other_function(path, backbone, differing)}. Use a config like the one "
+            "that it was trained with, or set model.backbone.init_cfg.strict=False"
+        )
+    return Match(path, prefix, tensors, labelled, differing)
+
+
+def below(state_dict: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the entries whose names begin with ``prefix``, without it."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in state_dict.items()
+        if name.startswith(prefix)
+    }
+
+
+def misfit(path: str, module: nn.Module, tensors: TensorMatch) -> str:
+    """Say how the tensors of a checkpoint and a module differ."""
+    nothing = "holds no backbone: it " if tensors.empty else ""
+    return f"{path} {nothing}does not fit {type(module).__name__}: {tensors}"
+
+
+def other_function(path: str, module: nn.Module, differing: list[str]) -> str:
+    """Say which settings differ although all tensors fit."""
+    name = type(module).__name__
+    return f"{path} was trained with another {name}, of the same tensors: " + first(
+        differing
+    )
+
+
+def labelled_heads(state_dict: Iterable[str]) -> list[str]:
+    """Names of detection and segmentation heads among the keys of a checkpoint."""
+    return sorted(
+        {part for key in state_dict for part in key.split(".")} & LABELLED_HEADS
+    )
+
+
+def load_backbone(backbone: nn.Module, path: str | Path, strict: bool = True) -> str:
+    """Load a backbone's tensors from any checkpoint that holds them.
+
+    A whole self-supervised checkpoint, a backbone-only file, a wrapped model
+    (``module.``) and averaged weights (EMA) all work: the prefix is found from the
+    names.
+
+    Args:
+        backbone: The module to fill.
+        path: File, URL, or name of a model of the zoo.
+        strict: Whether a missing tensor, one of another shape, and a detector's or
+            segmentor's checkpoint are errors. If not, what fits is loaded and a
+            warning says what is not.
+
+    Returns:
+        What was loaded, such as ``loaded 142/142 backbone tensors from FILE
+        (prefix 'backbone.')``; it is logged too.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no checkpoint, if nothing fits, or if ``strict``
+            and something does not; nothing is loaded then.
+    """
+    match = match_backbone(backbone, path, strict)
+    backbone.load_state_dict(match.tensors.loadable, strict=False)
+    message = str(match)
+    print_log(message, logger="current")
+    if match.tensors.problems:
+        problems = list(match.tensors.problems.values())
+        text = f"{len(problems)} backbone tensors keep their initial values"
+        warn(f"{text}, first: {first(problems)}")
+    if left_over := match.tensors.left_over:
+        text = f"{len(left_over)} tensors of {path} are left over"
+        warn(f"{text}, first: {first(left_over)}")
+    if match.differing:
+        warn(f"{path} was trained with {first(match.differing)}")
+    if match.labelled:
+        heads = ", ".join(match.labelled)
+        warn(f"the backbone in {path} was trained with labels: it has {heads}")
+    return message
+
+
+def warn(message: str) -> None:
+    """Log a warning."""
+    print_log(message, logger="current", level=logging.WARNING)
+
+
+def unwrapped(model: Any) -> Any:
+    """Return the model inside a distributed wrapper."""
+    return model.module if is_model_wrapper(model) else model
+
+
+def load_whole_model(model: nn.Module, path: str | Path) -> None:
+    """Load every tensor of a model for evaluation.
+
+    Of a checkpoint with averaged weights, these are taken.
+
+    Args:
+        model: The model, or a distributed wrapper of it.
+        path: File, URL, or name of a model of the zoo.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no checkpoint, a tensor is missing, left over or of
+            another shape, or the backbone was trained with other settings.
+    """
+    inner = unwrapped(model)
+    checkpoint = read_checkpoint(path)
+    state_dict = find_state_dict(checkpoint)
+    stripped = OrderedDict(
+        (k.removeprefix("module."), v) for k, v in state_dict.items()
+    )
+    # Versions of layers, by which they convert their tensors of earlier versions.
+    stripped._metadata = getattr(state_dict, "_metadata", {})  # type: ignore[attr-defined]
+    tensors = match_tensors(inner, stripped)
+    if not tensors.fits:
+        raise ValueError(
+            f"{path} does not fit the config's model {type(inner).__name__}: {tensors}."
+            " Use the config that it was trained with"
+        )
+    backbone = getattr(inner, "backbone", None)
+    if backbone is not None and (
+        differing := structural_differences(backbone, checkpoint)
+    ):
+        raise ValueError(
+            f"{other_function(str(path), backbone, differing)}. Use the config that it "
+            "was trained with"
+        )
+    inner.load_state_dict(tensors.loadable, strict=False)

@@ -1,0 +1,143 @@
+"""How pixels come to a network: part of the function that its weights were made for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import isclose
+from typing import Any, NamedTuple
+
+from snnssl_mm.checkpoints.stored_config import type_name
+
+RGB_IN_MEMORY = ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "DigitScenes")
+"""Data sets that hand out RGB images without a transform that loads them."""
+PUBLISHED = "trained_on"
+"""Where the short config of a published checkpoint holds a :class:`Preprocessing`."""
+SWITCHES = ("to_rgb", "bgr_to_rgb", "rgb_to_bgr")
+
+
+class Preprocessing(NamedTuple):
+    """What a config does to pixels.
+
+    Attributes:
+        mean: Of three channels, in the order in which the network gets them.
+        std: The same.
+        order: ``'rgb'`` or ``'bgr'``, as the network gets it; None if unknown.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    order: str | None
+
+
+def preprocessing(cfg: Mapping[str, Any]) -> Preprocessing | None:
+    """Read it from a config; None if the config does not tell.
+
+    The forms of mmengine, mmpretrain, mmdet and mmseg mean the same: ``to_rgb``,
+    ``bgr_to_rgb`` and ``rgb_to_bgr`` each exchange the first and last channel, files
+    are loaded as BGR, and no ``mean`` is a mean of 0. mmcv's ``Normalize`` among the
+    transforms counts like a data preprocessor.
+    """
+    if PUBLISHED in cfg:
+        return Preprocessing(**cfg[PUBLISHED])
+    model = cfg.get("model") or {}
+    settings = model.get("data_preprocessor") or cfg.get("data_preprocessor")
+    while isinstance(inner := (settings or {}).get("data_preprocessor"), Mapping):
+        settings = inner  # of one that hands several branches to it
+    steps = list(nested_steps(first_pipeline(cfg.get("train_dataloader"))))
+    kinds = [type_name(step.get("type")) for step in steps]
+    if settings is None and "train_dataloader" in cfg:
+        settings = {}  # nothing is done to the pixels
+    if settings is None:
+        return None
+    if any("Normalize" in kind for kind in kinds):
+        again = any(settings.get(key) for key in ("mean", *SWITCHES))
+        if again or kinds.count("Normalize") != 1:
+            return None
+        settings = {"to_rgb": True, **steps[kinds.index("Normalize")]}
+        if "mean" not in settings or "std" not in settings:
+            return None
+    order = None
+    for step, kind in zip(steps, kinds, strict=True):
+        if kind.startswith("Load") and "Annotations" not in kind:
+            order = step.get("channel_order", "bgr")
+            break
+    else:
+        if source(cfg.get("train_dataloader")) in RGB_IN_MEMORY:
+            order = "rgb"
+    if order and any(settings.get(switch) for switch in SWITCHES):
+        order = {"rgb": "bgr", "bgr": "rgb"}[order]
+    return Preprocessing(
+        three(settings.get("mean"), 0.0), three(settings.get("std"), 1.0), order
+    )
+
+
+def loads_file(step: Mapping[str, Any]) -> bool:
+    """Whether a transform reads an image file (or annotations of one)."""
+    return type_name(step.get("type")).startswith("Load")
+
+
+def three(values: Any, default: float) -> tuple[float, ...]:
+    """Return one number for each channel."""
+    if values is None:
+        values = default
+    listed = [values] if isinstance(values, (int, float)) else list(values)
+    return tuple(map(float, listed * 3 if len(listed) == 1 else listed))
+
+
+def innermost(loader: Any) -> Iterator[Mapping[str, Any]]:
+    """The data set of a loader, and those that it wraps."""
+    found = (loader or {}).get("dataset")
+    while isinstance(found, Mapping):
+        yield found
+        inner = found.get("dataset") or found.get("datasets")
+        found = inner[0] if isinstance(inner, (list, tuple)) and inner else inner
+
+
+def source(loader: Any) -> str:
+    """Name of the innermost data set's class."""
+    return type_name(([{}, *innermost(loader)][-1]).get("type"))
+
+
+def first_pipeline(loader: Any) -> list[Any]:
+    """Transforms that the image passes, from its source on."""
+    pipelines = [one.get("pipeline") or [] for one in innermost(loader)]
+    return [step for pipeline in reversed(pipelines) for step in pipeline]
+
+
+def nested_steps(steps: Any) -> Iterator[Mapping[str, Any]]:
+    """Transforms and those inside of them, in their order."""
+    if isinstance(steps, Mapping):
+        if "type" in steps:
+            yield steps
+        steps = [v for v in steps.values() if isinstance(v, (list, tuple))]
+    if isinstance(steps, (list, tuple)):
+        for step in steps:
+            yield from nested_steps(step)
+
+
+def preprocessing_differences(
+    cfg: Mapping[str, Any], trained: Mapping[str, Any]
+) -> list[str]:
+    """Compare a config with the one that a checkpoint was trained with.
+
+    Returns:
+        A phrase for each difference; none if one of the two does not tell.
+    """
+    now, before = preprocessing(cfg), preprocessing(trained)
+    if now is None or before is None:
+        return []
+    found = [
+        f"{name}={list(old)} instead of {list(new)}"
+        for name, old, new in (
+            ("mean", before.mean, now.mean),
+            ("std", before.std, now.std),
+        )
+        if len(old) != len(new)
+        or not all(
+            isclose(a, b, rel_tol=1e-3, abs_tol=0.05)
+            for a, b in zip(old, new, strict=True)
+        )
+    ]
+    if None not in (before.order, now.order) and before.order != now.order:
+        found.append(f"channels in {before.order} instead of {now.order}")
+    return found

@@ -1,0 +1,102 @@
+"""Checkpoints for others: weights and plain values, named by their digest."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from torch import Tensor
+
+from snnssl_mm.checkpoints.atomic_files import write_whole
+from snnssl_mm.checkpoints.loading import find_state_dict, read_checkpoint
+from snnssl_mm.checkpoints.preprocessing import PUBLISHED, preprocessing
+from snnssl_mm.checkpoints.stored_config import stored_config, stored_model
+
+BACKBONE = "backbone."
+DIGITS = 8  # of the sha256, in a file's name
+PLAIN = (str, int, float, bool, type(None))
+"""Types of values that are stored as they are; their subclasses (numpy's) are not."""
+
+
+def plain(value: Any) -> Any:
+    """Reduce a value to dicts, lists, text and numbers, or to its text."""
+    if type(value) in PLAIN:
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(v) for v in value]
+    return str(value)
+
+
+def pack(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
+    """Make a checkpoint file that ``torch.load(weights_only=True)`` loads.
+
+    Tensors are copied to the CPU, so that views do not bring their whole storage
+    along. The same input gives the same bytes.
+    """
+    tensors = OrderedDict((k, v.detach().cpu().clone()) for k, v in state.items())
+    buffer = io.BytesIO()
+    torch.save({"meta": plain(meta), "state_dict": tensors}, buffer)
+    return buffer.getvalue()
+
+
+def digest(content: bytes) -> str:
+    """Sha256 as hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def publish(path: str, name: str, folder: Path, backbone_only: bool = False) -> Path:
+    """Write a checkpoint's weights as ``folder/name-<8 digits of sha256>.pth``.
+
+    What training needs (optimizer, hooks, logs) and paths of the machine are left
+    out. Of averaged and plain weights, the averaged ones are taken. ``meta`` holds the
+    model's config and how images came to it, by which loading checks what no tensor
+    shows.
+
+    Args:
+        path: File or URL.
+        name: Of the model.
+        folder: Where to write.
+        backbone_only: Whether to keep the tensors of ``backbone.`` only.
+
+    Raises:
+        ValueError: If it is no checkpoint, or has no backbone.
+    """
+    checkpoint = read_checkpoint(path)
+    state = {
+        key.removeprefix("module."): tensor
+        for key, tensor in find_state_dict(checkpoint).items()
+        if isinstance(tensor, Tensor)
+    }
+    model = stored_model(checkpoint)
+    if backbone_only:
+        state = {k: v for k, v in state.items() if k.startswith(BACKBONE)}
+        model = {"backbone": model["backbone"]} if model else None
+    if not any(key.startswith(BACKBONE) for key in state):
+        raise ValueError(
+            f"{path} has no tensor whose name starts with {BACKBONE!r}; expected a "
+            "checkpoint of tools/train.py, or one that tools/convert.py wrote"
+        )
+    trained = checkpoint.get("meta") or {}
+    meta = {key: trained[key] for key in ("epoch", "iter", "seed") if key in trained}
+    if model:
+        cfg: dict[str, Any] = {"model": model}
+        if pixels := preprocessing(stored_config(checkpoint)):
+            cfg[PUBLISHED] = pixels._asdict()
+        meta["cfg"] = Config(cfg).pretty_text
+    if not backbone_only and "dataset_meta" in trained:
+        meta["dataset_meta"] = trained["dataset_meta"]
+    content = pack(state, meta)
+    file = folder / f"{name}-{digest(content)[:DIGITS]}.pth"
+    write_whole(file, content)
+    return file

@@ -1,0 +1,1 @@
+"""The command ``snnssl``, and what its tools share."""

@@ -1,0 +1,1 @@
+"""What stops a run, and what it says: bad batches, full disks, dead workers."""

@@ -1,0 +1,1 @@
+"""Hooks of mmengine's Runner: monitors, probes, seeds."""

@@ -1,0 +1,152 @@
+"""Which layers fire how often, logged while training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+
+from snnssl_mm.checkpoints.loading import unwrapped
+from snnssl_mm.engine.guards.training_stopped import stop_everywhere
+from snnssl_mm.engine.hooks.epoch_results import open_epoch_results
+from snnssl_mm.recording.firing_recorder import FiringRecorder, LayerFiring
+from snnssl_mm.recording.results_file import ResultsFile
+from snnssl_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class FiringRateHook(Hook):
+    """Log the firing rate of all neurons, and after each epoch that of each layer.
+
+    Spikes are counted on the spiking path of the measured iterations' training
+    batches. Their mean rate is the log's ``firing_rate``. After each epoch come, for
+    its measured iterations together: the scalars ``firing_rate/<layer>``; a line with
+    the extreme layers and the numbers of dead and saturated neurons; a warning for
+    each layer in which nothing fires, and since when; and a row of
+    ``firing_rates.json`` in the work directory, ``{"epoch", "images", "layers"}`` with
+    the entries of LayerFiring. A loop over iterations is one epoch. Of several
+    processes the first writes, about its own share of the batches.
+
+    Args:
+        interval: Iterations between two measurements; the logger's own by default.
+            In between, nothing is measured and nothing costs time.
+        stop: Whether the training ends, after its checkpoint, when a layer is dead.
+    """
+
+    priority = "NORMAL"
+
+    def __init__(self, interval: int | None = None, stop: bool = False) -> None:
+        self.interval = interval
+        self.stop = stop
+        self.recorder: FiringRecorder | None = None
+        self.before = (0.0, 0)  # totals of the recorder when the iteration began
+        self.results: ResultsFile | None = None
+
+    def before_train(self, runner: Any) -> None:
+        """Follow the logger's interval; open the file."""
+        if self.interval is None:
+            loggers = (h.interval for h in runner.hooks if hasattr(h, "ignore_last"))
+            self.interval = next(loggers, 10)
+        if is_main_process():
+            what = "training_firing_rates"
+            self.results = open_epoch_results(runner, "firing_rates.json", what)
+
+    def before_train_epoch(self, runner: Any) -> None:
+        """Count anew."""
+        self.recorder = FiringRecorder(unwrapped(runner.model))
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any) -> None:
+        """Start counting in the iterations that will be logged."""
+        last = self.end_of_epoch(runner.train_dataloader, batch_idx)
+        if self.recorder is not None and (
+            last or self.every_n_inner_iters(batch_idx, self.interval)
+        ):
+            self.before = self.recorder.totals()
+            self.recorder.__enter__()
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Publish the rate of this iteration."""
+        if self.recorder is None or not self.recorder.handles:
+            return
+        self.recorder.__exit__()
+        spikes, outputs = (
+            now - before
+            for now, before in zip(self.recorder.totals(), self.before, strict=True)
+        )
+        if outputs:  # nothing spikes where both views take the analog path
+            runner.message_hub.update_scalar("train/firing_rate", spikes / outputs)
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Publish and write the rates of the layers; look for dead ones."""
+        warnings = self.publish(runner) if self.results is not None else []
+        for warning in warnings:
+            runner.logger.warning(warning)
+        if self.stop:
+            stop_everywhere(runner, warnings[0] if warnings else None)
+
+    def publish(self, runner: Any) -> list[str]:
+        """Publish and write the rates of the layers; return warnings of dead ones."""
+        if self.recorder is None or self.results is None:
+            return []
+        layers, images = self.recorder.layers(), self.recorder.images()
+        if not layers:
+            return []
+        rates = {f"firing_rate/{layer.name}": fmean(layer.rates) for layer in layers}
+        epoch = runner.epoch + 1
+        runner.visualizer.add_scalars(rates, step=epoch)
+        rows = [layer._asdict() for layer in layers]
+        self.results.append({"epoch": epoch, "images": images, "layers": rows})
+        runner.logger.info(summary(layers, images))
+        return [
+            silence(layer, images, dead_since(self.results.rows, layer.name))
+            for layer in layers
+            if layer.dead == layer.neurons
+        ]
+
+
+def dead_since(rows: Sequence[Mapping[str, Any]], name: str) -> int:
+    """First epoch of those up to the last in which a layer never fired.
+
+    Args:
+        rows: Of the results file, the last one's layer being dead.
+        name: Of the layer.
+    """
+    since: int = rows[-1]["epoch"]
+    for row in reversed(rows):
+        states = {layer["name"]: layer for layer in row["layers"]}
+        if name not in states or states[name]["dead"] < states[name]["neurons"]:
+            break
+        since = row["epoch"]
+    return since
+
+
+def summary(layers: list[LayerFiring], images: int) -> str:
+    """Say which layers fire least and most, and how many neurons never or always."""
+
+    def rate(layer: LayerFiring) -> float:
+        return fmean(layer.rates)
+
+    least, most = min(layers, key=rate), max(layers, key=rate)
+    neurons, dead, saturated = (
+        sum(counts) for counts in zip(*(layer[2:] for layer in layers), strict=True)
+    )
+    return (
+        f"firing rates of {images} images: least {least.name} {100 * rate(least):.1f} "
+        f"%, most {most.name} {100 * rate(most):.1f} %; of {neurons:,} neurons "
+        f"{dead:,} never fired, {saturated:,} always"
+    )
+
+
+def silence(layer: LayerFiring, images: int, since: int) -> str:
+    """Warn of a layer in which nothing fires, since an epoch."""
+    return (
+        f"layer {layer.name} is dead: none of its {layer.neurons:,} neurons fired for "
+        f"{images} training images, nor in any epoch since {since}, so nothing reaches "
+        "the layers behind it. Lower the learning rate, or the threshold "
+        "(model.backbone.neuron.v_threshold)"
+    )

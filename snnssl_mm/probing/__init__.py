@@ -1,0 +1,1 @@
+"""How good a representation is: k-NN, linear probes, few labels, fine-tuning."""

@@ -1,0 +1,121 @@
+"""Frozen, fully spiking features of labelled images."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.model import revert_sync_batchnorm
+from rich.progress import track
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.modules.batchnorm import _NormBase
+
+from snnssl_mm.probing.labelled_images import Loaders
+from snnssl_mm.probing.probe_models import Model
+
+Arrays = tuple[np.ndarray, np.ndarray]
+RAW_SIDE = 32
+
+
+class LabelledFeatures(NamedTuple):
+    """Features ``[n, C]`` and labels ``[n]`` of a training and a test set."""
+
+    train: Arrays
+    test: Arrays
+
+
+def prepared_inputs(
+    model: Model, loader: Iterable[Any], progress: str = ""
+) -> Iterator[tuple[Tensor, list[int]]]:
+    """Yield ``(inputs, labels)`` of a labelled loader, normalised, on the device.
+
+    Args:
+        model: Its data preprocessor counts.
+        loader: Labelled images.
+        progress: Text beside a progress bar with the remaining time; none if empty.
+    """
+    batches = track(loader, description=progress) if progress else loader
+    for batch in batches:
+        data = model.data_preprocessor(batch, training=False)
+        labels = [int(sample.gt_label) for sample in data["data_samples"]]
+        yield data["inputs"], labels
+
+
+@torch.no_grad()
+def collect(
+    model: Model,
+    loader: Iterable[Any],
+    features_of: Callable[[Tensor], Tensor],
+    progress: str = "",
+) -> Arrays:
+    """Compute ``features_of(inputs)`` ``[N, C]`` over a labelled loader."""
+    features: list[np.ndarray] = []
+    labels: list[int] = []
+    for inputs, batch_labels in prepared_inputs(model, loader, progress):
+        features.append(features_of(inputs).float().cpu().numpy())
+        labels += batch_labels
+    return np.concatenate(features), np.array(labels)
+
+
+@torch.no_grad()
+def recalibrate(model: Model, loader: Iterable[Any], progress: str = "") -> None:
+    """Take the backbone's BatchNorm statistics anew, on the spiking path.
+
+    In training they average over the spiking and the analog path; evaluation sees
+    only the former. The new ones are averages over all batches of ``loader``.
+    """
+    model.eval()
+    model.backbone.train()  # batch statistics, while the neurons stay on path 'spike'
+    norms = [m for m in model.backbone.modules() if isinstance(m, _NormBase)]
+    norms = [norm for norm in norms if norm.training]  # not what is frozen
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative average
+    for inputs, _ in prepared_inputs(model, loader, progress):
+        model.extract_feat(inputs)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
+
+
+def pooled_features(model: Model, loader: Iterable[Any], progress: str = "") -> Arrays:
+    """Mean over time and space of the backbone's last map, and labels."""
+
+    def pooled(inputs: Tensor) -> Tensor:
+        return model.extract_feat(inputs)[-1].mean(dim=(-2, -1))
+
+    return collect(model, loader, pooled, progress)
+
+
+def labelled_features(
+    model: Model, loaders: Loaders, recalibrate_bn: bool = True
+) -> LabelledFeatures:
+    """Spiking-path features: mean over time and space of the backbone's last map.
+
+    Args:
+        model: A DualPathSSL, left as it was.
+        loaders: Of labelled training and test images.
+        recalibrate_bn: Whether to take the BatchNorm statistics anew first.
+    """
+    model = revert_sync_batchnorm(copy.deepcopy(model)).eval()
+    if recalibrate_bn:
+        recalibrate(model, loaders.train)
+    return LabelledFeatures(*(pooled_features(model, loader) for loader in loaders))
+
+
+def raw_pixels(model: Model, loaders: Loaders) -> LabelledFeatures:
+    """The images as features, averaged down to at most 32 x 32: no network at all."""
+    train, test = (collect(model, loader, flat_pixels) for loader in loaders)
+    return LabelledFeatures(train, test)
+
+
+def flat_pixels(inputs: Tensor) -> Tensor:
+    """Images or clips ``[N, ...]`` as vectors, averaged down to at most 32 x 32."""
+    height, width = (min(side, RAW_SIDE) for side in inputs.shape[-2:])
+    frames = inputs.flatten(0, -4)  # of clips; images have no axis to join
+    return adaptive_avg_pool2d(frames, (height, width)).reshape(len(inputs), -1)

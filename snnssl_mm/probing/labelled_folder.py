@@ -1,0 +1,96 @@
+"""A folder of labelled images in the place of those that a config names."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from snnssl_mm.checkpoints.preprocessing import loads_file
+from snnssl_mm.probing.evaluation_pipeline import with_eval_loaders
+from snnssl_mm.probing.labelled_images import EVAL_LOADERS
+
+SPLITS = ("train", "test")
+
+
+def with_labelled_folder(cfg: Config, folder: Path) -> Config:
+    """Return a config whose labelled images are those of a folder.
+
+    Either ``folder/{train,test}/<class>/*``, or images directly inside of ``train`` and
+    ``test`` with their classes in ``train.txt`` and ``test.txt``, see
+    :class:`snnssl_mm.datasets.ImageFolder`. They pass the config's evaluation
+    pipeline; where that expects images in memory, the config's ``file_loading`` comes
+    first, and the colours are turned, since files are read as BGR.
+
+    Raises:
+        FileNotFoundError: If a part of the folder is missing.
+        ValueError: If the config has no pipeline for labelled images, or does not say
+            how files are loaded.
+    """
+    require_splits(folder)
+    cfg = copy.deepcopy(cfg)
+    with_eval_loaders(cfg, EVAL_LOADERS)
+    loading = steps_from_file(cfg)
+    for split, name in zip(SPLITS, EVAL_LOADERS, strict=True):
+        labels = folder / f"{split}.txt"
+        cfg[name].dataset = dict(
+            type="snnssl_mm.ImageFolder",
+            data_root=str(folder),
+            data_prefix=split,
+            label_file=labels.name if labels.exists() else "",
+            test_mode=True,
+            pipeline=[*loading, *cfg[name].dataset.get("pipeline", [])],
+        )
+    if loading:
+        preprocessor_of(cfg)["to_rgb"] = True
+        if cfg.get("labelled_pipeline"):
+            cfg.labelled_pipeline = [*loading, *cfg.labelled_pipeline]
+    return cfg
+
+
+def require_splits(folder: Path) -> None:
+    """Refuse a folder without ``train`` and ``test``, or with one label file only.
+
+    Raises:
+        FileNotFoundError: It names what is missing.
+    """
+    for split in SPLITS:
+        if not (folder / split).is_dir():
+            raise FileNotFoundError(
+                f"{folder / split} is no folder; expected {folder}/train/<class>/* and "
+                f"{folder}/test/<class>/*"
+            )
+    found = [split for split in SPLITS if (folder / f"{split}.txt").exists()]
+    if len(found) == 1:
+        (missing,) = set(SPLITS) - set(found)
+        raise FileNotFoundError(
+            f"{folder} has the label file {found[0]}.txt, but no {missing}.txt; write "
+            "one class a line there, or sort the images into one folder a class"
+        )
+
+
+def steps_from_file(cfg: Config) -> list[Any]:
+    """Steps that bring a file to what the config's pipeline begins with.
+
+    Raises:
+        ValueError: If that is an image in memory and the config has no
+            ``file_loading``.
+    """
+    pipeline = cfg[EVAL_LOADERS[0]].dataset.get("pipeline") or []
+    if pipeline and loads_file(pipeline[0]):
+        return []
+    if not cfg.get("file_loading"):
+        raise ValueError(
+            "the config's own images are in memory, and it does not say how files are "
+            "loaded; set file_loading=[...] to the steps that load and resize one, as "
+            "configs/_base_/datasets/digit_scenes.py does"
+        )
+    return list(cfg.file_loading)
+
+
+def preprocessor_of(cfg: Config) -> Any:
+    """Settings of the data preprocessor, the model's own or the common one."""
+    found = cfg.model.get("data_preprocessor")
+    return cfg.setdefault("data_preprocessor", {}) if found is None else found

@@ -1,0 +1,122 @@
+"""Models to be judged: of a checkpoint, or of random weights."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import MMLogger, print_log
+from mmengine.registry import MODELS, init_default_scope
+
+from snnssl_mm.checkpoints.loading import (
+    load_backbone,
+    load_whole_model,
+    read_checkpoint,
+)
+from snnssl_mm.checkpoints.preprocessing import preprocessing_differences
+from snnssl_mm.checkpoints.read_once import files_kept
+from snnssl_mm.checkpoints.stored_config import stored_config
+
+Model = Any  # a DualPathSSL; nn.Module hides the types of its children
+
+
+def build_model(cfg: Config) -> Model:
+    """Build a config's model and data preprocessor on the device, in eval mode.
+
+    Raises:
+        ValueError: If it has no model.
+    """
+    if not cfg.get("model"):
+        raise ValueError(
+            f"{cfg.filename or 'the config'} has no model; expected one of "
+            "pretraining, classification, detection or segmentation"
+        )
+    init_default_scope(cfg.get("default_scope", "mmpretrain"))
+    settings = {"data_preprocessor": cfg.get("data_preprocessor"), **cfg.model}
+    return MODELS.build(copy.deepcopy(settings)).to(get_device()).eval()
+
+
+def load_model(cfg: Config, checkpoint: str) -> Model:
+    """Build a config's model with the weights of a checkpoint; all must fit.
+
+    Raises:
+        ValueError: If a tensor is missing, left over or of another shape.
+    """
+    model = build_model(cfg)
+    with files_kept():
+        load_whole_model(model, checkpoint)
+        warn_of_other_pixels(cfg, checkpoint)
+    return model
+
+
+def load_probed_model(cfg: Config, checkpoint: str) -> Model:
+    """Build a config's model with the backbone of a checkpoint, which must fit whole.
+
+    A probe looks at the backbone only, so a backbone without its projector will do.
+
+    Raises:
+        ValueError: If a tensor of it is missing, left over or of another shape.
+    """
+    model = build_model(cfg)
+    with files_kept():
+        load_backbone(model.backbone, checkpoint)
+        warn_of_other_pixels(cfg, checkpoint)
+    return model
+
+
+def warn_of_other_pixels(cfg: Config, checkpoint: str) -> None:
+    """Say if images come to the network in another way than in its training."""
+    trained = stored_config(read_checkpoint(checkpoint))
+    if differing := preprocessing_differences(cfg, trained):
+        print_log(
+            f"{checkpoint} was trained on images with {', '.join(differing)}; what "
+            "follows is judged on pixels that it has not learnt from: set "
+            "data_preprocessor (and how images are loaded) as in that training",
+            logger="current",
+            level=logging.WARNING,
+        )
+
+
+def require_backbone(cfg: Config) -> None:
+    """Refuse a config whose model has no backbone to be judged.
+
+    Raises:
+        ValueError: It names the config.
+    """
+    if not (cfg.get("model") or {}).get("backbone"):
+        raise ValueError(
+            f"{cfg.filename} has no model with a backbone, which a probe looks at; "
+            "expected one of pretraining, such as configs/selfsup/spikformer_ctl.py"
+        )
+
+
+def random_init_model(cfg: Config) -> Model:
+    """Build the config's model with fresh weights of the run's seed.
+
+    Global random state is left as it is.
+    """
+    cfg = copy.deepcopy(cfg)
+    cfg.model.backbone.init_cfg = None  # may name pretrained weights
+    with torch.random.fork_rng():
+        torch.manual_seed(cfg.get("randomness", {}).get("seed") or 0)
+        model = build_model(cfg)
+        with silent_terminal():
+            model.init_weights()
+    return model
+
+
+@contextlib.contextmanager
+def silent_terminal() -> Iterator[None]:
+    """Keep mmengine from printing a paragraph a parameter; log files still get it."""
+    logger = MMLogger.get_current_instance()
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before

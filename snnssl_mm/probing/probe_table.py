@@ -1,0 +1,75 @@
+"""Probes as a table: for the terminal, the README and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from snnssl_mm.recording.table import Table
+
+Row = Mapping[str, Any]
+"""Of the results file of tools/probe.py."""
+SHOWN = ("k", "temperature", "iterations", "lr")
+"""Settings that a reader tells rows apart by."""
+
+
+def described(settings: Row) -> str:
+    """The settings of a probe that matter to a reader."""
+    texts = [f"{name} {settings[name]:g}" for name in SHOWN if name in settings]
+    if not settings["recalibrated"]:
+        texts.append("not recalibrated")
+    return ", ".join(texts)
+
+
+STARTS = {
+    "pretrained": "pretrained",
+    "random": "random weights",
+    "pixels": "raw pixels",
+}
+"""What a probe judges, as in a row, and as a column is called."""
+
+
+def grouped(rows: Sequence[Row]) -> list[dict[str, Row]]:
+    """Rows of one probe with one setting together, by what they start from."""
+    groups: list[tuple[Any, dict[str, Row]]] = []
+    for row in rows:
+        key = (row["probe"], row["settings"], row["train_images"])
+        found = next((g for k, g in groups if k == key and row["start"] not in g), None)
+        if found is None:
+            groups.append((key, {row["start"]: row}))
+        else:
+            found[row["start"]] = row
+    return [group for _, group in groups]
+
+
+def probe_table(rows: Sequence[Row]) -> Table:
+    """Show accuracies in percent: a line a probe, the baselines beside it."""
+    starts = [start for start in STARTS if any(row["start"] == start for row in rows)]
+    top5 = any("top5" in row for row in rows)
+    lines = []
+    for group in grouped(rows):
+        first = next(iter(group.values()))
+        seconds = sum(
+            r["seconds"] + r.get("feature_seconds", 0) for r in group.values()
+        )
+        lines.append(
+            [
+                first["probe"],
+                described(first["settings"]),
+                *(percent(group.get(start), "top1") for start in starts),
+                f"{100 / first['classes']:.1f}",
+                *([percent(first, "top5")] if top5 else []),
+                f"{first['train_images']:,}",
+                f"{seconds:.0f}",
+            ]
+        )
+    names = [f"{STARTS[start]}, %" for start in starts]
+    extra = [f"top-5, {STARTS[starts[0]]}, %"] if top5 else []
+    head = ["probe", "settings", *names, "chance, %", *extra, "images", "time, s"]
+    caption = f"Top-1 on {rows[0]['test_images']:,} unseen images, {rows[0]['data']}"
+    return Table(head, lines, caption, words=2)
+
+
+def percent(row: Row | None, name: str) -> str:
+    """An accuracy of a row in percent; a dash where there is none."""
+    return f"{100 * row[name]:.1f}" if row and name in row else "-"

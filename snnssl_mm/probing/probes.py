@@ -1,0 +1,47 @@
+"""Judging a backbone by labelled images: what tools and hooks take from here.
+
+* :mod:`~snnssl_mm.probing.labelled_images`: the images that a config names;
+* :mod:`~snnssl_mm.probing.probe_models`: of a checkpoint, or of random weights;
+* :mod:`~snnssl_mm.probing.features`: what a frozen, spiking backbone makes of images;
+* :mod:`~snnssl_mm.probing.frozen_probes`: k-NN and logistic regression on features.
+
+Probes that train a network are in :mod:`~snnssl_mm.probing.trained_probes`.
+"""
+
+from snnssl_mm.probing.features import (
+    LabelledFeatures,
+    collect,
+    labelled_features,
+    prepared_inputs,
+    raw_pixels,
+    recalibrate,
+)
+from snnssl_mm.probing.frozen_probes import (
+    fit_linear,
+    knn_accuracy,
+    linear_accuracy,
+)
+from snnssl_mm.probing.labelled_images import (
+    Loaders,
+    eval_loaders,
+    has_labelled_images,
+)
+from snnssl_mm.probing.probe_models import build_model, load_model, random_init_model
+
+__all__ = [
+    "LabelledFeatures",
+    "Loaders",
+    "build_model",
+    "collect",
+    "eval_loaders",
+    "fit_linear",
+    "has_labelled_images",
+    "knn_accuracy",
+    "labelled_features",
+    "linear_accuracy",
+    "load_model",
+    "prepared_inputs",
+    "random_init_model",
+    "raw_pixels",
+    "recalibrate",
+]

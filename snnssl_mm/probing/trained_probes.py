@@ -1,0 +1,135 @@
+"""Probes that train a network: a linear classifier on top, or all of it.
+
+The network is mmpretrain's own ImageClassifier and mmengine's Runner trains it, so a
+probe that was stopped goes on from its last epoch, to the same numbers.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import DATASETS, init_default_scope
+from torch.backends import cudnn
+
+from snnssl_mm.probing.digests import samples_digest, settings_digest
+from snnssl_mm.probing.feature_cache import CachedBackbone
+from snnssl_mm.probing.probe_configs import (
+    classifier,
+    labelled_dataset,
+    runtime,
+    testing,
+    training,
+)
+from snnssl_mm.probing.probe_progress import ProgressHook, QuietRunner, prints_to
+from snnssl_mm.probing.protocols import Protocol
+
+
+class TrainedProbe:
+    """One probe of one backbone, ready to run.
+
+    Args:
+        name: Of the probe, such as ``'finetune'``.
+        cfg: Config of the pretraining; its ``labelled_pipeline`` augments.
+        protocol: How it is trained.
+        backbone: What it starts from.
+        classes: Number of classes.
+
+    Attributes:
+        images: Number of training images.
+        digest: Of all that decides the result.
+        work_dir: Where checkpoints and logs are, in the backbone's folder.
+
+    Raises:
+        ValueError: If the config has no ``labelled_pipeline``, or the images are no
+            still images.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        cfg: Config,
+        protocol: Protocol,
+        backbone: CachedBackbone,
+        classes: int,
+    ) -> None:
+        init_default_scope(cfg.get("default_scope", "mmpretrain"))
+        self.seed = cfg.get("randomness", {}).get("seed") or 0
+        dataset = labelled_dataset(cfg, protocol.fraction, self.seed)
+        built = DATASETS.build(copy.deepcopy(dataset))
+        self.images = len(built)
+        self.backbone = backbone
+        self.cfg = Config(
+            {
+                "default_scope": "mmpretrain",
+                "model": classifier(cfg, protocol, *backbone.shape, classes),
+                **training(cfg, protocol, dataset, self.images),
+                **testing(cfg, classes),
+                **runtime(cfg, self.seed),
+            }
+        )
+        self.digest = settings_digest(
+            self.cfg.to_dict(), backbone.digest, samples_digest(built)
+        )
+        folder = f"{backbone.start}-{name}-{self.digest}"
+        self.work_dir = backbone.folder / folder
+
+    def run(self) -> tuple[dict[str, float], float]:
+        """Train, or continue training, and test.
+
+        Returns:
+            Top-1 accuracy, and top-5 with more than ten classes, from 0 to 1; and the
+            seconds that it took, those before a continuation included.
+        """
+        clock = ClockHook()
+        self.backbone.backbone_file()  # with a bar of its own, if it is yet to be made
+        with (
+            cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+            prints_to(self.work_dir / "prints.txt") as bars,
+        ):
+            runner = self.runner()
+            runner.register_hook(clock)
+            runner.register_hook(ProgressHook(bars, self.backbone.start))
+            runner.train()
+            metrics = runner.test()
+        found = {
+            key.removeprefix("accuracy/"): round(value / 100, 6)  # of float32
+            for key, value in metrics.items()
+        }
+        return found, clock.seconds()
+
+    def runner(self) -> QuietRunner:
+        """Build the runner; it logs to a file and continues what its folder holds."""
+        cfg = copy.deepcopy(self.cfg)
+        cfg.work_dir = str(self.work_dir)
+        cfg.experiment_name = self.work_dir.name
+        init = {"type": "snnssl_mm.BackboneInit"}
+        init["checkpoint"] = str(self.backbone.backbone_file())
+        cfg.model.backbone.init_cfg = init
+        return QuietRunner.from_cfg(cfg)
+
+
+class ClockHook(Hook):
+    """Counts the seconds of a training; its checkpoints carry them on."""
+
+    priority = "NORMAL"  # before the checkpoint is saved
+    entry = "probe_seconds"
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.before = 0.0
+
+    def seconds(self) -> float:
+        """Seconds until now, those before a continuation included."""
+        return self.before + time.monotonic() - self.start
+
+    def before_train(self, runner: Any) -> None:
+        """Go on from what the checkpoint says."""
+        self.before = runner.message_hub.get_info(self.entry, 0.0)
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Have the checkpoint say it."""
+        runner.message_hub.update_info(self.entry, self.seconds())

@@ -1,0 +1,1 @@
+"""Numbers of a network or a run: spikes, operations, energy, health, results."""

@@ -1,0 +1,192 @@
+"""Count the spikes of every layer of a network while it runs."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.recording.spike_recording import layer_name
+
+FSDP_PREFIX = "_fsdp_wrapped_module."
+
+
+class LayerFiring(NamedTuple):
+    """What the neurons of one layer did.
+
+    A neuron is a unit of the layer at its place: [C, H, W] of a convolution's, or
+    [heads, d, L] of attention's neurons.
+
+    Attributes:
+        name: The layer, such as ``stem.stages.0``.
+        rates: Firing rate of each time step, ``[T]``: spikes per neuron, 0 to 1.
+        neurons: Number of neurons.
+        dead: How many of them fired for no image at any step.
+        saturated: How many fired for every image at every step.
+    """
+
+    name: str
+    rates: list[float]
+    neurons: int
+    dead: int
+    saturated: int
+
+
+class FiringCounter:
+    """Forward hook that counts the spikes of one layer on the spiking path.
+
+    Of path ``'dual'`` the first half of the samples counts, of ``'analog'`` nothing.
+    It keeps two bytes a neuron and a sum a time step, however many images it sees.
+    Where images differ in size, neurons are told apart by their row and column (of
+    attention: by the number of their token), counted from the first.
+    """
+
+    def __init__(self) -> None:
+        self.spikes: list[Tensor | float] = []  # of each time step
+        self.outputs: list[int] = []
+        self.images = 0
+        self.seen: Tensor | None = None  # firing, and silent, at least once
+
+    @torch.no_grad()
+    def __call__(self, neuron: nn.Module, _inputs: Any, output: Tensor) -> None:
+        """Count one output ``[T, N, ...]``."""
+        if neuron.path == "analog":
+            return
+        if neuron.path == "dual":
+            output = output[:, : output.shape[1] // 2]
+        samples = output.shape[1]
+        self.images += samples
+        while len(self.spikes) < len(output):
+            self.spikes.append(0.0)
+            self.outputs.append(0)
+        for step, spikes in enumerate(output):
+            counts = spikes_per_neuron(spikes)
+            self.spikes[step] = self.spikes[step] + counts.sum(dtype=torch.float64)
+            self.outputs[step] += spikes.numel()
+            self.note(torch.stack([counts > 0, counts < samples]))
+
+    def note(self, seen: Tensor) -> None:
+        """Remember which neurons fired, and which were silent, ``[2, ...]``."""
+        if self.seen is None:
+            self.seen = seen
+        elif self.seen.shape == seen.shape:
+            self.seen |= seen
+        else:
+            shape = tuple(map(max, self.seen.shape, seen.shape))
+            self.seen = enlarged(self.seen, shape) | enlarged(seen, shape)
+
+    def rates(self) -> list[float]:
+        """Spikes per neuron of each time step, ``[T]``, 0 to 1."""
+        return [
+            float(spikes) / max(outputs, 1)
+            for spikes, outputs in zip(self.spikes, self.outputs, strict=True)
+        ]
+
+    def layer(self, name: str) -> LayerFiring:
+        """Return what was counted; its neurons are those that an image reached.
+
+        Raises:
+            ValueError: If nothing was counted.
+        """
+        if self.seen is None:
+            raise ValueError(f"no spikes of {name} were counted; run the network first")
+        fired, silent = self.seen
+        return LayerFiring(
+            name,
+            self.rates(),
+            neurons=int((fired | silent).sum()),
+            dead=int((silent & ~fired).sum()),
+            saturated=int((fired & ~silent).sum()),
+        )
+
+
+def spikes_per_neuron(spikes: Tensor) -> Tensor:
+    """Sum ``spikes`` [N, ...] over the samples, exactly, in the order of the memory.
+
+    torch sums five times slower across a channels-last layout than along it.
+    """
+    axes = range(1, spikes.dim())
+    order = sorted(axes, key=lambda axis: -spikes.stride()[axis])
+    counts = spikes.permute(0, *order).sum(0, dtype=torch.float32)
+    return counts.permute([order.index(axis) for axis in axes])
+
+
+def enlarged(mask: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return ``mask`` with the ``shape``, False where it had nothing."""
+    larger = mask.new_zeros(shape)
+    larger[tuple(slice(size) for size in mask.shape)] = mask
+    return larger
+
+
+class FiringRecorder:
+    """Count the spikes of every MixedLIF below a model, while it is entered.
+
+    It may be entered again and then goes on counting. Hooks come after the neurons:
+    one before them would keep the fused kernels from taking the batch norm along.
+
+    Args:
+        model: Any module that holds MixedLIF neurons.
+
+    Raises:
+        ValueError: If it holds none.
+
+    Example:
+        >>> from snnssl_mm.neurons import MixedLIF
+    from snnssl_mm.recording.spike_recording import layer_name
+        >>> model = nn.Sequential(MixedLIF(tau=1.0))
+        >>> with FiringRecorder(model) as recorder:
+        ...     _ = model(torch.tensor([[[2.0, 0.0, 2.0]], [[2.0, 0.0, 0.0]]]))
+        >>> recorder.layers()[0].rates
+        [0.6666666666666666, 0.3333333333333333]
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.neurons = {
+            name.replace(FSDP_PREFIX, "").removeprefix("backbone."): module
+            for name, module in model.named_modules()
+            if isinstance(module, MixedLIF)
+        }
+        if not self.neurons:
+            raise ValueError(
+                f"{type(model).__name__} has no MixedLIF neuron; firing rates are "
+                "those of a spiking network such as snnssl_mm.Spikformer"
+            )
+        self.counters = {name: FiringCounter() for name in self.neurons}
+        self.handles: list[Any] = []
+
+    def __enter__(self) -> Self:
+        self.handles = [
+            module.register_forward_hook(self.counters[name])
+            for name, module in self.neurons.items()
+        ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self.handles:
+            handle.remove()
+        self.handles = []
+
+    def totals(self) -> tuple[float, int]:
+        """Return the spikes of all neurons, and how many there could have been."""
+        counters = self.counters.values()
+        spikes = sum(float(sum(counter.spikes)) for counter in counters)
+        return spikes, sum(sum(counter.outputs) for counter in counters)
+
+    def images(self) -> int:
+        """Return how many images were counted.
+
+        A layer whose activations are computed again in the backward pass sees each
+        twice; the layer that saw fewest tells their number.
+        """
+        seen = (counter.images for counter in self.counters.values())
+        return min((images for images in seen if images), default=0)
+
+    def layers(self) -> list[LayerFiring]:
+        """Return the layers that fired or could have, in the order of the network."""
+        return [
+            counter.layer(layer_name(name))
+            for name, counter in self.counters.items()
+            if counter.images
+        ]

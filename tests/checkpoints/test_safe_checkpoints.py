@@ -1,0 +1,329 @@
+"""A checkpoint that would run code: refused wherever one is read, unless trusted."""
+
+import argparse
+import contextlib
+import datetime
+import functools
+import re
+import shutil
+import sys
+from collections import OrderedDict, defaultdict
+from pathlib import Path, PureWindowsPath
+from types import ModuleType, SimpleNamespace
+
+import addict
+import numpy as np
+import pytest
+import torch
+from hostile_files import Evaluated, Hostile, hostile_content, saved, variants
+from mmengine.config import Config, ConfigDict
+from mmengine.runner import CheckpointLoader, load_checkpoint
+from torch import nn
+
+from snnssl_mm import apis
+from snnssl_mm.apis.inference import class_meta
+from snnssl_mm.checkpoints import loading as checkpoints
+from snnssl_mm.checkpoints import reading, zoo
+from snnssl_mm.checkpoints.loading import UnsafeCheckpointError, checkpoint_code_may_run
+from snnssl_mm.probing.feature_cache import CachedBackbone
+from snnssl_mm.probing.probes import build_model
+
+TOOLS = Path(__file__).parents[2] / "tools"
+REFUSED = (
+    "is refused, because reading it could run code: it asks for posix.mkdir; expected "
+    "tensors.*trust.*--trust-checkpoint.*checkpoint_code_may_run"
+)
+
+
+@pytest.fixture
+def job(tiny_config, tmp_path, run_tool, task):
+    """A job, a hostile checkpoint for it, and the folder that must not appear."""
+    made, file = tmp_path / "made by the checkpoint", tmp_path / "hostile.pth"
+    torch.save(hostile_content(made), file)
+    note = tmp_path / "run" / "last_checkpoint"
+    note.parent.mkdir()
+    note.write_text(str(file))
+    return SimpleNamespace(
+        file=str(file),
+        made=made,
+        config=tiny_config,
+        folder=tmp_path,
+        tool=run_tool,
+        task=task,
+    )
+
+
+def initialised(job, **init_cfg):
+    """Weights by ``init_cfg``."""
+    cfg = Config.fromfile(job.config)
+    cfg.model.backbone.init_cfg = dict(checkpoint=job.file, **init_cfg)
+    build_model(cfg).init_weights()
+
+
+def from_network(job):
+    """What mmengine does with a URL; the cable is a copy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(job.folder / "torch"))
+        download = lambda url, to, **_: shutil.copy(job.file, to)  # noqa: E731
+        patch.setattr(torch.hub, "download_url_to_file", download)
+        checkpoints.read_checkpoint("https://nowhere.invalid/a/hostile.pth")
+
+
+CALLS = {
+    "read_checkpoint": lambda job: checkpoints.read_checkpoint(job.file),
+    "load_backbone": lambda job: checkpoints.load_backbone(nn.Linear(1, 1), job.file),
+    "load_whole_model": lambda job: checkpoints.load_whole_model(
+        nn.Linear(1, 1), job.file
+    ),
+    "api": lambda job: apis.load_model(str(job.config), job.file),
+    "mmpretrain": lambda job: apis.get_model(str(job.config), pretrained=job.file),
+    "classes": lambda job: class_meta(Config.fromfile(job.config), job.file),
+    "mmengine": lambda job: load_checkpoint(nn.Linear(1, 1), job.file),
+    "mmengine's scheme": lambda job: CheckpointLoader.load_checkpoint(job.file),
+    "URL": from_network,
+    "BackboneInit": lambda job: initialised(job, type="snnssl_mm.BackboneInit"),
+    "Pretrained": lambda job: initialised(job, type="Pretrained", prefix="backbone."),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_code_runs_only_where_it_is_trusted(job, call):
+    with pytest.raises(UnsafeCheckpointError, match=REFUSED):
+        call(job)
+    assert not job.made.exists()
+    misfit = (ValueError, KeyError, TypeError, AttributeError, AssertionError)
+    with checkpoint_code_may_run(), contextlib.suppress(misfit):
+        call(job)
+    assert job.made.is_dir()  # this check can fail
+
+
+ARGUMENTS = {
+    "train.py": ["{config}", "--work-dir", "{folder}/run", "--pretrained", "{file}"],
+    "train.py, resumed": ["{config}", "--work-dir", "{folder}/run", "--resume={file}"],
+    "train.py, resumed by itself": [
+        "{config}",
+        "--work-dir",
+        "{folder}/run",
+        "--resume",
+    ],
+    "train.py, by config": [
+        *("{config}", "--work-dir", "{folder}/run"),
+        *("--cfg-options", "load_from={file}"),
+    ],
+    "convert.py": ["{file}", "{folder}/out.pth"],
+    "publish_model.py": ["{file}", "name", "--out-dir", "{folder}"],
+    "report.py": ["{file}", "--config", "{config}", "--out", "{folder}"],
+    "visualization/predictions.py": ["a={segmentor},{file}"],
+    "export.py": ["{config}", "{file}", "--format", "nir", "--out", "{folder}/x.nir"],
+    "infer.py": ["{classifier}", "{file}", "{images}", "--out-dir", "{folder}"],
+}
+"""Of tools that take other ones than config, checkpoint, image and ``--out``."""
+
+
+def tools_with_checkpoints():
+    """All tools that have an argument for one."""
+    found = {}
+    for file in sorted(TOOLS.rglob("*.py")):
+        text = file.read_text()
+        out = "out.png" if file.parent.name == "visualization" else "out"
+        if re.search(
+            r"checkpoint=True|add_argument\(\s*\"(checkpoint|--pretrained)\"", text
+        ):
+            found[file.relative_to(TOOLS).as_posix()] = [
+                *("{config}", "{file}"),
+                *["{folder}/no.png"] * ("add_image_arguments(" in text),
+                *["--out", f"{{folder}}/{out}"]
+                * ('"--out"' in text or "add_out" in text),
+            ]
+    assert len(found) > 12
+    return found | ARGUMENTS
+
+
+PROGRAMS = tools_with_checkpoints()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_tools_refuse_code_unless_told_to_trust(job, name):
+    classification = job.task("classification")
+    names = dict(
+        config=job.config,
+        file=job.file,
+        folder=job.folder,
+        classifier=classification.config,
+        segmentor=job.task("segmentation").config,
+        images=classification.images,
+    )
+    arguments = [argument.format(**names) for argument in PROGRAMS[name]]
+    tool = name.partition(",")[0]
+    with pytest.raises(SystemExit, match=f"error: .*hostile.pth {REFUSED}"):
+        job.tool(tool, *arguments)
+    assert not job.made.exists()
+    with pytest.raises((SystemExit, ValueError, TypeError, KeyError)):  # does not fit
+        job.tool(tool, *arguments, "--trust-checkpoint")
+    assert job.made.is_dir()
+    with pytest.raises(UnsafeCheckpointError):  # the flag is that run's alone
+        checkpoints.read_checkpoint(job.file)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol 4")
+@pytest.mark.parametrize("kind", variants(Path()))
+def test_every_way_to_hide_code_is_refused(tmp_path, kind):
+    file = tmp_path / "file.pth"
+    file.write_bytes(variants(tmp_path / "made")[kind])
+    with pytest.raises(ValueError, match=r"file.pth (is refused|cannot be read)"):
+        checkpoints.read_checkpoint(str(file))
+    assert not (tmp_path / "made").exists()
+    if kind not in ("attribute", "bare pickle, protocol 4"):
+        with checkpoint_code_may_run(), contextlib.suppress(ValueError):
+            checkpoints.read_checkpoint(str(file))
+        assert (tmp_path / "made").is_dir()
+
+
+class Settings(argparse.Namespace):
+    """A class of its own, which may do anything when it is made."""
+
+
+def settings_of_a_script():
+    """What training scripts of other projects store beside the tensors."""
+    counts = defaultdict(list, a=[1])
+    return argparse.Namespace(
+        lr=0.1,
+        optimizer=argparse.Namespace(betas=(0.9, 0.999), name=None),
+        data=Path("/data") / "imagenet",
+        other_system=PureWindowsPath("data"),
+        devices={torch.device("cpu")},
+        classes=frozenset(("a", "b")),
+        epochs=range(3),
+        dtype=torch.float16,
+        size=torch.Size([1, 2]),
+        best=np.float64(0.5),
+        name=np.str_("a"),
+        kind=np.dtype("float32"),
+        started=datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
+        took=datetime.timedelta(hours=1),
+        counts=counts,
+        more=addict.Dict(a=dict(b=1)),
+        config=ConfigDict(a=dict(b=1)),
+        simple=SimpleNamespace(text=b"\xff", complex=1j),
+        cast=float,
+    )
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_settings_of_a_script_are_plain_data(tmp_path, zipped):
+    file, args = tmp_path / "file.pth", settings_of_a_script()
+    content = {"state_dict": {"weight": torch.ones(1)}, "args": args}
+    file.write_bytes(saved(content, _use_new_zipfile_serialization=zipped))
+    found = checkpoints.read_checkpoint(str(file))["args"]
+    assert found == args
+    assert type(found) is argparse.Namespace
+    assert type(found.data) is type(args.data)
+    for name in ("counts", "more", "config"):  # without their classes' code
+        assert type(getattr(found, name)) is OrderedDict
+
+
+HIDDEN = {
+    "object": lambda made: Hostile(made),
+    "text": lambda made: Evaluated(made),
+    "function": lambda made: torch.hub.load,
+    "of this library": lambda made: torch.nn.functional.relu,
+    "method": lambda made: {}.update,
+    "class": lambda made: Settings(lr=1),
+    "module": lambda made: nn.Linear(1, 1),
+    "partial": lambda made: functools.partial(print, made),
+}
+
+
+@pytest.mark.parametrize("kind", HIDDEN)
+@pytest.mark.parametrize(
+    "container",
+    [
+        lambda one: argparse.Namespace(a=one),
+        lambda one: argparse.Namespace(a=argparse.Namespace(b=[{"c": one}])),
+        lambda one: SimpleNamespace(a=one),
+        lambda one: defaultdict(list, a=(one,)),
+        lambda one: addict.Dict(a=one),
+    ],
+)
+def test_nothing_but_data_is_let_in_with_settings(tmp_path, kind, container):
+    file, made = tmp_path / "file.pth", tmp_path / "made"
+    torch.save({"state_dict": {}, "args": container(HIDDEN[kind](made))}, file)
+    with pytest.raises(UnsafeCheckpointError):
+        checkpoints.read_checkpoint(str(file))
+    assert not made.exists()
+
+
+def test_an_odd_checkpoint_is_let_in_if_trusted(tmp_path):
+    file, odd = tmp_path / "odd.pth", Settings(lr=0.1)
+    torch.save({"model": {"weight": torch.ones(1)}, "args": odd}, file)
+    with pytest.raises(UnsafeCheckpointError, match=r"asks for \S+\.Settings;"):
+        checkpoints.read_checkpoint(str(file))
+    with checkpoint_code_may_run():
+        assert checkpoints.read_checkpoint(str(file))["args"] == odd
+    with pytest.raises(UnsafeCheckpointError):
+        checkpoints.read_checkpoint(str(file))
+
+
+LIBRARIES = [n for n in reading.READ_AS_DICT if not n.startswith("collections.")]
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_dicts_of_training_libraries_are_read_without_them(tmp_path, monkeypatch, name):
+    *parts, kind = name.split(".")
+    for number in range(1, len(parts) + 1):
+        module = ".".join(parts[:number])
+        monkeypatch.setitem(sys.modules, module, ModuleType(module))
+    made = type(kind, (dict,), dict(__module__=module))
+    setattr(sys.modules[module], kind, made)
+    torch.save({"hyper_parameters": made(lr=1.0)}, tmp_path / "file.pth")
+    monkeypatch.undo()
+    found = checkpoints.read_checkpoint(tmp_path / "file.pth")
+    assert found["hyper_parameters"] == dict(lr=1.0)
+
+
+def test_text_that_mmengine_would_run_when_resuming_is_left_out(tmp_path):
+    file, made = tmp_path / "file.pth", tmp_path / "made"
+    meta = {"config": f"import os\nos.mkdir({str(made)!r})", "epoch": 1}
+    torch.save({"state_dict": {}, "meta": meta}, file)
+    with pytest.warns(UserWarning, match=r"file.pth holds Python text as meta"):
+        assert checkpoints.read_checkpoint(str(file))["meta"] == {"epoch": 1}
+    with checkpoint_code_may_run():
+        assert checkpoints.read_checkpoint(str(file))["meta"] == meta
+
+
+def test_the_cache_of_features_is_never_trusted(tmp_path, job):
+    cache = SimpleNamespace(
+        backbone_file=lambda: Path(job.file), file=lambda name: tmp_path / name
+    )
+    with checkpoint_code_may_run():
+        with pytest.raises(ValueError, match=r"hostile.pth cannot be read.*remove it"):
+            CachedBackbone.stored_backbone(cache)
+        np.savez(tmp_path / "train.npz", features=np.array([object()]))
+        with pytest.raises(ValueError, match=r"train.npz cannot be read.*remove it"):
+            CachedBackbone.split(cache, "train")
+        (tmp_path / "train.npz").write_bytes(b"PK\3\4 cut off")
+        with pytest.raises(ValueError, match=r"train.npz cannot be read.*remove it"):
+            CachedBackbone.split(cache, "train")
+    assert not job.made.exists()
+
+
+def test_another_file_in_the_place_of_the_zoos_is_refused(job, monkeypatch):
+    name = zoo.names_with_weights()[0]
+    monkeypatch.setattr(zoo, "SHIPPED", job.folder)
+    shutil.copy(job.file, job.folder / zoo.entries()[name].file)
+    with checkpoint_code_may_run(), pytest.raises(ValueError, match="another sha256"):
+        CheckpointLoader.load_checkpoint(zoo.SCHEME + name)
+    assert not job.made.exists()
+
+
+def test_checkpoints_of_numpy_1_are_read(tmp_path):
+    """Trained with earlier versions: numpy 2 has other names for the same."""
+    log, file = {"loss": np.float64(0.5), "all": np.ones(2)}, tmp_path / "file.pth"
+    new = saved(log, _use_new_zipfile_serialization=False)
+    old = new.replace(b"numpy._core.multi", b"numpy.core.multi")
+    assert old != new
+    for content in (old, new):
+        file.write_bytes(content)
+        found = reading.load(file)
+        assert found["loss"] == 0.5
+        assert found["all"].tolist() == [1, 1]

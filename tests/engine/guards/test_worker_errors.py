@@ -1,0 +1,184 @@
+"""Workers that die or raise, and files that vanish, in mid-training: what is said."""
+
+import errno
+import gc
+import itertools
+import multiprocessing
+import os
+import re
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from mmcv.transforms import BaseTransform
+from mmengine.config import Config
+
+from snnssl_mm.datasets.data_error import DataError
+from snnssl_mm.engine.guards.worker_errors import cause, explain_errors
+from snnssl_mm.registry import TRANSFORMS
+
+GO_ON = r"The last good checkpoint is .*epoch_1.pth; go on from it by: .*train.py"
+
+
+@TRANSFORMS.register_module()
+class Fault(BaseTransform):
+    """Fails at one sample of the second epoch."""
+
+    def __init__(self, kind, work_dir):
+        self.kind, self.work_dir = kind, Path(work_dir)
+
+    def transform(self, results):
+        if results["sample_idx"] == 20 and (self.work_dir / "epoch_1.pth").exists():
+            if self.kind == "raise":
+                raise ZeroDivisionError("a fault of the transform")
+            if self.kind == "lose":
+                Path(results["img_path"]).write_bytes(b"no image")
+            if self.kind == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+        return results
+
+
+@pytest.fixture
+def train(run_tool, tiny_config, tmp_path):
+    """Train the tiny job with a fault in its pipeline, without evaluation."""
+
+    def run(kind, place=1, **loader):
+        cfg = Config.fromfile(tiny_config)
+        cfg.eval_train_dataloader = cfg.eval_test_dataloader = None
+        cfg.train_dataloader.update(loader)
+        if cfg.train_dataloader.persistent_workers:
+            cfg.custom_hooks = [
+                hook for hook in cfg.custom_hooks if "EpochSeed" not in hook.type
+            ]
+        fault = dict(type="snnssl_mm.Fault", kind=kind, work_dir=str(tmp_path / "run"))
+        cfg.train_dataloader.dataset.pipeline.insert(place, fault)
+        cfg.dump(tiny_config)
+        run_tool("train.py", tiny_config, "--work-dir", tmp_path / "run")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "persistent", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
+def test_killed_worker_ends_the_run_with_cause_cure_and_checkpoint(
+    train, persistent, tmp_path
+):
+    options = dict(num_workers=2, persistent_workers=persistent, prefetch_factor=3)
+    with pytest.raises(SystemExit) as stop:
+        train("kill", **options)
+    said = str(stop.value.code)  # a text, so the status is 1
+    assert re.match(
+        r"error: A data loader worker \(pid \d+\) was killed, .*memory", said
+    )
+    assert "num_workers (2), prefetch_factor (3) or batch_size (16)" in said
+    assert re.search(GO_ON, said)
+    (log,) = tmp_path.glob("run/*/*.log")
+    assert said.removeprefix("error: ") in log.read_text()
+    del stop  # its traceback holds the loader, and that the other worker
+    gc.collect()
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_error_of_a_transform_keeps_its_traceback_and_names_the_worker(train):
+    with pytest.raises(ZeroDivisionError, match="a fault of the transform") as error:
+        train("raise", num_workers=1)
+    (note,) = error.value.__notes__
+    assert note.startswith("ZeroDivisionError in data loader worker 0: a transform")
+    assert re.search(GO_ON, note)
+
+
+def test_image_that_became_unreadable_is_named(train, tiny_config, tmp_path):
+    from snnssl_mm.datasets.digit_scenes import generate
+
+    cfg = Config.fromfile(tiny_config)
+    dataset = cfg.train_dataloader.dataset
+    root = generate(tmp_path / "scenes", num_train=64, num_test=10) / "train"
+    load = dict(type="snnssl_mm.LoadIntactImage")
+    folder = dict(type="snnssl_mm.ImageFolder", data_root=str(root), verify=None)
+    cfg.train_dataloader.dataset = dict(pipeline=[load, *dataset.pipeline], **folder)
+    cfg.dump(tiny_config)
+    with pytest.raises(SystemExit) as stop:
+        train("lose", place=0, num_workers=1)
+    (lost,) = (file for file in root.glob("*/*") if file.read_bytes() == b"no image")
+    said = str(stop.value.code)
+    assert said.startswith(f"error: Cannot read {lost}: cannot identify image file")
+    assert "Remove or mend it" in said
+    assert "Traceback" not in said
+    assert re.search(GO_ON, said)
+
+
+def chained(*errors):
+    for later, earlier in itertools.pairwise(errors):
+        later.__cause__ = earlier
+    return errors[0]
+
+
+WORKER = "DataLoader worker (pid 7) is killed by signal: "
+GONE = RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (GONE, r"\(pid 7, 8\) vanished, most likely .* memory ran out"),
+        (
+            chained(
+                RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"),
+                RuntimeError(f"{WORKER}Bus error. It is possible that dataloader's "),
+            ),
+            r"\(pid 7\) died of a bus error, for want of shared memory: /dev/shm has",
+        ),
+        (
+            RuntimeError(f"{WORKER}Segmentation fault. "),
+            r"signal Segmentation fault: a",
+        ),
+        (
+            RuntimeError(
+                "DataLoader worker (pid 7) exited unexpectedly with exit code 3. "
+                "Details are lost due to multiprocessing."
+            ),
+            r"by itself with exit code 3; set num_workers=0",
+        ),
+        (
+            RuntimeError(
+                "Caught RuntimeError in DataLoader worker process 0.\nOriginal "
+                "Traceback (most recent call last):\n  ...\nRuntimeError: unable to "
+                "allocate shared memory(shm) for file </torch_1_2_0>: No space left "
+                "on device (28)"
+            ),
+            r"^Shared memory ran out while data were loaded: .*shm-size",
+        ),
+        (
+            FileNotFoundError(
+                "Caught FileNotFoundError in DataLoader worker process 1.\nOriginal "
+                "Traceback (most recent call last):\n  ...\nFileNotFoundError: "
+                "[Errno 2] No such file or directory: 'a.jpg'\n"
+            ),
+            r"^\[Errno 2\] No such file or directory: 'a.jpg'$",
+        ),
+        (DataError("a.png has the label 9"), "^a.png has the label 9$"),
+    ],
+)
+def test_cause_is_read_from_what_torch_says(error, said):
+    assert re.search(said, cause(error, {}))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        OSError(errno.ENOSPC, "No space left on device"),  # a checkpoint's
+        ValueError("Caught ValueError in DataLoader worker process 0.\nOriginal T"),
+    ],
+)
+def test_other_errors_pass_with_a_note(error, tmp_path):
+    assert cause(error, {}) is None
+    cfg = Config(dict(train_dataloader=None))
+    runner = SimpleNamespace(cfg=cfg, work_dir=str(tmp_path))
+    with pytest.raises(type(error)) as raised, explain_errors(runner):
+        raise error
+    assert raised.value is error
+    assert "There is no good checkpoint" in error.__notes__[-1]

@@ -1,0 +1,128 @@
+"""The collapse detector: quiet in a healthy run, loud in a collapsed one."""
+
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+from snnssl_mm.engine import CollapseHook, RepresentationHealthHook
+from snnssl_mm.engine.guards.training_stopped import TrainingStopped
+from snnssl_mm.engine.hooks import collapse_hook
+
+
+def watched(hook, spreads, start=100):
+    """Feed a hook the spreads of iterations; return the runner that it saw."""
+    runner = SimpleNamespace(iter=start, message_hub=Mock(), logger=Mock())
+    for spread in spreads:
+        runner.message_hub.get_scalar.return_value.current.return_value = spread
+        hook.after_train_iter(runner, 0, outputs={"embedding_std": spread})
+        runner.iter += 1
+    return runner
+
+
+def warnings(runner):
+    return [call.args[0] for call in runner.logger.warning.call_args_list]
+
+
+def test_healthy_spreads_and_single_dips_pass():
+    hook = CollapseHook(window=4)
+    assert not warnings(watched(hook, [0.62, 0.79, 0.0, 0.9, 0.95, 0.9, 0.9] * 9))
+
+
+def test_each_level_is_warned_of_once():
+    hook = CollapseHook(levels=(0.2, 0.05), window=2)
+    texts = warnings(watched(hook, [0.9, 0.3, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.0]))
+    assert len(texts) == 2
+    assert "at iteration 104 the mean embedding_std of 2 iter" in texts[0]
+    assert "is 0.100, below 0.2 " in texts[0]
+    assert "is 0.010, below 0.05 " in texts[1]
+
+
+def test_first_iterations_and_other_models_are_left_alone():
+    assert not warnings(watched(CollapseHook(begin=100, window=2), [0.0] * 50, start=0))
+    runner = SimpleNamespace(iter=100, message_hub=Mock(), logger=Mock())
+    CollapseHook(window=1).after_train_iter(runner, 0, outputs={"loss": 1.0})
+    assert not warnings(runner)
+
+
+def test_lowest_level_stops_if_asked():
+    hook = CollapseHook(window=2, stop=True)
+    watched(hook, [0.1] * 9)
+    with pytest.raises(TrainingStopped, match="the representation collapses"):
+        watched(hook, [0.0] * 9)
+
+
+def test_processes_stop_by_the_mean_of_all(monkeypatch):
+    hook = CollapseHook(window=2, stop=True)
+    runner = watched(hook, [0.1])
+    runner.model = nn.Linear(1, 1)
+    runner.message_hub.get_scalar.return_value.current.return_value = 0.0
+    monkeypatch.setattr(collapse_hook, "get_world_size", lambda: 2)
+    other = [0.9, 0.0]  # of another process: the first keeps both in training
+    average = lambda shared, how: shared.add_(other.pop(0)).div_(2)  # noqa: E731
+    monkeypatch.setattr(collapse_hook, "all_reduce", average)
+    hook.after_train_iter(runner, 0, outputs={"embedding_std": 0.0})
+    with pytest.raises(TrainingStopped):
+        hook.after_train_iter(runner, 0, outputs={"embedding_std": 0.0})
+
+
+def test_levels_must_fall():
+    with pytest.raises(ValueError, match=r"levels that fall.*\(0.05, 0.2\)"):
+        CollapseHook(levels=(0.05, 0.2))
+
+
+@pytest.fixture
+def spread(tiny_config):
+    """Function for the embedding_std of the tiny model after ``plant(model)``."""
+    cfg = Config.fromfile(tiny_config)
+    init_default_scope("mmpretrain")
+    torch.manual_seed(0)
+    views = list(torch.randn(2, 16, 3, 16, 16))
+
+    def measure(plant=lambda model: None):
+        torch.manual_seed(0)
+        model = MODELS.build(cfg.model)
+        model.init_weights()
+        plant(model.train())
+        return float(model.loss(views)["embedding_std"])
+
+    return measure
+
+
+def no_projector(model):
+    for parameter in model.neck.parameters():
+        parameter.data.zero_()
+
+
+def constant_output(model):
+    def constant(module, inputs, output):
+        return tuple(torch.ones_like(maps) for maps in output)
+
+    model.backbone.register_forward_hook(constant)
+
+
+def dead_backbone(model):
+    """As after a step that was far too large."""
+    for name, parameter in model.backbone.named_parameters():
+        if name.endswith("bn.bias"):
+            parameter.data.sub_(1e6)
+
+
+@pytest.mark.parametrize("plant", [no_projector, constant_output, dead_backbone])
+def test_planted_collapse_is_below_the_lowest_level(spread, plant):
+    low = CollapseHook().levels[-1]
+    assert spread() > 2 * CollapseHook().levels[0]
+    assert spread(plant) < low
+
+
+def test_health_hook_stops_if_asked(monkeypatch):
+    hook = RepresentationHealthHook(stop=True)
+    hook.results = Mock(find=Mock(return_value=None))
+    monkeypatch.setattr(hook, "measure", lambda *_: "it collapsed")
+    runner = SimpleNamespace(epoch=0, max_epochs=1, logger=Mock(), model=nn.Module())
+    with pytest.raises(TrainingStopped, match="it collapsed"):
+        hook.after_train_epoch(runner)

@@ -1,0 +1,241 @@
+"""The guard against NaN: it names iteration, layer and checkpoint, and only looks."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+from torch import nn
+
+from snnssl_mm.engine import NonFiniteHook
+from snnssl_mm.engine.guards.good_checkpoint import last_good_checkpoint
+from snnssl_mm.engine.guards.training_stopped import TrainingStopped
+from snnssl_mm.engine.hooks.non_finite_hook import SMALLEST_SCALE, optimizers
+
+CONV = "backbone.stem.stages.2.conv"
+NAN = float("nan")
+
+
+class PlantHook(Hook):
+    """Call ``plant(model)`` before an iteration, counted from 1."""
+
+    def __init__(self, at, plant):
+        self.at, self.plant = at, plant
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter + 1 == self.at:
+            self.plant(runner.model)
+
+
+@pytest.fixture
+def train(tiny_config, tmp_path, monkeypatch):
+    """Train two epochs of four iterations with the guard, or without."""
+    # The Runner logs and dumps its config, which yapf takes seconds to lay out.
+    monkeypatch.setattr(Config, "pretty_text", "")
+
+    def run(*plants, guard=True, work_dir="run", **changes):
+        for keeper in (MMLogger, MessageHub, Visualizer):
+            keeper._instance_dict.clear()
+        cfg = Config.fromfile(tiny_config)
+        cfg.custom_hooks = [dict(type="snnssl_mm.NonFiniteHook")] if guard else []
+        cfg.merge_from_dict({"model.backbone.time_steps": 2, **changes})
+        cfg.work_dir = str(tmp_path / work_dir)
+        runner = Runner.from_cfg(cfg)
+        for plant in plants:
+            runner.register_hook(plant)
+        runner.train()
+        return runner
+
+    return run
+
+
+def nan_weight(model):
+    model.get_parameter(f"{CONV}.weight").data[0, 0] = NAN
+
+
+def nan_activation(model):
+    """Of one channel; the neuron after it falls silent, and the loss stays finite."""
+
+    def spoil(module, inputs, output):
+        return output.index_fill(1, torch.tensor([3]), NAN)
+
+    model.get_submodule(CONV).register_forward_hook(spoil)
+
+
+def nan_gradient(model):
+    model.get_parameter(f"{CONV}.weight").register_hook(lambda grad: grad * NAN)
+
+
+def infinite_loss(model):
+    head = model.head
+    loss = head.loss
+
+    def spoilt(*views):
+        terms = loss(*views)
+        return {**terms, "loss": terms["loss"] + float("inf")}
+
+    head.loss = spoilt
+
+
+PLANTS = {
+    "weights": (nan_weight, f"weights, {CONV}: its weight"),
+    "activations": (nan_activation, rf"activations, {CONV}: its output \(\d"),
+    "gradients": (nan_gradient, f"gradients, {CONV}.weight: 1 of"),
+    "loss": (infinite_loss, "the loss is inf. First not finite: loss, loss: 1 of 1"),
+}
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+def test_what_was_first_is_named(train, tmp_path, kind):
+    plant, expected = PLANTS[kind]
+    with pytest.raises(TrainingStopped, match=expected) as error:
+        train(PlantHook(6, plant))
+    message = str(error.value)
+    assert "at iteration 6 (epoch 2)" in message
+    assert f"--resume {tmp_path / 'run' / 'epoch_1.pth'}" in message
+    assert not (tmp_path / "run" / "epoch_2.pth").exists()
+    (log,) = tmp_path.glob("run/*/*.log")
+    assert message in log.read_text()
+
+
+def test_exploding_learning_rate(train):
+    changes = {"optim_wrapper.optimizer.lr": 1e30, "param_scheduler": None}
+    with pytest.raises(TrainingStopped, match="it was 1e.30.* no good checkpoint"):
+        train(**changes)
+
+
+class SpoilInputs(Hook):
+    """Spoil one image of a batch, in both views."""
+
+    priority = "VERY_HIGH"  # before the guard keeps the batch
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter + 1 == 6:
+            data_batch["inputs"] = [view.float() for view in data_batch["inputs"]]
+            for view in data_batch["inputs"]:
+                view[3, 0, 0, 0] = NAN
+            data_batch["data_samples"][3].set_metainfo(dict(img_path="a/bad.png"))
+
+
+def test_file_of_an_image_with_nan_is_named(train):
+    with pytest.raises(ValueError, match=r"view 0 .* in 1 of 16 images.* a/bad\.png;"):
+        train(SpoilInputs())
+
+
+def test_preprocessor_is_blamed_and_not_the_learning_rate(train):
+    def spoil(model):
+        model.data_preprocessor.std.zero_()
+
+    with pytest.raises(TrainingStopped, match="inputs, .* data_preprocessor") as error:
+        train(PlantHook(6, spoil))
+    assert "learning rate" not in str(error.value)
+
+
+def test_statistics_that_no_loss_shows_are_not_saved(train, tmp_path):
+    def spoil(model):
+        model.get_buffer("backbone.stem.stages.0.bn.running_var")[0] = NAN
+
+    with pytest.raises(TrainingStopped, match="no checkpoint .*stages.0.bn.running_va"):
+        train(PlantHook(2, spoil))
+    assert not list(tmp_path.glob("run/*.pth"))
+
+
+def test_weights_are_the_same_to_the_bit_with_it(train):
+    watched = train().model.state_dict()
+    for name, tensor in train(guard=False, work_dir="bare").model.state_dict().items():
+        assert torch.equal(tensor, watched[name]), name
+
+
+def test_last_good_checkpoint_passes_over_broken_ones(tmp_path):
+    weights = torch.zeros(3)
+    for age, (name, state) in enumerate(
+        {"epoch_1": weights, "epoch_2": weights * NAN, "epoch_3": weights}.items()
+    ):
+        file = tmp_path / f"{name}.pth"
+        torch.save({"state_dict": {"w": state}}, file)
+        os.utime(file, (age, age))
+    last = tmp_path / "epoch_3.pth"
+    last.write_bytes(last.read_bytes()[:100])
+    (tmp_path / "best_score.pth").write_bytes(last.read_bytes())
+    assert last_good_checkpoint(str(tmp_path)) == tmp_path / "epoch_1.pth"
+
+
+def test_left_out_steps_are_normal_until_the_scale_is_gone():
+    scale = 2.0**16
+    scaler = SimpleNamespace(get_scale=lambda: scale)
+    runner = SimpleNamespace(optim_wrapper=SimpleNamespace(loss_scaler=scaler))
+    hook, stopped = NonFiniteHook(), []
+    hook.stop = stopped.append
+    hook.check_scale(runner)
+    assert not stopped
+    scale = SMALLEST_SCALE / 2
+    hook.check_scale(runner)
+    assert len(stopped) == 1
+
+
+def stepped(hook, gradient):
+    weight = nn.Parameter(torch.ones(1))
+    weight.grad = torch.tensor([gradient])
+    hook.before_step(torch.optim.SGD([weight]), (), {})
+
+
+def test_interval_of_the_looks_at_gradients():
+    hook, stopped = NonFiniteHook(interval=3), []
+    hook.stop = stopped.append
+    for _ in range(5):
+        stepped(hook, float("inf"))
+    assert stopped == ["gradients are not finite"]
+    stepped(hook, 3e38)  # the sixth: large is not infinite
+    assert len(stopped) == 1
+
+
+def test_gradients_that_a_loss_scaler_looks_at_are_left_to_it():
+    plain = SimpleNamespace(optimizer=torch.optim.SGD([nn.Parameter(torch.ones(1))]))
+    scaled, idle = (
+        SimpleNamespace(
+            **vars(plain), loss_scaler=torch.amp.GradScaler("cpu", enabled=on)
+        )
+        for on in (True, False)
+    )
+    assert list(optimizers(plain)) == [plain.optimizer]
+    assert not list(optimizers(scaled))
+    assert list(optimizers(idle)) == [idle.optimizer]  # of bf16
+    assert len(list(optimizers({"a": plain, "b": scaled}))) == 1
+
+
+def in_two_processes(rank, folder):
+    import torch.distributed as dist
+
+    store = dist.FileStore(f"{folder}/store", 2)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    model = nn.Linear(1, 1)
+    runner = SimpleNamespace(
+        model=model,
+        iter=0,
+        optim_wrapper=SimpleNamespace(optimizer=None),
+    )
+    hook, stopped = NonFiniteHook(), []
+    hook.before_train(runner)
+    hook.stop = stopped.append
+    for loss in (1.0, float("nan") if rank == 1 else 1.0):
+        hook.after_train_iter(runner, 0, outputs={"loss": torch.tensor(loss)})
+    (folder / str(rank)).write_text(" ".join(stopped))
+    store.set(f"done {rank}", "")
+    store.wait([f"done {other}" for other in range(2)])
+    dist.destroy_process_group()
+
+
+def test_all_processes_stop_when_one_has_nan(tmp_path):
+    start = dict(args=(tmp_path,), nprocs=2, start_method="fork")  # imports once
+    mp.start_processes(in_two_processes, **start)
+    texts = [(tmp_path / str(rank)).read_text() for rank in range(2)]
+    assert texts == [
+        "the loss is 1.0 (of another process: not finite)",
+        "the loss is nan",
+    ]

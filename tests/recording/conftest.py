@@ -1,0 +1,3 @@
+"""Fixtures of the recordings' tests."""
+
+from small_networks import backbone  # noqa: F401  (a fixture)
