@@ -8,7 +8,6 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import MMLogger, print_log
@@ -20,6 +19,7 @@ from snnssl_mm.checkpoints.loading import (
     read_checkpoint,
 )
 from snnssl_mm.checkpoints.preprocessing import preprocessing_differences
+from snnssl_mm.checkpoints.random_states import random_states_kept
 from snnssl_mm.checkpoints.read_once import files_kept
 from snnssl_mm.checkpoints.stored_config import stored_config
 
@@ -103,8 +103,7 @@ def random_init_model(cfg: Config) -> Model:
     """
     cfg = copy.deepcopy(cfg)
     cfg.model.backbone.init_cfg = None  # may name pretrained weights
-    with torch.random.fork_rng():
-        torch.manual_seed(cfg.get("randomness", {}).get("seed") or 0)
+    with random_states_kept(cfg.get("randomness", {}).get("seed") or 0):
         model = build_model(cfg)
         with silent_terminal():
             model.init_weights()
