@@ -112,7 +112,8 @@ class CachedBackbone:
         """What :meth:`backbone_file` holds."""
         file = self.backbone_file()
         with damage_named(file):
-            found: dict[str, Any] = reading.load(file, "cpu", trusted=False)
+            found: dict[str, Any]
+            found = reading.load_from_disk(file, "cpu", trusted=False)
         return found
 
     def ready_model(self) -> Model:
