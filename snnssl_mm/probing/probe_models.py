@@ -18,7 +18,10 @@ from snnssl_mm.checkpoints.loading import (
     load_whole_model,
     read_checkpoint,
 )
-from snnssl_mm.checkpoints.preprocessing import preprocessing_differences
+from snnssl_mm.checkpoints.preprocessing import (
+    model_settings,
+    preprocessing_differences,
+)
 from snnssl_mm.checkpoints.random_states import random_states_kept
 from snnssl_mm.checkpoints.read_once import files_kept
 from snnssl_mm.checkpoints.stored_config import stored_config
@@ -38,8 +41,7 @@ def build_model(cfg: Config) -> Model:
             "pretraining, classification, detection or segmentation"
         )
     init_default_scope(cfg.get("default_scope", "mmpretrain"))
-    settings = {"data_preprocessor": cfg.get("data_preprocessor"), **cfg.model}
-    return MODELS.build(copy.deepcopy(settings)).to(get_device()).eval()
+    return MODELS.build(model_settings(cfg)).to(get_device()).eval()
 
 
 def load_model(cfg: Config, checkpoint: str) -> Model:
