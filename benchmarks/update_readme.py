@@ -39,9 +39,10 @@ def device(report: dict[str, Any]) -> str:
 
 
 def table(heads: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a table."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
+    """Lines of a table whose columns are all words."""
+    from snnssl_mm.recording.table import Table
+
+    return Table(heads, rows, words=len(heads)).markdown()
 
 
 def demo(report: dict[str, Any]) -> list[str]:
