@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from snnssl_mm.recording.machine import describe_machine
+from snnssl_mm.recording.probe_names import title
 from snnssl_mm.recording.run_log import read_scalars
 from snnssl_mm.recording.table import Table
 
@@ -69,8 +70,8 @@ def run_seed(seed: int, data_root: Path, work_dir: Path) -> dict[str, Any]:
         file = data_root / "annotations" / "val.json"
         options.append(f"{evaluator}_evaluator.ann_file={file}")
     results = {}
-    for start in ("pretrained", "random init"):
-        folder = work_dir / f"seed{seed}" / start.replace(" ", "-")
+    for start in ("pretrained", "random"):
+        folder = work_dir / f"seed{seed}" / start
         arguments = ["--pretrained", checkpoint] if start == "pretrained" else []
         seconds[start] = train("blood_cells_retinanet.py", folder, *arguments, *options)
         results[start] = average_precision(folder)
@@ -82,7 +83,7 @@ def print_results(runs: list[dict[str, Any]]) -> None:
     epochs = list(runs[0]["results"]["pretrained"])
     rows = [
         [
-            start,
+            title(start),
             str(run["seed"]),
             *(f"{100 * values[epoch]['AP50']:.1f}" for epoch in epochs),
         ]
