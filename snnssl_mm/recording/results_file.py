@@ -80,7 +80,7 @@ def read_report(path: Path, what: str) -> dict[str, Any]:
     """
     try:
         report = todays_names(json.loads(path.read_text()))
-        if isinstance(report, list) and report:
+        if isinstance(report, list):
             rows = list(rows_of_monitors(report))
             report = {"what": "probes", "machine": {}, "rows": rows}
         found = report["what"]

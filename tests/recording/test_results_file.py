@@ -5,7 +5,7 @@ import json
 import pytest
 
 from snnssl_mm.checkpoints import atomic_files
-from snnssl_mm.recording.results_file import ResultsFile, file_sha
+from snnssl_mm.recording.results_file import ResultsFile, file_sha, read_report
 
 KEY = ("seed", "probe")
 
