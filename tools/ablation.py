@@ -94,6 +94,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     from mmengine.config import Config
 
     from snnssl_mm.analysis.ablation import STATISTICS
+    from snnssl_mm.checkpoints.resuming import noted_checkpoint
     from snnssl_mm.probing.probes import (
         eval_loaders,
         knn_accuracy,
@@ -104,7 +105,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     from snnssl_mm.recording.probe_names import FROZEN
 
     cfg = Config.fromfile(folder / "config.py")
-    model = load_model(cfg, Path(folder, "last_checkpoint").read_text().strip())
+    model = load_model(cfg, noted_checkpoint(folder))
     loaders = eval_loaders(cfg)
     results: dict[str, Any] = {}
     for kind in STATISTICS:
