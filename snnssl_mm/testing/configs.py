@@ -35,7 +35,8 @@ def train_one_step(config: str | Path, batch_size: int = 4) -> dict[str, float]:
         optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     side = max(2 * model.backbone.stride, 32)
     views = list(torch.rand(2, batch_size, 3, side, side))
-    logged = model.train().train_step({"inputs": views}, optimizer)
+    batch = {"inputs": views, "data_samples": None}
+    logged = model.train().train_step(batch, optimizer)
     for name, value in logged.items():
         require_finite([torch.as_tensor(value)], f"{name} of the training step")
-    return {name: float(value) for name, value in logged.items()}
+    return {name: float(torch.as_tensor(v).detach()) for name, v in logged.items()}

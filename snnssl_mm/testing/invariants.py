@@ -32,7 +32,7 @@ from snnssl_mm.testing.subject import (
 
 
 def map_shapes(subject: Subject, model: Any) -> None:
-    """A map for each of ``out_indices``, each of one stride, and neurons that fire."""
+    """A map for each of ``out_indices``, each of one stride for images of any size."""
     side = subject.side(model)
     axes = 5 if model.time_readout == "none" else 4
     strides = []
@@ -47,13 +47,18 @@ def map_shapes(subject: Subject, model: Any) -> None:
                 m.dim() == axes and m.shape[-4] == SAMPLES,
                 f"a map has the shape {tuple(m.shape)}",
             )
-            require(bool(m.count_nonzero()), "a map is all zero: nothing fires")
         strides.append([(height / m.shape[-2], width / m.shape[-1]) for m in maps])
         _require_channels(model, maps)
     require(
         strides[0] == strides[1] and all(h == w for h, w in strides[0]),
         f"strides change with the size of the image: {strides}",
     )
+
+
+def activity(subject: Subject, model: Any) -> None:
+    """Neurons fire: a network whose maps are all zero keeps every other invariant."""
+    for index, m in enumerate(run(model, subject.images(model))):
+        require(bool(m.count_nonzero()), f"map {index} is all zero: nothing fires")
 
 
 def _require_channels(model: Any, maps: Maps) -> None:
@@ -189,17 +194,19 @@ def gradients_and_copies(subject: Subject, _model: Any) -> None:
 
 
 def _require_equal_copies(subject: Subject, model: Any) -> None:
-    """Copies of a trained backbone compute the same."""
-    set_path(model.eval(), "spike")
-    images = subject.images(model, seed=3)
-    expected = run(model, images)
+    """Require that copies made right after a training step compute the same."""
     average = ExponentialMovingAverage(model, update_buffers=True)
     average.update_parameters(model)
-    for name, twin in (
-        ("deepcopy", copy.deepcopy(model)),
-        ("pickle", pickle.loads(pickle.dumps(model))),
-        ("an EMA", average.module.eval()),
-    ):
+    twins = {
+        "deepcopy": copy.deepcopy(model),
+        "pickle": pickle.loads(pickle.dumps(model)),
+        "an EMA": average.module,
+    }
+    for network in (model, *twins.values()):
+        set_path(network.eval(), "spike")
+    images = subject.images(model, seed=3)
+    expected = run(model, images)
+    for name, twin in twins.items():
         require_equal(run(twin, images), expected, f"a copy by {name}")
 
 
@@ -217,6 +224,7 @@ INVARIANTS: dict[str, Callable[[Subject, Any], None]] = {
     check.__name__: check
     for check in (
         map_shapes,
+        activity,
         batch_independence,
         time_causality,
         statelessness,

@@ -119,19 +119,21 @@ OF_NEURONS = (
     "gradients_and_copies",
 )
 """The invariants that an option of the neurons may matter for."""
+OF_ANY = tuple(name for name in INVARIANTS if name != "activity")
+"""Some options silence such small networks, such as one time step or merge='and'."""
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=title)
 def test_one_option(name, options):
-    matters = OF_NEURONS if "neuron" in options else INVARIANTS
-    check_backbone(factory(name, options), invariants=matters)
+    matters = OF_NEURONS if "neuron" in options else OF_ANY
+    check_backbone(factory(name, options), invariants=matters if options else None)
 
 
 @pytest.mark.parametrize("name", BACKBONES)
 @given(data=st.data())
 def test_many_options(name, data):
     options = data.draw(combinations(name).filter(lambda o: valid((name, o))))
-    invariant = data.draw(st.sampled_from(list(INVARIANTS)))
+    invariant = data.draw(st.sampled_from(OF_ANY))
     check_backbone(factory(name, options), invariants=[invariant])
 
 

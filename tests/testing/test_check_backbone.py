@@ -98,7 +98,7 @@ class AlwaysFloat(Sound):
 
 BROKEN = [
     (OtherChannels, "map_shapes"),
-    (Silent, "map_shapes"),
+    (Silent, "activity"),
     (MixedSamples, "batch_independence"),
     (Clairvoyant, "time_causality"),
     (Stateful, "statelessness"),
