@@ -10,8 +10,8 @@ distributions state. With --check, only say whether the list has the pins.
 from __future__ import annotations
 
 import argparse
-import ast
 import re
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -89,15 +89,10 @@ def pins(text: str) -> dict[str, str]:
 
 
 def requirements(extra: str = "") -> list[str]:
-    """What setup.py asks for, with an extra or without."""
-    (call,) = (
-        node
-        for node in ast.walk(ast.parse((ROOT / "setup.py").read_text()))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "setup"
-    )
-    given = {one.arg: one.value for one in call.keywords}
-    needed: list[str] = ast.literal_eval(given["install_requires"])
-    return needed + (ast.literal_eval(given["extras_require"])[extra] if extra else [])
+    """What pyproject.toml asks for, with an extra or without."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed: list[str] = project["dependencies"]
+    return needed + (project["optional-dependencies"][extra] if extra else [])
 
 
 def closure(roots: list[str]) -> set[str]:

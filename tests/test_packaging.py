@@ -2,15 +2,19 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from email import message_from_string
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import setuptools
+
+from snnssl_mm.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ["setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "model-index.yml"]
@@ -45,6 +49,15 @@ def files_of(folder: Path) -> set[str]:
         for path in folder.rglob("*")
         if path.is_file() and path.suffix != ".pyc" and ".mim" not in path.parts
     }
+
+
+def test_changelog_citation_and_package_have_one_version() -> None:
+    released = re.findall(
+        r"^## \[(\d\S*)\] - ", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.M)
+    assert cited is not None
+    assert released[0] == cited[1] == __version__
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +104,17 @@ def test_wheel_holds_the_package_and_mim_and_nothing_else(
         files = files_of(source / folder)
         expected |= {f"snnssl_mm/.mim/{folder}/{name}" for name in files}
     assert found == expected
+
+
+def test_wheel_states_what_it_needs_and_offers(wheels: dict[str, Path]) -> None:
+    with zipfile.ZipFile(wheels["from the source"]) as archive:
+        (stated,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        found = message_from_string(archive.read(stated).decode())
+    assert found["Version"] == __version__
+    assert found["License-Expression"] == "Apache-2.0"
+    assert found["Requires-Python"] == ">=3.11"
+    assert {"cupy12", "cupy13", "dev", "export"} == set(found.get_all("Provides-Extra"))
+    assert "torch>=2.6" in found.get_all("Requires-Dist")
 
 
 def test_installed_configs_can_be_inherited(

@@ -46,6 +46,7 @@ def setup_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(sys, "argv", [str(SCRIPT)])
     (tmp_path / "constraints.txt").write_text(PINS)
     (tmp_path / "setup.py").write_text("# setup\n")
+    (tmp_path / "pyproject.toml").write_text("# project\n")
     return module
 
 
@@ -166,7 +167,8 @@ def test_stamp_goes_stale_with_each_of_its_sources(
     setup_env.PYTHON.touch()
     settings = setup_env.VENV / "pyvenv.cfg"
     settings.write_text("version = 3.11.7\n")
-    for path in (tmp_path / "setup.py", setup_env.CONSTRAINTS, script, settings):
+    own = (tmp_path / "pyproject.toml", tmp_path / "setup.py", setup_env.CONSTRAINTS)
+    for path in (*own, script, settings):
         setup_env.STAMP.write_text(setup_env.stamp_key())
         assert setup_env.is_current()
         path.write_text("changed\n")

@@ -115,7 +115,8 @@ def has_gpu() -> bool:
 def stamp_key() -> str:
     """Hash everything that makes a finished .venv out of date when it changes."""
     digest = hashlib.sha256(str(ROOT).encode())
-    for path in (ROOT / "setup.py", CONSTRAINTS, Path(__file__), VENV / "pyvenv.cfg"):
+    own = (ROOT / "pyproject.toml", ROOT / "setup.py", CONSTRAINTS, Path(__file__))
+    for path in (*own, VENV / "pyvenv.cfg"):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

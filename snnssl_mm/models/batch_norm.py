@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,8 +23,8 @@ class SplitBatchNorm2d(_NormBase):
     the second (analog) are normalised each by its own batch statistics, with shared
     affine parameters; the running statistics follow the spiking half, the only one
     that inference sees. State-dict keys are those of ``nn.BatchNorm2d``. It is not a
-    subclass, so that ``convert_sync_batchnorm`` cannot turn it into pooled
-    statistics in silence.
+    subclass, so that ``convert_sync_batchnorm`` cannot replace it by joint
+    statistics without a warning.
 
     Args:
         num_features: Channels C.
@@ -59,7 +60,7 @@ class SplitBatchNorm2d(_NormBase):
         if self.training and dist.is_initialized() and dist.get_world_size() > 1:
             raise RuntimeError(
                 "bn='split' computes statistics of one process only; "
-                "use bn='pooled' with sync_bn='torch' for distributed training"
+                "use bn='joint' with sync_bn='torch' for distributed training"
             )
 
     def _normalize(
@@ -84,13 +85,27 @@ class SplitBatchNorm2d(_NormBase):
         return y.unflatten(0, x.shape[:2])
 
 
+BATCH_NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "joint": nn.BatchNorm2d,
+    "split": SplitBatchNorm2d,
+    "pooled": nn.BatchNorm2d,  # the name of 'joint' in checkpoints of version 0.1
+}
+
+
 def build_batch_norm(kind: str, channels: int) -> nn.Module:
-    """Make the normalisation ``'pooled'`` (nn.BatchNorm2d) or ``'split'``."""
-    if kind == "pooled":
-        return nn.BatchNorm2d(channels)
-    if kind == "split":
-        return SplitBatchNorm2d(channels)
-    raise ValueError(f"bn must be 'pooled' or 'split', got {kind!r}")
+    """Build a batch norm by the statistics that the two paths get.
+
+    Args:
+        kind: ``'joint'`` (nn.BatchNorm2d: both paths share batch statistics) or
+            ``'split'`` (:class:`SplitBatchNorm2d`: each path has its own).
+        channels: Channels C.
+
+    Raises:
+        ValueError: If ``kind`` is unknown.
+    """
+    if kind not in BATCH_NORMS:
+        raise ValueError(f"bn must be 'joint' or 'split', got {kind!r}")
+    return BATCH_NORMS[kind](channels)
 
 
 def normalize(norm: nn.Module, x: Tensor) -> Tensor:

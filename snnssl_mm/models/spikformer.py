@@ -133,7 +133,7 @@ class Spikformer(SpikingBackbone):
         time_readout: ``'mean'`` over time, or ``'none'`` to keep the time axis.
         neuron: Options of every MixedLIF; the attention neuron keeps its threshold
             of 0.5.
-        bn: ``'pooled'`` batch statistics over both paths, or ``'split'``.
+        bn: ``'joint'`` batch statistics of both paths, or ``'split'``: each its own.
         pooled: What the stem pools: ``'spikes'``, as the published models do, or the
             ``'current'`` before the neuron, as SpikingJelly's Spikformer does.
         frozen_stages: -1 for none, 0 for the stem, k for the stem and the first k
@@ -162,7 +162,7 @@ class Spikformer(SpikingBackbone):
         out_indices: Sequence[int] = (2,),
         time_readout: str = "mean",
         neuron: NeuronConfig | None = None,
-        bn: str = "pooled",
+        bn: str = "joint",
         pooled: str = "spikes",
         frozen_stages: int = -1,
         norm_eval: bool = False,

@@ -65,7 +65,7 @@ class SpikingResNet(SpikingBackbone):
             16, 32 with the ImageNet stem and 1, 2, 4, 8 with the CIFAR stem.
         time_readout: ``'mean'`` over time, or ``'none'`` to keep the time axis.
         neuron: Options of every MixedLIF.
-        bn: ``'pooled'`` batch statistics over both paths, or ``'split'``.
+        bn: ``'joint'`` batch statistics of both paths, or ``'split'``: each its own.
         frozen_stages: -1 for none, 0 for the stem, k for the stem and the first k
             stages: no gradient, and in eval mode whatever the model's mode.
         norm_eval: Whether batch norms stay in eval mode while training.
@@ -98,7 +98,7 @@ class SpikingResNet(SpikingBackbone):
         out_indices: Sequence[int] | None = None,
         time_readout: str = "mean",
         neuron: NeuronConfig | None = None,
-        bn: str = "pooled",
+        bn: str = "joint",
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -70,5 +71,5 @@ def test_help_imports_nothing_heavy():
 
 
 def test_the_command_is_installed():
-    setup = (ROOT / "setup.py").read_text()
-    assert "snnssl = snnssl_mm.cli.main:main" in setup
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"snnssl": "snnssl_mm.cli.main:main"}

@@ -6,7 +6,6 @@ import re
 import pytest
 import torch
 import torchvision
-from busy_networks import busy
 from mmengine.registry import MODELS
 from source_networks import (
     MSResNet,
@@ -25,6 +24,7 @@ from torch import nn
 
 from snnssl_mm.conversion import LAYOUTS, convert, detect
 from snnssl_mm.models import Spikformer, SpikingResNet
+from snnssl_mm.testing import randomize_norms
 
 DIMS, DEPTH, HEADS = 48, 2, 3
 ARCH = dict(embed_dims=DIMS, depth=DEPTH, num_heads=HEADS)
@@ -124,7 +124,7 @@ def source(request):
     make, options = SOURCES[request.param]
     torch.manual_seed(0)
     net, features = make()
-    busy(net.double().eval(), **ACTIVE)
+    randomize_norms(net.double().eval(), **ACTIVE)
     with torch.no_grad():
         expected = features(IMAGE)
     assert 0.005 < expected.count_nonzero() / expected.numel() < 0.995
@@ -192,7 +192,7 @@ def test_our_own_backbone_goes_there_and_back(name):
         return SpikingResNet(18, shortcut, base_channels=8).double().eval()
 
     torch.manual_seed(1)
-    model, other = busy(build(), **ACTIVE), build()
+    model, other = randomize_norms(build(), **ACTIVE), build()
     state = {f"backbone.{k}": v for k, v in model.state_dict().items()}
     state["neck.fc.weight"] = torch.zeros(1)
     there = convert(state, target=name)

@@ -6,7 +6,6 @@ import nir
 import numpy as np
 import pytest
 import torch
-from busy_networks import busy
 from spikingjelly.activation_based import layer, neuron
 
 from snnssl_mm import export
@@ -24,6 +23,7 @@ from snnssl_mm.export.verification import (
 )
 from snnssl_mm.models import Spikformer, SpikingResNet
 from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.testing import randomize_norms
 
 SIZE = (8, 16)
 LIF = dict(tau=1.5, v_threshold=0.4, v_reset=-0.1, decay_input=True)
@@ -32,14 +32,14 @@ LIF = dict(tau=1.5, v_threshold=0.4, v_reset=-0.1, decay_input=True)
 def resnet(shortcut="sew", **options):
     torch.manual_seed(0)
     settings = dict(stem="cifar", base_channels=8, time_steps=4, time_readout="none")
-    return busy(SpikingResNet(18, shortcut, **settings | options)).eval()
+    return randomize_norms(SpikingResNet(18, shortcut, **settings | options)).eval()
 
 
 def spikformer(**options):
     torch.manual_seed(0)
     arch = dict(embed_dims=16, depth=1, num_heads=2)
     model = Spikformer(arch, stem="cifar", time_steps=2, neuron=LIF, **options)
-    return busy(model).eval()
+    return randomize_norms(model).eval()
 
 
 def through_a_file(graph, folder):
@@ -97,7 +97,7 @@ def test_float32_file_fires_as_the_backbone_with_weights_rounded(shortcut, tmp_p
 def test_maxima_of_spikes_and_several_outputs(shortcut, depth, tmp_path):
     """NIR has no max-pooling; the ImageNet stem's is a sum and a threshold."""
     torch.manual_seed(0)
-    backbone = busy(
+    backbone = randomize_norms(
         SpikingResNet(
             depth, shortcut, base_channels=8, num_stages=2, out_indices=(1, 0),
             time_readout="none", neuron=LIF, with_cp=True,

@@ -79,8 +79,8 @@ def test_float32_gram_form_keeps_its_precision():
 
 @pytest.mark.parametrize("within_view", [True, False])
 def test_both_forms_of_the_sums_agree(within_view, monkeypatch):
-    """Sums and gradients; three stretches of the dimensions in the Gram form."""
-    monkeypatch.setitem(pairs.STRETCH, "cpu", 0)
+    """Sums and gradients; three tiles of the dimensions in the Gram form."""
+    monkeypatch.setitem(pairs.TILE, "cpu", 0)
     z_a, z_b = random_views(dims=150).detach().requires_grad_()
     which = pairs.Pairs(3, within_view)
     forms = []

@@ -30,7 +30,7 @@ def step(model, x, path="spike", autocast=False):
 
 
 @pytest.mark.parametrize("path", ["spike", "dual"])
-@pytest.mark.parametrize("bn", ["pooled", "split"])
+@pytest.mark.parametrize("bn", ["joint", "split"])
 @pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("autocast", [False, True])
 def test_checkpointing_changes_nothing(path, bn, clip, autocast):
@@ -111,7 +111,7 @@ def test_frozen_layers_stay_in_eval_mode():
     assert model.eval() is model
 
 
-@pytest.mark.parametrize("bn", ["pooled", "split"])
+@pytest.mark.parametrize("bn", ["joint", "split"])
 def test_norm_eval_keeps_statistics_and_trains_weights(bn):
     model = tiny(norm_eval=True, bn=bn)
     before = copy.deepcopy(model.state_dict())

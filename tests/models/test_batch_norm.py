@@ -6,6 +6,7 @@ from torch import nn
 
 from snnssl_mm.models import SplitBatchNorm2d
 from snnssl_mm.models.batch_norm import (
+    build_batch_norm,
     current_normalization,
     normalize,
     normalize_and_fire,
@@ -51,6 +52,17 @@ def test_spiking_path_is_nn_batch_norm(training, momentum):
         expected = plain(x.flatten(0, 1)).unflatten(0, (3, 2))
         torch.testing.assert_close(norm(x), expected)
     torch.testing.assert_close(norm.running_var, plain.running_var)
+
+
+@pytest.mark.parametrize("kind", ["joint", "pooled"])
+def test_joint_statistics_have_their_former_name_too(kind):
+    """Checkpoints of version 0.1 store ``bn='pooled'``."""
+    assert type(build_batch_norm(kind, 4)) is nn.BatchNorm2d
+
+
+def test_unknown_kinds_are_refused():
+    with pytest.raises(ValueError, match="'shared'"):
+        build_batch_norm("shared", 4)
 
 
 def test_set_path_reaches_it():

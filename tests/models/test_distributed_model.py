@@ -8,7 +8,6 @@ import itertools
 import pytest
 import torch
 import torch.distributed as dist
-from busy_networks import busy
 from mmengine.model import convert_sync_batchnorm
 from mmengine.registry import MODEL_WRAPPERS, MODELS, init_default_scope
 from processes import run_group
@@ -18,6 +17,7 @@ from snnssl_mm import compat
 from snnssl_mm.models import SplitBatchNorm2d
 from snnssl_mm.models.batch_norm import normalize_and_fire
 from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.testing import randomize_norms
 
 BACKBONES = {
     "Spikformer": dict(
@@ -57,7 +57,7 @@ def build(backbone, loss, dtype, norm_eval=True):
             head=dict(head, loss=dict(type=f"snnssl_mm.{loss}", lambd=0.1)),
         )
     )
-    busy(model, WEIGHTS[backbone]).to(dtype).train()
+    randomize_norms(model, WEIGHTS[backbone]).to(dtype).train()
     for module in model.modules():
         if norm_eval and isinstance(module, _NormBase):
             module.eval()

@@ -16,7 +16,7 @@ def config(**options):
         arch=dict(embed_dims=16, depth=1, num_heads=2),
         stem="cifar",
         time_steps=3,
-        bn=options.pop("bn", "pooled"),
+        bn=options.pop("bn", "joint"),
     )
     neck = dict(
         type="mmpretrain.NonLinearNeck",
@@ -82,7 +82,7 @@ def test_loss_compares_the_projections_of_both_views():
     torch.testing.assert_close(parts, result["loss"].detach())
 
 
-@pytest.mark.parametrize("bn", ["pooled", "split"])
+@pytest.mark.parametrize("bn", ["joint", "split"])
 @pytest.mark.parametrize(
     "loss", ["CrossTemporalLoss", "BoundaryTemporalLoss", "TimeFlattenedLoss"]
 )

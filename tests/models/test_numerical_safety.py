@@ -172,7 +172,7 @@ def test_counts_of_attention_are_exact(dtype, side, device):
     """Of up to 4,096 tokens; bf16 holds integers to 256, fp16 to 2,048."""
     torch.manual_seed(0)
     channels, heads = 32, 2
-    attention = SpikingSelfAttention(channels, heads, {}, "pooled").to(device).eval()
+    attention = SpikingSelfAttention(channels, heads, {}, "joint").to(device).eval()
     spikes = (torch.rand(1, 1, 3 * channels, side, side) < 0.9).to(device)
     spikes[:, :, :, 0] = True
     attention.qkv.forward = lambda x: spikes.to(dtype)

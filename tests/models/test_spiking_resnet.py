@@ -3,13 +3,13 @@
 import pytest
 import torch
 import torchvision
-from busy_networks import busy
 from mmengine.config import Config
 from spikingjelly.activation_based import functional, neuron
 from spikingjelly.activation_based.model import ms_resnet, sew_resnet, spiking_resnet
 
 from snnssl_mm.models import SpikingResNet, load_backbone
 from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.testing import randomize_norms
 
 SHORTCUTS = ["sew", "spiking", "ms"]
 LIF = dict(tau=1.5, v_threshold=0.4, v_reset=-0.1, decay_input=True, detach_reset=True)
@@ -33,7 +33,7 @@ def tiny(**options):
     """A narrow network whose neurons fire."""
     torch.manual_seed(0)
     options = {"depth": 18, "base_channels": 8, "stem": "cifar", **options}
-    return busy(SpikingResNet(time_steps=3, **options)).eval()
+    return randomize_norms(SpikingResNet(time_steps=3, **options)).eval()
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_equals_spikingjellys_network_to_the_last_spike(depth, shortcut, merge):
     build = getattr(module, f"{name}{depth}")
     theirs = build(spiking_neuron=neuron.LIFNode, **options, **LIF).double()
     functional.set_step_mode(theirs, "m")
-    busy(theirs).eval()
+    randomize_norms(theirs).eval()
     stem = {"stem.0": "conv1", "stem.1": "bn1"}
     state = {}
     for key, tensor in theirs.state_dict().items():

@@ -1,4 +1,4 @@
-// How the kernels around a batch norm walk memory, and add up over channels.
+// Order in which the batch norm kernels walk memory, and their sums over channels.
 //
 // One time step is [halves][rows][columns][run] packs. The neurons of a column have the
 // same channels: contiguous, a column is one channel and ``run`` its packs in a sample;

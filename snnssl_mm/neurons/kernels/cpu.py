@@ -1,15 +1,15 @@
 """MixedLIF on the CPU: one fused pass over memory, on all of torch's threads.
 
 The membrane lives in cache-sized scratch memory, always in float32. The backward pass
-computes it again from the input instead of reading a saved one: that costs less than
-the traffic. A batch norm before the neuron joins the same passes, so that its output
-never exists in memory.
+recomputes it from the input instead of reading a saved one: that costs less than the
+memory traffic. A batch norm in front of the neuron is fused into the same passes, so
+that its output is never written to memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -20,6 +20,8 @@ from snnssl_mm.neurons.kernels.compile_notice import announce_compilation
 from snnssl_mm.neurons.kernels.cpu_kernels import (
     BLOCK,
     FAMILIES,
+    ChannelValues,
+    NeuronValues,
     backward_kernel,
     denormalize_kernel,
     forward_kernel,
@@ -39,14 +41,20 @@ announce_compilation()
 CHUNKS_PER_THREAD = 4  # evens out threads that a busy machine slows down
 
 
-def _neuron(p: LIFParameters) -> tuple[Any, ...]:
+def _neuron_values(p: LIFParameters) -> NeuronValues:
     rest = 0.0 if p.v_reset is None else p.v_reset
-    values = (p.tau, p.v_threshold, rest, p.surrogate.width)
-    return (*(np.float32(value) for value in values), p.v_reset is None, p.decay_input)
+    return NeuronValues(
+        tau=np.float32(p.tau),
+        theta=np.float32(p.v_threshold),
+        rest=np.float32(rest),
+        width=np.float32(p.surrogate.width),
+        soft_reset=p.v_reset is None,
+        decay_input=p.decay_input,
+    )
 
 
 def chunk_count() -> int:
-    """Set numba's threads to torch's; return how many parts to make of the work."""
+    """Set numba's threads to torch's; return into how many chunks to cut the work."""
     asked = torch.get_num_threads()
     threads = min(asked, numba.config.NUMBA_NUM_THREADS)
     numba.set_num_threads(threads)
@@ -60,11 +68,12 @@ def _as_float32(x: Tensor) -> Tensor:
     return step_major(x.detach()).float()
 
 
-def _norm_arguments(x: Tensor, *values: Tensor) -> tuple[Any, ...]:
-    """What the kernels take as ``norm``: per-channel values and which neuron has which.
+def _channel_values(x: Tensor, *values: Tensor) -> ChannelValues:
+    """Arrange per-channel ``values`` [C] each for the memory order of ``x``.
 
-    Channels-last kernels see several copies of few channels as one period, because
-    they work on stretches that end with it.
+    Channels-last kernels work on stretches that end with the period. With few channels
+    the period therefore holds several copies of them, about BLOCK values; the rows are
+    BLOCK longer than it, so that a block that starts anywhere in it is one copy.
     """
     channels, run = x.shape[2], channel_run(x)
     period, length = channels, channels
@@ -74,7 +83,7 @@ def _norm_arguments(x: Tensor, *values: Tensor) -> tuple[Any, ...]:
     # Copies: a tensor that NumPy has seen cannot be resized, as FSDP does with weights.
     copies = [v.detach().to(torch.float32, copy=True).numpy() for v in values]
     rows = [np.resize(copy, length) for copy in copies]
-    return np.stack(rows), period, run
+    return ChannelValues(np.stack(rows), period, run)
 
 
 def _by_channel(sums: np.ndarray, channels: int) -> Tensor:
@@ -82,17 +91,26 @@ def _by_channel(sums: np.ndarray, channels: int) -> Tensor:
     return torch.from_numpy(sums.sum(0).reshape(2, -1, channels).sum(1))
 
 
-NO_NORM = (np.zeros((1, 1), np.float32), 1, 1)
+NO_NORM = ChannelValues(np.zeros((1, 1), np.float32), 1, 1)
 NO_SUMS = np.zeros((1, 2, 1))
+"""What kernels without a batch norm get, and never read."""
 
 
 class Part(NamedTuple):
-    """Samples that are treated alike: their neurons, their path, their batch norm."""
+    """Samples that share the path and the statistics of the batch norm.
+
+    Attributes:
+        begin: First of their neurons in a time step.
+        end: One past the last.
+        analog: Whether they take the analog path.
+        norm: Values of the batch norm, see :func:`_channel_values`.
+        group: Index of their statistics in the Normalization.
+    """
 
     begin: int
     end: int
     analog: bool
-    norm: tuple[Any, ...]
+    norm: ChannelValues
     group: int
 
 
@@ -106,7 +124,7 @@ def _parts(x: Tensor, path: str, norm: Normalization | None) -> Iterator[Part]:
         arguments = NO_NORM
         if norm is not None:
             scale = norm.rstd[group] * norm.weight
-            arguments = _norm_arguments(x, norm.mean[group], scale, norm.bias)
+            arguments = _channel_values(x, norm.mean[group], scale, norm.bias)
         yield Part(
             neurons * index // count,
             neurons * (index + 1) // count,
@@ -133,7 +151,7 @@ def backward(grad: Tensor, x: Tensor, p: LIFParameters) -> Tensor:
     arrays = (steps_by_neurons(a).numpy() for a in (grad, dense, grad_x))
     kernel = backward_kernel(FAMILIES[p.surrogate.name], p.detach_reset, False)
     neurons = dense[0].numel()
-    kernel(*arrays, 0, neurons, chunk_count(), _neuron(p), NO_NORM, NO_SUMS)
+    kernel(*arrays, 0, neurons, chunk_count(), _neuron_values(p), NO_NORM, NO_SUMS)
     return grad_x.to(x.dtype)
 
 
@@ -147,9 +165,9 @@ def batch_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     neurons, chunks, channels = flat.shape[1], chunk_count(), dense.shape[2]
     moments = []
     for group, shift in enumerate(shifts):
-        norm = _norm_arguments(dense, shift)
+        norm = _channel_values(dense, shift)
         begin, end = neurons * group // groups, neurons * (group + 1) // groups
-        sums = np.zeros((chunks, 2, norm[1]))
+        sums = np.zeros((chunks, 2, norm.period))
         statistics_kernel()(flat, begin, end, chunks, norm, sums)
         count = flat.shape[0] * (end - begin) // channels
         mean, square = _by_channel(sums, channels) / count
@@ -171,7 +189,14 @@ def norm_forward(
 def norm_backward(
     grad: Tensor, x: Tensor, norm: Normalization, p: LIFParameters
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of the input, the weight and the bias, see :mod:`.ops`."""
+    """Gradients of the input, the weight and the bias, see :mod:`.ops`.
+
+    Two passes. The first recomputes the membranes, writes G(y), the gradient of the
+    batch norm's output, and sums S = sum G(y) and P = sum G(y) (x - mean) per channel;
+    then G(bias) = S, G(weight) = rstd P. The second turns G(y) into G(x) in place, see
+    :func:`.cpu_kernels.denormalize`. Each group of samples with statistics of its own
+    has its own S and P.
+    """
     dense = channel_major(x.detach()).float()
     ordered = empty_by_channel(dense, grad.shape[0], torch.float32)
     if grad.stride() == ordered.stride() and grad.dtype == torch.float32:
@@ -185,18 +210,18 @@ def norm_backward(
     grad_weight, grad_bias = torch.zeros(2, channels, dtype=torch.float64)
     for part in _parts(dense, "spike", norm):
         bounds = (part.begin, part.end, chunks)
-        sums = np.zeros((chunks, 2, part.norm[1]))
-        kernel(*arrays, *bounds, _neuron(p), part.norm, sums)
+        sums = np.zeros((chunks, 2, part.norm.period))
+        kernel(*arrays, *bounds, _neuron_values(p), part.norm, sums)
         plain, products = _by_channel(sums, channels)
         mean, rstd = norm.mean[part.group], norm.rstd[part.group]
         grad_weight += products * rstd
         grad_bias += plain
-        # The mean and the variance depend on x too, if they are those of the batch.
+        # Mean and variance of the batch depend on x; running ones do not (1 / M = 0).
         count = dense.shape[0] * (part.end - part.begin) // channels
         share = 1 / count if norm.from_batch else 0.0
         slope = products * rstd.double().square() * share
         values = (mean, rstd * norm.weight, slope, plain * share)
-        spread = _norm_arguments(dense, *values)
+        spread = _channel_values(dense, *values)
         denormalize_kernel()(arrays[2], arrays[1], *bounds, spread)
     return grad_x.to(x.dtype), grad_weight.float(), grad_bias.float()
 
@@ -204,10 +229,11 @@ def norm_backward(
 def _fill(
     out: Tensor, x: Tensor, p: LIFParameters, path: str, norm: Normalization | None
 ) -> None:
-    """Compute ``out`` from ``x``, dense and of the same order."""
+    """Compute ``out`` from ``x``; both are dense and in the same memory order."""
     arrays = [steps_by_neurons(a).numpy() for a in (x, out)]
+    neuron = _neuron_values(p)
     for part in _parts(x, path, norm):
         # A spike is the same with every surrogate.
         family = FAMILIES[p.surrogate.name if part.analog else "rectangle"]
         kernel = forward_kernel(family, part.analog, norm is not None)
-        kernel(*arrays, part.begin, part.end, chunk_count(), _neuron(p), part.norm)
+        kernel(*arrays, part.begin, part.end, chunk_count(), neuron, part.norm)

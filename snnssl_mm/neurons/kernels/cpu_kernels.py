@@ -1,16 +1,15 @@
-"""The compiled part of MixedLIF on the CPU.
+"""MixedLIF kernels for the CPU, compiled by numba.
 
-A thread takes a stretch of neurons and walks a cache-sized block of it through all
-time steps. The inner loops, one step of a block each, are functions of one-dimensional
+A thread takes a range of neurons and walks a cache-sized block of it through all time
+steps. The inner loops, one time step of a block each, are functions of one-dimensional
 arrays, because only then does the compiler turn them into vector instructions; numpy's
 rules of division, which never raise, are a condition for that too. Arithmetic is
-float32, in the order of reference.py. What selects a branch is the same for a whole
-call, so the branch leaves the loop.
+float32, in the order of reference.py. A condition that selects a branch is the same for
+all neurons of a call, so the compiler moves the branch out of the loop.
 
-All of it stays in one file: numba keeps compiled kernels on disk as long as the file
-of the kernel is the same, whatever becomes of the functions that it calls elsewhere.
-It finds them again only if their closures hold plain numbers, not functions; so the
-surrogate is a number too.
+Everything is in one file because numba's cache on disk is keyed by the file of the
+kernel: a change of a function in another file would not invalidate it. The cache also
+requires that closures hold plain numbers, not functions; so the surrogate is a number.
 """
 
 from __future__ import annotations
@@ -18,17 +17,64 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit, prange
 
 BLOCK = 1024  # neurons; the scratch of T = 4 steps then fits a 48 KiB L1 cache
 
-# Rows of a block's scratch memory. One array, not several: the compiler checks arrays
-# for overlap before it uses vectors, and gives up where there are many.
+# Scratch memory of a block: rows of BLOCK numbers, one for each neuron, in one array
+# (the compiler checks arrays for overlap before it vectorises, and gives up where there
+# are many). Names are the offsets of the rows:
+#
+#   V         membrane v[t] in the forward pass, its gradient in the backward pass
+#   MEAN      of the neuron's channel, like the next three (see spread_channels)
+#   SCALE     rstd * weight
+#   BIAS      bias; denormalize has no bias and keeps SLOPE in its place
+#   OFFSET    S / M of denormalize
+#   SUMS      sum over time of the values that gather_channels adds up per channel
+#   PRODUCTS  sum over time of their products with x - mean, or of their squares
+#   TOTAL     gradient of an input that is held for all time steps, summed over time
+#   STEP      one time step's summand of TOTAL
 V, MEAN, SCALE, BIAS, OFFSET, SUMS, PRODUCTS, TOTAL, STEP = range(0, 9 * BLOCK, BLOCK)
 SLOPE = BIAS
 SCRATCH = 9 * BLOCK
+
+
+class NeuronValues(NamedTuple):
+    """Parameters of a MixedLIF as the kernels take them, in float32.
+
+    Attributes:
+        tau: Membrane time constant.
+        theta: Firing threshold.
+        rest: Membrane at rest and, with a hard reset, after a spike.
+        width: Width of the surrogate.
+        soft_reset: Whether a spike subtracts theta.
+        decay_input: Whether the leak also applies to the input.
+    """
+
+    tau: np.float32
+    theta: np.float32
+    rest: np.float32
+    width: np.float32
+    soft_reset: bool
+    decay_input: bool
+
+
+class ChannelValues(NamedTuple):
+    """Per-channel values, and the channel of neuron n: n // run % period.
+
+    Attributes:
+        values: float32 [rows, period], such as mean, scale and bias.
+        period: Channels C; with run = 1, a multiple of C in as many copies.
+        run: Neighbours in memory that share a channel: H W, or 1 (channels last).
+    """
+
+    values: np.ndarray
+    period: int
+    run: int
+
 
 FAMILIES = {"rectangle": 0, "triangle": 1, "atan": 2, "sigmoid": 3}
 RECTANGLE, TRIANGLE, ATAN = 0, 1, 2
@@ -124,24 +170,22 @@ def antiderivative(v, a, family):  # type: ignore[no-untyped-def]
 
 @jit
 def charge(v, x, neuron):  # type: ignore[no-untyped-def]
-    """Membrane after integrating ``x``."""
-    tau, _, rest, _, _, decay_input = neuron
-    if decay_input:
-        return v + (x - (v - rest)) / tau
-    return v - (v - rest) / tau + x
+    """Membrane u[t] from v[t-1] and the input x[t]."""
+    if neuron.decay_input:
+        return v + (x - (v - neuron.rest)) / neuron.tau
+    return v - (v - neuron.rest) / neuron.tau + x
 
 
 @jit
 def reset(u, neuron):  # type: ignore[no-untyped-def]
-    """Membrane after a possible spike."""
-    _, theta, rest, _, soft, _ = neuron
-    after = u - theta if soft else rest
-    return after if u - theta >= ZERO else u
+    """Membrane v[t] from u[t]: reset where it spikes."""
+    after = u - neuron.theta if neuron.soft_reset else neuron.rest
+    return after if u - neuron.theta >= ZERO else u
 
 
 @jit
 def current(x, i, scratch, normalized):  # type: ignore[no-untyped-def]
-    """Input of a neuron: ``x``, or the batch norm of it."""
+    """Input current of a neuron: ``x``, or its batch norm."""
     if normalized:
         return (x - scratch[MEAN + i]) * scratch[SCALE + i] + scratch[BIAS + i]
     return x
@@ -150,19 +194,18 @@ def current(x, i, scratch, normalized):  # type: ignore[no-untyped-def]
 @jit
 def fire(x, out, scratch, neuron, family, analog, normalized):  # type: ignore[no-untyped-def]
     """One step of the forward pass: from input to output, membranes in ``scratch``."""
-    _, theta, _, width, _, _ = neuron
     for i in range(x.size):
         u = charge(scratch[V + i], current(x[i], i, scratch, normalized), neuron)
         if analog:
-            out[i] = antiderivative(u - theta, width, family)
+            out[i] = antiderivative(u - neuron.theta, neuron.width, family)
         else:
-            out[i] = ONE if u - theta >= ZERO else ZERO
+            out[i] = ONE if u - neuron.theta >= ZERO else ZERO
         scratch[V + i] = reset(u, neuron)
 
 
 @jit
-def recall(x, u, scratch, neuron, normalized):  # type: ignore[no-untyped-def]
-    """One step of the forward pass again, for the membranes ``u`` before the reset."""
+def recompute(x, u, scratch, neuron, normalized):  # type: ignore[no-untyped-def]
+    """One recomputed step of the forward pass: membranes ``u`` before the reset."""
     for i in range(x.size):
         charged = charge(scratch[V + i], current(x[i], i, scratch, normalized), neuron)
         u[i] = charged
@@ -171,21 +214,37 @@ def recall(x, u, scratch, neuron, normalized):  # type: ignore[no-untyped-def]
 
 @jit
 def propagate(u, grad, grad_v, grad_x, neuron, family, detach_reset):  # type: ignore[no-untyped-def]
-    """One step back in time.
+    """One step back in time, by the chain rule.
 
-    From the gradients of the output ``grad`` and of the membrane after the step
-    ``grad_v`` to those of the input ``grad_x`` and of the membrane before it
-    (``grad_v``, in place). Both paths share it: their membranes and h are the same.
+    With o[t] the output (s[t] or g(u[t] - theta)), h = h(u[t] - theta), and G(.) the
+    gradient of the loss::
+
+        G(u[t])   = G(o[t]) h + G(v[t]) dv[t]/du[t]
+        G(x[t])   = G(u[t]) du[t]/dx[t],      du/dx = 1, or 1 / tau with decay_input
+        G(v[t-1]) = G(u[t]) (1 - 1 / tau)
+
+        dv[t]/du[t] = 1 - s[t] - (1 if not detach_reset) h (u[t] - rest)   hard reset
+                    = 1        - (1 if not detach_reset) h theta           soft reset
+
+    Both paths share it, because do/du = ds/du = h and their membranes are the same.
+
+    Args:
+        u: Membranes u[t] of a block.
+        grad: G(o[t]).
+        grad_v: G(v[t]), replaced by G(v[t-1]).
+        grad_x: G(x[t]), written.
+        neuron: NeuronValues.
+        family: Surrogate, one of FAMILIES.
+        detach_reset: Whether no gradient flows through s[t] in the reset.
     """
-    tau, theta, rest, width, soft, decay_input = neuron
-    leak = ONE - ONE / tau  # du[t] / dv[t-1]
-    input_gain = ONE / tau if decay_input else ONE  # du[t] / dx[t]
-    after_spike = ONE if soft else ZERO  # dv[t] / du[t] where it fired
+    leak = ONE - ONE / neuron.tau  # du[t] / dv[t-1]
+    input_gain = ONE / neuron.tau if neuron.decay_input else ONE  # du[t] / dx[t]
+    after_spike = ONE if neuron.soft_reset else ZERO  # dv[t] / du[t] where it fired
     for i in range(u.size):
-        h = derivative(u[i] - theta, width, family)
-        kept = after_spike if u[i] - theta >= ZERO else ONE
+        h = derivative(u[i] - neuron.theta, neuron.width, family)
+        kept = after_spike if u[i] - neuron.theta >= ZERO else ONE
         if not detach_reset:
-            kept -= h * (theta if soft else u[i] - rest)
+            kept -= h * (neuron.theta if neuron.soft_reset else u[i] - neuron.rest)
         grad_u = grad[i] * h + grad_v[i] * kept
         grad_x[i] = grad_u * input_gain
         grad_v[i] = grad_u * leak
@@ -193,7 +252,16 @@ def propagate(u, grad, grad_v, grad_x, neuron, family, detach_reset):  # type: i
 
 @jit
 def denormalize(grad_y, x, scratch):  # type: ignore[no-untyped-def]
-    """Gradient before a batch norm from that after it, in place."""
+    """Gradient of a batch norm's input from that of its output, in place.
+
+    With y = (x - mean) scale + bias, scale = rstd weight, and sums over the M values of
+    a channel S = sum G(y), P = sum G(y) (x - mean)::
+
+        G(x) = scale (G(y) - S / M - (x - mean) rstd^2 P / M)
+
+    The last two terms are the gradient through mean and variance of the batch; they are
+    0 for running statistics. The rows hold OFFSET = S / M, SLOPE = rstd^2 P / M.
+    """
     for i in range(x.size):
         shifted = grad_y[i] - scratch[OFFSET + i]
         sloped = (x[i] - scratch[MEAN + i]) * scratch[SLOPE + i]
@@ -202,7 +270,7 @@ def denormalize(grad_y, x, scratch):  # type: ignore[no-untyped-def]
 
 @jit
 def accumulate(values, x, mean, sums, products):  # type: ignore[no-untyped-def]
-    """Add up ``values`` and their products with x - mean."""
+    """Add up G(y) in ``values`` and G(y) (x - mean): S and P of denormalize."""
     for i in range(x.size):
         sums[i] += values[i]
         products[i] += values[i] * (x[i] - mean[i])
@@ -226,7 +294,7 @@ def copy(values, target):  # type: ignore[no-untyped-def]
 
 @jit
 def fill(target, value):  # type: ignore[no-untyped-def]
-    """Set all of ``target``; likewise."""
+    """Set all of ``target``; slice assignment is slower here too."""
     for i in range(target.size):
         target[i] = value
 
@@ -238,75 +306,75 @@ def add(values, sums):  # type: ignore[no-untyped-def]
         sums[i] += values[i]
 
 
-# From channels to neurons and back. ---------------------------------------------------
-
-
 @jit
-def spread(norm, low, size, scratch):  # type: ignore[no-untyped-def]
-    """Write a batch norm's three values for the neurons from ``low`` on to ``scratch``.
+def spread_channels(norm, low, size, scratch):  # type: ignore[no-untyped-def]
+    """Write the channels' values to ``scratch``, for ``size`` neurons from ``low`` on.
 
-    ``norm`` holds them per channel, and that ``run`` neighbours share a channel. With
-    run = 1 (channels last) they are repeated, so that each stretch is one copy.
+    Row r of ``norm.values`` goes to the r-th row from MEAN on. With run = 1 (channels
+    last) the values are stored repeatedly, so that a block is one copy; else ``run``
+    neighbours get the same value.
     """
-    values, period, run = norm
-    for row in range(values.shape[0]):
+    for row in range(norm.values.shape[0]):
         target = scratch[MEAN + row * BLOCK : MEAN + row * BLOCK + size]
-        if run == 1:
-            first = low % period
-            copy(values[row, first : first + size], target)
+        if norm.run == 1:
+            first = low % norm.period
+            copy(norm.values[row, first : first + size], target)
             continue
         done = 0
         while done < size:
-            stretch = min(run - (low + done) % run, size - done)
-            value = values[row, (low + done) // run % period]
+            stretch = min(norm.run - (low + done) % norm.run, size - done)
+            value = norm.values[row, (low + done) // norm.run % norm.period]
             fill(target[done : done + stretch], value)
             done += stretch
 
 
 @jit
-def gather(block, low, norm, sums):  # type: ignore[no-untyped-def]
-    """Add what the neurons of a block have summed to the ``sums`` of their channels."""
-    _, period, run = norm
+def gather_channels(block, low, norm, sums):  # type: ignore[no-untyped-def]
+    """Add the sums of a block's neurons, the first of which is ``low``, per channel.
+
+    ``sums`` [period] is float64: a block's partial sums are short and fit float32, the
+    sum over all blocks of a chunk does not.
+    """
     done = 0
     while done < block.size:
-        channel = (low + done) // run % period
-        if run == 1:
-            stretch = min(period - channel, block.size - done)
+        channel = (low + done) // norm.run % norm.period
+        if norm.run == 1:
+            stretch = min(norm.period - channel, block.size - done)
             add(block[done : done + stretch], sums[channel : channel + stretch])
         else:
-            stretch = min(run - (low + done) % run, block.size - done)
+            stretch = min(norm.run - (low + done) % norm.run, block.size - done)
             sums[channel] += block[done : done + stretch].sum()
         done += stretch
 
 
 @jit
-def split(begin, end, chunk, chunks):  # type: ignore[no-untyped-def]
+def chunk_bounds(begin, end, chunk, chunks):  # type: ignore[no-untyped-def]
     """Bounds of one of ``chunks`` even parts of the neurons ``begin`` to ``end``."""
     size = end - begin
     return begin + size * chunk // chunks, begin + size * (chunk + 1) // chunks
 
 
-# The kernels. The arguments of the functions around them are constants to the compiler.
+# The kernels. Arguments of the functions around them are constants to the compiler.
 
 
 @functools.cache
 def forward_kernel(family: int, analog: bool, normalized: bool) -> Callable[..., None]:
-    """Compile the kernel that fills ``out`` for the neurons ``begin`` to ``end``.
+    """Return the kernel that fills ``out`` for the neurons ``begin`` to ``end``.
 
     ``x`` and ``out`` are float32 [T, neurons], ``x`` also [1, neurons] for an input
-    that stays the same.
+    that is held for all time steps.
     """
 
     @parallel()
     def kernel(x, out, begin, end, chunks, neuron, norm):  # type: ignore[no-untyped-def]
         for chunk in prange(chunks):
-            first, last = split(begin, end, chunk, chunks)
+            first, last = chunk_bounds(begin, end, chunk, chunks)
             scratch = np.empty(SCRATCH, np.float32)
             for low in range(first, last, BLOCK):
                 high = min(low + BLOCK, last)
                 if normalized:
-                    spread(norm, low, high - low, scratch)
-                fill(scratch[V : V + BLOCK], neuron[2])
+                    spread_channels(norm, low, high - low, scratch)
+                fill(scratch[V : V + BLOCK], neuron.rest)
                 for t in range(out.shape[0]):
                     fire(
                         x[min(t, x.shape[0] - 1), low:high],
@@ -325,29 +393,30 @@ def forward_kernel(family: int, analog: bool, normalized: bool) -> Callable[...,
 def backward_kernel(
     family: int, detach_reset: bool, normalized: bool
 ) -> Callable[..., None]:
-    """Compile the kernel that fills ``grad_x`` for the neurons ``begin`` to ``end``.
+    """Return the kernel that fills ``grad_x`` for the neurons ``begin`` to ``end``.
 
-    ``grad`` and ``x`` are float32 [T, neurons]. ``grad_x`` has the shape of ``x``; if
-    that is [1, neurons] it is summed over time. With ``normalized`` it is the gradient
-    after the batch norm, and ``sums`` [chunks, 2, period] in float64 takes its sum over
-    a channel's neurons and that of its products with x - mean.
+    It recomputes the membranes u [T, BLOCK] of a block, then calls :func:`propagate`
+    from the last time step to the first. ``grad`` and ``x`` are float32 [T, neurons].
+    ``grad_x`` has the shape of ``x``; if that is [1, neurons] it is summed over time.
+    With ``normalized`` it is G(y) of :func:`denormalize`, and ``sums`` [chunks, 2,
+    period] in float64 takes S and P of every channel, over the neurons of each chunk.
     """
 
     @parallel()
     def kernel(grad, x, grad_x, begin, end, chunks, neuron, norm, sums):  # type: ignore[no-untyped-def]
         steps, held = grad.shape[0], x.shape[0] < grad.shape[0]
         for chunk in prange(chunks):
-            first, last = split(begin, end, chunk, chunks)
+            first, last = chunk_bounds(begin, end, chunk, chunks)
             membranes = np.empty((steps, BLOCK), np.float32)
             scratch = np.empty(SCRATCH, np.float32)
             for low in range(first, last, BLOCK):
                 size = min(BLOCK, last - low)
                 if normalized:
-                    spread(norm, low, size, scratch)
-                fill(scratch[V : V + BLOCK], neuron[2])
+                    spread_channels(norm, low, size, scratch)
+                fill(scratch[V : V + BLOCK], neuron.rest)
                 for t in range(steps):
                     x_t = x[min(t, x.shape[0] - 1), low : low + size]
-                    recall(x_t, membranes[t, :size], scratch, neuron, normalized)
+                    recompute(x_t, membranes[t, :size], scratch, neuron, normalized)
                 mean = scratch[MEAN : MEAN + size]
                 plain = scratch[SUMS : SUMS + size]
                 products = scratch[PRODUCTS : PRODUCTS + size]
@@ -376,28 +445,29 @@ def backward_kernel(
                             total[:size], x[0, low : low + size], mean, plain, products
                         )
                 if normalized:
-                    gather(plain, low, norm, sums[chunk, 0])
-                    gather(products, low, norm, sums[chunk, 1])
+                    gather_channels(plain, low, norm, sums[chunk, 0])
+                    gather_channels(products, low, norm, sums[chunk, 1])
 
     return kernel
 
 
 @functools.cache
 def statistics_kernel() -> Callable[..., None]:
-    """Compile the kernel that adds up x - shift and its square for each channel.
+    """Return the kernel that adds up x - shift and its square for each channel.
 
-    ``x`` is float32 [T, neurons], ``norm`` holds the shift, one value a channel;
-    ``sums`` [chunks, 2, period] is float64.
+    Mean and variance follow from both; with a shift near the mean nothing cancels, as
+    it would in E[x^2] - E[x]^2. ``x`` is float32 [T, neurons], ``norm`` holds the
+    shift, one value per channel; ``sums`` [chunks, 2, period] is float64.
     """
 
     @parallel()
     def kernel(x, begin, end, chunks, norm, sums):  # type: ignore[no-untyped-def]
         for chunk in prange(chunks):
-            first, last = split(begin, end, chunk, chunks)
+            first, last = chunk_bounds(begin, end, chunk, chunks)
             scratch = np.empty(SCRATCH, np.float32)
             for low in range(first, last, BLOCK):
                 size = min(BLOCK, last - low)
-                spread(norm, low, size, scratch)
+                spread_channels(norm, low, size, scratch)
                 shift = scratch[MEAN : MEAN + size]
                 plain = scratch[SUMS : SUMS + size]
                 squares = scratch[PRODUCTS : PRODUCTS + size]
@@ -405,27 +475,28 @@ def statistics_kernel() -> Callable[..., None]:
                 fill(squares, ZERO)
                 for t in range(x.shape[0]):
                     accumulate_moments(x[t, low : low + size], shift, plain, squares)
-                gather(plain, low, norm, sums[chunk, 0])
-                gather(squares, low, norm, sums[chunk, 1])
+                gather_channels(plain, low, norm, sums[chunk, 0])
+                gather_channels(squares, low, norm, sums[chunk, 1])
 
     return kernel
 
 
 @functools.cache
 def denormalize_kernel() -> Callable[..., None]:
-    """Compile the kernel that turns ``grad`` after a batch norm into that before it.
+    """Return the kernel that applies :func:`denormalize` to ``grad``, in place.
 
-    In place; float32 [T, neurons]. ``norm`` holds mean, scale, slope and offset.
+    ``grad`` and ``x`` are float32 [T, neurons]. ``norm`` holds mean, scale, slope and
+    offset, in the order of the rows from MEAN on.
     """
 
     @parallel()
     def kernel(grad, x, begin, end, chunks, norm):  # type: ignore[no-untyped-def]
         for chunk in prange(chunks):
-            first, last = split(begin, end, chunk, chunks)
+            first, last = chunk_bounds(begin, end, chunk, chunks)
             scratch = np.empty(SCRATCH, np.float32)
             for low in range(first, last, BLOCK):
                 high = min(low + BLOCK, last)
-                spread(norm, low, high - low, scratch)
+                spread_channels(norm, low, high - low, scratch)
                 for t in range(x.shape[0]):
                     denormalize(grad[t, low:high], x[t, low:high], scratch)
 

@@ -1,4 +1,4 @@
-// How the CUDA kernels see memory: types, vectors, addresses.
+// Memory access of the CUDA kernels: types, vectors, addresses.
 //
 // Everything fixed for one layer is a macro, set by cuda_source.py, so that branches
 // on it cost nothing and loops over time unroll into registers. Here:

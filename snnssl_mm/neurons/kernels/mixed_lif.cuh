@@ -48,9 +48,18 @@ struct Neuron {
         return spike ? rest : u;
     }
 
-    // One step back in time: from the gradients of the output and of the membrane after
-    // the step (grad_v) to those of the input and of the membrane before it (grad_v).
-    // Both paths share it: they have the same membrane and the derivative h.
+    // One step back in time, by the chain rule. With o[t] the output (s[t] or
+    // g(u[t] - theta)), h = h(u[t] - theta), and G(.) the gradient of the loss:
+    //
+    //   G(u[t])   = G(o[t]) h + G(v[t]) dv[t]/du[t]
+    //   G(x[t])   = G(u[t]) du[t]/dx[t],     du/dx = 1, or 1 / tau with DECAY_INPUT
+    //   G(v[t-1]) = G(u[t]) (1 - 1 / tau)
+    //
+    //   dv[t]/du[t] = 1 - s[t] - (DETACH_RESET ? 0 : h (u[t] - rest))    hard reset
+    //               = 1        - (DETACH_RESET ? 0 : h theta)            soft reset
+    //
+    // grad_out is G(o[t]); grad_v is G(v[t]) and becomes G(v[t-1]); returns G(x[t]).
+    // Both paths share it: their membranes are the same, and do/du = ds/du = h.
     __device__ float propagate(float u, float grad_out, float& grad_v) const {
         const float h = derivative(u);
         float through_reset = SOFT_RESET || !fires(u) ? 1.0f : 0.0f;

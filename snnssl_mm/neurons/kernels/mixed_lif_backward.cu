@@ -1,6 +1,7 @@
-// Backward pass of MixedLIF: computes the membrane again from x, which costs less than
-// reading a saved one. Memory traffic per neuron and step: 12 bytes in float32, 6 in
-// bfloat16. Both paths share it: they have the same membrane and the derivative h.
+// Backward pass of MixedLIF: recomputes the membranes u[t] from x, forward in time,
+// then applies Neuron::propagate from the last time step to the first. Reading saved
+// membranes would cost more: memory traffic per neuron and step is 12 bytes in float32,
+// 6 in bfloat16. Both paths share it, see Neuron::propagate.
 #include "mixed_lif.cuh"
 
 // grad, x, grad_x   one dense tensor each, in the same memory order

@@ -1,4 +1,5 @@
-// A batch norm in front of MixedLIF, computed on the way in.
+// A batch norm in front of MixedLIF, fused into it: y = (x - mean) scale + bias per
+// channel, scale = rstd weight, is the neuron's input current and stays in registers.
 //
 // Its macro, besides those of the other headers:
 //   HELD   1 if x has one time step, which is the input of all T_STEPS
@@ -31,9 +32,10 @@ struct Norm {
     }
 };
 
-// Gradient of a pack's normalised input, from ``grad`` of the output: computes the
-// membrane again, walks back in time, and hands each time step t of x to
-// take(t, x_t, gradient), the gradients of a held x added up.
+// Gradient G(y) of the normalised input of a pack, from ``grad`` of the output:
+// recomputes the membranes, applies Neuron::propagate from the last time step to the
+// first, and hands each time step t of x to take(t, x_t, G(y[t])). A held x is the input
+// of all time steps: take is called once, with sum_t G(y[t]).
 template <class Take>
 __device__ inline void backpropagate(
     const scalar_t* __restrict__ grad, const scalar_t* __restrict__ x, index_t base,

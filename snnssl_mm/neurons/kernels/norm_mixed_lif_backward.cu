@@ -1,8 +1,11 @@
-// Second backward pass of a batch norm and MixedLIF: with y' the gradient after the
-// batch norm, S and P the channel's sums of y' and y' (x - mean), and M their number,
-//   x' = scale (y' - S / M - (x - mean) rstd^2 P / M)
-// where the statistics are those of the batch, else x' = scale y'. Memory traffic per
-// neuron and step: 12 bytes in float32, 6 in bfloat16.
+// Second backward pass of a batch norm and MixedLIF: with G(y) the gradient of the norm's
+// output, S = sum G(y) and P = sum G(y) (x - mean) over the M values of a channel,
+//
+//   G(x) = scale (G(y) - S / M - (x - mean) rstd^2 P / M)
+//
+// where mean and variance are those of the batch: they depend on x, with dL/dmean =
+// -scale S and dL/dvar = -weight rstd^3 P / 2. With running statistics it is scale G(y),
+// by share = 0. Memory traffic per neuron and step: 12 bytes in float32, 6 in bfloat16.
 #include "norm_mixed_lif.cuh"
 
 // grad, x, grad_x   [T][one time step as in channels.cuh]; a held x and its gradient

@@ -1,5 +1,5 @@
-// Forward pass of a batch norm and MixedLIF: reads x once, writes the spikes once; what
-// the batch norm computes stays in registers. Memory traffic per neuron and step: 8
+// Forward pass of a batch norm and MixedLIF: reads x once, writes the spikes once; the
+// batch norm's output stays in registers. Memory traffic per neuron and step: 8
 // bytes in float32, 4 in bfloat16; of a held x, 4 and 2 and one x for all steps.
 #include "norm_mixed_lif.cuh"
 

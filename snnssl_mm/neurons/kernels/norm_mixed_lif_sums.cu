@@ -1,12 +1,14 @@
-// First backward pass of a batch norm and MixedLIF: adds up, over the neurons of a
-// channel, the gradient y' after the batch norm and y' (x - mean). It does not write
-// y', which the second pass computes again: that costs less than the traffic. Memory
-// traffic per neuron and step: 8 bytes in float32, 4 in bfloat16.
+// First backward pass of a batch norm and MixedLIF: with G(y) the gradient of the batch
+// norm's output, adds up S = sum G(y) and P = sum G(y) (x - mean) over the neurons and
+// time steps of a channel. They give the gradients of bias (S) and weight (rstd P), and
+// the second pass needs them. G(y) is not written: recomputing it there costs less than
+// the memory traffic, 8 bytes per neuron and step in float32, 4 in bfloat16.
 #include "norm_mixed_lif.cuh"
 
 // grad, x   [T][one time step as in channels.cuh], a held x [one time step]
 // mean, rstd, weight, bias, group_stride   as in Norm
-// sums   [slices][halves][2][C]
+// sums   [slices][halves][2][C], S and P of each block's share of the rows; the caller
+//        adds up the slices in float64
 extern "C" __global__ void norm_mixed_lif_sums(
     const scalar_t* __restrict__ grad, const scalar_t* __restrict__ x,
     const float* __restrict__ mean, const float* __restrict__ rstd,

@@ -1,0 +1,42 @@
+"""A training step of a pretraining config, without data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, DefaultScope
+
+from snnssl_mm import compat
+from snnssl_mm.testing.subject import require_finite
+
+
+def train_one_step(config: str | Path, batch_size: int = 4) -> dict[str, float]:
+    """Build the model and optimizer of a pretraining config; train for one step.
+
+    The two views are random images, so no data set is needed.
+
+    Args:
+        config: File of a config of :class:`snnssl_mm.models.DualPathSSL`.
+        batch_size: Images in the batch.
+
+    Returns:
+        What the step logs: ``loss`` and its parts.
+
+    Raises:
+        AssertionError: If one of the values is NaN or inf.
+    """
+    compat.apply()  # lets mmengine find `snnssl_mm::...` in the config
+    cfg = Config.fromfile(config)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model)
+        optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    side = max(2 * model.backbone.stride, 32)
+    views = list(torch.rand(2, batch_size, 3, side, side))
+    batch = {"inputs": views, "data_samples": None}
+    logged = model.train().train_step(batch, optimizer)
+    for name, value in logged.items():
+        require_finite([torch.as_tensor(value)], f"{name} of the training step")
+    return {name: float(torch.as_tensor(v).detach()) for name, v in logged.items()}

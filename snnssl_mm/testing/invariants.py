@@ -1,0 +1,239 @@
+"""The invariants of a spiking backbone, each as a function that raises if it is broken.
+
+A function takes a :class:`.subject.Subject` and a model of it in eval mode, which it
+leaves as it was. Outputs are compared bit by bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from mmengine.model import ExponentialMovingAverage
+from torch import Tensor
+
+from snnssl_mm.neurons import set_path
+from snnssl_mm.neurons.mixed_lif import PATHS
+from snnssl_mm.testing.subject import (
+    SAMPLES,
+    STEPS,
+    Maps,
+    Subject,
+    neurons_of,
+    readout,
+    require,
+    require_equal,
+    require_finite,
+    run,
+)
+
+
+def map_shapes(subject: Subject, model: Any) -> None:
+    """A map for each of ``out_indices``, each of one stride for images of any size."""
+    side = subject.side(model)
+    axes = 5 if model.time_readout == "none" else 4
+    strides = []
+    for height, width in ((side, side), (side, 2 * side)):
+        maps = run(model, subject.of_size(height, width, SAMPLES))
+        require(
+            len(maps) == len(model.out_indices),
+            f"{len(maps)} maps for out_indices={model.out_indices}",
+        )
+        for m in maps:
+            require(
+                m.dim() == axes and m.shape[-4] == SAMPLES,
+                f"a map has the shape {tuple(m.shape)}",
+            )
+        strides.append([(height / m.shape[-2], width / m.shape[-1]) for m in maps])
+        _require_channels(model, maps)
+    require(
+        strides[0] == strides[1] and all(h == w for h, w in strides[0]),
+        f"strides change with the size of the image: {strides}",
+    )
+
+
+def activity(subject: Subject, model: Any) -> None:
+    """Neurons fire: a network whose maps are all zero keeps every other invariant."""
+    for index, m in enumerate(run(model, subject.images(model))):
+        require(bool(m.count_nonzero()), f"map {index} is all zero: nothing fires")
+
+
+def _require_channels(model: Any, maps: Maps) -> None:
+    """Require the channels that a backbone declares, if it declares them."""
+    for index, m in zip(model.out_indices, maps, strict=True):
+        if declared := getattr(model, "channels", None):
+            require(
+                m.shape[-3] == declared[index],
+                f"map {index} has {m.shape[-3]} channels, declared {declared[index]}",
+            )
+
+
+def batch_independence(subject: Subject, model: Any) -> None:
+    """Sample i's output does not depend on sample j."""
+    clip, other = subject.images(model, STEPS), subject.images(model, STEPS, seed=2)
+    changed = torch.cat([clip[:, :1], other[:, 1:]], dim=1)
+    with readout(model, "none"):
+        first, second = run(model, clip), run(model, changed)
+    require_equal([m[:, 0] for m in second], [m[:, 0] for m in first], "another batch")
+
+
+def time_causality(subject: Subject, model: Any) -> None:
+    """Output t does not depend on input t + 1, nor on there being one."""
+    clip = subject.images(model, STEPS)
+    changed = torch.cat([clip[:-1], subject.images(model, STEPS, seed=2)[-1:]])
+    with readout(model, "none"):
+        maps = run(model, clip)
+        past, first = run(model, changed), run(model, clip[:1])
+    require_equal([m[:-1] for m in past], [m[:-1] for m in maps], "another last step")
+    require_equal(first, [m[:1] for m in maps], "no later steps")
+
+
+def statelessness(subject: Subject, model: Any) -> None:
+    """Two calls give the same output, with other images in between."""
+    images, clip = subject.images(model), subject.images(model, STEPS)
+    still, moving = run(model, images), run(model, clip)
+    run(model, subject.images(model, seed=2))
+    require_equal(run(model, images), still, "a second call")
+    require_equal(run(model, clip), moving, "a second call with clips")
+
+
+def binary_spikes(subject: Subject, model: Any) -> None:
+    """Every neuron's output is 0 or 1 in eval mode, and maps are counts of spikes."""
+    seen: list[Tensor] = []
+    neurons = neurons_of(model)
+    hooks = [
+        neuron.register_forward_hook(lambda _m, _i, out: seen.append(out.unique()))
+        for neuron in neurons
+    ]
+    maps = run(model, subject.images(model))
+    for hook in hooks:
+        hook.remove()
+    require(
+        len(seen) >= len(neurons) > 0, f"{len(seen)} of {len(neurons)} neurons are used"
+    )
+    found = set(torch.cat(seen).tolist())
+    require(found <= {0.0, 1.0}, f"a neuron emits {sorted(found - {0.0, 1.0})[:3]}")
+    for m in maps:
+        counts = m * (model.time_steps if model.time_readout == "mean" else 1)
+        require(
+            bool(torch.isclose(counts, counts.round(), rtol=0, atol=1e-4).all()),
+            "a map is not a count of spikes divided by the time steps",
+        )
+
+
+def memory_layout(subject: Subject, model: Any) -> None:
+    """The strides of the input in memory do not change the output."""
+    images, clip = subject.images(model), subject.images(model, STEPS)
+    expected = run(model, images)
+    for name, same in (
+        ("channels last", images.contiguous(memory_format=torch.channels_last)),
+        ("every second value", images.repeat_interleave(2, dim=-1)[..., ::2]),
+        ("transposed", images.transpose(-1, -2).contiguous().transpose(-1, -2)),
+        ("reversed channels", images.flip(1)[:, range(images.shape[1] - 1, -1, -1)]),
+    ):
+        require_equal(run(model, same), expected, f"images in memory as {name}")
+    swapped = clip.transpose(0, 1).contiguous().transpose(0, 1)
+    require_equal(run(model, swapped), run(model, clip), "clips with samples first")
+
+
+def image_sizes(subject: Subject, model: Any) -> None:
+    """Sides that ``stride`` divides pass; others are padded, or refused by name."""
+    stride = subject.divisor(model)
+    for height, width in ((1, 1), (3, 1), (1, 2)):
+        maps = run(model, subject.of_size(height * stride, width * stride, 1))
+        require_finite(maps, f"images of {height}x{width} strides")
+    for more in {1, stride // 2, stride - 1} - {0, stride}:
+        try:
+            maps = run(model, subject.of_size(stride + more, stride, 1))
+        except ValueError as refusal:
+            require(
+                str(stride) in str(refusal),
+                f"a side of {stride + more} is refused without naming the divisor "
+                f"{stride}: {refusal}",
+            )
+        else:
+            require_finite(maps, f"a side of {stride + more}")
+
+
+def paths(subject: Subject, model: Any) -> None:
+    """``set_path`` reaches every neuron, and each path gives finite maps."""
+    neurons = neurons_of(model)
+    try:
+        for path in PATHS:
+            require(
+                set_path(model, path) == len(neurons) > 0,
+                f"set_path reaches {set_path(model, path)} of {len(neurons)} neurons",
+            )
+            require_finite(run(model, subject.images(model)), f"path {path!r}")
+    finally:
+        set_path(model, "spike")
+
+
+def gradients_and_copies(subject: Subject, _model: Any) -> None:
+    """After a dual-path step every parameter has a finite gradient; copies are equal.
+
+    Copies are by deepcopy, pickle and an EMA. Frozen parameters have no gradient.
+    """
+    model = subject.build()
+    set_path(model.train(), "dual")
+    maps = model(subject.images(model))
+    require_finite(maps, "a training step on path 'dual'")
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    if trained:
+        torch.stack([m.square().sum() for m in maps]).sum().backward()
+    for name, parameter in model.named_parameters():
+        if name in trained:
+            require(parameter.grad is not None, f"{name} gets no gradient")
+            require_finite([parameter.grad], f"the gradient of {name}")
+        else:
+            require(parameter.grad is None, f"{name} is frozen and gets a gradient")
+    _require_equal_copies(subject, model)
+
+
+def _require_equal_copies(subject: Subject, model: Any) -> None:
+    """Require that copies made right after a training step compute the same."""
+    average = ExponentialMovingAverage(model, update_buffers=True)
+    average.update_parameters(model)
+    twins = {
+        "deepcopy": copy.deepcopy(model),
+        "pickle": pickle.loads(pickle.dumps(model)),
+        "an EMA": average.module,
+    }
+    for network in (model, *twins.values()):
+        set_path(network.eval(), "spike")
+    images = subject.images(model, seed=3)
+    expected = run(model, images)
+    for name, twin in twins.items():
+        require_equal(run(twin, images), expected, f"a copy by {name}")
+
+
+def floating_point_types(subject: Subject, model: Any) -> None:
+    """Maps have the floating-point type of the images, and are finite."""
+    for dtype in (torch.float64, torch.bfloat16, torch.float16):
+        twin = copy.deepcopy(model).to(dtype)
+        maps = run(twin, subject.images(model).to(dtype))
+        for m in maps:
+            require(m.dtype == dtype, f"{dtype} in, {m.dtype} out")
+        require_finite(maps, str(dtype))
+
+
+INVARIANTS: dict[str, Callable[[Subject, Any], None]] = {
+    check.__name__: check
+    for check in (
+        map_shapes,
+        activity,
+        batch_independence,
+        time_causality,
+        statelessness,
+        binary_spikes,
+        memory_layout,
+        image_sizes,
+        paths,
+        gradients_and_copies,
+        floating_point_types,
+    )
+}
+"""Checks by the name of the invariant; each takes a subject and a model of it."""
