@@ -16,7 +16,7 @@ from typing import Any
 
 from snnssl_mm.recording.command import command_line, repeated
 
-PACKAGE = str(Path(__file__).resolve().parents[1])
+PACKAGE = str(Path(__file__).resolve().parents[2])
 UNKNOWN_NAME = re.compile(r"(\S+ is not in the [\w:. ]+? registry)")
 BUILDER = os.path.join("mmengine", "registry", "build_functions.py")
 SETTING_ERRORS = (TypeError, ValueError, KeyError, AssertionError)

@@ -1,4 +1,4 @@
-"""Programs that a tool starts: a failure is a sentence, Ctrl-C ends them too."""
+"""Commands that a command starts: a failure is a sentence, Ctrl-C ends them too."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+PROGRAM = (sys.executable, "-m", "snnssl_mm.cli.main")
+"""``snnssl``, wherever it is installed."""
 PATIENCE = 3.0  # seconds for a program to end by itself
 _running: set[subprocess.Popen[Any]] = set()
 
 
 class ChildError(RuntimeError):
-    """A program that a tool started has failed; the message is for the user."""
+    """A command that another started has failed; the message is for the user."""
 
 
 def run_child(command: Sequence[str], log: Path | None = None, **options: Any) -> None:
-    """Run a Python program, and end it if this one is interrupted.
+    """Run ``snnssl`` in a process of its own, and end it if this one is interrupted.
 
     Args:
-        command: The script and its arguments.
+        command: A subcommand, such as ``'train'``, and its arguments.
         log: File or folder in which its log is; the message names it.
         **options: Those of ``subprocess.Popen``.
 
     Raises:
-        ChildError: If it fails: names the script, its exit code and its log.
+        ChildError: If it fails: names the subcommand, its exit code and its log.
     """
     began = time.time()
     child = None
     try:
         with interruptions_delayed():
-            child = subprocess.Popen([sys.executable, *command], **options)
+            child = subprocess.Popen([*PROGRAM, *command], **options)
             _running.add(child)
         code = child.wait()
     except BaseException:
@@ -46,7 +48,7 @@ def run_child(command: Sequence[str], log: Path | None = None, **options: Any) -
         _running.discard(child)
     if code:
         raise ChildError(
-            f"tools/{Path(command[0]).name} {ending(code)}; "
+            f"snnssl {command[0]} {ending(code)}; "
             f"{where(log, began) or 'its message is above'}"
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
+import pkgutil
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -77,25 +77,20 @@ def kind_of(default: str) -> Callable[[str], Path]:
     return {".png": picture, ".json": results_file}.get(Path(default).suffix, Path)
 
 
-def require_place(out: Path, folder: bool, option: str = "--out") -> None:
-    """Refuse an output that could not be written, without making anything.
+def one_of(table: str, *more: str) -> Callable[[str], str]:
+    """Return a reader of names that imports their table when it is used.
 
     Args:
-        out: A file, or a folder.
-        folder: Which of them is expected.
-        option: What the user chooses it by.
-
-    Raises:
-        OSError: It names the output and the reason.
+        table: ``'module:TABLE'``.
+        *more: Names besides those in the table.
     """
-    place = out.absolute()
-    near = next(path for path in (place, *place.parents) if path.exists())
-    reason = None
-    if near == place and near.is_dir() != folder:
-        reason = "it is a file" if folder else "it is a folder"
-    elif near != place and not near.is_dir():
-        reason = f"{near} is a file"
-    elif not os.access(near, os.W_OK):
-        reason = f"no permission to write {near}"
-    if reason:
-        raise OSError(f"cannot write {out}: {reason}; choose another by {option}")
+
+    def name(text: str) -> str:
+        names = [*more, *pkgutil.resolve_name(table)]
+        if text not in names:
+            raise argparse.ArgumentTypeError(
+                f"expected one of {', '.join(names)}, got {text!r}"
+            )
+        return text
+
+    return name
