@@ -23,8 +23,6 @@ from typing import Any
 
 import torch
 from memory import PeakMemory, run_child
-from rich.console import Console
-from rich.table import Table
 from rows.attention import quadratic_attention
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -32,6 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from snnssl_mm.models import Spikformer
 from snnssl_mm.models.attention import spiking_attention
 from snnssl_mm.recording.machine import describe_machine
+from snnssl_mm.recording.table import Table
 
 OUT = Path(__file__).parent / "results" / "backbone_memory.json"
 HEADS, HEAD_CHANNELS = 12, 32  # of Spikformer-4-384
@@ -81,15 +80,13 @@ def attention_cost(
 
 def print_tables(report: dict[str, Any]) -> None:
     """Print both tables."""
-    console = Console()
-    table = Table("with_cp", "peak MiB", "seconds", title=report["task"])
-    for name, row in report["backbone"].items():
-        table.add_row(name, f"{row['peak_mib']:,}", f"{row['seconds']}")
-    console.print(table)
-    table = Table("tokens", "order", "10^9 operations", "seconds", title="attention")
-    for row in report["attention"]:
-        table.add_row(*(str(value) for value in row.values()))
-    console.print(table)
+    rows = [
+        [name, f"{row['peak_mib']:,}", f"{row['seconds']}"]
+        for name, row in report["backbone"].items()
+    ]
+    Table(["with_cp", "peak MiB", "seconds"], rows, report["task"]).print()
+    rows = [[*map(str, row.values())] for row in report["attention"]]
+    Table(["tokens", "order", "10^9 operations", "seconds"], rows, "attention").print()
 
 
 def main() -> None:

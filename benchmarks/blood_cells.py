@@ -19,11 +19,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from snnssl_mm.recording.machine import describe_machine
+from snnssl_mm.recording.probe_names import title
 from snnssl_mm.recording.run_log import read_scalars
+from snnssl_mm.recording.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "benchmarks" / "configs"
@@ -71,8 +70,8 @@ def run_seed(seed: int, data_root: Path, work_dir: Path) -> dict[str, Any]:
         file = data_root / "annotations" / "val.json"
         options.append(f"{evaluator}_evaluator.ann_file={file}")
     results = {}
-    for start in ("pretrained", "random init"):
-        folder = work_dir / f"seed{seed}" / start.replace(" ", "-")
+    for start in ("pretrained", "random"):
+        folder = work_dir / f"seed{seed}" / start
         arguments = ["--pretrained", checkpoint] if start == "pretrained" else []
         seconds[start] = train("blood_cells_retinanet.py", folder, *arguments, *options)
         results[start] = average_precision(folder)
@@ -82,13 +81,17 @@ def run_seed(seed: int, data_root: Path, work_dir: Path) -> dict[str, Any]:
 def print_results(runs: list[dict[str, Any]]) -> None:
     """Print AP50 over epochs."""
     epochs = list(runs[0]["results"]["pretrained"])
-    heads = (f"epoch {epoch}" for epoch in epochs)
-    table = Table("AP50, %", "seed", *heads, title="RetinaNet on blood cells")
-    for run in runs:
-        for start, values in run["results"].items():
-            cells = (f"{100 * values[epoch]['AP50']:.1f}" for epoch in epochs)
-            table.add_row(start, str(run["seed"]), *cells)
-    Console().print(table)
+    rows = [
+        [
+            title(start),
+            str(run["seed"]),
+            *(f"{100 * values[epoch]['AP50']:.1f}" for epoch in epochs),
+        ]
+        for run in runs
+        for start, values in run["results"].items()
+    ]
+    heads = ["AP50, %", "seed", *(f"epoch {epoch}" for epoch in epochs)]
+    Table(heads, rows, "RetinaNet on blood cells").print()
 
 
 def main() -> None:

@@ -25,8 +25,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from snnssl_mm.neurons import MixedLIF, Normalization
@@ -36,6 +34,7 @@ from snnssl_mm.neurons.kernels.layout import empty_by_channel
 from snnssl_mm.neurons.kernels.norm_source import Walk
 from snnssl_mm.neurons.kernels.nvrtc import Nvrtc
 from snnssl_mm.neurons.surrogate import DEFAULT_WIDTH
+from snnssl_mm.recording.table import Table
 
 OUT = Path(__file__).parent / "results" / "kernel_resources.json"
 SHAPE = (32, 64, 56, 56)  # a stage of Spikformer-4-384; any that vectors divide
@@ -179,10 +178,7 @@ def extremes(results: list[dict[str, Any]]) -> dict[str, int | list[str]]:
 
 def print_table(results: list[dict[str, Any]]) -> None:
     """Print all rows."""
-    table = Table(*results[0])
-    for row in results:
-        table.add_row(*(str(value) for value in row.values()))
-    Console(width=200).print(table)
+    Table(list(results[0]), [[*map(str, row.values())] for row in results]).print()
 
 
 def main() -> None:

@@ -30,11 +30,10 @@ from typing import Any
 import torch
 from harness import measure, peak_of
 from memory import run_child
-from rich.console import Console
-from rich.table import Table
 
 from snnssl_mm.engine.hooks.keep_memory_hook import keep_freed_memory
 from snnssl_mm.recording.machine import describe_machine
+from snnssl_mm.recording.table import Table
 
 RESULTS = Path(__file__).parent / "results"
 ROWS = {
@@ -123,21 +122,28 @@ def cases_of(report: dict[str, Any], row: str) -> list[dict[str, Any]]:
 
 def show(result: dict[str, Any]) -> None:
     """Print a case."""
-    heads = ("", "seconds", "quartiles", "times ours", "quartiles", "peak MiB", "")
-    table = Table(*heads, title=result["case"], caption=result["compared"])
+    heads = ["", "seconds", "quartiles", "times ours", "quartiles", "peak MiB", ""]
+    rows = []
     for name, side in result["sides"].items():
         seconds, ratio = side["seconds"], side.get("times_ours")
         more = {k: v for k, v in side.items() if k not in SHOWN}
-        table.add_row(
-            name,
-            f"{seconds['median']:.4g}",
-            " - ".join(f"{value:.4g}" for value in seconds["quartiles"]),
-            f"{ratio['median']:.3g}" if ratio else "",
-            " - ".join(f"{value:.3g}" for value in ratio["quartiles"]) if ratio else "",
-            f"{side['peak_mib']:,.0f}" if "peak_mib" in side else "",
-            ", ".join(f"{key} {value}" for key, value in more.items()),
+        rows.append(
+            [
+                name,
+                f"{seconds['median']:.4g}",
+                quartiles(seconds, ".4g"),
+                f"{ratio['median']:.3g}" if ratio else "",
+                quartiles(ratio, ".3g") if ratio else "",
+                f"{side['peak_mib']:,.0f}" if "peak_mib" in side else "",
+                ", ".join(f"{key} {value}" for key, value in more.items()),
+            ]
         )
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    Table(heads, rows, f"{result['case']}: {result['compared']}").print()
+
+
+def quartiles(values: dict[str, Any], digits: str) -> str:
+    """Show the quartiles of repeated measurements."""
+    return " - ".join(f"{value:{digits}}" for value in values["quartiles"])
 
 
 SHOWN = ("seconds", "rounds", "times_ours", "peak_mib")

@@ -71,12 +71,16 @@ def run_state(work_dir: Path, last: str) -> dict[str, Any]:
     """Everything of a finished run that must not depend on how it came about."""
     state = checkpoint_state(work_dir / last) | logged_rows(work_dir)
     for name in RESULTS:
-        report = json.loads((work_dir / name).read_text())
-        rows = report if isinstance(report, list) else report["rows"]
-        ordered = sorted(rows, key=lambda row: (row["epoch"], row.get("probe", "")))
+        rows = json.loads((work_dir / name).read_text())["rows"]
+        ordered = sorted(rows, key=place)
         state |= dict(flat(ordered, name))
     files = sorted(file.name for file in work_dir.glob("*.pth"))
     return state | {"files": files, "named": named(work_dir)}
+
+
+def place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Order of a results file's row, whenever it was written."""
+    return row["epoch"], row.get("probe", ""), row.get("start", "")
 
 
 def named(work_dir: Path) -> str:

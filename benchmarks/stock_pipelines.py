@@ -19,11 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from snnssl_mm.recording.machine import describe_machine
 from snnssl_mm.recording.run_log import read_scalars
+from snnssl_mm.recording.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 MASK_RCNN = "configs/detection/mask-rcnn_spikformer-4-384_fpn_1x_coco.py"
@@ -86,11 +84,11 @@ def main() -> None:
             ("ade20k", SEMANTIC_FPN, args.ade_root),
         )
     ]
-    table = Table("config", "images", "seconds", "loss", title="stock pipelines")
-    for row in runs:
-        losses = ", ".join(map(str, row["loss"]))
-        table.add_row(row["config"], str(row["images"]), str(row["seconds"]), losses)
-    Console().print(table)
+    rows = [
+        [row["config"], str(row["images"]), str(row["seconds"]), f"{row['loss']}"]
+        for row in runs
+    ]
+    Table(["config", "images", "seconds", "loss"], rows, "stock pipelines").print()
     if args.out:
         command = "python benchmarks/stock_pipelines.py COCO_ROOT ADE_ROOT"
         report = {"command": command, "machine": describe_machine(), "runs": runs}

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnssl_mm.cli.tooling import run_tool
+from snnssl_mm.recording.probe_names import FROZEN, title, todays_names
 
 if TYPE_CHECKING:
     from snnssl_mm.checkpoints import zoo
@@ -39,9 +40,10 @@ def device(report: dict[str, Any]) -> str:
 
 
 def table(heads: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a table."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
+    """Lines of a table whose columns are all words."""
+    from snnssl_mm.recording.table import Table
+
+    return Table(heads, rows, words=len(heads)).markdown()
 
 
 def demo(report: dict[str, Any]) -> list[str]:
@@ -49,7 +51,7 @@ def demo(report: dict[str, Any]) -> list[str]:
     summary, runs = report["summary"], report["runs"]
     measures = list(next(iter(summary.values())))
     rows = [
-        [features, *(row.get(measure, "-") for measure in measures)]
+        [title(features), *(row.get(measure, "-") for measure in measures)]
         for features, row in summary.items()
     ]
     seeds = ", ".join(str(run["seed"]) for run in runs)
@@ -62,13 +64,12 @@ def demo(report: dict[str, Any]) -> list[str]:
         if all(seconds)  # an interrupted run has no time
     )
     where = f"at most {took} a seed on {device(report)}"
-    lines = table(["on unseen images, %", *measures], rows)
+    lines = table(["on unseen images, %", *map(title, measures)], rows)
     return [*lines, "", f"{what}; {where}: `{report['command']}`."]
 
 
 def backbones(reports: list[dict[str, Any]]) -> list[str]:
     """Results of tools/demo.py with several backbones, one a line."""
-    measures = ["k-NN", "linear probe"]
     rows = []
     for report in reports:
         summary, runs = report["summary"], report["runs"]
@@ -76,14 +77,15 @@ def backbones(reports: list[dict[str, Any]]) -> list[str]:
         rows.append(
             [
                 Path(report["config"]).stem,
-                *(summary["pretrained"][measure] for measure in measures),
-                *(summary["random init"][measure] for measure in measures),
+                *(summary["pretrained"][probe] for probe in FROZEN),
+                *(summary["random"][probe] for probe in FROZEN),
                 ", ".join(str(run["seed"]) for run in runs),
                 f"{max(minutes):.1f}" if minutes else "-",
                 device(report),
             ]
         )
-    heads = ["on unseen images, %", *measures, *(f"random: {m}" for m in measures)]
+    probes = FROZEN.values()
+    heads = ["on unseen images, %", *probes, *(f"random: {p}" for p in probes)]
     commands = "; ".join(f"`{report['command']}`" for report in reports)
     return [*table([*heads, "seeds", "minutes", "on"], rows), "", f"By {commands}."]
 
@@ -116,7 +118,11 @@ def blood_cells(report: dict[str, Any]) -> list[str]:
     """Results of benchmarks/blood_cells.py: AP50 over epochs."""
     epochs = list(report["runs"][0]["results"]["pretrained"])
     rows = [
-        [start, str(run["seed"]), *(f"{100 * row[e]['AP50']:.1f}" for e in epochs)]
+        [
+            title(start),
+            str(run["seed"]),
+            *(f"{100 * row[e]['AP50']:.1f}" for e in epochs),
+        ]
         for run in report["runs"]
         for start, row in run["results"].items()
     ]
@@ -222,7 +228,7 @@ def energy_by_network(rows: list[dict[str, Any]]) -> list[Table]:
     ]
 
 
-METRICS = {"k-NN": "k-NN Top 1 Accuracy", "linear probe": "Linear Probe Top 1 Accuracy"}
+METRICS = {"knn": "k-NN Top 1 Accuracy", "linear": "Linear Probe Top 1 Accuracy"}
 
 
 def model_row(entry: zoo.Entry) -> list[str]:
@@ -249,7 +255,14 @@ def models() -> list[str]:
     folders: dict[str, list[zoo.Entry]] = {}
     for entry in zoo.entries().values():
         folders.setdefault(entry.config.parent.name, []).append(entry)
-    heads = ["pretraining", "images", "epochs", "backbone", *METRICS, "weights"]
+    heads = [
+        "pretraining",
+        "images",
+        "epochs",
+        "backbone",
+        *map(title, METRICS),
+        "weights",
+    ]
     lines = table(heads, [model_row(entry) for entry in folders.pop("selfsup")])
     rows = [
         [folder, ", ".join(entry.name for entry in found)]
@@ -300,7 +313,7 @@ def markdown(files: list[Path]) -> str:
     """Render results files, with the notes that they may have, or the model zoo."""
     if files[0].name == "model-index.yml":
         return "\n".join(models())
-    reports = [json.loads(file.read_text()) for file in files]
+    reports = [todays_names(json.loads(file.read_text())) for file in files]
     if len(reports) > 1:
         lines = backbones(reports)
     else:

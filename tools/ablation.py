@@ -93,7 +93,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     """Probe the checkpoint that a run ended with."""
     from mmengine.config import Config
 
-    from snnssl_mm.analysis.ablation import PROBES, STATISTICS
+    from snnssl_mm.analysis.ablation import STATISTICS
     from snnssl_mm.probing.probes import (
         eval_loaders,
         knn_accuracy,
@@ -101,6 +101,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
         linear_accuracy,
         load_model,
     )
+    from snnssl_mm.recording.probe_names import FROZEN
 
     cfg = Config.fromfile(folder / "config.py")
     model = load_model(cfg, Path(folder, "last_checkpoint").read_text().strip())
@@ -109,7 +110,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     for kind in STATISTICS:
         features = labelled_features(model, loaders, kind == STATISTICS[0])
         accuracies = knn_accuracy(features), linear_accuracy(features)
-        results[kind] = dict(zip(PROBES, accuracies, strict=True))
+        results[kind] = dict(zip(FROZEN, accuracies, strict=True))
     return results
 
 
@@ -190,7 +191,7 @@ def run_all(
                 row = done.result()
                 results.append(row)
                 name = ", ".join(labels_of(Cell(*(row[a] for a in Cell._fields))))
-                accuracy = 100 * row["recalibrated"]["linear probe"]
+                accuracy = 100 * row["recalibrated"]["linear"]
                 progress.console.print(
                     f"{name}, seed {row['seed']}: linear {accuracy:.1f} % "
                     f"in {row['seconds']} s",

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Column, Table
 
 from snnssl_mm.cli.arguments import results_file, seed_number
 from snnssl_mm.cli.children import run_child
@@ -111,13 +110,13 @@ def transfer(seed: int, checkpoint: Path, work_dir: Path) -> dict[str, Any]:
 
     ``transfer_seconds`` is the time of the four trainings with their evaluations.
     """
-    results: dict[str, dict[str, float]] = {"pretrained": {}, "random init": {}}
-    starts = {"pretrained": ("--pretrained", str(checkpoint)), "random init": ()}
+    results: dict[str, dict[str, float]] = {"pretrained": {}, "random": {}}
+    starts = {"pretrained": ("--pretrained", str(checkpoint)), "random": ()}
     options = ("--cfg-options", f"randomness.seed={seed}")
     models, seconds, resumed = [], 0.0, False
     for task, config in TRANSFER.items():
         for start, arguments in starts.items():
-            folder = work_dir / f"{task}_{start.replace(' ', '-')}"
+            folder = work_dir / f"{task}_{start}"
             where, before = places(folder)
             resumed |= before
             seconds += run("train.py", config, *where, *arguments, *options)
@@ -146,12 +145,16 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
 
 def print_summary(summary: dict[str, dict[str, str]], seeds: int) -> None:
     """Print the table of all seeds."""
-    title = "unseen images, %" + f" ({seeds} seeds)" * (seeds > 1)
-    columns = list(next(iter(summary.values())))
-    table = Table(Column("backbone", no_wrap=True), *columns, title=title)
-    for features, row in summary.items():
-        table.add_row(features, *(row.get(column, "-") for column in columns))
-    console.print(table)
+    from snnssl_mm.recording.probe_names import title
+    from snnssl_mm.recording.table import Table
+
+    measures = list(next(iter(summary.values())))
+    rows = [
+        [title(features), *(row.get(measure, "-") for measure in measures)]
+        for features, row in summary.items()
+    ]
+    caption = "unseen images, %" + (f" ({seeds} seeds)" if seeds > 1 else "")
+    Table(["backbone", *map(title, measures)], rows, caption).print()
 
 
 def print_paths(work_dir: Path) -> None:

@@ -40,6 +40,7 @@ from snnssl_mm.cli.tooling import (
     require_writable,
     run_tool,
 )
+from snnssl_mm.recording.probe_names import FROZEN, STARTS
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
     from snnssl_mm.recording.results_file import ResultsFile, Row
 
 
-FROZEN = ("knn", "linear")
-STARTS = ("pretrained", "random", "pixels")
 KEY = ("config", "options", "sha256", "seed", "probe", "start", "settings", "data")
 MAX_ITER = 500  # of logistic regression
 console = Console()

@@ -123,6 +123,7 @@ def measurements(args: argparse.Namespace) -> dict[str, list[str]]:
 
 def measure(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     """Run the other tools; return the checkpoint's rows, by results file."""
+    from snnssl_mm.recording.probe_names import todays_names
     from snnssl_mm.recording.results_file import file_sha
 
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -135,7 +136,7 @@ def measure(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
         sha = file_sha(args.checkpoint)
         rows[name] = [
             row
-            for row in json.loads(file.read_text())["rows"]
+            for row in todays_names(json.loads(file.read_text()))["rows"]
             if row["sha256"] in (sha, None) and row["config"] == args.config
         ]
     return rows

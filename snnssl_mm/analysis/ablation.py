@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from snnssl_mm.analysis.plots.plot_style import BLUE, ORANGE, picture
+from snnssl_mm.recording.probe_names import FROZEN, title
 from snnssl_mm.recording.table import Table
 
 LOSSES = {
@@ -21,7 +22,6 @@ NEURONS = {"lif": "spike", "mixed": "dual", "analog": "analog"}
 analog path on both. Every evaluation spikes."""
 PAIRS = {"all": True, "cross-view": False}
 BATCH_NORMS = ("pooled", "split")
-PROBES = ("k-NN", "linear probe")
 STATISTICS = ("recalibrated", "trained")
 """BatchNorm statistics: averages over the spiking path, or over both paths."""
 
@@ -135,7 +135,7 @@ def summarise(
     Args:
         rows: Of the results file.
         cell: Which.
-        probe: ``'k-NN'`` or ``'linear probe'``.
+        probe: ``'knn'`` or ``'linear'``.
         statistics: One of :data:`STATISTICS`.
     """
     wanted = cell._asdict()
@@ -181,15 +181,15 @@ def ablation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     lines = []
     for cell in cells_in(rows):
         texts = []
-        for probe in PROBES:
+        for probe in FROZEN:
             recalibrated, trained = (
                 summarise(rows, cell, probe, kind) for kind in STATISTICS
             )
             texts.append(f"{recalibrated} ({trained})")
-        number = summarise(rows, cell, PROBES[0], STATISTICS[0]).number
+        number = summarise(rows, cell, "knn", STATISTICS[0]).number
         lines.append([", ".join(labels_of(cell)), *texts, str(number)])
     caption = "top-1 on unseen images, %: BN statistics recalibrated (as trained)"
-    return Table(["cell", *PROBES, "seeds"], lines, caption)
+    return Table(["cell", *FROZEN.values(), "seeds"], lines, caption)
 
 
 def plot_ablation(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
@@ -201,7 +201,7 @@ def plot_ablation(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
             "recalibrated": dict(color=BLUE, marker="o", offset=-0.13),
             "trained": dict(color=ORANGE, marker="s", offset=0.13),
         }
-        for axis, probe in zip(axes, PROBES, strict=True):
+        for axis, probe in zip(axes, FROZEN, strict=True):
             for kind, style in styles.items():
                 found = [summarise(rows, cell, probe, kind) for cell in cells]
                 axis.errorbar(
@@ -215,7 +215,7 @@ def plot_ablation(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
                     capsize=2,
                     label=f"BN statistics {kind}",
                 )
-            axis.set(title=probe, xlabel="top-1 on unseen images, %")
+            axis.set(title=title(probe), xlabel="top-1 on unseen images, %")
             axis.grid(visible=False, axis="y")
         axes[0].set_yticks(range(len(cells)), [", ".join(labels_of(c)) for c in cells])
         axes[0].invert_yaxis()

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snnssl_mm.checkpoints.preprocessing import exchanges_channels
 from snnssl_mm.datasets.image_check import check_image
 from snnssl_mm.datasets.loading import read_image
 
@@ -38,7 +39,7 @@ def read_network_image(
     Args:
         file: The image.
         preprocessor: A config's ``data_preprocessor``; its ``mean``, ``std`` and
-            ``to_rgb`` (``bgr_to_rgb``) count.
+            exchange of channels count.
         divisor: Both sides are padded to a multiple of it.
         max_size: A longer side, in pixels, is reduced to this.
 
@@ -52,7 +53,7 @@ def read_network_image(
     if max(image.shape[:2]) > max_size:
         image = mmcv.imrescale(image, (max_size, max_size))
     picture = np.ascontiguousarray(image[..., ::-1])
-    rgb = preprocessor.get("to_rgb") or preprocessor.get("bgr_to_rgb")
+    rgb = exchanges_channels(preprocessor)
     values = (picture if rgb else image).astype(np.float32)
     if preprocessor.get("mean") is not None:
         mean, std = (np.array(preprocessor[k], np.float32) for k in ("mean", "std"))

@@ -19,6 +19,7 @@ from torch.utils.benchmark import Timer
 from snnssl_mm.analysis.plots.plot_style import BLUE, picture
 from snnssl_mm.probing.probes import Loaders, prepared_inputs
 from snnssl_mm.recording.machine import is_busy
+from snnssl_mm.recording.probe_names import title
 from snnssl_mm.recording.table import Table
 
 ENERGIES = {
@@ -117,7 +118,7 @@ def time_steps_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         rows: Of tools/analysis/time_steps.py, in any order.
     """
     accuracies = rows[0]["accuracy"]
-    head = ["T", *(f"{name}, %" for name in accuracies), "ms an image"]
+    head = ["T", *(f"{title(name)}, %" for name in accuracies), "ms an image"]
     head += [f"µJ, {text}" for text in ENERGIES.values()]
     lines = [
         [
@@ -147,12 +148,12 @@ def plot_time_steps(
     with picture(out, 3.5) as figure:
         axes = figure.subplots(1, 3)
         for name, style in (
-            ("linear probe", "o-"),
-            ("linear probe of the trained T", "s--"),
-            ("k-NN", "^-"),
+            ("linear", "o-"),
+            ("linear_of_trained_T", "s--"),
+            ("knn", "^-"),
         ):
             values = [100 * row["accuracy"][name] for row in rows]
-            axes[0].plot(steps, values, style, label=name)
+            axes[0].plot(steps, values, style, label=title(name))
         axes[0].set(title="Accuracy", ylabel="top-1 on unseen images, %")
 
         low, middle, high = np.array([row["latency_ms"] for row in rows]).T

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
 
 from snnssl_mm.analysis.images import NetworkImage, read_network_image
 from snnssl_mm.checkpoints.loading import load_whole_model
+from snnssl_mm.checkpoints.preprocessing import preprocessor_settings
 from snnssl_mm.checkpoints.read_once import files_kept
 from snnssl_mm.models import load_backbone
 from snnssl_mm.probing.probe_models import build_model, warn_of_other_pixels
@@ -52,14 +52,6 @@ def load_either(model: Any, checkpoint: str, whole: bool) -> None:
                 f"{type(model).__name__}; these are random",
                 stacklevel=3,
             )
-
-
-def preprocessor_settings(cfg: Config) -> Mapping[str, Any]:
-    """Settings of a config's data preprocessor, the model's own or the common one."""
-    found: Mapping[str, Any] = (
-        cfg.model.get("data_preprocessor") or cfg.get("data_preprocessor") or {}
-    )
-    return found
 
 
 def load_backbone_and_image(

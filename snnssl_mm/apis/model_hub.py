@@ -9,7 +9,7 @@ from mmpretrain.apis import ModelHub
 from modelindex.models.Model import Model
 
 from snnssl_mm.checkpoints import zoo
-from snnssl_mm.checkpoints.preprocessing import loads_file
+from snnssl_mm.checkpoints.preprocessing import loads_file, read_as_files
 
 FOLDERS = ("selfsup", "classification")
 """Folders of configs whose models mmpretrain can build."""
@@ -56,10 +56,7 @@ def add_image_pipeline(cfg: Config) -> None:
                 "configs/_base_/datasets/file_loading_32.py does"
             )
         steps = [*cfg.file_loading, *steps]
-        preprocessor = cfg.model.get("data_preprocessor")
-        if preprocessor is None:
-            preprocessor = cfg.setdefault("data_preprocessor", {})
-        preprocessor["to_rgb"] = True
+        read_as_files(cfg)
         files = dict(type=loader.dataset.type, pipeline=steps)
         cfg.train_dataloader = dict(dataset=files)  # images are BGR from here on
     pipeline = [step for step in steps if not loads_file(step)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from math import isclose
 from typing import Any, NamedTuple
@@ -29,6 +30,37 @@ class Preprocessing(NamedTuple):
     order: str | None
 
 
+def preprocessor_settings(cfg: Mapping[str, Any]) -> Any:
+    """Settings of a config's data preprocessor: the model's own, else the common one.
+
+    Returns:
+        The config's own dict; an empty one if it has neither.
+    """
+    found = (cfg.get("model") or {}).get("data_preprocessor")
+    return found or cfg.get("data_preprocessor") or {}
+
+
+def exchanges_channels(settings: Mapping[str, Any]) -> bool:
+    """Whether a data preprocessor exchanges the first and the last channel."""
+    return any(settings.get(switch) for switch in SWITCHES)
+
+
+def read_as_files(cfg: Any) -> None:
+    """Have a config's data preprocessor turn BGR, as files are read, into RGB."""
+    own = cfg.model.get("data_preprocessor")
+    settings = cfg.setdefault("data_preprocessor", {}) if own is None else own
+    settings["to_rgb"] = True
+
+
+def model_settings(cfg: Any) -> Any:
+    """Copy a config's model, with the data preprocessor that mmengine hands to it."""
+    settings = copy.deepcopy(cfg.model)
+    common = cfg.get("data_preprocessor")
+    if settings.get("data_preprocessor") is None and common is not None:
+        settings["data_preprocessor"] = copy.deepcopy(common)
+    return settings
+
+
 def preprocessing(cfg: Mapping[str, Any]) -> Preprocessing | None:
     """Read it from a config; None if the config does not tell.
 
@@ -39,18 +71,16 @@ def preprocessing(cfg: Mapping[str, Any]) -> Preprocessing | None:
     """
     if PUBLISHED in cfg:
         return Preprocessing(**cfg[PUBLISHED])
-    model = cfg.get("model") or {}
-    settings = model.get("data_preprocessor") or cfg.get("data_preprocessor")
-    while isinstance(inner := (settings or {}).get("data_preprocessor"), Mapping):
+    settings = preprocessor_settings(cfg)
+    while isinstance(inner := settings.get("data_preprocessor"), Mapping):
         settings = inner  # of one that hands several branches to it
     steps = list(nested_steps(first_pipeline(cfg.get("train_dataloader"))))
     kinds = [type_name(step.get("type")) for step in steps]
-    if settings is None and "train_dataloader" in cfg:
-        settings = {}  # nothing is done to the pixels
-    if settings is None:
-        return None
+    given = settings or cfg.get("data_preprocessor") is not None
+    if not given and "train_dataloader" not in cfg:
+        return None  # a loader without a preprocessor leaves the pixels as they are
     if any("Normalize" in kind for kind in kinds):
-        again = any(settings.get(key) for key in ("mean", *SWITCHES))
+        again = settings.get("mean") or exchanges_channels(settings)
         if again or kinds.count("Normalize") != 1:
             return None
         settings = {"to_rgb": True, **steps[kinds.index("Normalize")]}
@@ -64,7 +94,7 @@ def preprocessing(cfg: Mapping[str, Any]) -> Preprocessing | None:
     else:
         if source(cfg.get("train_dataloader")) in RGB_IN_MEMORY:
             order = "rgb"
-    if order and any(settings.get(switch) for switch in SWITCHES):
+    if order and exchanges_channels(settings):
         order = {"rgb": "bgr", "bgr": "rgb"}[order]
     return Preprocessing(
         three(settings.get("mean"), 0.0), three(settings.get("std"), 1.0), order

@@ -1,9 +1,10 @@
-"""States of all random generators of a process, as plain values for a checkpoint."""
+"""States of all random generators of a process, for checkpoints and for detours."""
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,30 @@ def random_states() -> dict[str, Any]:
 
 
 def set_random_states(states: Mapping[str, Any]) -> None:
-    """Go on where :func:`random_states` was called; another device is left alone."""
+    """Restore what :func:`random_states` returned; another device is left alone."""
     version, numbers, gauss = states["python"]
     random.setstate((version, tuple(numbers), gauss))
     np.random.set_state(states["numpy"])  # noqa: NPY002
     torch.set_rng_state(states["torch"].cpu())
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"].cpu())
+
+
+@contextlib.contextmanager
+def random_states_kept(seed: int | None = None) -> Iterator[None]:
+    """Restore the global random states on leaving: Python's, NumPy's and torch's.
+
+    Args:
+        seed: Seed of all of them inside; None leaves them as they are.
+    """
+    states = random_states()
+    # The other CUDA devices, which torch.manual_seed seeds too, have fork_rng only.
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        if seed is not None:
+            random.seed(seed)
+            np.random.seed(seed)  # noqa: NPY002
+            torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            set_random_states(states)

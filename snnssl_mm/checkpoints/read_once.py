@@ -10,12 +10,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
-
-from snnssl_mm.checkpoints import reading
 
 _keeping = False
 _kept: dict[tuple[Any, ...], Any] = {}
@@ -23,7 +21,7 @@ _kept: dict[tuple[Any, ...], Any] = {}
 
 @contextlib.contextmanager
 def files_kept() -> Iterator[None]:
-    """Keep what :func:`load` reads until :func:`forget`, at the latest until the end.
+    """Keep what is read until :func:`forget`, at the latest until the end.
 
     Inside of another one it does nothing.
     """
@@ -45,24 +43,36 @@ def forget() -> None:
     _kept.clear()
 
 
-def load(file: Any, map_location: Any = None) -> Any:
-    """Read a file of ``torch.save`` like :func:`snnssl_mm.checkpoints.reading.load`.
+def kept_or_read(file: Any, map_location: Any, read: Callable[[Any, Any], Any]) -> Any:
+    """Return what a file holds: from memory if it is kept, else as it is read.
 
     Args:
         file: Path, or a binary file object (which is never kept).
-        map_location: As ``torch.load`` takes it.
+        map_location: As ``torch.load`` takes it; only a device allows to keep the file.
+        read: Reads the file, given it and ``map_location``.
     """
-    if not _keeping or not isinstance(file, (str, os.PathLike)):
-        return reading.load(file, map_location)
-    if callable(map_location) or isinstance(map_location, Mapping):
-        return reading.load(file, map_location)
-    key = reading.file_identity(file)
-    if key is None or key not in _kept:
-        content = reading.load(file, "cpu")
-        if key is None:
-            return content
-        _kept[key] = content
+    if callable(map_location) or isinstance(map_location, Mapping) or not _keeping:
+        return read(file, map_location)
+    key = file_identity(file)
+    if key is None:
+        return read(file, map_location)
+    if key not in _kept:
+        _kept[key] = read(file, "cpu")
     return shared_tensors(_kept[key], map_location or "cpu")
+
+
+def file_identity(file: Any) -> tuple[int, ...] | None:
+    """What tells a file and its content; None if it is no path or not there."""
+    try:
+        status = os.stat(file) if isinstance(file, (str, os.PathLike)) else None
+    except OSError:
+        return None
+    return status and (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+    )
 
 
 def shared_tensors(content: Any, device: Any) -> Any:

@@ -28,6 +28,9 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 
+from snnssl_mm.checkpoints import read_once
+from snnssl_mm.checkpoints.read_once import file_identity
+
 NUMBERS = "?bBhHiIlLqQefdgFDGSUMm"
 """Codes of numpy's types without objects inside; mmengine logs its scalars in such."""
 PLAIN: tuple[Any, ...] = (
@@ -172,33 +175,32 @@ def require_intact(file: Any) -> bool:
     return True
 
 
-def file_identity(file: Any) -> tuple[int, ...] | None:
-    """What tells a file and its content; None if it is no path or not there."""
-    try:
-        status = os.stat(file) if isinstance(file, (str, os.PathLike)) else None
-    except OSError:
-        return None
-    return status and (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-    )
+def load(file: Any, map_location: Any = None) -> Any:
+    """Read a file of ``torch.save``, once while :mod:`.read_once` keeps files.
 
-
-def load(file: Any, map_location: Any = None, trusted: bool | None = None) -> Any:
-    """Read a file of ``torch.save``.
+    All checkpoints are read here: mmengine's loader calls it too.
 
     Args:
-        file: Path, or a binary file object.
+        file: Path, or a binary file object (which is never kept).
         map_location: As ``torch.load`` takes it.
-        trusted: Whether code in it may run; None: inside
-            :func:`checkpoint_code_may_run` only.
 
     Raises:
         FileNotFoundError: If there is no such file.
         UnsafeCheckpointError: If it would run code.
         ValueError: If it is damaged or something else.
+    """
+    return read_once.kept_or_read(file, map_location, load_from_disk)
+
+
+def load_from_disk(
+    file: Any, map_location: Any = None, trusted: bool | None = None
+) -> Any:
+    """Read a file as :func:`load` does, from the disk in any case.
+
+    Args:
+        file: Path, or a binary file object.
+        map_location: As ``torch.load`` takes it.
+        trusted: Whether code in it may run; by default if the user trusts checkpoints.
     """
     name = file if isinstance(file, (str, os.PathLike)) else "the checkpoint"
     trusted = _code_may_run.get() if trusted is None else trusted

@@ -22,8 +22,8 @@ import torch
 import yaml
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from snnssl_mm.checkpoints import read_once
-from snnssl_mm.checkpoints.reading import file_identity
+from snnssl_mm.checkpoints import reading
+from snnssl_mm.checkpoints.read_once import file_identity
 
 SCHEME = "snnssl_mm://"
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -204,4 +204,4 @@ def does_not_exist(path: str) -> str:
 @CheckpointLoader.register_scheme(prefixes=SCHEME, force=True)
 def load_from_zoo(filename: str, map_location: Any = None) -> Any:
     """Load ``snnssl_mm://NAME`` for mmengine."""
-    return read_once.load(find_weights(filename), map_location)
+    return reading.load(find_weights(filename), map_location)

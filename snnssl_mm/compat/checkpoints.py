@@ -84,8 +84,8 @@ def safe_checkpoints() -> Status:
     module = module_of("mmengine.runner.checkpoint")
     if module is None:
         return Status("not applicable", "mmengine is not installed")
-    from snnssl_mm.checkpoints import read_once, reading
+    from snnssl_mm.checkpoints import reading
 
-    module._safe_torch_load = read_once.load
+    module._safe_torch_load = reading.load
     module.load_url = reading.load_url
     return Status("cured", "checkpoints that would run code are refused")

@@ -26,10 +26,18 @@ from snnssl_mm.losses.pairs import Pairs, sum_over_pairs
 
 
 class LossParts(NamedTuple):
-    """The two terms of a loss; ``loss = on_diagonal + lambd * off_diagonal``."""
+    """The two terms of a loss, the off-diagonal one weighted with lambda or not."""
 
     on_diagonal: Tensor
     off_diagonal: Tensor
+
+    def weighted(self, lambd: float) -> LossParts:
+        """Weight the off-diagonal part, so that the parts add up to the loss."""
+        return LossParts(self.on_diagonal, lambd * self.off_diagonal)
+
+    def total(self) -> Tensor:
+        """Sum of the parts: the loss, if they are weighted."""
+        return self.on_diagonal + self.off_diagonal
 
 
 class TemporalLoss(nn.Module):
@@ -105,8 +113,7 @@ class TemporalLoss(nn.Module):
 
     def forward(self, z_a: Tensor, z_b: Tensor) -> Tensor:
         """Loss (a scalar) for the projections ``z_a``, ``z_b`` [T, B, D]."""
-        on_diagonal, off_diagonal = self.parts(z_a, z_b)
-        return on_diagonal + self.lambd * off_diagonal
+        return self.parts(z_a, z_b).weighted(self.lambd).total()
 
     def extra_repr(self) -> str:
         """Show the settings."""

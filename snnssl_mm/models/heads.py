@@ -49,12 +49,11 @@ class TemporalLossHead(BaseModule):
             the same first three, from the batch of all, and each the last one from
             its own share.
         """
-        on_diagonal, off_diagonal = self.loss_module.parts(z_a, z_b)
-        off_diagonal = self.loss_module.lambd * off_diagonal
+        parts = self.loss_module.parts(z_a, z_b).weighted(self.loss_module.lambd)
         return {
-            "loss": on_diagonal + off_diagonal,
-            "on_diagonal": on_diagonal.detach(),
-            "off_diagonal": off_diagonal.detach(),
+            "loss": parts.total(),
+            "on_diagonal": parts.on_diagonal.detach(),
+            "off_diagonal": parts.off_diagonal.detach(),
             "embedding_std": embedding_std(z_a),
         }
 

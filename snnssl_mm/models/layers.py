@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from snnssl_mm.models.batch_norm import build_batch_norm, normalize_and_fire
 from snnssl_mm.neurons.kernels import ops
-from snnssl_mm.neurons.mixed_lif import FUSED_DTYPES, is_usable
+from snnssl_mm.neurons.kernels.backends import is_usable, takes
 from snnssl_mm.registry import MODELS
 
 NeuronConfig = Mapping[str, Any]
@@ -87,8 +87,7 @@ def halve(x: Tensor) -> Tensor:
 
 def has_cpu_kernels(x: Tensor) -> bool:
     """Whether ``x`` is for the compiled CPU kernels, whatever a neuron's backend."""
-    compiled = x.device.type == "cpu" and x.dtype in FUSED_DTYPES
-    return compiled and is_usable("cpu")
+    return takes("cpu", x) and is_usable("cpu")
 
 
 def channels_last_on_cpu(x: Tensor) -> Tensor:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from snnssl_mm.neurons.kernels import ops, reference
+from snnssl_mm.neurons.kernels.backends import (
+    chosen_backend,
+    refusal,
+    require_backend,
+    takes,
+)
 from snnssl_mm.neurons.kernels.reference import Normalization
 from snnssl_mm.neurons.surrogate import Surrogate
 
 PATHS = ("spike", "analog", "dual")
-BACKENDS = ("auto", "torch", "cpu", "cupy")
-FUSED_BACKENDS = {"cpu": "cpu", "cupy": "cuda"}
-FUSED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 class MixedLIF(nn.Module):
@@ -77,10 +76,7 @@ class MixedLIF(nn.Module):
         super().__init__()
         if not tau >= 1:
             raise ValueError(f"MixedLIF needs tau >= 1 time step, got {tau}")
-        if backend not in BACKENDS:
-            raise ValueError(f"unknown backend {backend!r}; expected one of {BACKENDS}")
-        if backend in ("cpu", "cupy"):
-            require_backend(backend)
+        require_backend(backend)
         self.config = reference.LIFParameters(
             float(tau),
             float(v_threshold),
@@ -131,23 +127,15 @@ class MixedLIF(nn.Module):
             )
         if x.numel() == 0:
             return x.clone()
-        backend = self._backend_for(x)
+        backend = chosen_backend(self.backend, x)
         if backend == "torch":
             if norm is not None:
                 raise ValueError(
                     "backend 'torch' does not apply a batch norm; apply it first"
                 )
             return reference.mixed_lif(x, self.config, self._path)
-        if x.device.type != FUSED_BACKENDS[backend]:
-            raise ValueError(
-                f"backend {backend!r} got a tensor on {x.device}; "
-                "move it, or use backend='auto'"
-            )
-        if x.dtype not in FUSED_DTYPES:
-            raise TypeError(
-                f"backend {backend!r} computes in float32 and got {x.dtype}; "
-                "use backend='torch' for float64"
-            )
+        if not takes(backend, x):
+            raise refusal(backend, x)
         if norm is None:
             return ops.mixed_lif(x, self.config, self._path)
         steps = time_steps or x.shape[0]
@@ -160,13 +148,7 @@ class MixedLIF(nn.Module):
 
     def fuses_norm(self, x: Tensor) -> bool:
         """Whether :meth:`forward` takes ``x`` together with a batch norm."""
-        device = FUSED_BACKENDS.get(self._backend_for(x))
-        return x.device.type == device and x.dtype in FUSED_DTYPES
-
-    def _backend_for(self, x: Tensor) -> str:
-        if self.backend != "auto":
-            return self.backend
-        return automatic_backend(x.device.type, x.dtype)
+        return takes(chosen_backend(self.backend, x), x)
 
     def extra_repr(self) -> str:
         """Show everything that changes the result."""
@@ -187,66 +169,3 @@ def set_path(module: nn.Module, path: str) -> int:
             child.path = path
             neurons += isinstance(child, MixedLIF)
     return neurons
-
-
-def require_backend(backend: str) -> None:
-    """Raise ImportError with the true cause if a fused backend cannot be used."""
-    problem = backend_problem(backend)
-    if problem:
-        raise ImportError(problem)
-
-
-@functools.cache
-def backend_problem(backend: str) -> str:
-    """Why ``'cpu'`` or ``'cupy'`` cannot be used here; empty if it can."""
-    try:
-        importlib.import_module({"cpu": "numba", "cupy": "cupy"}[backend])
-        importlib.import_module(f"snnssl_mm.neurons.kernels.{backend}")
-        if backend == "cupy":  # it imports without the compiler that it needs later
-            importlib.import_module("cupy").cuda.nvrtc.getVersion()
-    except Exception as cause:  # a broken CUDA driver raises other things on import
-        return f"backend {backend!r} is not usable: {cause!r}. {_remedy(backend)}"
-    return ""
-
-
-def _remedy(backend: str) -> str:
-    if backend == "cpu":
-        return "Install it with `pip install numba`."
-    cuda = torch.version.cuda
-    if cuda is None:
-        return (
-            "This torch has no CUDA: install one that has and `pip install "
-            "cupy-cuda13x` (cupy-cuda12x for CUDA 12), or use backend='auto'."
-        )
-    package = f"cupy-cuda{cuda.split('.')[0]}x"
-    return f"Install it with `pip install {package}` (torch is built for CUDA {cuda})."
-
-
-def automatic_backend(device: str, dtype: torch.dtype) -> str:
-    """Choose the backend of ``'auto'``; say once why it is not the fused one."""
-    return _automatic_backend(device, dtype)
-
-
-def is_usable(backend: str) -> bool:
-    """Whether ``'cpu'`` or ``'cupy'`` can be used here."""
-    return not backend_problem(backend)
-
-
-# They import, which cannot be traced. This is all that assume_constant_result of
-# torch.compiler does besides importing torch._dynamo, which is slow.
-for function in (automatic_backend, is_usable):
-    vars(function)["_dynamo_marked_constant"] = True
-
-
-@functools.cache
-def _automatic_backend(device: str, dtype: torch.dtype) -> str:
-    backend = {"cpu": "cpu", "cuda": "cupy"}.get(device, "torch")
-    if dtype not in FUSED_DTYPES or backend == "torch":
-        return "torch"
-    problem = backend_problem(backend)
-    if problem:
-        warnings.warn(
-            f"MixedLIF falls back to the slow 'torch' backend: {problem}", stacklevel=3
-        )
-        return "torch"
-    return backend

@@ -17,6 +17,7 @@ from mmengine.model import revert_sync_batchnorm
 
 from snnssl_mm.checkpoints import reading
 from snnssl_mm.checkpoints.atomic_files import written_whole
+from snnssl_mm.checkpoints.preprocessing import preprocessor_settings
 from snnssl_mm.datasets.loading import DECODING
 from snnssl_mm.probing.digests import samples_digest, settings_digest, weights_digest
 from snnssl_mm.probing.features import (
@@ -27,7 +28,6 @@ from snnssl_mm.probing.features import (
     pooled_features,
     recalibrate,
 )
-from snnssl_mm.probing.labelled_folder import preprocessor_of
 from snnssl_mm.probing.labelled_images import EVAL_LOADERS, Loaders
 from snnssl_mm.probing.probe_models import Model
 from snnssl_mm.version import __version__
@@ -81,7 +81,7 @@ class CachedBackbone:
         return settings_digest(
             weights_digest(self.model.backbone),
             backbone,
-            preprocessor_of(cfg),
+            preprocessor_settings(cfg),
             [(cfg[name].dataset, cfg[name].batch_size) for name in EVAL_LOADERS],
             [samples_digest(loader.dataset) for loader in self.loaders],
             [self.recalibrate_bn, get_device(), __version__, DECODING],
@@ -112,7 +112,8 @@ class CachedBackbone:
         """What :meth:`backbone_file` holds."""
         file = self.backbone_file()
         with damage_named(file):
-            found: dict[str, Any] = reading.load(file, "cpu", trusted=False)
+            found: dict[str, Any]
+            found = reading.load_from_disk(file, "cpu", trusted=False)
         return found
 
     def ready_model(self) -> Model:
@@ -180,7 +181,7 @@ class CachedPixels(CachedBackbone):
     def digest_of(self, cfg: Config) -> str:
         """Hash everything on which the pixels depend."""
         return settings_digest(
-            preprocessor_of(cfg),
+            preprocessor_settings(cfg),
             [cfg[name].dataset for name in EVAL_LOADERS],
             [samples_digest(loader.dataset) for loader in self.loaders],
             [__version__, DECODING],

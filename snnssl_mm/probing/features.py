@@ -12,10 +12,10 @@ from mmengine.model import revert_sync_batchnorm
 from rich.progress import track
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
-from torch.nn.modules.batchnorm import _NormBase
 
 from snnssl_mm.probing.labelled_images import Loaders
 from snnssl_mm.probing.probe_models import Model
+from snnssl_mm.recording.bn_statistics import norms_of, reestimated
 
 Arrays = tuple[np.ndarray, np.ndarray]
 RAW_SIDE = 32
@@ -63,23 +63,17 @@ def collect(
 
 @torch.no_grad()
 def recalibrate(model: Model, loader: Iterable[Any], progress: str = "") -> None:
-    """Take the backbone's BatchNorm statistics anew, on the spiking path.
+    """Re-estimate the backbone's BatchNorm statistics on the spiking path.
 
     In training they average over the spiking and the analog path; evaluation sees
     only the former. The new ones are averages over all batches of ``loader``.
     """
     model.eval()
     model.backbone.train()  # batch statistics, while the neurons stay on path 'spike'
-    norms = [m for m in model.backbone.modules() if isinstance(m, _NormBase)]
-    norms = [norm for norm in norms if norm.training]  # not what is frozen
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # cumulative average
-    for inputs, _ in prepared_inputs(model, loader, progress):
-        model.extract_feat(inputs)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    thawed = [norm for norm in norms_of(model.backbone) if norm.training]
+    with reestimated(thawed):
+        for inputs, _ in prepared_inputs(model, loader, progress):
+            model.extract_feat(inputs)
     model.eval()
 
 

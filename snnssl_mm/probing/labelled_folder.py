@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from snnssl_mm.checkpoints.preprocessing import loads_file
+from snnssl_mm.checkpoints.preprocessing import loads_file, read_as_files
 from snnssl_mm.probing.evaluation_pipeline import with_eval_loaders
 from snnssl_mm.probing.labelled_images import EVAL_LOADERS
 
@@ -44,7 +44,7 @@ def with_labelled_folder(cfg: Config, folder: Path) -> Config:
             pipeline=[*loading, *cfg[name].dataset.get("pipeline", [])],
         )
     if loading:
-        preprocessor_of(cfg)["to_rgb"] = True
+        read_as_files(cfg)
         if cfg.get("labelled_pipeline"):
             cfg.labelled_pipeline = [*loading, *cfg.labelled_pipeline]
     return cfg
@@ -88,9 +88,3 @@ def steps_from_file(cfg: Config) -> list[Any]:
             "configs/_base_/datasets/digit_scenes.py does"
         )
     return list(cfg.file_loading)
-
-
-def preprocessor_of(cfg: Config) -> Any:
-    """Settings of the data preprocessor, the model's own or the common one."""
-    found = cfg.model.get("data_preprocessor")
-    return cfg.setdefault("data_preprocessor", {}) if found is None else found

@@ -8,8 +8,11 @@ from typing import Any
 
 from mmengine.config import Config
 
+from snnssl_mm.checkpoints.preprocessing import (
+    exchanges_channels,
+    preprocessor_settings,
+)
 from snnssl_mm.probing.frozen_probes import MANY_CLASSES
-from snnssl_mm.probing.labelled_folder import preprocessor_of
 from snnssl_mm.probing.protocols import Protocol
 
 MIN_EPOCH = 50  # iterations: few images are repeated, since each epoch is saved
@@ -69,8 +72,7 @@ def classifier(
         channels: Of the backbone's last map.
         classes: Number of classes.
     """
-    pixels = preprocessor_of(cfg)
-    rgb = bool(pixels.get("to_rgb") or pixels.get("bgr_to_rgb"))
+    pixels = preprocessor_settings(cfg)
     # As in MAE's linear probe: the learning rate then fits any backbone.
     norm = [dict(type="ClsBatchNormNeck", input_features=channels)]
     backbone = dict(
@@ -88,7 +90,7 @@ def classifier(
             type="ClsDataPreprocessor",
             mean=pixels.get("mean"),
             std=pixels.get("std"),
-            to_rgb=rgb,
+            to_rgb=exchanges_channels(pixels),
             num_classes=classes,
         ),
         backbone=backbone,

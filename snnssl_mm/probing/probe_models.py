@@ -8,7 +8,6 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import MMLogger, print_log
@@ -19,7 +18,11 @@ from snnssl_mm.checkpoints.loading import (
     load_whole_model,
     read_checkpoint,
 )
-from snnssl_mm.checkpoints.preprocessing import preprocessing_differences
+from snnssl_mm.checkpoints.preprocessing import (
+    model_settings,
+    preprocessing_differences,
+)
+from snnssl_mm.checkpoints.random_states import random_states_kept
 from snnssl_mm.checkpoints.read_once import files_kept
 from snnssl_mm.checkpoints.stored_config import stored_config
 
@@ -38,8 +41,7 @@ def build_model(cfg: Config) -> Model:
             "pretraining, classification, detection or segmentation"
         )
     init_default_scope(cfg.get("default_scope", "mmpretrain"))
-    settings = {"data_preprocessor": cfg.get("data_preprocessor"), **cfg.model}
-    return MODELS.build(copy.deepcopy(settings)).to(get_device()).eval()
+    return MODELS.build(model_settings(cfg)).to(get_device()).eval()
 
 
 def load_model(cfg: Config, checkpoint: str) -> Model:
@@ -103,8 +105,7 @@ def random_init_model(cfg: Config) -> Model:
     """
     cfg = copy.deepcopy(cfg)
     cfg.model.backbone.init_cfg = None  # may name pretrained weights
-    with torch.random.fork_rng():
-        torch.manual_seed(cfg.get("randomness", {}).get("seed") or 0)
+    with random_states_kept(cfg.get("randomness", {}).get("seed") or 0):
         model = build_model(cfg)
         with silent_terminal():
             model.init_weights()

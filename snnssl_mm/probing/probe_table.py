@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from snnssl_mm.recording.probe_names import STARTS
 from snnssl_mm.recording.table import Table
 
 Row = Mapping[str, Any]
@@ -21,14 +22,6 @@ def described(settings: Row) -> str:
     return ", ".join(texts)
 
 
-STARTS = {
-    "pretrained": "pretrained",
-    "random": "random weights",
-    "pixels": "raw pixels",
-}
-"""What a probe judges, as in a row, and as a column is called."""
-
-
 def grouped(rows: Sequence[Row]) -> list[dict[str, Row]]:
     """Rows of one probe with one setting together, by what they start from."""
     groups: list[tuple[Any, dict[str, Row]]] = []
@@ -40,6 +33,37 @@ def grouped(rows: Sequence[Row]) -> list[dict[str, Row]]:
         else:
             found[row["start"]] = row
     return [group for _, group in groups]
+
+
+class Course(NamedTuple):
+    """A probe over a training.
+
+    Attributes:
+        epochs: At which the pretrained features were judged, in order.
+        accuracies: Of them, from 0 to 1.
+        random: Accuracy of the network with random weights.
+        pixels: Accuracy of raw pixels.
+    """
+
+    epochs: list[int]
+    accuracies: list[float]
+    random: float
+    pixels: float
+
+
+def course_of(rows: Iterable[Row], probe: str) -> Course:
+    """Order the rows that a monitor wrote by their epochs; empty without any."""
+    of_probe = [row for row in rows if row["probe"] == probe]
+    found = {
+        start: sorted(
+            (row["epoch"], row["top1"]) for row in of_probe if row["start"] == start
+        )
+        for start in STARTS
+    }
+    pretrained = found.pop("pretrained")
+    baselines = (values[-1][1] if values else 0.0 for values in found.values())
+    epochs, accuracies = ([pair[i] for pair in pretrained] for i in (0, 1))
+    return Course(epochs, accuracies, *baselines)
 
 
 def probe_table(rows: Sequence[Row]) -> Table:

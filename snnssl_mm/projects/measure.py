@@ -14,6 +14,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
+from snnssl_mm.checkpoints.preprocessing import model_settings
+
 STEPS = 3  # measured, after one that compiles and allocates
 ENOUGH = 10  # seconds, after which fewer steps will do
 
@@ -33,9 +35,7 @@ def step_seconds(config: Path, steps: int = STEPS) -> float:
     settings: Any = copy.deepcopy(cfg.train_dataloader)
     settings.num_workers = 0
     loader = Runner.build_dataloader(settings, seed=0)
-    if cfg.model.get("data_preprocessor") is None and "data_preprocessor" in cfg:
-        cfg.model.data_preprocessor = cfg.data_preprocessor
-    model = MODELS.build(cfg.model)
+    model = MODELS.build(model_settings(cfg))
     model.train()
     if torch.cuda.is_available():
         model.cuda()

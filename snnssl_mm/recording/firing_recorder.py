@@ -134,7 +134,6 @@ class FiringRecorder:
 
     Example:
         >>> from snnssl_mm.neurons import MixedLIF
-    from snnssl_mm.recording.spike_recording import layer_name
         >>> model = nn.Sequential(MixedLIF(tau=1.0))
         >>> with FiringRecorder(model) as recorder:
         ...     _ = model(torch.tensor([[[2.0, 0.0, 2.0]], [[2.0, 0.0, 0.0]]]))

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
+from snnssl_mm.checkpoints.random_states import random_states_kept
 from snnssl_mm.neurons import set_path
-from snnssl_mm.recording.two_views import Batch, random_state_kept
+from snnssl_mm.recording.bn_statistics import norms_of, reestimated
+from snnssl_mm.recording.two_views import Batch
 
 FEATURES = ("backbone", "embedding")
 
@@ -40,7 +41,7 @@ def collect(model: Any, views: Iterable[Batch]) -> dict[str, list[Tensor]]:
         ValueError: If there is no image, or a feature is NaN or infinite.
     """
     found: dict[str, list[list[Tensor]]] = {kind: [[], [], []] for kind in FEATURES}
-    with evaluating(model), random_state_kept():
+    with evaluating(model), random_states_kept():
         for batch in views:
             a, b = model.data_preprocessor(batch, training=False)["inputs"]
             for index, (view, path) in enumerate(
@@ -73,21 +74,13 @@ def extract(model: Any, inputs: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def take_statistics(model: Any, views: Iterable[Batch]) -> None:
-    """Take all BatchNorm statistics of a fresh model from both views, spiking.
+    """Estimate all BatchNorm statistics of a fresh model from both views, spiking.
 
     With the initial ones (0 and 1) the deep layers of a random network stay silent, so
     it would tell nothing.
     """
-    norms = [module for module in model.modules() if isinstance(module, _NormBase)]
-    momenta = [norm.momentum for norm in norms]
-    with evaluating(model), random_state_kept():
+    with evaluating(model), random_states_kept(), reestimated(norms_of(model)):
         set_path(model.backbone, "spike")
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # cumulative average
-            norm.train()
         for batch in views:
             data = model.data_preprocessor(batch, training=False)
             extract(model, torch.cat(data["inputs"]))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum

@@ -10,6 +10,7 @@ from typing import Any
 
 from snnssl_mm.checkpoints.atomic_files import write_whole
 from snnssl_mm.recording.machine import describe_machine
+from snnssl_mm.recording.probe_names import rows_of_monitors, todays_names
 
 Row = dict[str, Any]
 
@@ -72,11 +73,16 @@ class ResultsFile:
 def read_report(path: Path, what: str) -> dict[str, Any]:
     """Read a results file and check that it holds ``what``.
 
+    Files of earlier versions are read in today's names.
+
     Raises:
         ValueError: If it is no such file.
     """
     try:
-        report = json.loads(path.read_text())
+        report = todays_names(json.loads(path.read_text()))
+        if isinstance(report, list):
+            rows = list(rows_of_monitors(report))
+            report = {"what": "probes", "machine": {}, "rows": rows}
         found = report["what"]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise ValueError(

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import torch
+
+from snnssl_mm.checkpoints.random_states import random_states_kept
 
 BATCH_SIZE = 64
 Batch = dict[str, Any]
 Collate = Callable[[list[Any]], Batch]
-
-
-@contextmanager
-def random_state_kept(seed: int | None = None) -> Iterator[None]:
-    """Put the global random states back on leaving: Python's, NumPy's, torch's.
-
-    Args:
-        seed: What they start from inside; None leaves them as they are.
-    """
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        if seed is not None:
-            random.seed(seed)
-            np.random.seed(seed)  # noqa: NPY002
-            torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)  # noqa: NPY002
 
 
 def two_view_batches(
@@ -62,7 +41,7 @@ def two_view_batches(
         )
     indices = np.linspace(0, len(dataset) - 1, count).astype(int)
     for first in range(0, count, BATCH_SIZE):
-        with random_state_kept(seed + first):
+        with random_states_kept(seed + first):
             batch = collate(
                 [dataset[int(index)] for index in indices[first : first + BATCH_SIZE]]
             )

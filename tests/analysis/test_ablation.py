@@ -73,7 +73,7 @@ def test_every_cell_builds_what_it_says(cell, tiny_config):
 
 
 def row(cell, seed, accuracy):
-    both = {"k-NN": accuracy, "linear probe": accuracy / 2}
+    both = {"knn": accuracy, "linear": accuracy / 2}
     return {"seed": seed, **cell._asdict(), "recalibrated": both, "trained": both}
 
 
@@ -81,11 +81,11 @@ def test_summary_is_mean_and_sample_deviation_of_the_cell():
     values = [0.5, 0.6, 0.8]
     rows = [row(Cell(), seed, value) for seed, value in enumerate(values)]
     rows.append(row(Cell(loss="flat"), 0, 0.1))
-    found = summarise(rows, Cell(), "k-NN", "trained")
+    found = summarise(rows, Cell(), "knn", "trained")
     percent = [100 * value for value in values]
     assert found == pytest.approx((mean(percent), stdev(percent), 3))
-    assert summarise(rows, Cell(loss="flat"), "linear probe", "trained").deviation == 0
-    assert str(summarise(rows, Cell(), "k-NN", "trained")) == "63.3 ± 15.3"
+    assert summarise(rows, Cell(loss="flat"), "linear", "trained").deviation == 0
+    assert str(summarise(rows, Cell(), "knn", "trained")) == "63.3 ± 15.3"
 
 
 def test_the_method_comes_first_and_names_tell_cells_apart():

@@ -24,9 +24,9 @@ def row(steps):
     return {
         "time_steps": steps,
         "accuracy": {
-            "linear probe": 0.5,
-            "linear probe of the trained T": 0.4,
-            "k-NN": 0.3,
+            "linear": 0.5,
+            "linear_of_trained_T": 0.4,
+            "knn": 0.3,
         },
         "latency_ms": [1.0, 2.0 * steps, 40.0],
         "energy_uj": {

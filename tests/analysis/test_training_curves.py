@@ -16,7 +16,7 @@ def write_log(folder, steps, per_epoch):
         | dict(off_diagonal=0.4 / s, firing_rate=0.1)
         for s in steps
     ]
-    rows.append({"k-NN/pretrained": 0.5, "step": 1})
+    rows.append({"knn/pretrained": 0.5, "step": 1})
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 

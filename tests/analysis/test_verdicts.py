@@ -113,7 +113,7 @@ def steps(steps, accuracy, energy):
     return {
         "time_steps": steps,
         "trained_at": 4,
-        "accuracy": {"linear probe": accuracy},
+        "accuracy": {"linear": accuracy},
         "energy_uj": {"integers_as_spikes": energy},
     }
 
@@ -129,14 +129,15 @@ def test_fewer_steps_are_proposed_where_they_do():
 
 
 def test_course_of_knn_is_judged_by_its_baselines():
-    def at(epoch, value):
-        baselines = {"raw_pixels": 0.7, "random_init": 0.2}
-        return {"probe": "k-NN", "epoch": epoch, "pretrained": value, **baselines}
+    def at(epoch, value, start="pretrained"):
+        return {"probe": "knn", "start": start, "epoch": epoch, "top1": value}
 
-    assert knn_verdict([]) is None
-    assert "since 8 " in knn_verdict([at(4, 0.6), at(12, 0.9), at(8, 0.8)]).text
-    assert knn_verdict([at(4, 0.6)]).level == "fair"
-    assert knn_verdict([at(4, 0.1)]).level == "poor"
+    baselines = [at(0, 0.7, "pixels"), at(0, 0.2, "random")]
+    assert knn_verdict(baselines) is None
+    course = [at(4, 0.6), at(12, 0.9), at(8, 0.8), *baselines]
+    assert "since 8 " in knn_verdict(course).text
+    assert knn_verdict([at(4, 0.6), *baselines]).level == "fair"
+    assert knn_verdict([at(4, 0.1), *baselines]).level == "poor"
 
 
 def test_load_decides_whether_a_time_is_an_upper_bound():

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import snnssl_mm.compat  # noqa: F401  torchvision imports without its ops
 from snnssl_mm.neurons import MixedLIF, set_path
 from snnssl_mm.neurons.kernels import ops
-from snnssl_mm.neurons.mixed_lif import backend_problem
+from snnssl_mm.neurons.kernels.backends import backend_problem
 from snnssl_mm.neurons.surrogate import DEFAULT_WIDTH, Surrogate
 
 BACKENDS = ("torch", "cpu")

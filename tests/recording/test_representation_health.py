@@ -11,6 +11,7 @@ from torch import nn
 
 from snnssl_mm.analysis.plots.representation_health_plot import plot_health
 from snnssl_mm.analysis.unseen_views import unseen_views
+from snnssl_mm.checkpoints.random_states import random_states_kept
 from snnssl_mm.neurons import set_path
 from snnssl_mm.probing.probes import random_init_model
 from snnssl_mm.recording.health_features import collect, take_statistics
@@ -21,7 +22,7 @@ from snnssl_mm.recording.representation_health import (
     rounded,
     signs_of_collapse,
 )
-from snnssl_mm.recording.two_views import random_state_kept, two_view_batches
+from snnssl_mm.recording.two_views import two_view_batches
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def test_random_states_come_back_after_an_error():
     before = random.getstate()
 
     def fail():
-        with random_state_kept(seed=5):
+        with random_states_kept(seed=5):
             assert random.getstate() != before
             raise KeyError
 

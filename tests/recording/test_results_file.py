@@ -5,7 +5,7 @@ import json
 import pytest
 
 from snnssl_mm.checkpoints import atomic_files
-from snnssl_mm.recording.results_file import ResultsFile, file_sha
+from snnssl_mm.recording.results_file import ResultsFile, file_sha, read_report
 
 KEY = ("seed", "probe")
 
@@ -83,3 +83,20 @@ def test_sha_is_that_of_the_content(tmp_path):
     file = tmp_path / "empty"
     file.write_bytes(b"")
     assert file_sha(file) == "e3b0c44298fc"  # SHA-256 of nothing
+
+
+def test_names_of_earlier_versions_are_read_in_todays(tmp_path):
+    file = tmp_path / "probes.json"
+    old = dict(probe="k-NN", epoch=4, pretrained=0.5, random_init=0.2, raw_pixels=0.3)
+    file.write_text(json.dumps([old]))
+    rows = read_report(file, "probes")["rows"]
+    assert {(r["probe"], r["start"], r["epoch"]): r["top1"] for r in rows} == {
+        ("knn", "pretrained", 4): 0.5,
+        ("knn", "random", 0): 0.2,
+        ("knn", "pixels", 0): 0.3,
+    }
+    accuracy = {"accuracy": {"linear probe": 0.5, "linear probe of the trained T": 0.4}}
+    report = {"what": "time_steps", "machine": {}, "rows": [accuracy]}
+    file.write_text(json.dumps(report))
+    (row,) = read_report(file, "time_steps")["rows"]
+    assert row == {"accuracy": {"linear": 0.5, "linear_of_trained_T": 0.4}}

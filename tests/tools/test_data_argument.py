@@ -35,7 +35,7 @@ def test_a_pretraining_is_evaluated_on_them(
 ):
     out = tmp_path / "probes.json"
     run_tool("test.py", unlabelled, checkpoint, "--data", pets, "--out", out)
-    assert json.loads(out.read_text())["raw pixels"]["linear probe"] == 1
+    assert json.loads(out.read_text())["pixels"]["linear"] == 1
 
 
 def test_without_them_the_argument_is_named(run_tool, unlabelled, checkpoint):

@@ -36,10 +36,10 @@ def test_all_metrics_are_shares_of_one(demo, tmp_path):
 
 def test_summary_keeps_what_only_some_rows_have(demo):
     rows = [
-        {"results": {"pretrained": {"k-NN": a, "mIoU": b}, "raw pixels": {"k-NN": 0.5}}}
+        {"results": {"pretrained": {"knn": a, "mIoU": b}, "pixels": {"knn": 0.5}}}
         for a, b in ((0.8, 0.6), (0.9, 0.7))
     ]
     assert demo["summarise"](rows) == {
-        "pretrained": {"k-NN": "85.0 ± 7.1", "mIoU": "65.0 ± 7.1"},
-        "raw pixels": {"k-NN": "50.0 ± 0.0"},
+        "pretrained": {"knn": "85.0 ± 7.1", "mIoU": "65.0 ± 7.1"},
+        "pixels": {"knn": "50.0 ± 0.0"},
     }

@@ -86,15 +86,13 @@ def test_log_and_probes_hold_what_a_reader_needs(run_tool, tiny_config, tmp_path
         assert row["loss"] == pytest.approx(row["on_diagonal"] + row["off_diagonal"])
         assert 0 <= row["embedding_std"] <= 1.1
         assert 0 <= row["firing_rate"] <= 1
-    probes = json.loads((tmp_path / "run" / "probes.json").read_text())
-    assert [(p["probe"], p["epoch"]) for p in probes] == [
-        ("k-NN", 2),  # every fourth epoch, and after the last
-        ("linear probe", 2),
-    ]
-    for row in probes:
-        assert all(
-            0 <= row[k] <= 1 for k in ("pretrained", "random_init", "raw_pixels")
-        )
+    probes = json.loads((tmp_path / "run" / "probes.json").read_text())["rows"]
+    assert {(p["probe"], p["start"], p["epoch"]) for p in probes} == {
+        (probe, start, 2 if start == "pretrained" else 0)  # the last epoch
+        for probe in ("knn", "linear")
+        for start in ("pretrained", "random", "pixels")
+    }
+    assert all(0 <= row["top1"] <= 1 for row in probes)
 
 
 def test_evaluation_gives_the_numbers_of_the_run(run_tool, tiny_config, tmp_path):
@@ -102,10 +100,10 @@ def test_evaluation_gives_the_numbers_of_the_run(run_tool, tiny_config, tmp_path
     out = tmp_path / "results.json"
     run_tool("test.py", tiny_config, tmp_path / "epoch_2.pth", "--out", out)
     results = json.loads(out.read_text())
-    for row in json.loads((tmp_path / "probes.json").read_text()):
-        for features in ("pretrained", "random_init", "raw_pixels"):
-            again = results[features.replace("_", " ")][row["probe"]]
-            assert again == pytest.approx(row[features])
+    rows = json.loads((tmp_path / "probes.json").read_text())["rows"]
+    assert len(rows) == 6
+    for row in rows:
+        assert results[row["start"]][row["probe"]] == pytest.approx(row["top1"])
 
 
 def test_pretrained_backbone_is_where_training_starts(

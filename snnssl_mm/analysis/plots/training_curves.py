@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
 from snnssl_mm.analysis.plots.plot_style import GREEN, GREY, ORANGE, picture
+from snnssl_mm.probing.probe_table import course_of
+from snnssl_mm.recording.probe_names import title
+from snnssl_mm.recording.results_file import read_report
 from snnssl_mm.recording.run_log import read_scalars
 
 PARTS = (
@@ -16,11 +18,6 @@ PARTS = (
     ("off_diagonal", "redundancy, weighted"),
 )
 LOSS = (("loss", "loss"),)
-BASELINES = {"raw_pixels": "raw pixels", "random_init": "random weights"}
-STYLES: tuple[dict[str, Any], ...] = (
-    dict(color=ORANGE, ls="--"),
-    dict(color=GREY, ls=":"),
-)
 
 
 def read_log(work_dir: Path) -> list[dict[str, Any]]:
@@ -87,15 +84,15 @@ def plot_training(work_dir: Path, out: Path) -> Path:
 
 def draw_knn(axis: Any, probes: Path) -> None:
     """Draw k-NN accuracy, between its baselines."""
-    rows = json.loads(probes.read_text()) if probes.exists() else []
-    rows = sorted((r for r in rows if r["probe"] == "k-NN"), key=lambda r: r["epoch"])
+    rows = read_report(probes, "probes")["rows"] if probes.exists() else []
+    course = course_of(rows, "knn")
     axis.set(title="k-NN on unseen images", ylabel="top-1, %", ylim=(0, 100))
-    if not rows:
+    if not course.epochs:
         place = dict(ha="center", transform=axis.transAxes)
         axis.text(0.5, 0.5, "not measured", **place)
         return
-    values = [100 * row["pretrained"] for row in rows]
-    axis.plot([row["epoch"] for row in rows], values, "o-", label="pretrained")
-    for (key, name), style in zip(BASELINES.items(), STYLES, strict=True):
-        axis.axhline(100 * rows[-1][key], **style, label=name)
+    values = [100 * accuracy for accuracy in course.accuracies]
+    axis.plot(course.epochs, values, "o-", label=title("pretrained"))
+    axis.axhline(100 * course.pixels, color=ORANGE, ls="--", label=title("pixels"))
+    axis.axhline(100 * course.random, color=GREY, ls=":", label=title("random"))
     axis.legend()

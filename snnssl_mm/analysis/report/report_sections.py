@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,14 @@ from snnssl_mm.analysis.report.verdicts import (
     steps_verdict,
 )
 from snnssl_mm.analysis.time_steps import latency_text, time_steps_table
-from snnssl_mm.probing.probe_table import STARTS, described, grouped, probe_table
+from snnssl_mm.probing.probe_table import described, grouped, probe_table
 from snnssl_mm.recording.energy import CONSTANTS, FORMULA
 from snnssl_mm.recording.energy_tables import layer_table, summary, total_table
 from snnssl_mm.recording.firing_rates import firing_rates_table, mean_rate
+from snnssl_mm.recording.probe_names import FROZEN, STARTS, title
 from snnssl_mm.recording.representation_health import health_table
+from snnssl_mm.recording.results_file import read_report
 
-TITLES: dict[str, str] = {"linear": "linear probe", "knn": "k-NN"}
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 
@@ -40,7 +40,8 @@ def training_section(folder: Path, out: Path) -> Section:
         text = "There is no log of the training beside the checkpoint."
         return Section("Training", [text])
     probes = folder / "probes.json"
-    verdict = knn_verdict(json.loads(probes.read_text()) if probes.exists() else [])
+    rows = read_report(probes, "probes")["rows"] if probes.exists() else []
+    verdict = knn_verdict(rows)
     caption = (
         "Left: both parts of the loss should fall and level off. Middle: k-NN on "
         "unseen images should rise above its two baselines. Right: a firing rate near "
@@ -74,8 +75,7 @@ def probes_section(rows: Rows) -> Section:
 
 def name_and_value(row: Row) -> tuple[str, str]:
     """A probe's name and its accuracy as text."""
-    name: str = TITLES.get(row["probe"]) or row["probe"]
-    return name, f"{100 * row['top1']:.1f} %"
+    return title(row["probe"]), f"{100 * row['top1']:.1f} %"
 
 
 def named(verdict: Verdict, name: str) -> Verdict:
@@ -88,7 +88,7 @@ def time_steps_section(rows: Rows, picture: Path, probes: Rows) -> Section:
     baselines = [
         f"{name_and_value(row)[0]} {name_and_value(row)[1]} ({STARTS[row['start']]})"
         for row in probes
-        if row["start"] != "pretrained" and row["probe"] in TITLES
+        if row["start"] != "pretrained" and row["probe"] in FROZEN
     ]
     text = (
         "The same weights at other numbers of time steps; BatchNorm statistics are "

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 from typing import Any, NamedTuple
 
+from snnssl_mm.probing.probe_table import course_of
 from snnssl_mm.recording.firing_rates import LIMITS, is_ill
 from snnssl_mm.recording.machine import is_busy, load_text
 from snnssl_mm.recording.representation_health import COLLAPSED_RANK, signs_of_collapse
@@ -144,7 +145,7 @@ def steps_verdict(rows: Sequence[Row]) -> Verdict:
         return Verdict("note", "only one number of time steps: nothing to compare with")
 
     def gain(row: Row) -> float:
-        return 100 * (row["accuracy"]["linear probe"] - at["accuracy"]["linear probe"])
+        return 100 * (row["accuracy"]["linear"] - at["accuracy"]["linear"])
 
     def energy(row: Row) -> float:
         name = "integers_as_spikes"
@@ -166,19 +167,18 @@ def steps_verdict(rows: Sequence[Row]) -> Verdict:
 
 def knn_verdict(rows: Sequence[Row]) -> Verdict | None:
     """Judge k-NN over a training by the rows that KNNHook wrote."""
-    rows = sorted((r for r in rows if r["probe"] == "k-NN"), key=lambda r: r["epoch"])
-    if not rows:
+    course = course_of(rows, "knn")
+    if not course.epochs:
         return None
-    last = rows[-1]
-    above = [row["epoch"] for row in rows if row["pretrained"] > row["raw_pixels"]]
-    course = f"k-NN is {100 * last['pretrained']:.1f} % after epoch {last['epoch']}"
-    against = (
-        f"raw pixels {100 * last['raw_pixels']:.1f} %, random weights "
-        f"{100 * last['random_init']:.1f} %"
-    )
-    if last["pretrained"] > last["raw_pixels"]:
-        return Verdict(
-            "good", f"{course}, above raw pixels since {above[0]} ({against})"
+    last, pixels, random = course.accuracies[-1], course.pixels, course.random
+    text = f"k-NN is {100 * last:.1f} % after epoch {course.epochs[-1]}"
+    against = f"raw pixels {100 * pixels:.1f} %, random weights {100 * random:.1f} %"
+    if last > pixels:
+        since = next(
+            epoch
+            for epoch, accuracy in zip(course.epochs, course.accuracies, strict=True)
+            if accuracy > pixels
         )
-    level = "fair" if last["pretrained"] > last["random_init"] else "poor"
-    return Verdict(level, f"{course}, not above raw pixels ({against})")
+        return Verdict("good", f"{text}, above raw pixels since {since} ({against})")
+    level = "fair" if last > random else "poor"
+    return Verdict(level, f"{text}, not above raw pixels ({against})")

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
+from snnssl_mm.checkpoints.preprocessing import model_settings
 from snnssl_mm.checks.config.problem import Problem, error
 
 
@@ -20,11 +21,9 @@ def build_unfilled(cfg: Config) -> tuple[Any, list[Problem]]:
     Returns:
         The model, None if it cannot be built, and then the reason.
     """
-    settings = copy.deepcopy(cfg.model)
+    settings = model_settings(cfg)
     if str((settings.get("backbone") or {}).get("type")).startswith("snnssl_mm."):
         settings.pop("pretrained", None)  # not taken; check_weights says so
-    if cfg.get("data_preprocessor") and "data_preprocessor" not in settings:
-        settings["data_preprocessor"] = copy.deepcopy(cfg.data_preprocessor)
     for device in ("meta", "cpu"):
         try:
             with torch.device(device):

@@ -8,97 +8,42 @@ import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from mmengine.config import Config
-from mmengine.registry import OPTIMIZERS
 from torch import nn
 
 from snnssl_mm.checkpoints.resuming import damage, newest_first
 
 GIB = 2**30
-TEXT = 2**20  # bytes of names, config and random states in a checkpoint, at most
-HISTORY = 10 * 16  # bytes an iteration of ten logged numbers; mmengine keeps a million
 WRITING_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """Only writing has these; the others are taken for files of the run's folder."""
 DISK_FAULTS = (*WRITING_FAULTS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
-class CheckpointSizes(NamedTuple):
-    """Bytes of the files of a run.
-
-    Attributes:
-        whole: A checkpoint to resume from.
-        best: One of ``save_best``, without the optimizer's state.
-        whole_count: How many of the former are there at once: those that are kept, and
-            the one that is written before the oldest is removed.
-        best_count: How many of the latter, likewise.
-    """
-
-    whole: int
-    best: int
-    whole_count: int
-    best_count: int
-
-    @property
-    def total(self) -> int:
-        """Bytes at the worst moment."""
-        return self.whole * self.whole_count + self.best * self.best_count
+def checkpoint_bytes(cfg: Config, model: nn.Module) -> int:
+    """Estimate a checkpoint's size from below: weights and the optimizer's moments."""
+    settings = (cfg.get("optim_wrapper") or {}).get("optimizer") or {}
+    adam = "Adam" in str(settings.get("type"))
+    moments = 2 if adam else int(bool(settings.get("momentum")))
+    weights = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
+    trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
+    saved = checkpoint_hook(cfg).get("save_optimizer", True)
+    return weights + (moments * trained if saved else 0)
 
 
-def state_copies(optimizer: dict[str, Any] | None) -> float:
-    """Size of an optimizer's state, in sizes of the parameters (2 for AdamW).
-
-    Found by a step on one parameter; 2 if the optimizer needs more than its config.
-    """
-    weight = nn.Parameter(torch.zeros(64, 64))
-    weight.grad = torch.ones_like(weight)
-    try:
-        built = OPTIMIZERS.build({**(optimizer or {}), "params": [weight]})
-        built.step()
-        state = built.state[weight].values()
-    except Exception:  # any constructor, with any options
-        return 2.0
-    tensors = [v for v in state if isinstance(v, torch.Tensor) and v.numel() > 1]
-    return sum(t.numel() * t.element_size() for t in tensors) / (64 * 64 * 4)
-
-
-def checkpoint_sizes(
-    cfg: Config, model: nn.Module, epochs: int, iterations: int
-) -> CheckpointSizes:
-    """Estimate what a run keeps on the disk.
-
-    Args:
-        cfg: Of the run.
-        model: Built.
-        epochs: Of the whole run.
-        iterations: Of the whole run.
-    """
-    tensors = [*model.parameters(), *model.buffers()]
-    weights = sum(t.numel() * t.element_size() for t in tensors)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    hook = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
-    hooks = [h.get("type") for h in cfg.get("custom_hooks") or () if h is not None]
-    if "EMAHook" in [str(name).rpartition(".")[2] for name in hooks]:
-        weights *= 2
-    state = 0.0
-    if hook.get("save_optimizer", True):
-        copies = state_copies((cfg.get("optim_wrapper") or {}).get("optimizer"))
-        state = copies * sum(p.numel() * p.element_size() for p in trained)
-    weights += TEXT + HISTORY * min(iterations, 10**6)
+def checkpoints_kept(cfg: Config, epochs: int, iterations: int) -> int:
+    """Count the checkpoints that lie there at once, the one being written included."""
+    hook = checkpoint_hook(cfg)
     steps = epochs if hook.get("by_epoch", True) else iterations
-    interval = hook.get("interval", -1)
+    interval, kept = hook.get("interval", -1), hook.get("max_keep_ckpts", -1)
     written = math.ceil(steps / interval) if interval > 0 else 1
-    kept = hook.get("max_keep_ckpts", -1)
-    best = hook.get("save_best") or []
-    named = [best] if isinstance(best, str) else best
-    return CheckpointSizes(
-        whole=weights + round(state),
-        best=weights,
-        whole_count=min(written, kept + 1) if kept > 0 else written,
-        best_count=len(named) + bool(named),
-    )
+    return min(written, kept + 1) if kept > 0 else written
+
+
+def checkpoint_hook(cfg: Config) -> dict[str, Any]:
+    """Settings of the CheckpointHook."""
+    return (cfg.get("default_hooks") or {}).get("checkpoint") or {}
 
 
 def check_disk_space(
@@ -109,31 +54,29 @@ def check_disk_space(
     Checkpoints of the work directory that the run will replace count as free.
 
     Args:
-        cfg: Of the run; ``work_dir`` exists.
-        model: Built.
-        epochs: Of the whole run.
-        iterations: Of the whole run.
+        cfg: Config of the run; ``work_dir`` exists.
+        model: Built model.
+        epochs: Length of the run.
+        iterations: The same, in iterations.
 
     Raises:
         OSError: If there is too little room, with the numbers.
     """
-    hook = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
-    folder = Path(hook.get("out_dir") or cfg.work_dir)
+    folder = Path(checkpoint_hook(cfg).get("out_dir") or cfg.work_dir)
     if "://" in str(folder) or not folder.is_dir():
         return
     total, _, free = shutil.disk_usage(folder)
     if total == 0:  # a file system that does not say
         return
-    sizes = checkpoint_sizes(cfg, model, epochs, iterations)
-    present = sum(file.stat().st_size for file in newest_first(folder))
-    if sizes.total > free + present:
-        best = f", {sizes.best_count} of save_best" if sizes.best_count else ""
-        whole = f"{sizes.whole_count} of {sizes.whole / GIB:.2f} GiB"
+    size = checkpoint_bytes(cfg, model)
+    number = checkpoints_kept(cfg, epochs, iterations)
+    room = free + sum(file.stat().st_size for file in newest_first(folder))
+    if size * number > room:
         raise OSError(
-            f"the checkpoints of this run need {sizes.total / GIB:.2f} GiB in {folder} "
-            f"({whole}{best}: the next is written before the oldest is removed), and "
-            f"{(free + present) / GIB:.2f} GiB are free: make room, choose another "
-            "--work-dir, or keep fewer (--cfg-options "
+            f"the checkpoints of this run need at least {size * number / GIB:.2f} GiB "
+            f"in {folder} ({number} of {size / GIB:.2f} GiB: the next is written "
+            f"before the oldest is removed), and {room / GIB:.2f} GiB are free: make "
+            "room, choose another --work-dir, or keep fewer (--cfg-options "
             "default_hooks.checkpoint.max_keep_ckpts=1)"
         )
 

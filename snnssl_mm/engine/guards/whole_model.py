@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
 from torch.distributed.fsdp import FullyShardedDataParallel, StateDictType
 
 from snnssl_mm import compat
 from snnssl_mm.checkpoints.loading import unwrapped
+from snnssl_mm.checkpoints.random_states import random_states_kept
 from snnssl_mm.probing.probe_models import Model, build_model
 
 
@@ -49,7 +49,7 @@ def gathered_copy(model: FullyShardedDataParallel, runner: Any) -> Model | None:
         state = model.state_dict()
     if not is_main_process():
         return None
-    with torch.random.fork_rng(devices=[]):
+    with random_states_kept():
         copy = build_model(runner.cfg)
     copy.load_state_dict(state)
     return copy.train(model.training)

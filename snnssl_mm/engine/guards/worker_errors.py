@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import re
 import shutil
 import traceback
 from collections.abc import Iterator
@@ -16,16 +15,12 @@ from snnssl_mm.engine.guards.good_checkpoint import resume_advice
 from snnssl_mm.engine.guards.training_stopped import TrainingStopped
 
 SHM = "/dev/shm"
-# torch.utils.data's words, and those of torch's and Python's shared memory.
-DIED = re.compile(
-    r"DataLoader worker \(pid(?:\(s\))? (?P<pid>[\d, ]+)\) "
-    r"(?:is killed by signal: (?P<signal>[^.]+)|exited unexpectedly"
-    r"(?: with exit code (?P<code>\d+))?)"
-)
-RAISED = re.compile(
-    r"Caught (?P<type>\w+) in DataLoader worker process (?P<number>\d+)"
-)
-NO_SHM = re.compile(r"unable to (?:allocate|mmap|resize|write|open).*(?:shm|</torch_)")
+SHARED_MEMORY = ("(shm)", "</torch_")
+"""Names of shared memory in errors of torch's C++ code, which have no number."""
+LOADER = "torch.utils.data.dataloader", "_try_get_data"
+SIGNALS = "torch.utils.data._utils.signal_handling", "handler"
+RERAISE = "torch._utils", "reraise"
+"""Functions of torch that raise when a worker is gone, and what a worker raised."""
 
 
 @contextlib.contextmanager
@@ -66,39 +61,36 @@ def cause(error: BaseException, loader: Any) -> str | None:
     chain = [error]
     while (before := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(before)
-    texts = [str(one) for one in chain]
-    if any(NO_SHM.search(text) for text in texts) or lacks_semaphores(error):
+    if lacks_semaphores(error) or any(
+        name in str(one) for one in chain for name in SHARED_MEMORY
+    ):
         return f"Shared memory ran out while data were loaded: {shared(loader)}"
-    deaths = [match for text in texts if (match := DIED.search(text))]
-    if deaths:  # that with a signal, which torch may have wrapped, says most
-        return death(max(deaths, key=lambda match: bool(match["signal"])), loader)
-    raised = RAISED.search(texts[0])
-    if isinstance(error, DataError) or (raised and isinstance(error, OSError)):
+    died = [one for one in chain if raised_in(one, LOADER, SIGNALS)]
+    if died:  # the first to notice, which torch may have wrapped, knows the signal
+        return (
+            f"{str(died[-1]).partition('. ')[0]}. Most likely memory ran out (dmesg "
+            f"tells): lower {loads(loader)}; or shared memory: {shared(loader)}; or a "
+            "library crashed: num_workers=0 of the data loader shows where"
+        )
+    if isinstance(error, DataError) or (
+        in_worker(error) and isinstance(error, OSError)
+    ):
         return last_words(error)
     return None
 
 
-def death(found: re.Match[str], loader: Any) -> str:
-    """Say what a worker died of, as far as its signal tells."""
-    who = f"A data loader worker (pid {found['pid'].strip()}) "
-    signal = found["signal"]
-    if found["code"]:
-        return (
-            f"{who}ended by itself with exit code {found['code']}; set num_workers=0 "
-            "of the data loader to see its error"
-        )
-    if signal == "Bus error":
-        return f"{who}died of a bus error, for want of shared memory: {shared(loader)}"
-    if signal in (None, "Killed"):
-        what = "was killed" if signal else "vanished"
-        return (
-            f"{who}{what}, most likely by the system because memory ran out (dmesg "
-            f"tells); lower {loads(loader)}"
-        )
-    return (
-        f"{who}was killed by the signal {signal}: a library crashed in it, or somebody "
-        "stopped it; num_workers=0 of the data loader shows where"
-    )
+def raised_in(error: BaseException, *functions: tuple[str, str]) -> bool:
+    """Whether one of these functions, by module and name, raised an error itself."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not frames:
+        return False
+    last = frames[-1]
+    return (last.f_globals.get("__name__"), last.f_code.co_name) in functions
+
+
+def in_worker(error: BaseException) -> bool:
+    """Whether a data loader's worker raised an error, which torch raised again."""
+    return raised_in(error, RERAISE)
 
 
 def shared(loader: Any) -> str:
@@ -128,21 +120,19 @@ def lacks_semaphores(error: BaseException) -> bool:
 
 
 def last_words(error: BaseException) -> str:
-    """An error's message without the traceback that a worker sent along."""
-    text = str(error)
-    if not RAISED.search(text):
-        return text
-    found = re.findall(r"^[\w.]+: (.*(?:\n(?!Traceback|\n).+)*)\n*\Z", text, re.M)
-    return str(found[-1] if found else text).strip()
+    """Return an error's message without the traceback that a worker sent along."""
+    kind = type(error)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    found = str(error).rpartition(f"\n{module}{kind.__qualname__}: ")[2]
+    return found.strip()
 
 
 def note(error: Exception) -> str:
-    """Name the worker that an error is from, if it is from one."""
-    raised = RAISED.search(str(error))
-    if raised is None:
+    """Say that an error is from a worker, if it is from one."""
+    if not in_worker(error):
         return ""
     return (
-        f"{raised['type']} in data loader worker {raised['number']}: a transform or "
-        "the dataset raised it, see its traceback above; with num_workers=0 of the "
-        "data loader a debugger stops there.\n"
+        f"{type(error).__name__} in a data loader worker: a transform or the dataset "
+        "raised it, see its traceback above; with num_workers=0 of the data loader a "
+        "debugger stops there.\n"
     )

@@ -2,74 +2,71 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 
-from snnssl_mm.checkpoints.atomic_files import write_whole
 from snnssl_mm.engine.guards.whole_model import whole_model
+from snnssl_mm.probing.frozen_probes import count_classes, frozen_probe
 from snnssl_mm.probing.probes import (
     LabelledFeatures,
     Loaders,
     eval_loaders,
     has_labelled_images,
-    knn_accuracy,
     labelled_features,
-    linear_accuracy,
     random_init_model,
     raw_pixels,
 )
+from snnssl_mm.recording.probe_names import title
+from snnssl_mm.recording.results_file import ResultsFile
 from snnssl_mm.registry import HOOKS
+
+RESULTS = "probes.json"
+KEY = ("probe", "start", "epoch")
+SPLITS = ("train", "test")
 
 
 class ProbeHook(Hook):
     """What both probes share: three kinds of features, side by side.
 
     Pretrained features are compared with those of a freshly initialised network (same
-    recalibration of BatchNorm) and with raw pixels. The results go to the log, to the
-    visualizer, and to ``probes.json`` in the work directory. Of several processes the
-    first measures and the others wait.
+    re-estimation of BatchNorm) and with raw pixels. The results go to the log, to the
+    visualizer as ``<probe>/<start>``, and to the results file ``probes.json`` in the
+    work directory, a row for each start; baselines are those of epoch 0. Under DDP rank
+    0 measures and the others wait.
 
     Args:
-        recalibrate_bn: Whether BatchNorm statistics are taken anew on the spiking
-            path of the training images before features are computed.
-        **options: Of the accuracy function.
+        recalibrate_bn: Whether to re-estimate BatchNorm statistics on the spiking path
+            of the training images before features are computed.
+        **settings: Of the probe, see :func:`.frozen_probe`.
     """
 
     name = ""
     priority = "LOWEST"  # after the checkpoint: a probe that fails must not cost it
 
-    def __init__(self, recalibrate_bn: bool = True, **options: Any) -> None:
+    def __init__(self, recalibrate_bn: bool = True, **settings: Any) -> None:
         self.recalibrate_bn = recalibrate_bn
-        self.options = options
+        self.settings = {**settings, "recalibrated": recalibrate_bn}
         self.loaders: Loaders | None = None
         self.baselines: dict[str, float] = {}
-
-    def accuracy(self, features: LabelledFeatures) -> float:
-        """Judge features."""
-        raise NotImplementedError
 
     def before_train(self, runner: Any) -> None:
         """Open the labelled images first: missing ones must not cost an epoch."""
         if has_labelled_images(runner.cfg):
             self.loaders = eval_loaders(runner.cfg)
         else:
-            runner.logger.info(f"{self.name}: off, the config has no labelled images")
+            runner.logger.info(
+                f"{title(self.name)}: off, the config has no labelled images"
+            )
         if runner.epoch == 0 and is_main_process():  # not the rows of an earlier run
-            Path(runner.work_dir, "probes.json").unlink(missing_ok=True)
-
-    def measured(self, runner: Any, epoch: int) -> bool:
-        """Tell whether ``probes.json`` has the accuracies after ``epoch`` epochs."""
-        rows = read_results(Path(runner.work_dir, "probes.json"))
-        return any((r["probe"], r["epoch"]) == (self.name, epoch) for r in rows)
+            Path(runner.work_dir, RESULTS).unlink(missing_ok=True)
 
     def report(self, runner: Any, epoch: int, again: bool = True) -> None:
         """Measure, log and write the accuracies after ``epoch`` epochs.
 
-        Every process must call it; the first decides and measures.
+        Every process must call it; rank 0 decides and measures.
 
         Args:
             runner: In training.
@@ -77,46 +74,41 @@ class ProbeHook(Hook):
             again: Whether to measure what ``probes.json`` has already.
         """
         model = whole_model(runner) if self.loaders is not None else None
-        new = is_main_process() and (again or not self.measured(runner, epoch))
-        if self.loaders is not None and new:
-            self.measure(runner, epoch, self.loaders, model)
+        if self.loaders is not None and is_main_process():
+            results = ResultsFile(Path(runner.work_dir, RESULTS), "probes", KEY)
+            row = {"probe": self.name, "start": "pretrained", "epoch": epoch}
+            if again or results.find(**row) is None:
+                self.measure(runner, epoch, model, results)
         barrier()
 
-    def measure(self, runner: Any, epoch: int, loaders: Loaders, model: Any) -> None:
+    def measure(
+        self, runner: Any, epoch: int, model: Any, results: ResultsFile
+    ) -> None:
         """Do what :meth:`report` promises, in one process."""
-        options = (loaders, self.recalibrate_bn)
+        loaders = cast(Loaders, self.loaders)
+        common = {"probe": self.name, "settings": self.settings}
+        common |= {f"{k}_images": len(getattr(loaders, k).dataset) for k in SPLITS}
+
+        def judge(start: str, features: LabelledFeatures, epoch: int) -> float:
+            classes = count_classes(features)
+            found = frozen_probe(self.name, self.settings, features, classes)
+            row = {**common, "start": start, "epoch": epoch, "classes": classes}
+            return float(results.append({**row, **found})["top1"])
+
         if not self.baselines:
             untrained = random_init_model(runner.cfg)
-            random = labelled_features(untrained, *options)
-            pixels = raw_pixels(untrained, loaders)
+            random = labelled_features(untrained, loaders, self.recalibrate_bn)
             self.baselines = {
-                "random_init": self.accuracy(random),
-                "raw_pixels": self.accuracy(pixels),
+                "random": judge("random", random, 0),
+                "pixels": judge("pixels", raw_pixels(untrained, loaders), 0),
             }
-        features = labelled_features(model, *options)
-        results = {"pretrained": self.accuracy(features), **self.baselines}
-        texts = (f"{k.replace('_', ' ')} {100 * v:.1f} %" for k, v in results.items())
-        runner.logger.info(f"{self.name} top-1: {', '.join(texts)}")
+        features = labelled_features(model, loaders, self.recalibrate_bn)
+        found = {"pretrained": judge("pretrained", features, epoch), **self.baselines}
+        texts = (f"{title(start)} {100 * top1:.1f} %" for start, top1 in found.items())
+        runner.logger.info(f"{title(self.name)} top-1: {', '.join(texts)}")
         runner.visualizer.add_scalars(
-            {f"{self.name}/{k}": v for k, v in results.items()}, step=epoch
+            {f"{self.name}/{start}": top1 for start, top1 in found.items()}, step=epoch
         )
-        append_results(
-            Path(runner.work_dir, "probes.json"),
-            {"probe": self.name, "epoch": epoch, **results},
-        )
-
-
-def read_results(path: Path) -> list[dict[str, Any]]:
-    """Read a JSON list, which may be yet to come."""
-    return list(json.loads(path.read_text())) if path.exists() else []
-
-
-def append_results(path: Path, row: dict[str, Any]) -> None:
-    """Add a row to a JSON list; a row of the same probe and epoch is replaced."""
-    rows = read_results(path)
-    key = (row["probe"], row["epoch"])
-    rows = [r for r in rows if (r["probe"], r["epoch"]) != key] + [row]
-    write_whole(path, (json.dumps(rows, indent=1) + "\n").encode())
 
 
 @HOOKS.register_module()
@@ -130,7 +122,7 @@ class KNNHook(ProbeHook):
         recalibrate_bn: See ProbeHook.
     """
 
-    name = "k-NN"
+    name = "knn"
 
     def __init__(
         self,
@@ -141,10 +133,6 @@ class KNNHook(ProbeHook):
     ) -> None:
         super().__init__(recalibrate_bn, k=k, temperature=temperature)
         self.interval = interval
-
-    def accuracy(self, features: LabelledFeatures) -> float:
-        """Judge features by their neighbours."""
-        return knn_accuracy(features, **self.options)
 
     def due(self, runner: Any, epoch: int) -> bool:
         """Tell whether to measure after ``epoch`` epochs."""
@@ -173,17 +161,13 @@ class LinearProbeHook(ProbeHook):
         interval: Epochs between two measurements during the run; 0 for none.
     """
 
-    name = "linear probe"
+    name = "linear"
 
     def __init__(
         self, max_iter: int = 500, recalibrate_bn: bool = True, interval: int = 0
     ) -> None:
         super().__init__(recalibrate_bn, max_iter=max_iter)
         self.interval = interval
-
-    def accuracy(self, features: LabelledFeatures) -> float:
-        """Judge features by a linear classifier."""
-        return linear_accuracy(features, **self.options)
 
     def after_train_epoch(self, runner: Any) -> None:
         """Measure after every ``interval`` epochs, if asked; the last is the end's."""

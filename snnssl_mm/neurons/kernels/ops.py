@@ -17,18 +17,13 @@ import torch
 from torch import Tensor
 from torch._library.autograd import make_autograd_impl
 
+from snnssl_mm.neurons.kernels.backends import kernels_for
 from snnssl_mm.neurons.kernels.layout import empty_by_channel
 from snnssl_mm.neurons.kernels.reference import (
     LIFParameters,
     Normalization,
     refuse_tangents,
 )
-
-
-def _kernels(device: str) -> Any:
-    """Import the kernels of a device type; only then are numba or cupy needed."""
-    name = "cupy" if device == "cuda" else "cpu"
-    return importlib.import_module(f"snnssl_mm.neurons.kernels.{name}")
 
 
 def _like(result: Tensor, x: Tensor) -> Tensor:
@@ -56,7 +51,7 @@ def mixed_lif_op(x: Tensor, *rest: Any) -> Tensor:
     """MixedLIF of ``x`` [T, N, ...] by the fused kernel of its device."""
     *parameters, path = rest
     p = LIFParameters.unpacked(*parameters)
-    return _like(_kernels(x.device.type).forward(x, p, path), x)
+    return _like(kernels_for(x).forward(x, p, path), x)
 
 
 @torch.library.custom_op(
@@ -67,7 +62,7 @@ def mixed_lif_op(x: Tensor, *rest: Any) -> Tensor:
 def mixed_lif_backward_op(grad: Tensor, x: Tensor, *parameters: Any) -> Tensor:
     """Gradient of :func:`mixed_lif_op` with respect to ``x``; the same in all paths."""
     p = LIFParameters.unpacked(*parameters)
-    return _like(_kernels(x.device.type).backward(grad, x, p), x)
+    return _like(kernels_for(x).backward(grad, x, p), x)
 
 
 @mixed_lif_op.register_fake
@@ -107,7 +102,7 @@ def batch_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
 
     With ``groups`` = 2 the first half of the samples and the second have their own.
     """
-    moments: tuple[Tensor, Tensor] = _kernels(x.device.type).batch_moments(x, groups)
+    moments: tuple[Tensor, Tensor] = kernels_for(x).batch_moments(x, groups)
     return moments
 
 
@@ -134,7 +129,7 @@ def norm_mixed_lif_op(
     *parameters, path = rest
     p = LIFParameters.unpacked(*parameters)
     norm = Normalization(mean, rstd, weight, bias, from_batch)
-    out: Tensor = _kernels(x.device.type).norm_forward(x, norm, steps, p, path)
+    out: Tensor = kernels_for(x).norm_forward(x, norm, steps, p, path)
     return out
 
 
@@ -157,7 +152,7 @@ def norm_mixed_lif_backward_op(
     p = LIFParameters.unpacked(*parameters)
     norm = Normalization(mean, rstd, weight, bias, from_batch)
     gradients: tuple[Tensor, Tensor, Tensor]
-    gradients = _kernels(x.device.type).norm_backward(grad, x, norm, p)
+    gradients = kernels_for(x).norm_backward(grad, x, norm, p)
     return gradients
 
 
