@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from snnssl_mm.analysis.ablation import PROBES, STATISTICS, Cell
+from snnssl_mm.analysis.ablation import STATISTICS, Cell
 from snnssl_mm.probing.probes import (
     eval_loaders,
     knn_accuracy,
@@ -16,6 +16,7 @@ from snnssl_mm.probing.probes import (
     linear_accuracy,
     load_model,
 )
+from snnssl_mm.recording.probe_names import FROZEN
 from snnssl_mm.recording.results_file import Row
 from snnssl_mm.recording.run_log import read_scalars
 
@@ -41,7 +42,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     for kind in STATISTICS:
         features = labelled_features(model, loaders, kind == STATISTICS[0])
         accuracies = knn_accuracy(features), linear_accuracy(features)
-        results[kind] = dict(zip(PROBES, accuracies, strict=True))
+        results[kind] = dict(zip(FROZEN, accuracies, strict=True))
     (folder / PROBED).write_text(json.dumps(results) + "\n")
     return results
 

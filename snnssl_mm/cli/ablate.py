@@ -107,7 +107,7 @@ def run_all(
                 row = finished.result()
                 results.append(row)
                 name = ", ".join(labels_of(Cell(*(row[a] for a in Cell._fields))))
-                accuracy = 100 * row["recalibrated"]["linear probe"]
+                accuracy = 100 * row["recalibrated"]["linear"]
                 progress.console.print(
                     f"{name}, seed {row['seed']}: linear {accuracy:.1f} % "
                     f"in {row['seconds']} s",

@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def origin(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
     """What the file's metadata say: where it is from, how images are normalised."""
-    from snnssl_mm.apis.loaded_models import preprocessor_settings
+    from snnssl_mm.checkpoints.preprocessing import preprocessor_settings
 
     settings = preprocessor_settings(cfg)
     about = {name: settings[name] for name in NORMALISATION if name in settings}

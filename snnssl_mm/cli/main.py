@@ -101,47 +101,49 @@ def refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
     )
 
 
-def read_command_line(
-    command: str | None, arguments: Sequence[str]
-) -> tuple[argparse.ArgumentParser, list[str], str | None]:
-    """Choose a parser and the arguments for it.
+def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Build the parser of the installed command, whose arguments are given.
 
-    Returns:
-        tuple: Parser, arguments, and the subcommand, if it is one.
+    Raises:
+        SystemExit: With status 2, if there are none, or the first is unknown.
     """
-    words = list(arguments)
-    if command:
-        return CommandParser(" ".join(program()), command=command), words, command
     parser = build_parser()
     if not words:
         parser.print_help(sys.stderr)
         raise SystemExit(2)
-    if words[0] == "help":
-        words = [*words[1:], "--help"]
     if words[0] not in COMMANDS and not words[0].startswith("-"):
         refuse(parser, words[0])
-    return parser, words, words[0] if words[0] in COMMANDS else None
+    return parser
 
 
-def main(command: str | None = None) -> None:
+def main(*command: str) -> None:
     """Run a subcommand with the arguments of this process.
 
     Args:
-        command: The subcommand of a file in ``tools/``; None for the installed
-            command, whose first argument it is.
+        *command: The subcommand that a file in ``tools/`` stands for; none for the
+            installed command, whose first argument it is.
 
     Raises:
         SystemExit: As :func:`~snnssl_mm.cli.shared.user_errors.run_tool` says; 2 if
             the command line cannot be read.
     """
+    words = [*command, *sys.argv[1:]]
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     PROGRAM[:] = [] if command else ["snnssl"]
-    parser, words, chosen = read_command_line(command, sys.argv[1:])
+    again = None
+    if words and words[0] in COMMANDS:
+        again = getattr(command_module(words[0]), "AGAIN", None)
+    if command:
+        parser: argparse.ArgumentParser
+        parser = CommandParser(" ".join(program()), command=words.pop(0))
+    else:
+        parser = parser_of(words)
 
     def run() -> Any:
         args = complete(parser.parse_args(words))
         return args.run(args)
 
-    again = getattr(command_module(chosen), "AGAIN", None) if chosen else None
     run_tool(run, again)
 
 

@@ -24,6 +24,7 @@ from snnssl_mm.cli.shared.arguments import one_of, positive, seed_number
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
 from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.recording.probe_names import FROZEN, STARTS
 
 AGAIN = ""
 
@@ -34,14 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--probes",
         nargs="+",
-        type=one_of("snnssl_mm.probing.protocols:PROTOCOLS", "knn", "linear"),
-        default=["knn", "linear"],
+        type=one_of("snnssl_mm.probing.protocols:PROTOCOLS", *FROZEN),
+        default=list(FROZEN),
         help="the probes above by name; knn and linear by default",
     )
     parser.add_argument(
         "--start",
         nargs="+",
-        choices=["pretrained", "random", "pixels"],
+        choices=list(STARTS),
         default=["pretrained"],
         help="the checkpoint's backbone; for comparison, one of random weights, or the "
         "pixels themselves (frozen probes only)",

@@ -64,11 +64,11 @@ def probe(cfg: Config, checkpoint: str) -> Probes:
     untrained = random_init_model(cfg)
     features = {
         "pretrained": labelled_features(model, loaders),
-        "random init": labelled_features(untrained, loaders),
-        "raw pixels": raw_pixels(untrained, loaders),
+        "random": labelled_features(untrained, loaders),
+        "pixels": raw_pixels(untrained, loaders),
     }
     return {
-        name: {"k-NN": knn_accuracy(f), "linear probe": linear_accuracy(f)}
+        name: {"knn": knn_accuracy(f), "linear": linear_accuracy(f)}
         for name, f in features.items()
     }
 
@@ -103,25 +103,26 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Metrics:
 
 def print_probes(results: Probes) -> None:
     """Print accuracies in percent."""
-    from rich.console import Console
-    from rich.table import Table
+    from snnssl_mm.recording.probe_names import title
+    from snnssl_mm.recording.table import Table
 
-    table = Table("features", *next(iter(results.values())), title="top-1 accuracy, %")
-    for name, row in results.items():
-        table.add_row(name, *(f"{100 * value:.1f}" for value in row.values()))
-    Console().print(table)
+    rows = [
+        [title(name), *(f"{100 * value:.1f}" for value in row.values())]
+        for name, row in results.items()
+    ]
+    heads = ["features", *map(title, next(iter(results.values())))]
+    Table(heads, rows, "top-1 accuracy, %").print()
 
 
-def print_metrics(metrics: Metrics, title: str) -> None:
+def print_metrics(metrics: Metrics, caption: str) -> None:
     """Print metrics as the dataset's evaluator scales them."""
-    from rich.console import Console
-    from rich.table import Table
+    from snnssl_mm.recording.table import Table
 
-    table = Table("metric", title=title)
-    table.add_column("value", justify="right")
-    for name, value in metrics.items():
-        table.add_row(name, "none" if value is None else f"{value:.4g}")
-    Console().print(table)
+    rows = [
+        [name, "none" if value is None else f"{value:.4g}"]
+        for name, value in metrics.items()
+    ]
+    Table(["metric", "value"], rows, caption).print()
 
 
 def run(args: argparse.Namespace) -> None:

@@ -27,10 +27,9 @@ from snnssl_mm.probing.probe_models import (
 from snnssl_mm.probing.probe_table import described
 from snnssl_mm.probing.protocols import protocol_of
 from snnssl_mm.probing.trained_probes import TrainedProbe
+from snnssl_mm.recording.probe_names import FROZEN
 from snnssl_mm.recording.results_file import ResultsFile, Row
 
-FROZEN = ("knn", "linear")
-STARTS = ("pretrained", "random", "pixels")
 KEY = ("config", "options", "sha256", "seed", "probe", "start", "settings", "data")
 """Entries that tell rows of the results file apart."""
 MAX_ITER = 500  # of logistic regression
@@ -43,7 +42,8 @@ class Request(NamedTuple):
     Attributes:
         checkpoint: Weights that are judged.
         probes: Names of probes.
-        starts: What backbones start from, of :data:`STARTS`.
+        starts: What backbones start from: ``'pretrained'``, ``'random'`` or
+            ``'pixels'``.
         k: Neighbours of k-NN; a row for each.
         temperature: Of k-NN's weights; a row for each.
         recalibrate: Whether BatchNorm statistics are re-estimated on the spiking path.

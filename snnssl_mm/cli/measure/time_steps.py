@@ -87,11 +87,9 @@ class Sweep(NamedTuple):
         return {
             "time_steps": steps,
             "accuracy": {
-                "linear probe": float(fit_linear(features).score(*features.test)),
-                "linear probe of the trained T": float(
-                    self.classifier.score(*features.test)
-                ),
-                "k-NN": knn_accuracy(features),
+                "linear": float(fit_linear(features).score(*features.test)),
+                "linear_of_trained_T": float(self.classifier.score(*features.test)),
+                "knn": knn_accuracy(features),
             },
             "energy_uj": backbone_energy_uj(model, self.cfg, self.images),
             "seconds": round(time.monotonic() - start, 1),
