@@ -29,8 +29,8 @@ from typing import Any, NamedTuple
 from kill_phases import PHASES, Event, Phases, read_event
 from mmengine.config import Config
 from run_state import differences
-
 from snnssl_mm.cli.tooling import command_line, require_writable
+
 from snnssl_mm.recording.results_file import ResultsFile
 from snnssl_mm.utils import register_all_modules
 

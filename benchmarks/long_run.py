@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 from mmengine.config import Config
 from process_watch import downsampled, last_iteration, sample
+from snnssl_mm.cli.tooling import command_line, errors_as_sentences, require_writable
 from steadiness import (
     FLAT_WITHIN,
     long_run_table,
@@ -30,7 +31,6 @@ from steadiness import (
     warm_up_end,
 )
 
-from snnssl_mm.cli.tooling import command_line, errors_as_sentences, require_writable
 from snnssl_mm.recording.results_file import ResultsFile
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -287,10 +287,10 @@ def test_training_from_another_folder(run_tool, tiny_options, tmp_path, capsys):
         if name.startswith("train_dataloader.dataset")
     ]
     arguments += ["train_cfg.max_epochs=1", "train_dataloader.batch_size=16"]
-    run_tool("check_config.py", file, "--no-data")
+    run_tool("check", file, "--no-data")
     assert "0 errors, 0 warnings" in capsys.readouterr().out
     run_tool(
-        *("train.py", file, "--work-dir", tmp_path / "run", "--cfg-options"), *arguments
+        *("train", file, "--work-dir", tmp_path / "run", "--cfg-options"), *arguments
     )
     assert (tmp_path / "run" / "epoch_1.pth").exists()
 

@@ -98,7 +98,7 @@ def test_code_runs_only_where_it_is_trusted(job, call):
 
 
 ARGUMENTS = {
-    "train.py": ["{config}", "--work-dir", "{folder}/run", "--pretrained", "{file}"],
+    "train": ["{config}", "--work-dir", "{folder}/run", "--pretrained", "{file}"],
     "train.py, resumed": ["{config}", "--work-dir", "{folder}/run", "--resume={file}"],
     "train.py, resumed by itself": [
         "{config}",
@@ -110,12 +110,12 @@ ARGUMENTS = {
         *("{config}", "--work-dir", "{folder}/run"),
         *("--cfg-options", "load_from={file}"),
     ],
-    "convert.py": ["{file}", "{folder}/out.pth"],
-    "publish_model.py": ["{file}", "name", "--out-dir", "{folder}"],
-    "report.py": ["{file}", "--config", "{config}", "--out", "{folder}"],
-    "visualization/predictions.py": ["a={segmentor},{file}"],
-    "export.py": ["{config}", "{file}", "--format", "nir", "--out", "{folder}/x.nir"],
-    "infer.py": ["{classifier}", "{file}", "{images}", "--out-dir", "{folder}"],
+    "convert": ["{file}", "{folder}/out.pth"],
+    "zoo publish": ["{file}", "name", "--out-dir", "{folder}"],
+    "report": ["{file}", "--config", "{config}", "--out", "{folder}"],
+    "draw predictions": ["a={segmentor},{file}"],
+    "export": ["{config}", "{file}", "--format", "nir", "--out", "{folder}/x.nir"],
+    "infer": ["{classifier}", "{file}", "{images}", "--out-dir", "{folder}"],
 }
 """Of tools that take other ones than config, checkpoint, image and ``--out``."""
 

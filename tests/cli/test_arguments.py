@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from snnssl_mm.cli import arguments, tooling
+from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.cli.shared import arguments, options
 
 
 @pytest.mark.parametrize(
@@ -45,10 +46,10 @@ def test_places_are_judged_and_nothing_is_made(tmp_path, place, folder, works):
     (tmp_path / "file").touch()
     (tmp_path / "there").mkdir()
     if works:
-        arguments.require_place(tmp_path / place, folder)
+        require_writable(tmp_path / place, folder=folder)
     else:
         with pytest.raises(OSError, match="cannot write"):
-            arguments.require_place(tmp_path / place, folder)
+            require_writable(tmp_path / place, folder=folder)
     assert len(list(tmp_path.rglob("*"))) == 2
 
 
@@ -61,9 +62,8 @@ def parse(monkeypatch, tmp_path):
     def read(*words, default="x.png"):
         parser = argparse.ArgumentParser()
         parser.add_argument("config")
-        tooling.add_out_argument(parser, default, "picture")
-        monkeypatch.setattr("sys.argv", ["tool.py", *words])
-        return tooling.parse(parser)
+        options.add_out_argument(parser, default, "picture")
+        return options.complete(parser.parse_args(words))
 
     return read
 

@@ -39,16 +39,16 @@ def test_deepspeed_config_has_arguments_that_its_strategy_takes(deepspeed):
 
 def test_what_deepspeed_needs_is_said(deepspeed, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit, match="DeepSpeed, which is not installed; pip"):
+    with pytest.raises(ValueError, match="DeepSpeed, which is not installed; pip"):
         strategies.fit_strategy(deepspeed)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     strategies.fit_strategy(deepspeed)
     deepspeed.optim_wrapper.type = "AmpOptimWrapper"
-    with pytest.raises(SystemExit, match="got 'AmpOptimWrapper'.*not by --amp"):
+    with pytest.raises(ValueError, match="got 'AmpOptimWrapper'.*not by --amp"):
         strategies.fit_strategy(deepspeed)
     deepspeed.optim_wrapper.type = "DeepSpeedOptimWrapper"
     deepspeed.launcher = "none"
-    with pytest.raises(SystemExit, match="needs a launcher.*torchrun"):
+    with pytest.raises(ValueError, match="needs a launcher.*torchrun"):
         strategies.fit_strategy(deepspeed)
 
 
@@ -75,7 +75,7 @@ def test_one_process_trains_without_a_launcher(run_tool, tiny_config, tmp_path):
     cfg.param_scheduler = None
     cfg.optim_wrapper.accumulative_counts = 2
     cfg.dump(tiny_config)
-    run_tool("train.py", tiny_config, "--work-dir", tmp_path / "run")
+    run_tool("train", tiny_config, "--work-dir", tmp_path / "run")
     assert torch.load(tmp_path / "run" / "epoch_1.pth", weights_only=False)
 
 

@@ -54,7 +54,7 @@ def train(run_tool, tiny_config, tmp_path):
         fault = dict(type="snnssl_mm.Fault", kind=kind, work_dir=str(tmp_path / "run"))
         cfg.train_dataloader.dataset.pipeline.insert(place, fault)
         cfg.dump(tiny_config)
-        run_tool("train.py", tiny_config, "--work-dir", tmp_path / "run")
+        run_tool("train", tiny_config, "--work-dir", tmp_path / "run")
 
     return run
 

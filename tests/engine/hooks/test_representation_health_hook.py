@@ -27,7 +27,7 @@ def train(tiny_config, run_tool, tmp_path):
         cfg.merge_from_dict({"model.backbone.time_steps": 2, **changes})
         file = tmp_path / f"{name}.py"
         cfg.dump(file)
-        run_tool("train.py", file, "--work-dir", tmp_path / name, *resume)
+        run_tool("train", file, "--work-dir", tmp_path / name, *resume)
         return tmp_path / name
 
     return run

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import runpy
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import torch
 from mmengine.config import Config
 
 from snnssl_mm.checkpoints import reading
+from snnssl_mm.engine import launch
 from snnssl_mm.probing.probes import build_model
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def test_interrupted_run_resumes_to_the_same_weights(
 ):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     workers = ["--cfg-options", "train_dataloader.num_workers=2"]
-    run_tool("train.py", tiny_config, "--work-dir", whole, *workers)
+    run_tool("train", tiny_config, "--work-dir", whole, *workers)
 
     from snnssl_mm.models import DualPathSSL
 
@@ -62,9 +62,9 @@ def test_interrupted_run_resumes_to_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr(DualPathSSL, "loss", dying_loss)
         with pytest.raises(Interrupted):
-            run_tool("train.py", tiny_config, "--work-dir", parts, *workers)
+            run_tool("train", tiny_config, "--work-dir", parts, *workers)
     reads.clear()
-    run_tool("train.py", tiny_config, "--work-dir", parts, "--resume", *workers)
+    run_tool("train", tiny_config, "--work-dir", parts, "--resume", *workers)
     assert reads == ["epoch_1.pth"]
 
     expected = weights(whole, 2)
@@ -77,7 +77,7 @@ def test_interrupted_run_resumes_to_the_same_weights(
 
 
 def test_log_and_probes_hold_what_a_reader_needs(run_tool, tiny_config, tmp_path):
-    run_tool("train.py", tiny_config, "--work-dir", tmp_path / "run")
+    run_tool("train", tiny_config, "--work-dir", tmp_path / "run")
     (log,) = tmp_path.glob("run/*/vis_data/scalars.json")
     rows = [json.loads(line) for line in log.open()]
     iterations = [row for row in rows if "loss" in row]
@@ -96,9 +96,9 @@ def test_log_and_probes_hold_what_a_reader_needs(run_tool, tiny_config, tmp_path
 
 
 def test_evaluation_gives_the_numbers_of_the_run(run_tool, tiny_config, tmp_path):
-    run_tool("train.py", tiny_config, "--work-dir", tmp_path)
+    run_tool("train", tiny_config, "--work-dir", tmp_path)
     out = tmp_path / "results.json"
-    run_tool("test.py", tiny_config, tmp_path / "epoch_2.pth", "--out", out)
+    run_tool("test", tiny_config, tmp_path / "epoch_2.pth", "--out", out)
     results = json.loads(out.read_text())
     rows = json.loads((tmp_path / "probes.json").read_text())["rows"]
     assert len(rows) == 6
@@ -109,14 +109,14 @@ def test_evaluation_gives_the_numbers_of_the_run(run_tool, tiny_config, tmp_path
 def test_pretrained_backbone_is_where_training_starts(
     run_tool, tiny_config, tmp_path, reads
 ):
-    run_tool("train.py", tiny_config, "--work-dir", tmp_path / "first")
+    run_tool("train", tiny_config, "--work-dir", tmp_path / "first")
     first = tmp_path / "first" / "epoch_2.pth"
     options = ["--cfg-options", "optim_wrapper.optimizer.lr=0.0"]
     options += ["optim_wrapper.optimizer.weight_decay=0.0", "param_scheduler=None"]
     second = tmp_path / "second"
     reads.clear()
     run_tool(
-        "train.py", tiny_config, "--work-dir", second, "--pretrained", first, *options
+        "train", tiny_config, "--work-dir", second, "--pretrained", first, *options
     )
     assert reads == ["epoch_2.pth"]
     name = "backbone.blocks.0.attention.qkv.conv.weight"
@@ -130,7 +130,7 @@ def test_what_undoes_the_loading_is_caught(run_tool, tiny_config, tmp_path):
     options = ["--pretrained", tmp_path / "pretrained.pth"]
     options += ["--cfg-options", f"load_from={tmp_path / 'other.pth'}"]
     with pytest.raises(SystemExit, match=r"are not those of .*pretrained.*load_from"):
-        run_tool("train.py", tiny_config, "--work-dir", tmp_path / "run", *options)
+        run_tool("train", tiny_config, "--work-dir", tmp_path / "run", *options)
     assert not list(tmp_path.glob("run/*.pth"))
 
 
@@ -141,23 +141,15 @@ BASES = {
 }
 
 
-def load_train_config(monkeypatch, *arguments):
-    """Config as tools/train.py sees it, without the training."""
-    tool = runpy.run_path(str(ROOT / "tools" / "train.py"))
-    monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
-    return tool["config_of"](tool["parse_args"]())
-
-
 @pytest.mark.parametrize("scope", BASES)
 @pytest.mark.parametrize("strict", [True, False])
-def test_pretrained_works_in_the_three_scopes(monkeypatch, tmp_path, scope, strict):
+def test_pretrained_works_in_the_three_scopes(tmp_path, scope, strict):
     config, checkpoint = tmp_path / "config.py", tmp_path / "checkpoint.pth"
     config.write_text(f"_base_ = {BASES[scope]!r}\n")
-    checkpoint.touch()
-    options = ["--pretrained", checkpoint]
+    cfg = Config.fromfile(config)
     if not strict:
-        options += ["--cfg-options", "model.backbone.init_cfg.strict=False"]
-    cfg = load_train_config(monkeypatch, config, *options)
+        cfg.merge_from_dict({"model.backbone.init_cfg.strict": False})
+    launch.adjust(cfg, pretrained=str(checkpoint))
     expected = dict(checkpoint=str(checkpoint), strict=strict)
     assert cfg.model.backbone.init_cfg == {"type": "snnssl_mm.BackboneInit", **expected}
     check = {"type": "snnssl_mm.PretrainedCheckHook"}
@@ -166,12 +158,11 @@ def test_pretrained_works_in_the_three_scopes(monkeypatch, tmp_path, scope, stri
     assert cfg.model.backbone.get("pretrained") is None
 
 
-def test_pretrained_without_a_backbone_is_named(monkeypatch, tmp_path):
-    config, checkpoint = tmp_path / "config.py", tmp_path / "checkpoint.pth"
+def test_pretrained_without_a_backbone_is_named(tmp_path):
+    config = tmp_path / "config.py"
     config.write_text("model = dict(type='SoftTeacher', detector=dict())\n")
-    checkpoint.touch()
-    with pytest.raises(SystemExit, match=r"SoftTeacher of .*config.py has none"):
-        load_train_config(monkeypatch, config, "--pretrained", checkpoint)
+    with pytest.raises(ValueError, match=r"SoftTeacher of .*config.py has none"):
+        launch.adjust(Config.fromfile(config), pretrained="checkpoint.pth")
 
 
 def test_amp_on_a_cpu_trains_in_bf16(run_tool, tiny_config, tmp_path, monkeypatch):
@@ -184,14 +175,14 @@ def test_amp_on_a_cpu_trains_in_bf16(run_tool, tiny_config, tmp_path, monkeypatc
         return loss(self, z_a, z_b)
 
     monkeypatch.setattr(TemporalLossHead, "loss", recording_loss)
-    run_tool("train.py", tiny_config, "--work-dir", tmp_path, "--amp")
+    run_tool("train", tiny_config, "--work-dir", tmp_path, "--amp")
     assert types == {torch.bfloat16}
     assert all(torch.isfinite(w).all() for w in weights(tmp_path, 2).values())
 
 
 def test_without_labels_the_probes_are_off(run_tool, tiny_config, tmp_path):
     options = ["eval_train_dataloader=None", "eval_test_dataloader=None"]
-    run_tool("train.py", tiny_config, "--work-dir", tmp_path, "--cfg-options", *options)
+    run_tool("train", tiny_config, "--work-dir", tmp_path, "--cfg-options", *options)
     assert not (tmp_path / "probes.json").exists()
     assert weights(tmp_path, 2)
 
@@ -199,7 +190,7 @@ def test_without_labels_the_probes_are_off(run_tool, tiny_config, tmp_path):
 @pytest.mark.parametrize("flag", ["--resume", "--pretrained"])
 def test_missing_checkpoint_is_named(run_tool, tiny_config, flag):
     with pytest.raises(SystemExit, match="nowhere.pth does not exist"):
-        run_tool("train.py", tiny_config, flag, "nowhere.pth")
+        run_tool("train", tiny_config, flag, "nowhere.pth")
 
 
 def test_checkpoint_that_fits_nothing_stops_before_training(
@@ -208,7 +199,7 @@ def test_checkpoint_that_fits_nothing_stops_before_training(
     other = tmp_path / "other.pth"
     torch.save({"state_dict": {"layer1.weight": torch.zeros(3)}}, other)
     with pytest.raises(SystemExit, match="error: .* does not fit Spikformer"):
-        run_tool("train.py", tiny_config, "--work-dir", tmp_path, "--pretrained", other)
+        run_tool("train", tiny_config, "--work-dir", tmp_path, "--pretrained", other)
     assert not list(tmp_path.glob("epoch_*.pth"))
 
 
@@ -216,7 +207,7 @@ def test_too_few_images_for_a_batch(run_tool, tiny_config, tmp_path):
     options = ["train_dataloader.batch_size=65"]
     with pytest.raises(SystemExit, match="64 training images do not fill one batch"):
         run_tool(
-            "train.py", tiny_config, "--work-dir", tmp_path, "--cfg-options", *options
+            "train", tiny_config, "--work-dir", tmp_path, "--cfg-options", *options
         )
 
 
@@ -234,7 +225,7 @@ def test_persistent_workers_are_refused(run_tool, tiny_config, tmp_path):
     options += ["train_dataloader.persistent_workers=True"]
     with pytest.raises(SystemExit, match="error: .*persistent_workers=False"):
         run_tool(
-            "train.py", tiny_config, "--work-dir", tmp_path, "--cfg-options", *options
+            "train", tiny_config, "--work-dir", tmp_path, "--cfg-options", *options
         )
 
 
@@ -253,9 +244,9 @@ def test_a_full_disk_ends_with_a_sentence_and_can_be_resumed(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
         with pytest.raises(SystemExit, match=r"No space left.*epoch_1\.pth is whole"):
-            run_tool("train.py", tiny_config, "--work-dir", tmp_path / "run", *off)
+            run_tool("train", tiny_config, "--work-dir", tmp_path / "run", *off)
     assert [f.name for f in tmp_path.glob("run/*.pth")] == ["epoch_1.pth"]
-    run_tool("train.py", tiny_config, "--work-dir", tmp_path / "run", "--resume", *off)
+    run_tool("train", tiny_config, "--work-dir", tmp_path / "run", "--resume", *off)
     assert (tmp_path / "run" / "epoch_2.pth").exists()
 
 
@@ -265,5 +256,5 @@ def test_too_little_room_stops_before_training(
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(SystemExit, match="checkpoints of this run need .* GiB"):
-        run_tool("train.py", tiny_config, "--work-dir", tmp_path)
+        run_tool("train", tiny_config, "--work-dir", tmp_path)
     assert not list(tmp_path.glob("*.pth"))

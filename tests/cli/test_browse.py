@@ -1,5 +1,5 @@
-import importlib.util
-import sys
+"""snnssl browse: the network's inputs as a picture."""
+
 from pathlib import Path
 
 import cv2
@@ -8,30 +8,22 @@ import pytest
 import torch
 from matplotlib.image import imread
 
+from snnssl_mm.analysis.dataset_pictures import inputs_of, to_picture
 from snnssl_mm.datasets.data_error import DataError
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def tool():
-    path = ROOT / "tools" / "browse_dataset.py"
-    spec = importlib.util.spec_from_file_location("browse_dataset", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_pictures_have_the_right_colours(tool):
+def test_pictures_have_the_right_colours():
     rgb = np.array([[[255, 0, 10]]], np.uint8)
     stored = torch.from_numpy(rgb[..., ::-1].copy()).permute(2, 0, 1)
-    np.testing.assert_array_equal(tool.to_picture(stored, bgr=True), rgb)
+    np.testing.assert_array_equal(to_picture(stored, bgr=True), rgb)
     frames = torch.stack([stored, stored]).flip(1).float()
-    picture = tool.to_picture(frames, bgr=False)
+    picture = to_picture(frames, bgr=False)
     np.testing.assert_array_equal(picture, np.concatenate([rgb, rgb], axis=1))
 
 
-def test_digit_scenes_are_drawn(tool, tmp_path, monkeypatch, capsys):
+def test_digit_scenes_are_drawn(run_tool, tmp_path, monkeypatch, capsys):
     config = ROOT / "configs" / "_base_" / "datasets" / "digit_scenes.py"
     options = [
         f"{name}_dataloader.dataset.{setting}"
@@ -42,25 +34,16 @@ def test_digit_scenes_are_drawn(tool, tmp_path, monkeypatch, capsys):
             f"data_root={tmp_path / 'scenes'}",
         )
     ]
-    command = [
-        "browse_dataset.py",
-        str(config),
-        "--num",
-        "3",
-        "--cfg-options",
-        *options,
-    ]
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", command)
-    tool.main()
+    run_tool("browse", config, "--num", 3, "--cfg-options", *options)
     out = Path("work_dirs", "digit_scenes", "browse_dataset.png")
-    assert f"Wrote {out}" in capsys.readouterr().out
+    assert f"wrote {out}" in capsys.readouterr().out
     picture = imread(tmp_path / out)[..., :3]
     assert (picture < 0.1).mean() > 0.3, "five rows of dark scenes"
     assert (picture > 0.9).mean() > 0.1, "and a light frame"
 
 
-def test_an_image_that_cannot_be_shown_is_named(tool):
+def test_an_image_that_cannot_be_shown_is_named():
     class Damaged:
         def __getitem__(self, index):
             raise cv2.error("imdecode: buffer is empty")
@@ -69,4 +52,4 @@ def test_an_image_that_cannot_be_shown_is_named(tool):
             return {"img_path": "shots/7.png"}
 
     with pytest.raises(DataError, match=r"^shots/7.png cannot be shown"):
-        tool.inputs_of(Damaged(), 0)
+        inputs_of(Damaged(), 0)

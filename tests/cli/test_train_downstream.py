@@ -25,7 +25,7 @@ def test_foreign_annotations_end_in_a_sentence(run_tool, config, tmp_path):
     annotations.write_text(json.dumps(content))
     options = ["--cfg-options", "train_dataloader.dataset.metainfo=None"]
     with pytest.raises(SystemExit, match=r"^error: .*instances.json has 3 categories"):
-        run_tool("train.py", file, "--work-dir", tmp_path / "run", *options)
+        run_tool("train", file, "--work-dir", tmp_path / "run", *options)
     assert not (tmp_path / "run").exists()
 
 
@@ -37,7 +37,7 @@ def test_label_that_no_preflight_saw_is_named(run_tool, config, tmp_path):
         labels[:] = 9
         cv2.imwrite(path, labels)
     with pytest.raises(SystemExit, match=r"^error: .*maps/\d.png has the label 9"):
-        run_tool("train.py", file, "--work-dir", tmp_path / "run", "--no-preflight")
+        run_tool("train", file, "--work-dir", tmp_path / "run", "--no-preflight")
 
 
 def test_sides_that_the_stride_does_not_divide(run_tool, config, tmp_path):
@@ -46,9 +46,9 @@ def test_sides_that_the_stride_does_not_divide(run_tool, config, tmp_path):
     options += ["model.data_preprocessor.size=(40,40)"]
     match = r"^error: .*images/0.png.*multiples of 32, got 40x40; resize, or pad"
     with pytest.raises(SystemExit, match=match):
-        run_tool("train.py", file, "--work-dir", tmp_path / "run", *options)
+        run_tool("train", file, "--work-dir", tmp_path / "run", *options)
 
 
 def test_good_data_train(run_tool, config, tmp_path):
-    run_tool("train.py", config("segmentation"), "--work-dir", tmp_path / "run")
+    run_tool("train", config("segmentation"), "--work-dir", tmp_path / "run")
     assert list((tmp_path / "run").glob("*.pth"))

@@ -1,10 +1,10 @@
-"""tools/ablation.py: every kind of run gives a row, and none is computed again."""
+"""snnssl ablate: every kind of run gives a row, and none is computed again."""
 
 import json
 
 import pytest
 
-from snnssl_mm.cli import children
+from snnssl_mm.cli.shared import children
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def ablate(run_tool, tiny_config, tmp_path):
 
     def run(*grid):
         where = ("--work-dir", tmp_path / "runs", "--jobs", 1, "--seeds", 3)
-        run_tool("ablation.py", "--config", tiny_config, *where, *grid)
+        run_tool("ablate", "--config", tiny_config, *where, *grid)
         report = json.loads((tmp_path / "runs" / "ablation.json").read_text())
         rows = [row for row in report["rows"] if row["config"] == str(tiny_config)]
         return {row["neuron"]: row for row in rows}
@@ -26,7 +26,7 @@ def test_a_grid_that_goes_on(ablate, started, tmp_path, capsys):
     """On the analog path of both views nothing spikes; the row says so."""
     first = ablate("--grid", "neuron=analog")
     assert first["analog"]["firing_rate"] is None
-    assert started == ["train.py", "ablation.py"]
+    assert started == ["train", "ablate"]
     file = tmp_path / "runs" / "ablation.json"
     report = json.loads(file.read_text())
     report["rows"].append({**first["analog"], "config": "another.py", "loss": "flat"})
@@ -36,7 +36,7 @@ def test_a_grid_that_goes_on(ablate, started, tmp_path, capsys):
     assert "flat" not in capsys.readouterr().out, "rows of another config are not shown"
     assert both["analog"] == first["analog"]
     assert 0 <= both["mixed"]["firing_rate"] <= 1
-    assert started == ["train.py", "ablation.py"] * 2
+    assert started == ["train", "ablate"] * 2
     for row in both.values():
         assert row["seed"] == 3
         assert row["epochs"] == 2
@@ -47,10 +47,10 @@ def test_a_grid_that_goes_on(ablate, started, tmp_path, capsys):
 
 def test_a_run_that_fails_is_named(ablate, monkeypatch):
     def run_child(command, log, **_):
-        raise children.ChildError(f"tools/train.py failed, see {log}")
+        raise children.ChildError(f"snnssl train failed, see {log}")
 
     monkeypatch.setattr(children, "run_child", run_child)
-    with pytest.raises(SystemExit, match=r"train.py failed, see .*output.txt"):
+    with pytest.raises(SystemExit, match=r"snnssl train failed, see .*output.txt"):
         ablate("--grid", "neuron=lif")
 
 

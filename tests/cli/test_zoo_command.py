@@ -40,7 +40,7 @@ def test_published_files_hold_weights_and_plain_values(
 ):
     model, file = trained
     out = tmp_path / "out"
-    run_tool("publish_model.py", file, "tiny", "--out-dir", out)
+    run_tool("zoo publish", file, "tiny", "--out-dir", out)
     backbone, whole = sorted(out.iterdir(), key=lambda f: f.stat().st_size)
     said = capsys.readouterr().out
     for published in (backbone, whole):
@@ -68,17 +68,17 @@ def test_published_files_hold_weights_and_plain_values(
 
 def test_publishing_twice_gives_the_same_file(run_tool, trained, tmp_path):
     for _ in range(2):
-        run_tool("publish_model.py", trained[1], "tiny", "--out-dir", tmp_path / "out")
+        run_tool("zoo publish", trained[1], "tiny", "--out-dir", tmp_path / "out")
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
 def test_bad_input_is_a_sentence(run_tool, trained, tmp_path):
     with pytest.raises(SystemExit, match="does not exist"):
-        run_tool("publish_model.py", tmp_path / "nowhere.pth", "tiny")
+        run_tool("zoo publish", tmp_path / "nowhere.pth", "tiny")
     with pytest.raises(SystemExit, match="a model's name has no folders, got 'a/b'"):
-        run_tool("publish_model.py", trained[1], "a/b")
+        run_tool("zoo publish", trained[1], "a/b")
     torch.save({"fc.weight": torch.zeros(1)}, tmp_path / "head.pth")
     with pytest.raises(
         SystemExit, match="no tensor whose name starts with 'backbone.'"
     ):
-        run_tool("publish_model.py", tmp_path / "head.pth", "a", "--out-dir", tmp_path)
+        run_tool("zoo publish", tmp_path / "head.pth", "a", "--out-dir", tmp_path)

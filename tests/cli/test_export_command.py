@@ -41,7 +41,7 @@ def test_nir_file_is_the_checkpoints_backbone(run_tool, job, tmp_path, capsys):
     config, checkpoint, model = job
     file = tmp_path / "new" / "backbone.nir"
     run_tool(
-        "export.py", config, checkpoint, "--format", "nir", "--out", file,
+        "export", config, checkpoint, "--format", "nir", "--out", file,
         "--image-size", 8, 16, "--time-steps", 3,
     )  # fmt: skip
     printed = capsys.readouterr().out
@@ -68,7 +68,7 @@ def test_nir_file_is_the_checkpoints_backbone(run_tool, job, tmp_path, capsys):
 def test_pt2_file_is_the_checkpoints_backbone(run_tool, job, tmp_path, capsys):
     config, checkpoint, model = job
     file = tmp_path / "backbone.pt2"
-    run_tool("export.py", config, checkpoint, "--format", "pt2", "--out", file)
+    run_tool("export", config, checkpoint, "--format", "pt2", "--out", file)
     assert "2 time steps, images of 32x32" in capsys.readouterr().out
     about = {"snnssl_mm": ""}
     program = torch.export.load(file, extra_files=about).module()
@@ -87,14 +87,14 @@ def test_what_cannot_be_exported_ends_in_a_sentence(
 ):
     out = ("--format", "nir", "--out", tmp_path / "x.nir")
     with pytest.raises(SystemExit, match=r"^error: blocks.0.attention .*'pt2' or 'onn"):
-        run_tool("export.py", tiny_config, checkpoint, *out)
+        run_tool("export", tiny_config, checkpoint, *out)
     config, weights, _ = job
     with pytest.raises(SystemExit, match="^2$"):
-        run_tool("export.py", config, weights, *out, "--time-steps", 0)
+        run_tool("export", config, weights, *out, "--time-steps", 0)
     with pytest.raises(SystemExit, match=r"^error: .*resnet.pth"):
-        run_tool("export.py", tiny_config, weights, *out)
+        run_tool("export", tiny_config, weights, *out)
     with pytest.raises(SystemExit, match=r"^error: cannot write"):
-        run_tool("export.py", config, weights, "--format", "nir", "--out", tmp_path)
+        run_tool("export", config, weights, "--format", "nir", "--out", tmp_path)
     assert not (tmp_path / "x.nir").exists()
 
 
@@ -107,6 +107,6 @@ def test_missing_package_is_named(run_tool, job, tmp_path, monkeypatch):
     )
     with pytest.raises(SystemExit, match=r"^error: .*`pip install onnxscript`"):
         run_tool(
-            "export.py", config, checkpoint, "--format", "onnx", "--out",
+            "export", config, checkpoint, "--format", "onnx", "--out",
             tmp_path / "x.onnx",
         )  # fmt: skip

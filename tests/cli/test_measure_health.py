@@ -9,7 +9,7 @@ from mmengine.config import Config
 from snnssl_mm.probing.probes import build_model
 from snnssl_mm.recording.representation_health import MEASURES
 
-TOOL = "analysis/representation_health.py"
+TOOL = "measure health"
 
 
 def rows_of(file):

@@ -1,29 +1,24 @@
-"""Weights to judge, and tools that start others: in the test's own process."""
-
-from pathlib import Path
+"""Weights to judge, and commands that start others: in the test's own process."""
 
 import pytest
 import torch
 from mmengine.config import Config
 
-from snnssl_mm.cli import children
+from snnssl_mm.cli.shared import children
 from snnssl_mm.probing.probes import build_model
-
-TOOLS = Path(__file__).parents[2] / "tools"
 
 
 @pytest.fixture
 def started(run_tool, monkeypatch):
-    """List of the tools that were started as programs."""
-    tools = []
+    """List of the subcommands that were started as programs."""
+    commands = []
 
     def run_child(command, *_, **__):
-        tool, *arguments = command
-        tools.append(str(Path(tool).relative_to(TOOLS)))
-        run_tool(tools[-1], *arguments)
+        commands.append(command[0])
+        run_tool(*command)
 
     monkeypatch.setattr(children, "run_child", run_child)
-    return tools
+    return commands
 
 
 @pytest.fixture

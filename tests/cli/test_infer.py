@@ -17,7 +17,7 @@ KINDS = sorted(TASKS)
 def test_every_image_gets_a_picture_and_a_prediction(run_tool, task, name, tmp_path):
     job = task(name)
     run_tool(
-        "infer.py", job.config, job.checkpoint, job.images, "--out-dir", tmp_path,
+        "infer", job.config, job.checkpoint, job.images, "--out-dir", tmp_path,
         "--score-thr", 0.0,
     )  # fmt: skip
     for index in range(4):
@@ -44,7 +44,7 @@ def test_every_image_gets_a_picture_and_a_prediction(run_tool, task, name, tmp_p
 def test_classes_are_named_as_the_config_does(run_tool, task, tmp_path):
     job = task("classification")
     image = job.images / "1.png"
-    run_tool("infer.py", job.config, job.checkpoint, image, "--out-dir", tmp_path)
+    run_tool("infer", job.config, job.checkpoint, image, "--out-dir", tmp_path)
     prediction = json.loads((tmp_path / "pred" / "1.json").read_text())
     assert sorted(prediction["classes"]) == sorted(NAMES)
     assert [NAMES[i] for i in prediction["labels"]] == prediction["classes"]
@@ -58,7 +58,7 @@ def test_weights_are_those_of_the_checkpoint(run_tool, task, tmp_path):
     state["decode_head.conv_seg.bias"] = torch.tensor([0.0, 0.0, 1e4])
     file = tmp_path / "biased.pth"
     torch.save(state, file)
-    run_tool("infer.py", job.config, file, job.images / "0.png", "--out-dir", tmp_path)
+    run_tool("infer", job.config, file, job.images / "0.png", "--out-dir", tmp_path)
     assert np.unique(Image.open(tmp_path / "pred" / "0.png")).tolist() == [2]
 
 
@@ -72,7 +72,7 @@ def test_unreadable_image_is_left_out_and_named(run_tool, task, tmp_path):
     (folder / "notes.txt").write_text("not an image, and not meant as one")
     out = tmp_path / "out"
     with pytest.raises(SystemExit, match=r"(?s)1 of 2 images could not.*cut.png"):
-        run_tool("infer.py", job.config, job.checkpoint, folder, "--out-dir", out)
+        run_tool("infer", job.config, job.checkpoint, folder, "--out-dir", out)
     assert [file.name for file in (out / "vis").iterdir()] == ["good.png"]
 
 
@@ -108,14 +108,14 @@ def test_every_model_sees_the_pixels_of_training(task, name, tmp_path):
 def test_sides_that_the_stride_does_not_divide(run_tool, task, tmp_path):
     job = task("segmentation")
     unpadded = write_config(tmp_path / "c.py", segmentation(job.root, divisor=None))
-    command = ("infer.py", unpadded, job.checkpoint, job.images, "--out-dir", tmp_path)
+    command = ("infer", unpadded, job.checkpoint, job.images, "--out-dir", tmp_path)
     with pytest.raises(SystemExit, match=r"^error: .*multiples of 32, got 48x64"):
         run_tool(*command)
 
 
 def test_nothing_to_predict_on(run_tool, task, tmp_path):
     job = task("classification")
-    command = ("infer.py", job.config, job.checkpoint)
+    command = ("infer", job.config, job.checkpoint)
     with pytest.raises(SystemExit, match="holds no images"):
         run_tool(*command, tmp_path, "--out-dir", tmp_path / "out")
     with pytest.raises(SystemExit, match="does not exist"):
@@ -130,9 +130,9 @@ def test_checkpoint_and_config_must_fit(run_tool, task, tiny_config, tmp_path):
     job, other = task("classification"), task("segmentation")
     options = (job.images, "--out-dir", tmp_path)
     with pytest.raises(SystemExit, match=r"^error: .*random.pth"):
-        run_tool("infer.py", job.config, other.checkpoint, *options)
+        run_tool("infer", job.config, other.checkpoint, *options)
     with pytest.raises(SystemExit, match="no test_dataloader"):
-        run_tool("infer.py", tiny_config, job.checkpoint, *options)
+        run_tool("infer", tiny_config, job.checkpoint, *options)
 
 
 def test_predictions_grow_with_the_picture():

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from snnssl_mm.probing.probes import build_model
 
-TOOL = "analysis/energy.py"
+TOOL = "measure energy"
 
 
 def rows_of(file):

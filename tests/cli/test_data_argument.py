@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from snnssl_mm.cli import children
+from snnssl_mm.cli.shared import children
 
 
 @pytest.fixture
@@ -34,12 +34,12 @@ def test_a_pretraining_is_evaluated_on_them(
     run_tool, unlabelled, checkpoint, pets, tmp_path
 ):
     out = tmp_path / "probes.json"
-    run_tool("test.py", unlabelled, checkpoint, "--data", pets, "--out", out)
+    run_tool("test", unlabelled, checkpoint, "--data", pets, "--out", out)
     assert json.loads(out.read_text())["pixels"]["linear"] == 1
 
 
 def test_without_them_the_argument_is_named(run_tool, unlabelled, checkpoint):
-    for arguments in (("test.py", unlabelled, checkpoint), ("report.py", checkpoint)):
+    for arguments in (("test", unlabelled, checkpoint), ("report", checkpoint)):
         with pytest.raises(SystemExit, match="--data"):
             run_tool(*arguments)
 
@@ -55,6 +55,6 @@ def test_a_report_hands_them_to_its_tools(
 
     monkeypatch.setattr(children, "run_child", run_child)
     with pytest.raises(SystemExit, match="failed"):
-        run_tool("report.py", checkpoint, "--data", pets, "--out", tmp_path / "r")
+        run_tool("report", checkpoint, "--data", pets, "--out", tmp_path / "r")
     cfg = Config.fromfile(started[0][1])
     assert cfg.eval_train_dataloader.dataset.data_root == str(pets)

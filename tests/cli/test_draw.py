@@ -1,11 +1,11 @@
-"""tools/visualization: every scope, weights that must fit."""
+"""snnssl draw: every scope, weights that must fit."""
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-TOOLS = [f"visualization/{name}_maps.py" for name in ("attention", "feature", "spike")]
+TOOLS = [f"draw {name}-maps" for name in ("attention", "feature", "spike")]
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -71,19 +71,19 @@ def test_predictions_of_detector_and_segmentor(run_tool, task, tmp_path):
     jobs = [task(name) for name in ("detection", "segmentation")]
     models = [f"random={job.config},{job.checkpoint}" for job in jobs]
     out = tmp_path / "predictions.png"
-    tool = "visualization/predictions.py"
+    tool = "draw predictions"
     run_tool(tool, *models, "--out", out, "--count", 2)
     height, width = cv2.imread(str(out)).shape[:2]
     assert width / 4 == pytest.approx(height / 2, rel=0.15)  # truth and prediction, x 2
 
 
-@pytest.mark.parametrize("name", ["spike_raster", "feature_embedding"])
+@pytest.mark.parametrize("name", ["spike-raster", "embedding"])
 def test_picture_of_the_configs_unseen_images(
     run_tool, tiny_config, checkpoint, name, tmp_path
 ):
     out, job = tmp_path / "a" / "picture.png", (tiny_config, checkpoint)
-    run_tool(f"visualization/{name}.py", *job, "--images", 8, "--out", out)
+    run_tool(f"draw {name}", *job, "--images", 8, "--out", out)
     assert np.ptp(cv2.imread(str(out))) > 200
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit, match="error: cannot write"):
-        run_tool(f"visualization/{name}.py", *job, "--out", tmp_path / "file" / "a.png")
+        run_tool(f"draw {name}", *job, "--out", tmp_path / "file" / "a.png")

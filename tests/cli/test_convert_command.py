@@ -30,7 +30,7 @@ def official(tmp_path):
 def test_converted_file_is_what_pretrained_takes(run_tool, official, tmp_path, capsys):
     backbone, file = official
     out = tmp_path / "ours.pth"
-    run_tool("convert.py", file, out)
+    run_tool("convert", file, out)
     said = capsys.readouterr().out
     assert "official Spikformer, CIFAR -> ours" in said
     assert "module.head.weight" not in said  # names are told without the prefix
@@ -96,23 +96,23 @@ def test_what_no_tensor_shows_is_asked_for_and_stored(run_tool, tmp_path, name):
     for left_out in range(0, len(options), 2):
         some = options[:left_out] + options[left_out + 2 :]
         with pytest.raises(SystemExit, match=options[left_out]):
-            run_tool("convert.py", theirs, ours, *some)
+            run_tool("convert", theirs, ours, *some)
         assert not ours.exists()
-    run_tool("convert.py", theirs, ours, *options)
+    run_tool("convert", theirs, ours, *options)
     load_backbone(kind(**settings), str(ours))
     for other in others:
         with pytest.raises(ValueError, match="trained with another"):
             load_backbone(kind(**other), str(ours))
     # It is kept on the way to another project and back, and not asked for again.
     back, again = tmp_path / "back.pth", tmp_path / "again.pth"
-    run_tool("convert.py", ours, back, "--to", layout)
-    run_tool("convert.py", back, again)
+    run_tool("convert", ours, back, "--to", layout)
+    run_tool("convert", back, again)
     contents = [torch.load(file, weights_only=True) for file in (ours, again)]
     assert contents[0]["meta"]["cfg"] == contents[1]["meta"]["cfg"]
     for one, two in zip(*(c["state_dict"].values() for c in contents), strict=True):
         assert torch.equal(one, two)
     with pytest.raises(SystemExit):
-        run_tool("convert.py", ours, again, "--num-heads", 1)
+        run_tool("convert", ours, again, "--num-heads", 1)
 
 
 def test_neuron_and_shortcut_of_plain_names_are_stored_if_said(run_tool, tmp_path):
@@ -123,7 +123,7 @@ def test_neuron_and_shortcut_of_plain_names_are_stored_if_said(run_tool, tmp_pat
     backbone = SpikingResNet(neuron=neuron, **settings)
     torch.save({"net": backbone.state_dict(), "epoch": 3}, theirs)
     run_tool(
-        *("convert.py", theirs, ours, "--shortcut", "sew"),
+        *("convert", theirs, ours, "--shortcut", "sew"),
         *("--neuron", "tau=inf", "v_reset=None"),
     )
     load_backbone(SpikingResNet(neuron=neuron, **settings), str(ours))
@@ -140,7 +140,7 @@ def test_training_file_with_settings_of_its_script_is_read(
     content = torch.load(file, weights_only=True)
     args = argparse.Namespace(model="spikformer", T=4, output=tmp_path)
     torch.save({**content, "args": args, "epoch": 3}, file)
-    run_tool("convert.py", file, tmp_path / "ours.pth")
+    run_tool("convert", file, tmp_path / "ours.pth")
     assert (tmp_path / "ours.pth").exists()
 
 
@@ -148,10 +148,10 @@ def test_there_and_back_by_the_tool(run_tool, tmp_path):
     backbone = SpikingResNet(18, "ms", base_channels=8)
     ours, theirs, back = (tmp_path / f"{n}.pth" for n in ("ours", "theirs", "back"))
     torch.save(backbone.state_dict(), ours)
-    run_tool("convert.py", ours, theirs, "--from", "torchvision", "--to", "ms-official")
+    run_tool("convert", ours, theirs, "--from", "torchvision", "--to", "ms-official")
     names = torch.load(theirs, weights_only=True)["state_dict"]
     assert "conv2_x.0.residual_function.2.bn.running_mean" in names
-    run_tool("convert.py", theirs, back)
+    run_tool("convert", theirs, back)
     found = torch.load(back, weights_only=True)["state_dict"]
     for name, tensor in backbone.state_dict().items():
         assert torch.equal(found[f"backbone.{name}"], tensor)
@@ -162,7 +162,7 @@ def test_non_spiking_weights_are_said_to_be_an_initialisation(
 ):
     file = tmp_path / "resnet.pth"
     torch.save(torchvision.models.resnet18().state_dict(), file)
-    run_tool("convert.py", file, tmp_path / "ours.pth")
+    run_tool("convert", file, tmp_path / "ours.pth")
     assert "are an initialisation, no spiking network" in capsys.readouterr().out
     load_backbone(SpikingResNet(18), str(tmp_path / "ours.pth"))
 
@@ -170,24 +170,24 @@ def test_non_spiking_weights_are_said_to_be_an_initialisation(
 def test_bad_input_is_a_sentence_and_writes_nothing(run_tool, official, tmp_path):
     out = tmp_path / "out.pth"
     with pytest.raises(SystemExit, match="does not exist"):
-        run_tool("convert.py", tmp_path / "nowhere.pth", out)
+        run_tool("convert", tmp_path / "nowhere.pth", out)
     torch.save({"odd.weight": torch.zeros(1)}, tmp_path / "odd.pth")
     with pytest.raises(SystemExit, match="none of 1 names is known"):
-        run_tool("convert.py", tmp_path / "odd.pth", out)
+        run_tool("convert", tmp_path / "odd.pth", out)
     with pytest.raises(SystemExit, match="is a SpikingResNet's, this is a Spikformer"):
-        run_tool("convert.py", official[1], out, "--to", "sew-official")
+        run_tool("convert", official[1], out, "--to", "sew-official")
     state = torch.load(official[1], weights_only=True)["state_dict"]
     torch.save({**state, "module.block.0.extra": torch.ones(1)}, tmp_path / "more.pth")
     with pytest.raises(SystemExit, match=r"unknown to the layout.*block.0.extra"):
-        run_tool("convert.py", tmp_path / "more.pth", out)
+        run_tool("convert", tmp_path / "more.pth", out)
     assert not out.exists()
-    run_tool("convert.py", tmp_path / "more.pth", out, "--allow-unknown")
+    run_tool("convert", tmp_path / "more.pth", out, "--allow-unknown")
     assert out.exists()
 
 
 def test_list_names_every_layout(run_tool, capsys):
     with pytest.raises(SystemExit) as ended:
-        run_tool("convert.py", "--list")
+        run_tool("convert", "--list")
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert all(

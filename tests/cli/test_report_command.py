@@ -1,9 +1,9 @@
-"""tools/report.py: everything about a checkpoint, from the other tools' results."""
+"""snnssl report: everything about a checkpoint, from the other commands' results."""
 
 import pytest
 import torch
 
-from snnssl_mm.cli import children
+from snnssl_mm.cli.shared import children
 
 SECTIONS = (
     "Training",
@@ -21,7 +21,7 @@ SECTIONS = (
 
 @pytest.mark.slow
 def test_page_holds_every_section(run_tool, started, checkpoint, tmp_path):
-    run_tool("report.py", checkpoint, "--time-steps", 4, "--out", tmp_path / "r")
+    run_tool("report", checkpoint, "--time-steps", 4, "--out", tmp_path / "r")
     assert len(started) == 5
     page = (tmp_path / "r" / "report.html").read_text()
     text = (tmp_path / "r" / "report.md").read_text()
@@ -33,15 +33,15 @@ def test_page_holds_every_section(run_tool, started, checkpoint, tmp_path):
     assert "µJ" in text
 
 
-def test_failure_of_a_tool_is_that_of_the_report(
+def test_failure_of_a_command_is_that_of_the_report(
     run_tool, monkeypatch, checkpoint, tmp_path
 ):
     def run_child(*_, **__):
-        raise children.ChildError("tools/probe.py failed with exit code 1")
+        raise children.ChildError("snnssl probe failed with exit code 1")
 
     monkeypatch.setattr(children, "run_child", run_child)
-    with pytest.raises(SystemExit, match=r"error: tools/probe.py failed"):
-        run_tool("report.py", checkpoint, "--out", tmp_path / "r")
+    with pytest.raises(SystemExit, match=r"error: snnssl probe failed"):
+        run_tool("report", checkpoint, "--out", tmp_path / "r")
 
 
 def test_config_is_to_be_named_where_none_lies_beside(run_tool, checkpoint, tmp_path):
@@ -49,7 +49,7 @@ def test_config_is_to_be_named_where_none_lies_beside(run_tool, checkpoint, tmp_
     alone.parent.mkdir()
     checkpoint.rename(alone)
     with pytest.raises(SystemExit, match=r"found 0; name .* with --config"):
-        run_tool("report.py", alone)
+        run_tool("report", alone)
 
 
 def test_other_weights_are_refused_before_the_work(
@@ -58,5 +58,5 @@ def test_other_weights_are_refused_before_the_work(
     other = tmp_path / "other.pth"
     torch.save({"state_dict": {"layer1.weight": torch.zeros(3)}}, other)
     with pytest.raises(SystemExit, match="error: .*does not fit"):
-        run_tool("report.py", other)
+        run_tool("report", other)
     assert started == []

@@ -16,9 +16,7 @@ METRICS = {
 def test_metrics_are_those_of_the_runner(run_tool, task, name, tmp_path, capsys):
     job = task(name)
     out = tmp_path / "metrics.json"
-    run_tool(
-        "test.py", job.config, job.checkpoint, "--work-dir", tmp_path, "--out", out
-    )
+    run_tool("test", job.config, job.checkpoint, "--work-dir", tmp_path, "--out", out)
     metrics = json.loads(out.read_text())
     assert METRICS[name] in metrics
     assert METRICS[name] in capsys.readouterr().out
@@ -55,7 +53,7 @@ def test_checkpoint_that_does_not_fit_is_refused(run_tool, task, tmp_path, kind)
     job = task("classification")
     file = broken(kind, job, tmp_path)
     with pytest.raises(SystemExit) as stop:
-        run_tool("test.py", job.config, file, "--work-dir", tmp_path)
+        run_tool("test", job.config, file, "--work-dir", tmp_path)
     assert str(stop.value).startswith("error: ")
     assert str(file) in str(stop.value)
 
@@ -63,12 +61,12 @@ def test_checkpoint_that_does_not_fit_is_refused(run_tool, task, tmp_path, kind)
 def test_files_that_do_not_exist(run_tool, task):
     job = task("classification")
     with pytest.raises(SystemExit, match="nowhere.pth does not exist"):
-        run_tool("test.py", job.config, "nowhere.pth")
+        run_tool("test", job.config, "nowhere.pth")
     with pytest.raises(SystemExit, match="nowhere.py does not exist"):
-        run_tool("test.py", "nowhere.py", job.checkpoint)
+        run_tool("test", "nowhere.py", job.checkpoint)
 
 
 def test_pretraining_is_refused_with_a_sentence_too(run_tool, task, tiny_config):
     job = task("classification")
     with pytest.raises(SystemExit, match="random.pth"):
-        run_tool("test.py", tiny_config, job.checkpoint)
+        run_tool("test", tiny_config, job.checkpoint)

@@ -1,4 +1,4 @@
-"""tools/probe.py: rows with their origin, stopped and continued, bad input refused."""
+"""snnssl probe: rows with their origin, stopped and continued, bad input refused."""
 
 import json
 
@@ -37,7 +37,7 @@ def probe(run_tool, tiny_config, checkpoint, tmp_path):
 
     def run(*arguments, config=tiny_config, file=checkpoint):
         out = ("--out", tmp_path / "probe_results.json")
-        run_tool("probe.py", config, file, *out, *arguments)
+        run_tool("probe", config, file, *out, *arguments)
         return json.loads((tmp_path / "probe_results.json").read_text())["rows"]
 
     return run
@@ -62,7 +62,7 @@ def test_rows_hold_numbers_of_the_library_and_where_they_are_from(
     assert (row["seed"], row["train_images"], row["test_images"]) == (0, 64, 32)
     assert row["settings"] == {"k": 3, "temperature": 0.1, "recalibrated": True}
     assert row["seconds"] > 0
-    assert "probe.py" in row["command"]
+    assert row["command"].startswith("snnssl probe ")
     assert f"{100 * expected[2]:.1f}" in capsys.readouterr().out
 
 

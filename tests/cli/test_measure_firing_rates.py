@@ -10,7 +10,7 @@ from snnssl_mm.analysis.unseen_images import unseen_images
 from snnssl_mm.probing.probes import build_model, load_model
 from snnssl_mm.recording.firing_rates import firing_rates
 
-TOOL = "analysis/firing_rates.py"
+TOOL = "measure firing-rates"
 
 
 def rows_of(file):
