@@ -22,7 +22,6 @@ from typing import Any
 import psutil
 from mmengine.config import Config
 from process_watch import downsampled, last_iteration, sample
-from snnssl_mm.cli.tooling import command_line, errors_as_sentences, require_writable
 from steadiness import (
     FLAT_WITHIN,
     long_run_table,
@@ -31,6 +30,9 @@ from steadiness import (
     warm_up_end,
 )
 
+from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.recording.command import command_line
 from snnssl_mm.recording.results_file import ResultsFile
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -24,16 +24,14 @@ from memory import PeakMemory
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import set_random_seed
 from rows.data_pipeline import Size, loading
-from snnssl_mm.cli.tooling import (
-    add_config_arguments,
-    command_line,
-    load_config,
-    require_writable,
-)
 from torch import Tensor, nn
 
 from snnssl_mm import compat
+from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.cli.shared.config_files import load_config
+from snnssl_mm.cli.shared.options import add_config_arguments
 from snnssl_mm.probing.probes import build_model
+from snnssl_mm.recording.command import command_line
 from snnssl_mm.recording.results_file import ResultsFile
 
 KEY = ("config", "pixels", "with_cp")

@@ -17,8 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snnssl_mm.cli.tooling import run_tool
-
+from snnssl_mm.cli.shared.user_errors import run_tool
 from snnssl_mm.recording.probe_names import FROZEN, title, todays_names
 
 if TYPE_CHECKING:
