@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from nvrtc import Nvrtc
 from torch import Tensor
 
 from snnssl_mm.neurons import MixedLIF, Normalization
@@ -32,7 +33,6 @@ from snnssl_mm.neurons.kernels import cuda_source, norm_source
 from snnssl_mm.neurons.kernels.cuda_source import Launch
 from snnssl_mm.neurons.kernels.layout import empty_by_channel
 from snnssl_mm.neurons.kernels.norm_source import Walk
-from snnssl_mm.neurons.kernels.nvrtc import Nvrtc
 from snnssl_mm.neurons.surrogate import DEFAULT_WIDTH
 from snnssl_mm.recording.table import Table
 

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
+from snnssl_mm.checkpoints.resuming import noted_checkpoint
+
 CLOCK = ("time", "memory", "eta")  # in names of what differs between any two runs
 RESULTS = ("probes.json", "health.json", "firing_rates.json")
 
@@ -75,17 +77,12 @@ def run_state(work_dir: Path, last: str) -> dict[str, Any]:
         ordered = sorted(rows, key=place)
         state |= dict(flat(ordered, name))
     files = sorted(file.name for file in work_dir.glob("*.pth"))
-    return state | {"files": files, "named": named(work_dir)}
+    return state | {"files": files, "named": Path(noted_checkpoint(work_dir)).name}
 
 
 def place(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """Order of a results file's row, whenever it was written."""
     return row["epoch"], row.get("probe", ""), row.get("start", "")
-
-
-def named(work_dir: Path) -> str:
-    """Name in ``last_checkpoint``."""
-    return Path((work_dir / "last_checkpoint").read_text()).name
 
 
 def same(one: Any, two: Any) -> bool:

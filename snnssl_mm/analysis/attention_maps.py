@@ -17,7 +17,7 @@ from snnssl_mm.analysis.plots.picture_grid import (
     picture_grid,
     title,
 )
-from snnssl_mm.neurons import set_path
+from snnssl_mm.recording.spike_recording import outputs_seen, run_spiking
 
 
 class AttentionMap(NamedTuple):
@@ -57,6 +57,7 @@ def attention_maps(backbone: nn.Module, image: NetworkImage) -> list[AttentionMa
     Raises:
         ValueError: If the network has no such attention.
     """
+    blocks: dict[str, Any]
     blocks = {n: m for n, m in backbone.named_modules() if is_attention(m)}
     if not blocks:
         raise ValueError(
@@ -65,28 +66,16 @@ def attention_maps(backbone: nn.Module, image: NetworkImage) -> list[AttentionMa
         )
     found: list[AttentionMap] = []
 
-    def recorder(name: str, heads: int) -> Any:
-        def record(_module: nn.Module, _inputs: Any, spikes: Tensor) -> None:
-            steps, _, _, height, width = spikes.shape
-            q, k, _ = (
-                spikes[:, 0].reshape(steps, 3, heads, -1, height * width).unbind(1)
-            )
-            received = torch.einsum("thc,thcj->hj", q.float().mean(-1), k.float())
-            maps = (received / steps).reshape(heads, height, width)
-            found.append(AttentionMap(name, crop_to_picture(maps.cpu().numpy(), image)))
+    def see(name: str, spikes: Tensor) -> None:
+        steps, _, _, height, width = spikes.shape
+        heads = blocks[name].num_heads
+        q, k, _ = spikes[:, 0].reshape(steps, 3, heads, -1, height * width).unbind(1)
+        received = torch.einsum("thc,thcj->hj", q.float().mean(-1), k.float())
+        maps = (received / steps).reshape(heads, height, width)
+        found.append(AttentionMap(name, crop_to_picture(maps.cpu().numpy(), image)))
 
-        return record
-
-    handles = [
-        module.qkv.register_forward_hook(recorder(name, module.num_heads))
-        for name, module in blocks.items()
-    ]
-    set_path(backbone.eval(), "spike")
-    try:
-        backbone(image.inputs.to(next(backbone.parameters()).device))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with outputs_seen({name: block.qkv for name, block in blocks.items()}, see):
+        run_spiking(backbone, image.inputs)
     return found
 
 

@@ -18,8 +18,12 @@ from snnssl_mm.analysis.plots.picture_grid import (
     title,
 )
 from snnssl_mm.analysis.plots.plot_style import RED, SMALL
-from snnssl_mm.neurons import MixedLIF, set_path
-from snnssl_mm.recording.spike_recording import layer_name, recorded_spikes
+from snnssl_mm.recording.spike_recording import (
+    layer_name,
+    neurons_of,
+    recorded_spikes,
+    run_spiking,
+)
 
 
 class SpikeMap(NamedTuple):
@@ -56,7 +60,7 @@ def spike_maps(
     Raises:
         ValueError: If the network has no MixedLIF, or no layer fits the pattern.
     """
-    neurons = [n for n, m in backbone.named_modules() if isinstance(m, MixedLIF)]
+    neurons = neurons_of(backbone)
     if not neurons:
         raise ValueError(
             f"{type(backbone).__name__} has no MixedLIF neuron; spikes can be drawn of "
@@ -67,9 +71,8 @@ def spike_maps(
             f"no layer's name contains {pattern!r}; there are "
             f"{', '.join(map(layer_name, neurons))}"
         )
-    set_path(backbone.eval(), "spike")
     with recorded_spikes(backbone) as fired:
-        backbone(image.inputs.to(next(backbone.parameters()).device))
+        run_spiking(backbone, image.inputs)
     layers, size = [], tuple(image.inputs.shape[-2:])
     for neuron, spikes in fired.items():
         name = layer_name(neuron)

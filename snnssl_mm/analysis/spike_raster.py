@@ -11,8 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from snnssl_mm.analysis.plots.plot_style import BLUE, LARGE, NORMAL, SMALL, picture
-from snnssl_mm.neurons import MixedLIF, set_path
-from snnssl_mm.recording.spike_recording import layer_name
+from snnssl_mm.recording.spike_recording import (
+    layer_name,
+    neurons_of,
+    outputs_seen,
+    run_spiking,
+)
 
 
 class Raster(NamedTuple):
@@ -48,28 +52,16 @@ def spike_rasters(
     found: list[Raster] = []
     generator = np.random.default_rng(seed)
 
-    def recorder(name: str) -> Any:
-        def record(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            spikes = output.flatten(2)
-            total = spikes.shape[-1]
-            chosen = generator.permutation(total)[:neurons]
-            drawn = spikes[:, :, torch.from_numpy(chosen).to(spikes.device)]
-            picked = drawn.permute(2, 1, 0).bool().cpu().numpy()
-            found.append(Raster(name, picked, total))
+    def see(name: str, output: Tensor) -> None:
+        spikes = output.flatten(2)
+        total = spikes.shape[-1]
+        chosen = generator.permutation(total)[:neurons]
+        drawn = spikes[:, :, torch.from_numpy(chosen).to(spikes.device)]
+        picked = drawn.permute(2, 1, 0).bool().cpu().numpy()
+        found.append(Raster(layer_name(name), picked, total))
 
-        return record
-
-    handles = [
-        module.register_forward_hook(recorder(layer_name(name)))
-        for name, module in backbone.named_modules()
-        if isinstance(module, MixedLIF)
-    ]
-    set_path(backbone.eval(), "spike")
-    try:
-        backbone(inputs.to(next(backbone.parameters()).device))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with outputs_seen(neurons_of(backbone), see):
+        run_spiking(backbone, inputs)
     return found
 
 

@@ -51,6 +51,17 @@ def newest_first(folder: Path) -> list[Path]:
     return [file for *_, file in sorted(dated, reverse=True)]
 
 
+def noted_checkpoint(work_dir: str | Path) -> str:
+    """Read which checkpoint a run noted as its last; empty if it noted none."""
+    note = Path(work_dir, NAMING_FILE)
+    return note.read_text(errors="replace").strip() if note.is_file() else ""
+
+
+def newest_whole(folder: Path) -> Path | None:
+    """Find the newest checkpoint of a folder that is undamaged."""
+    return next((f for f in newest_first(folder) if damage(f) is None), None)
+
+
 def last_whole_checkpoint(work_dir: str) -> str | None:
     """Find the checkpoint that ``--resume`` without a path goes on from.
 
@@ -64,7 +75,7 @@ def last_whole_checkpoint(work_dir: str) -> str | None:
         CheckpointError: If there are checkpoints and none is whole.
     """
     note = Path(work_dir, NAMING_FILE)
-    named = note.read_text(errors="replace").strip() if note.is_file() else ""
+    named = noted_checkpoint(work_dir)
     if "://" in named or (named and Path(named).is_dir()):  # remote, or DeepSpeed's
         return named
     files = newest_first(Path(work_dir))

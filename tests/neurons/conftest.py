@@ -12,9 +12,9 @@ from types import ModuleType
 
 import pytest
 import torch
+from nvrtc import Compiled, Nvrtc
 
 from snnssl_mm.neurons.kernels import cuda_source, cupy
-from snnssl_mm.neurons.kernels.nvrtc import Compiled, Nvrtc
 
 KERNELS = Path(cuda_source.__file__).parent
 SHIM = Path(__file__).with_name("cuda_on_cpu.cpp")

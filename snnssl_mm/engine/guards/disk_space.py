@@ -13,7 +13,7 @@ from typing import Any
 from mmengine.config import Config
 from torch import nn
 
-from snnssl_mm.checkpoints.resuming import damage, newest_first
+from snnssl_mm.checkpoints.resuming import newest_first, newest_whole
 
 GIB = 2**30
 WRITING_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -98,8 +98,7 @@ def disk_faults_as_sentences(work_dir: str) -> Iterator[None]:
         if error.errno not in (DISK_FAULTS if own else WRITING_FAULTS):
             raise
         where = error.filename or work_dir
-        files = newest_first(Path(work_dir))
-        whole = next((file for file in files if damage(file) is None), None)
+        whole = newest_whole(Path(work_dir))
         left = (
             f"{whole} is whole: make room, and go on with --resume"
             if whole

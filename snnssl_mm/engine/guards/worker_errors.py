@@ -72,11 +72,8 @@ def cause(error: BaseException, loader: Any) -> str | None:
             f"tells): lower {loads(loader)}; or shared memory: {shared(loader)}; or a "
             "library crashed: num_workers=0 of the data loader shows where"
         )
-    if isinstance(error, DataError) or (
-        in_worker(error) and isinstance(error, OSError)
-    ):
-        return last_words(error)
-    return None
+    of_file = in_worker(error) and isinstance(error, OSError)
+    return last_words(error) if of_file or isinstance(error, DataError) else None
 
 
 def raised_in(error: BaseException, *functions: tuple[str, str]) -> bool:

@@ -116,7 +116,7 @@ def from_worker(error):
         wrapper = ExceptionWrapper(where="in DataLoader worker process 0")
     with pytest.raises(Exception, match="DataLoader worker") as raised:
         wrapper.reraise()
-    return raised.value.with_traceback(raised.value.__traceback__.tb_next)
+    return raised.value
 
 
 @pytest.mark.parametrize(
