@@ -79,7 +79,7 @@ class Inferencer:
             raise ValueError(
                 "the config has no test_dataloader of mmdet, mmseg or mmpretrain "
                 f"(default_scope={self.scope!r}), whose pipeline would prepare the "
-                "images; for a pretrained backbone see tools/visualization"
+                "images; for a pretrained backbone see snnssl draw --help"
             )
         require_device(device)
         cfg = cfg.copy()

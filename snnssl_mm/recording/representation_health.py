@@ -134,7 +134,7 @@ def health_table(row: Mapping[str, Any]) -> Table:
     """Show a line for every measure.
 
     Args:
-        row: Of the results file of tools/analysis/representation_health.py.
+        row: Of the results file of ``snnssl measure health``.
     """
     heads = {"pretrained": "{}", "random": "random {}"}
     columns = [(start, kind) for start in heads for kind in FEATURES]

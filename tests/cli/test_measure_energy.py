@@ -1,4 +1,4 @@
-"""tools/analysis/energy.py: every scope, one file, the same numbers again."""
+"""snnssl measure energy: every scope, one file, the same numbers again."""
 
 import csv
 import json

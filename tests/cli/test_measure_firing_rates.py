@@ -1,4 +1,4 @@
-"""tools/analysis/firing_rates.py: every scope, one file, the same numbers again."""
+"""snnssl measure firing-rates: every scope, one file, the same numbers again."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""tools/analysis/representation_health.py: a row with a reference, again the same."""
+"""snnssl measure health: a row with a reference, again the same."""
 
 import json
 

@@ -30,7 +30,7 @@ def plot_health(row: Mapping[str, Any], out: Path) -> Path:
     """Draw a line for the backbone's features and one for the embeddings.
 
     Args:
-        row: Of the results file of tools/analysis/representation_health.py.
+        row: Of the results file of ``snnssl measure health``.
         out: Picture to write.
     """
     layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08)
