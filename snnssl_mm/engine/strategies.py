@@ -22,25 +22,25 @@ def fit_strategy(cfg: Config) -> None:
         cfg: Its ``launcher`` is set.
 
     Raises:
-        ValueError: If DeepSpeed is asked for, and is not installed or has no launcher.
+        SystemExit: If DeepSpeed is asked for, and is not installed or has no launcher.
     """
     name = (cfg.get("strategy") or {}).get("type", "SingleDeviceStrategy")
     if name == "DeepSpeedStrategy":
         if importlib.util.find_spec("deepspeed") is None:
-            raise ValueError(
-                "DeepSpeedStrategy needs DeepSpeed, which is not installed; "
+            raise SystemExit(
+                "error: DeepSpeedStrategy needs DeepSpeed, which is not installed; "
                 "pip install deepspeed, or take the config of FSDPStrategy"
             )
         if cfg.optim_wrapper.type != "DeepSpeedOptimWrapper":
-            raise ValueError(
-                "DeepSpeedStrategy expects optim_wrapper.type="
+            raise SystemExit(
+                "error: DeepSpeedStrategy expects optim_wrapper.type="
                 f"'DeepSpeedOptimWrapper', got {cfg.optim_wrapper.type!r}; precision "
                 "and accumulation are set in the strategy (bf16, "
                 "gradient_accumulation_steps), not by --amp"
             )
         if cfg.launcher == "none":
-            raise ValueError(
-                "DeepSpeedStrategy needs a launcher, also for one process: "
+            raise SystemExit(
+                "error: DeepSpeedStrategy needs a launcher, also for one process: "
                 "torchrun --nproc-per-node=1 tools/train.py CONFIG --launcher pytorch"
             )
     elif cfg.launcher == "none" and name != "SingleDeviceStrategy":

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared import arguments, options
 
 
@@ -26,31 +25,6 @@ def test_kinds_of_arguments(read, good, bad):
     for text in bad:
         with pytest.raises(argparse.ArgumentTypeError):
             read(text)
-
-
-@pytest.mark.parametrize(
-    ("place", "folder", "works"),
-    [
-        ("new.json", False, True),
-        ("new/deep/new.json", False, True),
-        ("file", False, True),
-        ("there", False, False),
-        ("there", True, True),
-        ("new", True, True),
-        ("file", True, False),
-        ("file/below", False, False),
-        ("file/below/more", True, False),
-    ],
-)
-def test_places_are_judged_and_nothing_is_made(tmp_path, place, folder, works):
-    (tmp_path / "file").touch()
-    (tmp_path / "there").mkdir()
-    if works:
-        require_writable(tmp_path / place, folder=folder)
-    else:
-        with pytest.raises(OSError, match="cannot write"):
-            require_writable(tmp_path / place, folder=folder)
-    assert len(list(tmp_path.rglob("*"))) == 2
 
 
 @pytest.fixture

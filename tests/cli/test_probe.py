@@ -167,7 +167,7 @@ def test_a_config_without_a_backbone_is_refused(refused, tmp_path):
 
 def test_an_address_is_no_file(refused):
     message = refused(file="https://example.org/model.pth")
-    assert "example.org/model.pth is an address; expected a file" in message
+    assert "example.org/model.pth is a URL; download it first" in message
 
 
 def edited(tiny_config, **entries):

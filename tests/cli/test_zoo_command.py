@@ -1,4 +1,4 @@
-"""tools/publish_model.py: weights and plain values, nothing else."""
+"""snnssl zoo: what there is, where it is; published files hold plain values."""
 
 import hashlib
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from snnssl_mm.checkpoints import zoo
 from snnssl_mm.models import DualPathSSL, load_backbone
 
 
@@ -82,3 +83,48 @@ def test_bad_input_is_a_sentence(run_tool, trained, tmp_path):
         SystemExit, match="no tensor whose name starts with 'backbone.'"
     ):
         run_tool("zoo publish", tmp_path / "head.pth", "a", "--out-dir", tmp_path)
+
+
+NAME = "spikformer-digits_ctl"  # its weights come with the package
+
+
+def test_list_has_a_line_for_every_model(run_tool, capsys):
+    run_tool("zoo list")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    found = {line[0]: line for line in lines if line and line[0] in zoo.entries()}
+    assert found.keys() == zoo.entries().keys()
+    assert found[NAME][1] == "selfsup"
+    assert found[NAME][-1] == "installed"
+    run_tool("zoo list", "*_5e")
+    assert len(capsys.readouterr().out.split("selfsup")) == 2
+    with pytest.raises(SystemExit, match="no model of the zoo"):
+        run_tool("zoo list", "nothing*")
+
+
+def test_show_prints_the_entry(run_tool, capsys):
+    run_tool("zoo show", NAME)
+    said = capsys.readouterr().out
+    assert zoo.entries()[NAME].sha256 in said
+    assert "Weights: installed" in said
+    with pytest.raises(SystemExit, match=f"{NAME} meant"):
+        run_tool("zoo show", f"{NAME}l")
+
+
+@pytest.mark.parametrize("place", ["folder", "new/file.pth"])
+def test_get_copies_the_weights(run_tool, tmp_path, capsys, place):
+    (tmp_path / "folder").mkdir()
+    run_tool("zoo get", NAME)
+    kept = capsys.readouterr().out.strip()
+    run_tool("zoo get", NAME, "--out", tmp_path / place)
+    copied = capsys.readouterr().out.strip()
+    assert copied.startswith(str(tmp_path / place))
+    for file in (kept, copied):
+        with open(file, "rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        assert digest == zoo.entries()[NAME].sha256
+
+
+def test_what_has_no_weights_cannot_be_got(run_tool):
+    without = next(name for name, entry in zoo.entries().items() if not entry.file)
+    with pytest.raises(SystemExit, match=without):
+        run_tool("zoo get", without)

@@ -39,16 +39,16 @@ def test_deepspeed_config_has_arguments_that_its_strategy_takes(deepspeed):
 
 def test_what_deepspeed_needs_is_said(deepspeed, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="DeepSpeed, which is not installed; pip"):
+    with pytest.raises(SystemExit, match="DeepSpeed, which is not installed; pip"):
         strategies.fit_strategy(deepspeed)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     strategies.fit_strategy(deepspeed)
     deepspeed.optim_wrapper.type = "AmpOptimWrapper"
-    with pytest.raises(ValueError, match="got 'AmpOptimWrapper'.*not by --amp"):
+    with pytest.raises(SystemExit, match="got 'AmpOptimWrapper'.*not by --amp"):
         strategies.fit_strategy(deepspeed)
     deepspeed.optim_wrapper.type = "DeepSpeedOptimWrapper"
     deepspeed.launcher = "none"
-    with pytest.raises(ValueError, match="needs a launcher.*torchrun"):
+    with pytest.raises(SystemExit, match="needs a launcher.*torchrun"):
         strategies.fit_strategy(deepspeed)
 
 
