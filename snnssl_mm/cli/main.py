@@ -51,8 +51,8 @@ class CommandParser(argparse.ArgumentParser):
     """
 
     def __init__(self, *args: Any, command: str | None = None, **kwargs: Any) -> None:
-        raw = argparse.RawDescriptionHelpFormatter
-        super().__init__(*args, formatter_class=raw, **kwargs)
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, **kwargs)
         self.command = command
 
     def parse_known_args(  # type: ignore[override]

@@ -32,7 +32,7 @@ def test_row_table_and_picture(run_tool, tiny_config, checkpoint, tmp_path, caps
     assert row["layers"] == [layer._asdict() for layer in expected]
     assert (row["images_used"], row["seed"]) == (4, 0)
     assert row["checkpoint"] == str(checkpoint)
-    assert row["command"].startswith("python")
+    assert row["command"].startswith("snnssl measure ")
     printed = capsys.readouterr().out
     for layer in expected:
         assert layer.name in printed

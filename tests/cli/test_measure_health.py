@@ -26,7 +26,7 @@ def test_row_table_and_picture(run_tool, tiny_config, checkpoint, tmp_path, caps
     (row,) = rows_of(out)
     assert (row["images_used"], row["data"], row["seed"]) == (8, "unseen", 0)
     assert row["checkpoint"] == str(checkpoint)
-    assert row["command"].startswith("python")
+    assert row["command"].startswith("snnssl measure ")
     assert row["random"]["backbone/rankme"] > 1, "its statistics are not the initial"
     printed = capsys.readouterr().out
     for name, text in MEASURES.items():
