@@ -78,6 +78,14 @@ def picture_grid(
         yield figure, grid
 
 
+def over_picture(
+    axis: Any, mean: np.ndarray, strength: np.ndarray, picture: np.ndarray, **style: Any
+) -> None:
+    """Lay a map over a grey picture, the stronger the more opaque (0 to 1)."""
+    axis.imshow(picture.mean(-1), "gray", extent=style["extent"])
+    axis.imshow(mean, alpha=0.75 * strength, **style)
+
+
 def title(axis: Any, text: str) -> None:
     """Write what a small picture shows above it."""
     axis.set_title(text, fontsize=SMALL, pad=2.5, loc="center", color=QUIET)
