@@ -7,7 +7,6 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared.kinds import Kind, add_kinds
 from snnssl_mm.cli.shared.options import add_out_argument, add_trust_argument
 from snnssl_mm.cli.shared.user_errors import errors_as_sentences
@@ -67,8 +66,8 @@ def add_get(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="file or folder for a copy; none by default: the file stays in the "
-        "package or the cache",
+        help="file for a copy; none by default: the weights stay in the package or the "
+        "cache",
     )
 
 
@@ -78,14 +77,10 @@ def get_model(args: argparse.Namespace) -> None:
 
     from snnssl_mm.checkpoints import zoo
 
-    out = args.out
-    if out and not out.is_dir():
-        require_writable(out)
     file = zoo.find_weights(args.name)
-    if out:
-        target = out / file.name if out.is_dir() else out
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file = Path(shutil.copyfile(file, target))
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        file = Path(shutil.copyfile(file, args.out))
     print(file)
 
 
