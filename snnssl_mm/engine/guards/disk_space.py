@@ -16,6 +16,7 @@ from mmengine.registry import OPTIMIZERS
 from torch import nn
 
 from snnssl_mm.checkpoints.resuming import damage, newest_first
+from snnssl_mm.engine.guards.training_stopped import TrainingStopped
 
 GIB = 2**30
 TEXT = 2**20  # bytes of names, config and random states in a checkpoint, at most
@@ -79,8 +80,9 @@ def checkpoint_sizes(
     weights = sum(t.numel() * t.element_size() for t in tensors)
     trained = [p for p in model.parameters() if p.requires_grad]
     hook = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
-    hooks = [h.get("type") for h in cfg.get("custom_hooks") or () if h is not None]
-    if "EMAHook" in [str(name).rpartition(".")[2] for name in hooks]:
+    defaults = (cfg.get("default_hooks") or {}).values()
+    hooks = [h for h in (*defaults, *(cfg.get("custom_hooks") or ())) if h is not None]
+    if "EMAHook" in [str(h.get("type")).rpartition(".")[2] for h in hooks]:
         weights *= 2
     state = 0.0
     if hook.get("save_optimizer", True):
@@ -140,12 +142,15 @@ def check_disk_space(
 
 @contextlib.contextmanager
 def disk_faults_as_sentences(work_dir: str) -> Iterator[None]:
-    """End the program with a sentence when the disk is full or cannot be written.
+    """Stop the training with a sentence when the disk is full or cannot be written.
 
     Other errors pass: they need their traceback.
 
     Args:
         work_dir: Of the run; the sentence names its last whole checkpoint.
+
+    Raises:
+        TrainingStopped: If the disk is the cause.
     """
     try:
         yield
@@ -162,6 +167,6 @@ def disk_faults_as_sentences(work_dir: str) -> Iterator[None]:
             if whole
             else "there is no checkpoint yet: make room, or choose another --work-dir"
         )
-        raise SystemExit(
-            f"error: cannot write {where}: {error.strerror}; {left}"
+        raise TrainingStopped(
+            f"cannot write {where}: {error.strerror}; {left}"
         ) from error
