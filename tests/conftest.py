@@ -1,5 +1,10 @@
 """What the tests of tools, hooks and configs share: a job of a few seconds."""
 
+# ruff: noqa: E402
+from snnssl_mm import compat
+
+compat.apply()  # before anything that it mends is imported
+
 import contextvars
 import runpy
 import sys
@@ -19,8 +24,6 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
-
-import snnssl_mm  # noqa: F401
 
 hypothesis.settings.register_profile(
     "suite", max_examples=12, derandomize=True, database=None, deadline=None

@@ -26,7 +26,7 @@ from rich.text import Text
 from snnssl_mm.cli.tooling import run_tool
 from snnssl_mm.compat import WORKAROUNDS, Status
 
-CURED = "import snnssl_mm; "  # with the package's workarounds
+CURED = "from snnssl_mm import compat; compat.apply(); "
 IMPORTS = {
     "torch": "import torch as m",
     "torchvision": CURED + "import torchvision as m",

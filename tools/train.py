@@ -82,6 +82,10 @@ def parse_args() -> argparse.Namespace:
 def config_of(args: argparse.Namespace) -> Config:
     """Read the config file and apply the command line to it."""
     cfg = load_config(args)
+
+    from snnssl_mm.engine.hooks.atomic_checkpoint_hook import use_atomic_checkpoints
+
+    use_atomic_checkpoints(cfg)
     cfg.work_dir = (
         args.work_dir
         or cfg.get("work_dir")
