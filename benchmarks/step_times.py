@@ -166,6 +166,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Measure, write."""
     args = parse_args()
+    compat.apply()
     require_writable(args.out)
     results = ResultsFile(args.out, "step_times", KEY)
     row = measure(args)

@@ -1,5 +1,10 @@
 """What the tests of tools, hooks and configs share: a job of a few seconds."""
 
+# ruff: noqa: E402
+from snnssl_mm import compat
+
+compat.apply()  # before anything that it mends is imported
+
 import contextvars
 import sys
 from pathlib import Path
@@ -19,7 +24,6 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
-import snnssl_mm  # noqa: F401
 from snnssl_mm.cli.main import main
 from snnssl_mm.recording.command import PROGRAM
 

@@ -18,7 +18,7 @@ from importlib import metadata
 
 from snnssl_mm.compat import WORKAROUNDS, Status
 
-CURED = "import snnssl_mm; "  # with the package's workarounds
+CURED = "from snnssl_mm import compat; compat.apply(); "
 IMPORTS = {
     "torch": "import torch as m",
     "torchvision": CURED + "import torchvision as m",

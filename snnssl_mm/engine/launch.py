@@ -33,6 +33,7 @@ from snnssl_mm.engine.guards.disk_space import (
 )
 from snnssl_mm.engine.guards.run_lock import alone_in
 from snnssl_mm.engine.guards.worker_errors import explain_errors
+from snnssl_mm.engine.hooks.atomic_checkpoint_hook import use_atomic_checkpoints
 from snnssl_mm.engine.screen import opening, quiet
 
 NAMING_WEIGHTS = ("checkpoint", "pretrained", "frozen_stages")
@@ -113,6 +114,7 @@ def adjust(
     Raises:
         ValueError: If the config does not allow what is asked for.
     """
+    use_atomic_checkpoints(cfg)
     name = Path(cfg.filename or "config").stem
     cfg.work_dir = work_dir or cfg.get("work_dir") or str(Path("work_dirs", name))
     if resume:

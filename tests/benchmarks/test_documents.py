@@ -11,8 +11,6 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, VISUALIZERS, init_default_scope
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import snnssl_mm  # noqa: F401
-
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]

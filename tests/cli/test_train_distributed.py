@@ -148,7 +148,7 @@ class Dying(Hook):
 def test_a_process_that_is_killed_ends_the_others(tiny_config, tmp_path):
     (tmp_path / "dying.py").write_text(DYING)
     cfg = Config.fromfile(tiny_config)
-    cfg.custom_imports = dict(imports=["snnssl_mm", "dying"])
+    cfg.custom_imports = dict(imports=["dying"])
     cfg.custom_hooks = [dict(type="mmengine.Dying")]
     cfg.dump(tiny_config)
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone"]

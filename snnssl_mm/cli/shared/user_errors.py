@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from snnssl_mm import compat
 from snnssl_mm.recording.command import command_line, repeated
 
 PACKAGE = str(Path(__file__).resolve().parents[2])
@@ -53,6 +54,8 @@ def terminated_as_interrupted() -> Iterator[None]:
 def run_tool(main: Callable[[], Any], again: str | None = None) -> None:
     """Run a tool's ``main``: its errors as sentences, Ctrl-C with how to continue.
 
+    The workarounds of :mod:`snnssl_mm.compat` are applied first.
+
     Args:
         main: Returns an exit code, or None.
         again: What to add to the command to continue after Ctrl-C, such as
@@ -63,6 +66,7 @@ def run_tool(main: Callable[[], Any], again: str | None = None) -> None:
             user can mend (its traceback is shown if SNNSSL_MM_TRACEBACK=1 is in the
             environment), 130 after Ctrl-C, 143 after SIGTERM.
     """
+    compat.apply()
     try:
         with terminated_as_interrupted():
             code = main()

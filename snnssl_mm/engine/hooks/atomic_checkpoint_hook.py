@@ -1,4 +1,4 @@
-"""mmengine's CheckpointHook, with a whole checkpoint on the disk at every moment."""
+"""mmengine's CheckpointHook, with an intact checkpoint on the disk at every moment."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mmengine import registry as root
+from mmengine.config import Config
 from mmengine.dist import all_gather_object, get_rank, is_main_process
 from mmengine.fileio import put_text
 from mmengine.hooks import CheckpointHook
-from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 
 from snnssl_mm.checkpoints.atomic_files import remove_parts
 from snnssl_mm.checkpoints.random_states import random_states, set_random_states
+from snnssl_mm.checkpoints.resume_model import require_same_model
 from snnssl_mm.checkpoints.resume_schedule import fit_schedule
 from snnssl_mm.checkpoints.resuming import NAMING_FILE, CheckpointError
+from snnssl_mm.registry import HOOKS
 
 OUTDATED = "outdated_ckpt_ids"
 WITHIN_EPOCH = "ckpt_within_epoch"
@@ -50,15 +53,15 @@ def draws_as_before(runner: Any) -> bool:
     return by_epoch and not runner.train_dataloader.persistent_workers
 
 
-@HOOKS.register_module("CheckpointHook", force=True)
-class WholeCheckpointHook(CheckpointHook):
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
     """Save first, then name the file in ``last_checkpoint``, then remove older ones.
 
-    mmengine's own removes first, so that a full disk or a kill can leave nothing. What
-    a kill between two of the steps leaves behind is removed by the next run. The
+    mmengine's own hook removes first, so that a full disk or a kill can leave nothing.
+    What a kill between two of the steps leaves behind is removed by the next run. The
     states of the random generators of all processes are saved and restored, too. The
-    options are the same. ``snnssl_mm.compat.whole_checkpoints`` makes every config's
-    CheckpointHook this one.
+    options are those of mmengine's hook. Each file is written atomically by
+    :func:`snnssl_mm.compat.checkpoints.atomic_writes`.
     """
 
     file_backend: Any
@@ -97,7 +100,7 @@ class WholeCheckpointHook(CheckpointHook):
             runner.logger.warning(
                 "the images from here on will not be those of an uninterrupted run: "
                 "with training by iterations or persistent workers that needs "
-                "custom_hooks=[dict(type='snnssl_mm.IterationSeedHook')]"
+                "default_hooks.seeds=dict(type='snnssl_mm.IterationSeedHook')"
             )
         length = runner.max_epochs if by_epoch else runner.max_iters
         if runner.iter and (runner.epoch if by_epoch else runner.iter) >= length:
@@ -131,10 +134,6 @@ class WholeCheckpointHook(CheckpointHook):
                 :func:`snnssl_mm.checkpoints.resume_schedule.fit_schedule`.
         """
         if runner._resume:
-            from snnssl_mm.checkpoints.resume_model import (
-                require_same_model,  # not while mending
-            )
-
             require_same_model(runner, checkpoint)
             fit_schedule(runner, checkpoint)
             self.states = checkpoint.get(RANDOM_STATES)
@@ -214,3 +213,27 @@ class WholeCheckpointHook(CheckpointHook):
             self.file_backend = backend
         for remove in later.held:
             remove()
+
+
+def use_atomic_checkpoints(cfg: Config) -> None:
+    """Let a config's stock CheckpointHook be :class:`AtomicCheckpointHook`.
+
+    Configs of mmdet, mmseg and mmpretrain name mmengine's hook. The settings stay.
+
+    Args:
+        cfg: Of a training, before its runner is built.
+    """
+    defaults = cfg.get("default_hooks") or {}
+    for hook in (*defaults.values(), *(cfg.get("custom_hooks") or ())):
+        if isinstance(hook, dict) and is_stock(hook.get("type")):
+            hook["type"] = "snnssl_mm.AtomicCheckpointHook"
+    if "checkpoint" not in defaults:  # the Runner's own
+        own = dict(type="snnssl_mm.AtomicCheckpointHook", interval=1)
+        cfg.default_hooks = {**defaults, "checkpoint": own}
+
+
+def is_stock(kind: Any) -> bool:
+    """Whether a hook's type is mmengine's CheckpointHook, by class or by any name."""
+    if isinstance(kind, str) and kind.endswith("CheckpointHook"):
+        kind = root.HOOKS.get(kind)
+    return kind is CheckpointHook

@@ -1,4 +1,4 @@
-"""A whole checkpoint at every moment, and runs that resume from it to the bit."""
+"""An intact checkpoint at every moment; runs resume from it to the bit."""
 
 import errno
 import os
@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from toy_runs import Noise, Score, loader, toy_run
 
 from snnssl_mm.checkpoints import atomic_files
-from snnssl_mm.checkpoints.atomic_checkpoints import WholeCheckpointHook
 from snnssl_mm.checkpoints.resuming import CheckpointError, damage
+from snnssl_mm.engine import AtomicCheckpointHook
+from snnssl_mm.engine.hooks.atomic_checkpoint_hook import use_atomic_checkpoints
 
 EPOCHS = dict(by_epoch=True, max_epochs=3)
 ITERATIONS = dict(type="IterBasedTrainLoop", max_iters=10, val_interval=5)
@@ -37,8 +40,46 @@ def failing_fsync(monkeypatch, number, fault=errno.ENOSPC):
     monkeypatch.setattr(atomic_files.os, "fsync", fsync)
 
 
-def test_the_name_means_our_hook():
-    assert HOOKS.get("CheckpointHook") is WholeCheckpointHook
+def test_each_name_means_the_hook_of_its_own_library():
+    assert HOOKS.get("CheckpointHook") is CheckpointHook
+    assert HOOKS.get("snnssl_mm.AtomicCheckpointHook") is AtomicCheckpointHook
+
+
+@pytest.mark.parametrize(
+    ("kind", "taken"),
+    [
+        ("CheckpointHook", True),
+        ("mmengine.CheckpointHook", True),
+        ("mmengine.hooks.CheckpointHook", True),
+        (CheckpointHook, True),
+        ("snnssl_mm.AtomicCheckpointHook", True),
+        ("EMAHook", False),
+    ],
+)
+def test_stock_hooks_are_taken_over_with_their_settings(kind, taken):
+    hook = dict(type=kind, interval=3)
+    cfg = Config(dict(default_hooks=dict(checkpoint=hook)))
+    use_atomic_checkpoints(cfg)
+    expected = "snnssl_mm.AtomicCheckpointHook" if taken else kind
+    assert cfg.default_hooks == dict(checkpoint=dict(type=expected, interval=3))
+
+
+def test_a_config_without_checkpoint_hook_gets_one_unless_it_was_removed():
+    for hooks in ({}, dict(default_hooks=dict(timer=None))):
+        cfg = Config(hooks)
+        use_atomic_checkpoints(cfg)
+        assert cfg.default_hooks.checkpoint.type == "snnssl_mm.AtomicCheckpointHook"
+    removed = Config(dict(default_hooks=dict(checkpoint=None)))
+    use_atomic_checkpoints(removed)
+    assert removed.default_hooks == dict(checkpoint=None)
+
+
+def test_a_run_of_mmengines_hook_is_resumed(tmp_path):
+    stock = dict(type="CheckpointHook", interval=1)
+    first = toy_run(tmp_path, loader(), EPOCHS, stock, stop_at=9)
+    assert type(first.hooks[-1]) is CheckpointHook
+    rest = toy_run(tmp_path, loader(), EPOCHS, dict(interval=1), resume=True)
+    assert (rest.epoch, len(rest.model.seen)) == (3, 4)
 
 
 def test_a_full_disk_leaves_the_previous_checkpoint_and_its_name(tmp_path, monkeypatch):
@@ -56,7 +97,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint_and_its_name(tmp_path, monke
 def test_older_ones_are_removed_and_what_a_kill_left_too(tmp_path, monkeypatch):
     options = loader(), EPOCHS, dict(interval=1, max_keep_ckpts=1)
     with monkeypatch.context() as patch:
-        patch.setattr(WholeCheckpointHook, "_remove_step", lambda self, step: 1 / 0)
+        patch.setattr(AtomicCheckpointHook, "_remove_step", lambda self, step: 1 / 0)
         with pytest.raises(ZeroDivisionError):  # killed before it could remove
             toy_run(tmp_path, *options)
     (tmp_path / ".epoch_3.pth.123.part").write_bytes(b"cut off")
