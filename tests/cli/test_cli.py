@@ -135,3 +135,13 @@ def test_a_tool_is_a_few_lines_that_call_the_command(tool):
 def test_the_command_is_installed():
     files = (ROOT / "setup.py", ROOT / "pyproject.toml")
     assert any("snnssl_mm.cli.main:main" in file.read_text() for file in files)
+
+
+def test_no_other_room_imports_the_command():
+    package = ROOT / "snnssl_mm"
+    modules = [file.relative_to(package) for file in package.rglob("*.py")]
+    lower = [file for file in modules if file.parts[0] not in ("cli", ".mim")]
+    assert len(lower) > 100
+    assert not [
+        file for file in lower if "snnssl_mm.cli" in (package / file).read_text()
+    ]
