@@ -52,8 +52,8 @@ class Course(NamedTuple):
 
 
 def course_of(rows: Iterable[Row], probe: str) -> Course:
-    """Order the rows that a monitor wrote by their epochs; empty without any."""
-    of_probe = [row for row in rows if row["probe"] == probe]
+    """Order the rows that a monitor wrote by their epochs; others do not count."""
+    of_probe = [row for row in rows if row["probe"] == probe and "epoch" in row]
     found = {
         start: sorted(
             (row["epoch"], row["top1"]) for row in of_probe if row["start"] == start
