@@ -1,4 +1,4 @@
-"""Nearest neighbours: what a pretrained network finds alike."""
+"""Nearest neighbours of unseen images in feature space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features that are computed once: what is on the disk is not computed again."""
+"""Cache of features on the disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good frozen features are: a weighted k-NN and a linear classifier."""
+"""Probes of frozen features: weighted k-NN and a linear classifier."""
 
 from __future__ import annotations
 

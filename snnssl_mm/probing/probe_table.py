@@ -1,4 +1,4 @@
-"""Probes as a table: for the terminal, the README and the report."""
+"""Table and course of probes for the terminal, the README and the report."""
 
 from __future__ import annotations
 
