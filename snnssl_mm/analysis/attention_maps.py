@@ -1,4 +1,4 @@
-"""Where spiking self-attention looks: how strongly each token is attended to."""
+"""Attention maps of spiking self-attention: attention that each token receives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a backbone hands to a neck: its maps of an image, level by level."""
+"""Feature maps that a backbone hands to a neck, level by level."""
 
 from __future__ import annotations
 

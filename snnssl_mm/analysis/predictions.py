@@ -1,4 +1,4 @@
-"""What downstream networks predict on the same scenes, beside the truth."""
+"""Predictions of downstream networks next to the ground truth."""
 
 from __future__ import annotations
 

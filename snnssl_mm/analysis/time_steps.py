@@ -1,4 +1,4 @@
-"""The same weights at other numbers of time steps: accuracy, latency, energy."""
+"""Accuracy, latency and energy of the same weights over numbers of time steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two views, as in the pretraining, of images that it did not see."""
+"""Two pretraining views of unseen images."""
 
 from __future__ import annotations
 

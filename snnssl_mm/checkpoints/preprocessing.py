@@ -1,4 +1,4 @@
-"""How pixels come to a network: part of the function that its weights were made for."""
+"""Preprocessing that weights were trained with: mean, std, order of channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a config looks at labelled images where it names none itself."""
+"""Default pipeline of labelled images for configs that name none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line that started this process, as results files record it."""
+"""Command line of this process, as results files record it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Energy as tables: for the terminal and the report, as Markdown and as CSV."""
+"""Tables of estimated energy for the terminal, Markdown and CSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often the neurons of each layer fire, and which never do or always."""
+"""Firing rates by layer, dead and saturated neurons."""
 
 from __future__ import annotations
 

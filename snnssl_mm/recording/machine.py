@@ -1,4 +1,4 @@
-"""What a result was measured on."""
+"""Description of the machine, and the load that other processes put on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a pretrained representation is healthy: spread, rank, views, paths, steps."""
+"""Representation health: spread, rank, agreement of views, paths and time steps."""
 
 from __future__ import annotations
 

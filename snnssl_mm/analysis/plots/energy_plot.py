@@ -1,4 +1,4 @@
-"""Energy as a picture: the whole network above, its layers below."""
+"""Figure of energy: the network above, its layers below."""
 
 from __future__ import annotations
 

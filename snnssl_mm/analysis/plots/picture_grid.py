@@ -1,4 +1,4 @@
-"""Rows of small pictures of one size, with text to their left and above them."""
+"""Grid of small pictures of one size, with labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draw the health of a representation: spectrum, spread, likeness of time steps."""
+"""Figure of representation health: spectrum, spread, cosines of time steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report judges: network, method, data and training, from the config."""
+"""Facts of the report: network, method, data and training, from the config."""
 
 from __future__ import annotations
 

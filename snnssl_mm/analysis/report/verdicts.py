@@ -1,4 +1,4 @@
-"""What a number of the report means: good or not, and against which baseline."""
+"""Verdicts on the numbers of a report, against their baselines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""mmengine's CheckpointHook, with an intact checkpoint on the disk at every moment."""
+"""Atomic checkpoints: mmengine's CheckpointHook that never leaves a run without one."""
 
 from __future__ import annotations
 
