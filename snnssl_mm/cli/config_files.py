@@ -15,7 +15,7 @@ from snnssl_mm.cli.user_errors import sentence
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 SCOPE = "snnssl_mm::"
 READER = os.path.join("mmengine", "config", "config.py")
 READING = ("fromfile", "_file2dict", "_is_lazy_import")
