@@ -302,6 +302,8 @@ def test_training_from_another_folder(run_tool, tiny_options, tmp_path, capsys):
 def test_names_resolve_in_every_scope_without_custom_imports(scope):
     code = (
         "from mmengine.registry import MODELS, init_default_scope\n"
+        "from snnssl_mm import compat\n"
+        "compat.torchvision_operators()  # mmdet's registry imports it first\n"
         f"init_default_scope({scope!r})\n"
         "neuron = MODELS.build(dict(type='snnssl_mm.MixedLIF', tau=3.0))\n"
         "assert neuron.config.tau == 3.0"
