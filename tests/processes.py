@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-PRELOAD = ["snnssl_mm", "pytest", "mmpretrain.models", "snnssl_mm.models"]
+PRELOAD = ["pytest", "snnssl_mm.models"]
 PATIENCE = datetime.timedelta(seconds=60)  # of what would hang forever
 
 
