@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from snnssl_mm.recording.table import Table
 
 Row = Mapping[str, Any]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def kills_table(rows: Sequence[Row]) -> Table:
@@ -29,6 +31,12 @@ def kills_table(rows: Sequence[Row]) -> Table:
     return Table(head, lines, "kill -9, then `--resume`")
 
 
+def present_place(file: str) -> str:
+    """Path of a test file that may have been moved since a result was recorded."""
+    found = sorted((ROOT / "tests").rglob(Path(file).name))
+    return found[0].relative_to(ROOT).as_posix() if found else file
+
+
 def fuzz_table(rows: Sequence[Row]) -> Table:
     """Show the properties of benchmarks/fuzz.py, a line for every file of tests."""
     lines = []
@@ -37,7 +45,7 @@ def fuzz_table(rows: Sequence[Row]) -> Table:
         lines.append(
             [
                 row["what"],
-                f"`{row['file']}`",
+                f"`{present_place(row['file'])}`",
                 f"{sum(tests.values()):,}",
                 f"{row['inputs']:,}",
                 str(tests.get("failed", 0)),

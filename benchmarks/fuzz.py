@@ -21,7 +21,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-from snnssl_mm.cli.tooling import command_line, require_writable
+from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.recording.command import command_line
 from snnssl_mm.recording.results_file import ResultsFile
 
 ROOT = Path(__file__).resolve().parents[1]

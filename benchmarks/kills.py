@@ -3,7 +3,7 @@
 
 usage: python benchmarks/kills.py --kills 20 --epochs 5 --out FILE.json
 
-A small pretraining runs through tools/train.py once, undisturbed. Then it starts again
+A small pretraining runs through snnssl train once, undisturbed. Then it starts again
 for every kill, is killed with its workers (SIGKILL) during an iteration, while a
 checkpoint is written, or during an evaluation, in turn, and is resumed with --resume.
 At the end weights, optimizer, schedules and all logged numbers must be the same to the
@@ -16,7 +16,6 @@ import argparse
 import gc
 import os
 import random
-import runpy
 import signal
 import sys
 import tempfile
@@ -30,7 +29,9 @@ from kill_phases import PHASES, Event, Phases, read_event
 from mmengine.config import Config
 from run_state import differences
 
-from snnssl_mm.cli.tooling import command_line, require_writable
+from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.cli.main import main as main_of_command
+from snnssl_mm.recording.command import command_line
 from snnssl_mm.recording.results_file import ResultsFile
 from snnssl_mm.utils import register_all_modules
 
@@ -50,18 +51,16 @@ train_dataloader = dict(
     batch_size=8, num_workers=2, persistent_workers=False, dataset=scenes)
 eval_train_dataloader = dict(dataset=scenes)
 eval_test_dataloader = dict(dataset=scenes)
-default_hooks = dict(logger=dict(interval=1))
-custom_hooks = HOOKS
-custom_hooks += [dict(type='EMAHook', momentum=0.1)]
+default_hooks = dict(
+    logger=dict(interval=1), health=dict(interval=1), knn=dict(interval=1))
+custom_hooks = [dict(type='EMAHook', momentum=0.1)]
 """
 
 
 def config_text(folder: Path, epochs: int) -> str:
     """Config of the small pretraining, with its images in a folder."""
-    runtime = Config.fromfile(ROOT / "configs" / "_base_" / "default_runtime.py")
-    hooks = runtime.to_dict()["custom_hooks"]  # which measure after every epoch
     scenes = folder / "scenes"
-    values = {"ROOT": ROOT, "EPOCHS": epochs, "SCENES": scenes, "HOOKS": hooks}
+    values = {"ROOT": ROOT, "EPOCHS": epochs, "SCENES": scenes}
     text = CONFIG
     for name, value in values.items():
         text = text.replace(name, str(value))
@@ -78,12 +77,12 @@ class Kill(NamedTuple):
 
 
 class Training:
-    """tools/train.py in a forked process of its own group.
+    """``snnssl train`` in a forked process of its own group.
 
     Args:
         config: File.
         work_dir: Of the run; what it prints goes to ``<work_dir>.log``.
-        options: Further ones of tools/train.py.
+        options: Further ones of ``snnssl train``.
     """
 
     def __init__(self, config: Path, work_dir: Path, *options: str) -> None:
@@ -109,7 +108,7 @@ class Training:
             Phases(pipe).install()
             Config.pretty_text = ""  # in the log; yapf takes a second to lay it out
             sys.argv = line
-            runpy.run_path(str(ROOT / "tools" / "train.py"), run_name="__main__")
+            main_of_command("train")
             code = 0
         except BaseException:
             traceback.print_exc()

@@ -10,7 +10,6 @@ from rivals.network import assembled, own_spikformer
 from rivals.neuron import OUR_NEURON
 from torch import Tensor, nn
 
-import snnssl_mm  # noqa: F401  (registers the models)
 from snnssl_mm.models import DualPathSSL
 
 

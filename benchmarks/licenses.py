@@ -22,7 +22,7 @@ from packaging.licenses import (
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from snnssl_mm.cli.tooling import run_tool
+from snnssl_mm.cli.shared.user_errors import run_tool
 
 ROOT = Path(__file__).resolve().parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"

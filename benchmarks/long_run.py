@@ -30,7 +30,9 @@ from steadiness import (
     warm_up_end,
 )
 
-from snnssl_mm.cli.tooling import command_line, errors_as_sentences, require_writable
+from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.recording.command import command_line
 from snnssl_mm.recording.results_file import ResultsFile
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,12 +72,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def probed_often(config: str) -> list[str]:
     """Options for linear probes every four epochs, if the job has any."""
     cfg = Config.fromfile(config, import_custom_modules=False)
-    hooks = cfg.get("custom_hooks") or []
-    return [
-        f"custom_hooks.{index}.interval=4"
-        for index, hook in enumerate(hooks)
-        if hook["type"] == "snnssl_mm.LinearProbeHook"
-    ]
+    if not (cfg.get("default_hooks") or {}).get("linear_probe"):
+        return []
+    return ["default_hooks.linear_probe.interval=4"]
 
 
 def train_command(args: argparse.Namespace) -> list[str]:

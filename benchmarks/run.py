@@ -31,6 +31,7 @@ import torch
 from harness import measure, peak_of
 from memory import run_child
 
+from snnssl_mm import compat
 from snnssl_mm.engine.hooks.keep_memory_hook import keep_freed_memory
 from snnssl_mm.recording.machine import describe_machine
 from snnssl_mm.recording.table import Table
@@ -184,6 +185,7 @@ def main() -> None:
     parser.add_argument("--note", default="", help="what a reader should know")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    compat.apply()
     if args.child:
         child(*args.child, args.quick)
         return

@@ -27,13 +27,11 @@ from rows.data_pipeline import Size, loading
 from torch import Tensor, nn
 
 from snnssl_mm import compat
-from snnssl_mm.cli.tooling import (
-    add_config_arguments,
-    command_line,
-    load_config,
-    require_writable,
-)
+from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.cli.shared.config_files import load_config
+from snnssl_mm.cli.shared.options import add_config_arguments
 from snnssl_mm.probing.probes import build_model
+from snnssl_mm.recording.command import command_line
 from snnssl_mm.recording.results_file import ResultsFile
 
 KEY = ("config", "pixels", "with_cp")
@@ -168,6 +166,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Measure, write."""
     args = parse_args()
+    compat.apply()
     require_writable(args.out)
     results = ResultsFile(args.out, "step_times", KEY)
     row = measure(args)

@@ -31,7 +31,8 @@ from rivals.loss import PairwiseLoss
 from torch import Tensor
 from training_cost_table import plot_training_cost, training_cost_table
 
-from snnssl_mm.cli.tooling import command_line, errors_as_sentences, require_writable
+from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.cli.shared.user_errors import errors_as_sentences
 from snnssl_mm.engine.hooks.keep_memory_hook import keep_freed_memory
 from snnssl_mm.losses import (
     BoundaryTemporalLoss,
@@ -39,6 +40,7 @@ from snnssl_mm.losses import (
     TimeFlattenedLoss,
 )
 from snnssl_mm.probing.probes import build_model
+from snnssl_mm.recording.command import command_line
 from snnssl_mm.recording.machine import describe_machine
 from snnssl_mm.recording.results_file import ResultsFile
 

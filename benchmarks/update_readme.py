@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snnssl_mm.cli.tooling import run_tool
+from snnssl_mm.cli.shared.user_errors import run_tool
 from snnssl_mm.recording.probe_names import FROZEN, title, todays_names
 
 if TYPE_CHECKING:
@@ -309,11 +309,29 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
     }
 
 
+FORMER_FILES = {
+    "tools/analysis/time_steps.py": "tools/measure.py time-steps",
+    "tools/analysis/firing_rates.py": "tools/measure.py firing-rates",
+    "tools/analysis/energy.py": "tools/measure.py energy",
+    "tools/analysis/representation_health.py": "tools/measure.py health",
+}
+"""Files that results name, where they have moved since."""
+
+
+def todays_files(text: str) -> str:
+    """Replace the files of earlier versions in a results file's text."""
+    for former, now in FORMER_FILES.items():
+        text = text.replace(former, now)
+    return text
+
+
 def markdown(files: list[Path]) -> str:
     """Render results files, with the notes that they may have, or the model zoo."""
     if files[0].name == "model-index.yml":
         return "\n".join(models())
-    reports = [todays_names(json.loads(file.read_text())) for file in files]
+    reports = [
+        todays_names(json.loads(todays_files(file.read_text()))) for file in files
+    ]
     if len(reports) > 1:
         lines = backbones(reports)
     else:

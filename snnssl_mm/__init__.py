@@ -1,12 +1,16 @@
 """Self-supervised pretraining of spiking neural networks on OpenMMLab.
 
-Importing the package is light: neither torch nor OpenMMLab is imported, and each
-workaround of :mod:`snnssl_mm.compat` waits for the module that it mends. Models,
-losses, hooks and transforms resolve by name (``snnssl_mm.Spikformer``) from the
-mmengine, mmpretrain, mmdet and mmseg scopes once the package is installed; nothing
-has to be imported for that.
+Importing the package, or any part of it, changes no other library; the package itself
+imports neither torch nor OpenMMLab. Models, losses, hooks and transforms resolve by
+name (``snnssl_mm.Spikformer``) from the mmengine, mmpretrain, mmdet and mmseg scopes
+once the package is installed; nothing has to be imported for that.
 
-Imported before torch, it also bounds how long OpenMP's threads spin at a barrier.
+The workarounds of :mod:`snnssl_mm.compat` are applied by the command ``snnssl``, when
+a name of this scope is first looked up, by the functions of :mod:`snnssl_mm.apis`, or
+by ``snnssl_mm.compat.apply()``.
+
+Imported before torch, it sets an environment variable that bounds how long OpenMP's
+threads spin at a barrier.
 """
 
 import os
@@ -21,6 +25,4 @@ if "OMP_WAIT_POLICY" not in os.environ:
 from snnssl_mm import compat
 from snnssl_mm.version import __version__
 
-compat.apply()
-
-__all__ = ["__version__"]
+__all__ = ["__version__", "compat"]

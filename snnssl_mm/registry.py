@@ -8,9 +8,23 @@ mmseg and mmpretrain need no ``custom_imports``.
 from mmengine import registry as root
 from mmengine.registry import Registry
 
+from snnssl_mm import compat
+
+
+class PatchingRegistry(Registry):
+    """Registry that applies the workarounds when it is first asked for a name."""
+
+    def import_from_location(self) -> None:
+        """Apply the workarounds, then import the modules that register names."""
+        if not self._imported:
+            compat.apply()
+        super().import_from_location()
+
 
 def _child(name: str, parent: Registry, location: str) -> Registry:
-    return Registry(name, parent=parent, scope="snnssl_mm", locations=[location])
+    return PatchingRegistry(
+        name, parent=parent, scope="snnssl_mm", locations=[location]
+    )
 
 
 MODELS = _child("model", root.MODELS, "snnssl_mm.models")

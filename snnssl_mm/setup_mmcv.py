@@ -44,6 +44,10 @@ MMCV_STANDARD = "c++17"
 CFLAGS = ["-fPIC", "-g0", "-O2", "-DNDEBUG", "-fwrapv"]
 
 
+class BuildError(RuntimeError):
+    """Operators that cannot be compiled or do not work; the message is for the user."""
+
+
 def cache_folder() -> Path:
     """Return the folder in which built wheels are kept, one subfolder a key."""
     for name in ("SNNSSL_MM_CACHE", "XDG_CACHE_HOME"):
@@ -235,7 +239,8 @@ def pip_install(*arguments: str) -> None:
 
 def operators_work() -> bool:
     """Whether ``import mmcv.ops`` works, in a process of its own."""
-    code = "import snnssl_mm, mmcv.ops"  # the package cures what breaks torchvision
+    # the workarounds mend what breaks torchvision
+    code = "from snnssl_mm import compat; compat.apply(); import mmcv.ops"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, check=False)
     return done.returncode == 0
@@ -245,17 +250,17 @@ def install(requirement: str) -> str:
     """Compile and install the operators; return what was done.
 
     Raises:
-        SystemExit: If something is missing; it says what, and the cure.
+        BuildError: If something is missing; it says what, and the cure.
     """
     if operators_work():
         return f"{requirement} has its operators already"
     if importlib.util.find_spec("pip") is None:
-        raise SystemExit(
-            f"error: {sys.executable} has no pip, which builds and installs mmcv; run "
+        raise BuildError(
+            f"{sys.executable} has no pip, which builds and installs mmcv; run "
             "python -m ensurepip (uv: uv pip install pip) and this again"
         )
     if missing := missing_compiler():
-        raise SystemExit(f"error: {missing}")
+        raise BuildError(missing)
     print(f"compiling the operators of {requirement} (minutes, unless cached) ...")
     tools = [name for name in BUILD_TOOLS if importlib.util.find_spec(name) is None]
     if tools:
@@ -264,15 +269,15 @@ def install(requirement: str) -> str:
     # Forced, because to pip an mmcv without operators is the same thing.
     pip_install("--no-deps", "--force-reinstall", str(wheel))
     if not operators_work():
-        raise SystemExit(
-            f"error: {wheel} is installed, but import mmcv.ops fails; run "
+        raise BuildError(
+            f"{wheel} is installed, but import mmcv.ops fails; run "
             "snnssl doctor, which shows the error"
         )
     return f"{requirement} has its operators now"
 
 
-def main() -> None:
-    """Parse the command line; install, or only make the wheel."""
+def main() -> int:
+    """Install the operators, or only make the wheel; return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -294,13 +299,18 @@ def main() -> None:
             print(wheel_of(requirement, args.out))
         else:
             print(install(requirement))
+    except BuildError as error:
+        message = str(error)
     except subprocess.CalledProcessError as error:
-        words = " ".join(map(str, error.cmd[2:5]))
-        raise SystemExit(
-            f"error: {words} failed (see above); check compiler, disk and network, "
-            "and run this again"
-        ) from None
+        message = (
+            f"{' '.join(map(str, error.cmd[2:5]))} failed (see above); check compiler, "
+            "disk and network, and run this again"
+        )
+    else:
+        return 0
+    print(f"error: {message}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

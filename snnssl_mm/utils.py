@@ -6,14 +6,17 @@ from datetime import UTC, datetime
 
 from mmengine.registry import DefaultScope
 
+from snnssl_mm import compat
+
 
 def register_all_modules(init_default_scope: bool = True) -> None:
-    """Register everything of this package and of mmpretrain.
+    """Apply the workarounds; register everything of this package and of mmpretrain.
 
     Args:
         init_default_scope: Whether names without a scope mean mmpretrain's from now
             on, as in our configs of pretraining and classification.
     """
+    compat.apply()
     from mmpretrain.utils import register_all_modules as register_mmpretrain
 
     import snnssl_mm.datasets

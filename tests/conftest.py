@@ -1,7 +1,11 @@
 """What the tests of tools, hooks and configs share: a job of a few seconds."""
 
+# ruff: noqa: E402
+from snnssl_mm import compat
+
+compat.apply()  # before anything that it mends is imported
+
 import contextvars
-import runpy
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +24,8 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
-import snnssl_mm  # noqa: F401
+from snnssl_mm.cli.main import main
+from snnssl_mm.recording.command import PROGRAM
 
 hypothesis.settings.register_profile(
     "suite", max_examples=12, derandomize=True, database=None, deadline=None
@@ -94,14 +99,17 @@ def tiny_config(write_tiny_config, tmp_path):
 
 @pytest.fixture
 def run_tool(monkeypatch):
-    """Run a tool as from the command line, in this process."""
+    """Run a subcommand of ``snnssl`` as from the command line, in this process."""
 
-    def run(name, *arguments):
+    def run(command, *arguments):
         for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
             keeper._instance_dict.clear()
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        tool = str(ROOT / "tools" / name)
-        contextvars.copy_context().run(runpy.run_path, tool, run_name="__main__")
+        words = [*command.split(), *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", ["snnssl", *words])
+        try:
+            contextvars.copy_context().run(main)
+        finally:
+            PROGRAM.clear()  # this run's, not the next's
 
     return run
 

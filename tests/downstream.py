@@ -7,8 +7,6 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
 
-import snnssl_mm  # noqa: F401
-
 ARCH = dict(embed_dims=32, depth=1, num_heads=2, mlp_ratio=1)
 BACKBONE = dict(
     type="snnssl_mm.Spikformer",

@@ -8,7 +8,6 @@ import datetime
 import gc
 import multiprocessing
 import os
-import runpy
 import sys
 import tempfile
 from pathlib import Path
@@ -18,8 +17,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-TOOLS = Path(__file__).parents[1] / "tools"
-PRELOAD = ["snnssl_mm", "pytest", "mmpretrain.models", "snnssl_mm.models"]
+PRELOAD = ["pytest", "snnssl_mm.models"]
 PATIENCE = datetime.timedelta(seconds=60)  # of what would hang forever
 
 
@@ -62,10 +60,12 @@ def member(rank, world, folder, function, args):
 
 
 def train(*arguments):
-    """Run tools/train.py in a process of a group, as torchrun starts it."""
+    """Run ``snnssl train`` in a process of a group, as torchrun starts it."""
     from mmengine.config import config
     from mmengine.logging import MessageHub, MMLogger
     from mmengine.visualization import Visualizer
+
+    from snnssl_mm.cli.main import main
 
     for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
         keeper._instance_dict.clear()
@@ -73,5 +73,5 @@ def train(*arguments):
     rank, world = str(dist.get_rank()), str(dist.get_world_size())
     os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=world)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0")  # not asked again
-    sys.argv = ["train.py", *map(str, arguments), "--launcher", "pytorch"]
-    runpy.run_path(str(TOOLS / "train.py"), run_name="__main__")
+    sys.argv = ["snnssl", *map(str, arguments), "--launcher", "pytorch"]
+    main("train")

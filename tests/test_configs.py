@@ -18,8 +18,7 @@ from inherited_configs import inheriting, small_first
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
-
-import snnssl_mm  # noqa: F401
+from monitors import MONITORS, without_monitors
 
 ROOT = Path(__file__).parents[1]
 load = functools.cache(Config.fromfile)  # for tests that change nothing in it
@@ -110,7 +109,8 @@ def test_config_trains_for_two_iterations(file, image_folder, tmp_path):
     with_stand_in_data(cfg, image_folder)
     cfg.work_dir = str(tmp_path)
     cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=2)
-    cfg.custom_hooks = [dict(type="snnssl_mm.FiringRateHook", interval=1)]
+    firing_rate = dict(type="snnssl_mm.FiringRateHook", interval=1)
+    without_monitors(cfg, firing_rate=firing_rate)
     cfg.param_scheduler = None
     cfg.optim_wrapper.optimizer.weight_decay = 0.0  # which would change weights too
     cfg.default_hooks.checkpoint = None
@@ -277,7 +277,7 @@ def test_training_from_another_folder(run_tool, tiny_options, tmp_path, capsys):
     file = inheriting(FOLDER / "spikformer_ctl.py", tmp_path)
     with file.open("a") as text:
         text.write(
-            "custom_hooks, param_scheduler = [], None\n"
+            f"default_hooks, param_scheduler = {dict.fromkeys(MONITORS)}, None\n"
             "train_dataloader = dict(dataset=dict(_delete_=True, times=1,\n"
             "    type='RepeatDataset', dataset=_base_.train_dataloader.dataset))\n"
         )
@@ -287,10 +287,10 @@ def test_training_from_another_folder(run_tool, tiny_options, tmp_path, capsys):
         if name.startswith("train_dataloader.dataset")
     ]
     arguments += ["train_cfg.max_epochs=1", "train_dataloader.batch_size=16"]
-    run_tool("check_config.py", file, "--no-data")
+    run_tool("check", file, "--no-data")
     assert "0 errors, 0 warnings" in capsys.readouterr().out
     run_tool(
-        *("train.py", file, "--work-dir", tmp_path / "run", "--cfg-options"), *arguments
+        *("train", file, "--work-dir", tmp_path / "run", "--cfg-options"), *arguments
     )
     assert (tmp_path / "run" / "epoch_1.pth").exists()
 
@@ -302,7 +302,8 @@ def test_training_from_another_folder(run_tool, tiny_options, tmp_path, capsys):
 def test_names_resolve_in_every_scope_without_custom_imports(scope):
     code = (
         "from mmengine.registry import MODELS, init_default_scope\n"
-        "import snnssl_mm.compat\n"
+        "from snnssl_mm import compat\n"
+        "compat.torchvision_operators()  # mmdet's registry imports it first\n"
         f"init_default_scope({scope!r})\n"
         "neuron = MODELS.build(dict(type='snnssl_mm.MixedLIF', tau=3.0))\n"
         "assert neuron.config.tau == 3.0"

@@ -128,6 +128,7 @@ def test_installed_configs_can_be_inherited(
     config.write_text("_base_ = ['snnssl_mm::selfsup/packaging.py']\n")
     code = f"""if True:
         import snnssl_mm
+        snnssl_mm.compat.apply()
         from mmengine import Config
         print(snnssl_mm.__file__, Config.fromfile({str(config)!r}).answer)
     """

@@ -315,5 +315,5 @@ def test_what_a_build_lacks_is_said_before_it_starts(
         cure = "ensurepip"
         monkeypatch.setattr(build_mmcv.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(build_mmcv.shutil, "which", lambda name: None)
-    with pytest.raises(SystemExit, match=re.escape(cure)):
+    with pytest.raises(build_mmcv.BuildError, match=re.escape(cure)):
         build_mmcv.install("onedl-mmcv==2.3.6")

@@ -12,8 +12,6 @@ from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import Dataset
 
-import snnssl_mm  # noqa: F401  (CheckpointHook is ours)
-
 
 class Stopped(Exception):
     pass
@@ -102,7 +100,9 @@ def toy_run(
         train_dataloader=train,
         train_cfg=train_cfg,
         optim_wrapper=dict(optimizer=dict(type="Adam", lr=0.1)),
-        default_hooks=dict(checkpoint=dict(type="CheckpointHook", **checkpoint)),
+        default_hooks=dict(
+            checkpoint={"type": "snnssl_mm.AtomicCheckpointHook", **checkpoint}
+        ),
         custom_hooks=list(hooks),
         log_level="ERROR",
         default_scope="mmengine",

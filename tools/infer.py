@@ -2,79 +2,9 @@
 """Predict on images: drawn results, and predictions as files.
 
 usage: python tools/infer.py CONFIG CHECKPOINT IMAGES [--out DIR]
-
-IMAGES is a file or a folder. DIR/vis receives the drawn results; DIR/pred boxes, masks
-and scores (detection) or the best classes (classification) as JSON, label maps
-(segmentation) as PNG, in which 0 is the first class. All weights must fit. Images that
-cannot be read are left out and named at the end, with exit status 1.
 """
 
-from __future__ import annotations
-
-import argparse
-import warnings
-from pathlib import Path
-
-from rich.progress import track
-
-from snnssl_mm.cli.tooling import (
-    add_config_arguments,
-    add_out_argument,
-    errors_as_sentences,
-    load_config,
-    parse,
-    run_tool,
-)
-
-
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    add_config_arguments(parser, checkpoint=True)
-    parser.add_argument("images", type=Path, help="image or folder of images")
-    add_out_argument(parser, "predictions", "folder for the results", "--out-dir")
-    parser.add_argument(
-        "--score-thr", type=float, default=0.3, help="lowest score of a drawn box (0.3)"
-    )
-    parser.add_argument("--device", help="cpu, cuda:0, ...; a GPU if there is one")
-    return parse(parser)
-
-
-def main() -> None:
-    """Predict."""
-    args = parse_args()
-
-    import matplotlib as mpl
-
-    from snnssl_mm.apis.inference import (
-        Inferencer,
-        find_images,
-        require_own_names,
-        split_readable,
-    )
-
-    mpl.use("Agg")
-    cfg = load_config(args)
-    # That they have no weights (they get them here, strictly), no folder of their own,
-    # that boxes touch the border.
-    warnings.filterwarnings("ignore", module=r"mm(engine|det|seg|pretrain)\.")
-    with errors_as_sentences():
-        found = find_images(args.images)
-        require_own_names(found)
-        inferencer = Inferencer(
-            cfg, args.checkpoint, args.out, args.score_thr, args.device
-        )
-        images, faults = split_readable(found)
-        for image in track(images, description="predicting"):
-            inferencer(image)
-    print(f"{len(images)} images: pictures and predictions are in {args.out}")
-    if faults:
-        listing = "\n  ".join(faults)
-        raise SystemExit(
-            f"error: {len(faults)} of {len(images) + len(faults)} images could not be "
-            f"read and are left out:\n  {listing}"
-        )
-
+from snnssl_mm.cli.main import main
 
 if __name__ == "__main__":
-    run_tool(main)
+    main("infer")

@@ -2,77 +2,9 @@
 """Write a folder of configs for your own images, sized for them and this machine.
 
 usage: python tools/new_project.py IMAGES [--labels LABELS] [--out DIR] [--minutes M]
-
-The folder holds pretrain.py and, as far as there are labels, probe.py, detect.py and
-segment.py, which share one backbone, and a README.md with the commands.
 """
 
-from __future__ import annotations
-
-import argparse
-import os
-import shlex
-import sys
-from pathlib import Path
-
-from snnssl_mm.cli.arguments import positive
-from snnssl_mm.cli.tooling import errors_as_sentences, parse, run_tool
-
-
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("images", type=Path, help="folder of images")
-    parser.add_argument(
-        "--labels",
-        type=Path,
-        help="COCO file, text file ('path,class' or a class a line), or folder of "
-        "masks; by default what is found in IMAGES: folders of classes, a COCO file, "
-        "or masks",
-    )
-    parser.add_argument(
-        "--val-images", type=Path, help="images of the validation; a fifth by default"
-    )
-    parser.add_argument("--val-labels", type=Path, help="labels of the validation")
-    parser.add_argument(
-        "--size",
-        type=positive(int),
-        help="side of the pretraining's crops in pixels",
-    )
-    parser.add_argument(
-        "--minutes",
-        type=positive(float),
-        default=40,
-        help="time for all trainings together on this machine (40)",
-    )
-    parser.add_argument(
-        "--out", type=Path, help="folder to write; work_dirs/<name of IMAGES>_project"
-    )
-    parser.set_defaults(folder_out=True)
-    return parse(parser)
-
-
-def main() -> None:
-    """Write the project."""
-    args = parse_args()
-
-    from snnssl_mm.projects import new_project
-
-    name = Path(os.path.abspath(args.images)).name
-    with errors_as_sentences():
-        new_project(
-            args.images,
-            args.out or Path("work_dirs", f"{name}_project"),
-            args.labels,
-            args.val_images,
-            args.val_labels,
-            args.size,
-            args.minutes,
-            command=shlex.join(["snnssl", "new", *sys.argv[1:]]),
-        )
-
+from snnssl_mm.cli.main import main
 
 if __name__ == "__main__":
-    run_tool(main)
+    main("new")

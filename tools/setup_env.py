@@ -340,7 +340,8 @@ def set_up() -> None:
         install_rest(constraints, found, wheel=built.splitlines()[-1])
     with step("checking that it all imports"):
         check_opencv(constraints)
-        run(PYTHON, "-c", "import snnssl_mm, mmcv.ops, mmdet, mmseg, mmpretrain")
+        cured = "from snnssl_mm import compat; compat.apply(); "
+        run(PYTHON, "-c", cured + "import mmcv.ops, mmdet, mmseg, mmpretrain")
     STAMP.write_text(stamp_key())
 
 

@@ -38,11 +38,6 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', begin=5, end=60, eta_min=5e-5,
          convert_to_iter_based=True),
 ]
-default_hooks = dict(logger=dict(interval=6), checkpoint=dict(interval=60))
-custom_hooks = [
-    dict(type='snnssl_mm.KeepMemoryHook'),
-    dict(type='snnssl_mm.EpochSeedHook'),
-    dict(type='snnssl_mm.NonFiniteHook'),
-    dict(type='snnssl_mm.CollapseHook'),
-    dict(type='snnssl_mm.FiringRateHook'),
-]
+default_hooks = dict(
+    logger=dict(interval=6), checkpoint=dict(interval=60),
+    health=None, knn=None, linear_probe=None)

@@ -50,9 +50,7 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', begin=1, end=10, eta_min=1e-5,
          convert_to_iter_based=True),
 ]
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))
-custom_hooks = [
-    dict(type='snnssl_mm.KeepMemoryHook'),
-    dict(type='snnssl_mm.NonFiniteHook'),
-]
+default_hooks = dict(
+    logger=dict(interval=10), checkpoint=dict(interval=10),
+    keep_memory=dict(type='snnssl_mm.KeepMemoryHook'), seeds=None)
 randomness = dict(seed=0)

@@ -15,10 +15,6 @@ param_scheduler = [
          convert_to_iter_based=True),
 ]
 max_probe_samples = 10_000
-custom_hooks = [
-    dict(type='snnssl_mm.EpochSeedHook'),
-    dict(type='snnssl_mm.FiringRateHook'),
-    dict(type='snnssl_mm.RepresentationHealthHook', interval=10),
-    dict(type='snnssl_mm.KNNHook', interval=5),
-    dict(type='snnssl_mm.LinearProbeHook'),
-]
+default_hooks = dict(
+    keep_memory=None, non_finite=None, collapse=None,
+    health=dict(interval=10), knn=dict(interval=5))

@@ -4,4 +4,6 @@ Their own layers and losses, put together where they have no such whole. Setting
 both have are made equal, so that both compute the same function.
 """
 
-import snnssl_mm  # noqa: F401  (its workarounds come before mmpretrain's import)
+from snnssl_mm import compat
+
+compat.apply()  # before mmpretrain is imported

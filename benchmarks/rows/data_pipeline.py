@@ -17,8 +17,6 @@ from mmengine.dataset import Compose, default_collate
 from mmpretrain.registry import TRANSFORMS
 from mmpretrain.utils import register_all_modules
 
-import snnssl_mm  # noqa: F401  (registers the transforms)
-
 TITLE = "data pipeline, pairs of views on one core"
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs" / "_base_" / "datasets"

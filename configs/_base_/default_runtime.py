@@ -1,23 +1,22 @@
 # Runtime of self-supervised pretraining: logs, checkpoints, monitors, random numbers
+# A config changes a hook by its name, knn=dict(interval=4), or removes it: knn=None.
 default_scope = 'mmpretrain'
-custom_imports = dict(imports=['snnssl_mm'])
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=10),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
-    sampler_seed=dict(type='DistSamplerSeedHook'))
-custom_hooks = [
-    dict(type='snnssl_mm.KeepMemoryHook'),
-    dict(type='snnssl_mm.EpochSeedHook'),
-    dict(type='snnssl_mm.NonFiniteHook'),
-    dict(type='snnssl_mm.CollapseHook'),
-    dict(type='snnssl_mm.FiringRateHook'),
-    dict(type='snnssl_mm.RepresentationHealthHook'),
-    dict(type='snnssl_mm.KNNHook', interval=1),
-    dict(type='snnssl_mm.LinearProbeHook'),
-]
+    checkpoint=dict(
+        type='snnssl_mm.AtomicCheckpointHook', interval=1, max_keep_ckpts=2),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    keep_memory=dict(type='snnssl_mm.KeepMemoryHook'),
+    seeds=dict(type='snnssl_mm.EpochSeedHook'),
+    non_finite=dict(type='snnssl_mm.NonFiniteHook'),
+    collapse=dict(type='snnssl_mm.CollapseHook'),
+    firing_rate=dict(type='snnssl_mm.FiringRateHook'),
+    health=dict(type='snnssl_mm.RepresentationHealthHook'),
+    knn=dict(type='snnssl_mm.KNNHook', interval=1),
+    linear_probe=dict(type='snnssl_mm.LinearProbeHook'))
 
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -24,3 +24,4 @@ optim_wrapper = dict(
         layer_decay_rate=0.9,
         norm_decay_mult=0.,
         bias_decay_mult=0.))
+default_hooks = _base_.guards

@@ -16,4 +16,5 @@ model = dict(
         # Filled in by --pretrained; a probe of random weights is refused.
         init_cfg=dict(type='snnssl_mm.BackboneInit', checkpoint='')),
     head=dict(type='snnssl_mm.NormalizedLinearClsHead', in_channels=512))
+default_hooks = _base_.guards
 auto_scale_lr = dict(base_batch_size=256)

@@ -25,4 +25,5 @@ optim_wrapper = dict(optimizer=dict(lr=0.3, weight_decay=1e-6))
 train_cfg = dict(max_epochs=100)
 param_scheduler = dict(
     _delete_=True, type='CosineAnnealingLR', T_max=100, begin=0, end=100)
+default_hooks = _base_.guards
 auto_scale_lr = dict(base_batch_size=256)

@@ -37,5 +37,6 @@ param_scheduler = dict(
     _delete_=True, type='CosineAnnealingLR', T_max=20, begin=0, end=20)
 randomness = dict(seed=0)
 default_hooks = dict(
+    _base_.guards,
     logger=dict(interval=15),
-    checkpoint=dict(interval=20))
+    checkpoint=dict(type='snnssl_mm.AtomicCheckpointHook', interval=20))

@@ -30,4 +30,4 @@ model = dict(
         rpn_proposal=proposals,
         rcnn=dict(sampler=dict(num=64))),
     test_cfg=dict(rpn=proposals, rcnn=dict(max_per_img=20)))
-default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=12))
+default_hooks = _base_.guards

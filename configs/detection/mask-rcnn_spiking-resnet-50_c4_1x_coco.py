@@ -25,3 +25,4 @@ model = dict(
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-4, weight_decay=0.05),
     **_base_.layer_decay)
+default_hooks = _base_.guards

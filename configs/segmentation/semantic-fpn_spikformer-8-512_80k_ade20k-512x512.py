@@ -21,5 +21,7 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, end=1_000),
     dict(type='PolyLR', power=0.9, eta_min=0., by_epoch=False, begin=1_000, end=80_000),
 ]
-default_hooks = dict(checkpoint=dict(interval=8_000))
+default_hooks = dict(
+    _base_.guards,
+    checkpoint=dict(type='snnssl_mm.AtomicCheckpointHook', interval=8_000))
 auto_scale_lr = dict(base_batch_size=16)

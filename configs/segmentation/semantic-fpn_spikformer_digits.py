@@ -23,8 +23,6 @@ model = dict(
         norm_cfg=dict(type='BN'),
         # Nine of ten pixels are background.
         loss_decode=dict(class_weight=[0.1] + [1.0] * 10)))
-default_hooks = dict(
-    logger=dict(type='LoggerHook', interval=25),
-    checkpoint=dict(type='CheckpointHook', interval=12))
+default_hooks = _base_.guards
 log_processor = dict(by_epoch=True)
 optim_wrapper = dict(optimizer=dict(lr=5e-3))

@@ -22,4 +22,5 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, end=1_500),
     dict(type='PolyLR', power=1.0, eta_min=0., by_epoch=False, begin=1_500, end=160_000),
 ]
+default_hooks = _base_.guards
 auto_scale_lr = dict(base_batch_size=16)

@@ -18,14 +18,6 @@ param_scheduler = [
          convert_to_iter_based=True),
 ]
 sync_bn = 'torch'
-default_hooks = dict(logger=dict(interval=100))
+default_hooks = dict(
+    logger=dict(interval=100), health=dict(interval=10), knn=dict(interval=10))
 max_probe_samples = 10_000
-custom_hooks = [
-    dict(type='snnssl_mm.EpochSeedHook'),
-    dict(type='snnssl_mm.NonFiniteHook'),
-    dict(type='snnssl_mm.CollapseHook'),
-    dict(type='snnssl_mm.FiringRateHook'),
-    dict(type='snnssl_mm.RepresentationHealthHook', interval=10),
-    dict(type='snnssl_mm.KNNHook', interval=10),
-    dict(type='snnssl_mm.LinearProbeHook'),
-]

@@ -1,4 +1,4 @@
-# The main job in 5 epochs without monitors: one cell of tools/ablation.py
+# The main job in 5 epochs without evaluation: one cell of tools/ablation.py
 _base_ = 'spikformer_ctl.py'
 train_cfg = dict(max_epochs=5)
 param_scheduler = [
@@ -6,11 +6,5 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', begin=1, end=5, eta_min=1e-4,
          convert_to_iter_based=True),
 ]
-custom_hooks = [
-    dict(type='snnssl_mm.KeepMemoryHook'),
-    dict(type='snnssl_mm.EpochSeedHook'),
-    dict(type='snnssl_mm.NonFiniteHook'),
-    dict(type='snnssl_mm.CollapseHook'),
-    dict(type='snnssl_mm.FiringRateHook'),
-]
-default_hooks = dict(checkpoint=dict(max_keep_ckpts=1))
+default_hooks = dict(
+    checkpoint=dict(max_keep_ckpts=1), health=None, knn=None, linear_probe=None)

@@ -19,13 +19,4 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', begin=1, end=10, eta_min=1e-4,
          convert_to_iter_based=True),
 ]
-custom_hooks = [
-    dict(type='snnssl_mm.KeepMemoryHook'),
-    dict(type='snnssl_mm.EpochSeedHook'),
-    dict(type='snnssl_mm.NonFiniteHook'),
-    dict(type='snnssl_mm.CollapseHook'),
-    dict(type='snnssl_mm.FiringRateHook'),
-    dict(type='snnssl_mm.RepresentationHealthHook', interval=5),
-    dict(type='snnssl_mm.KNNHook', interval=5),
-    dict(type='snnssl_mm.LinearProbeHook'),
-]
+default_hooks = dict(health=dict(interval=5), knn=dict(interval=5))

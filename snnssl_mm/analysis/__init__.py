@@ -1,1 +1,1 @@
-"""What happened in a run: curves, neighbours, records of results."""
+"""Pictures, tables and reports of networks and runs."""

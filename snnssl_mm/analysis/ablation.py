@@ -1,4 +1,4 @@
-"""What an ablation varies, and its results over seeds."""
+"""Grid of an ablation, and its results over seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where spiking self-attention looks: how strongly each token is attended to."""
+"""Attention maps of spiking self-attention: attention that each token receives."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from snnssl_mm.analysis.images import NetworkImage, crop_to_picture
 from snnssl_mm.analysis.plots.picture_grid import (
     label_row,
     label_width,
+    over_picture,
     picture_grid,
     title,
 )
@@ -110,8 +111,7 @@ def draw_block(line: Any, block: AttentionMap, picture: np.ndarray) -> None:
     extent = (0, width, height, 0)
     style: Any = dict(cmap="magma", extent=extent, interpolation="nearest", vmin=0)
     mean = block.maps.mean(0)
-    line[0].imshow(picture.mean(-1), "gray", extent=extent)
-    line[0].imshow(mean, alpha=0.75 * mean / (mean.max() or 1), **style)
+    over_picture(line[0], mean, mean / (mean.max() or 1), picture, **style)
     line[1].imshow(mean, vmax=mean.max() or 1, **style)
     title(line[1], f"mean, to {mean.max():.2g}")
     for index, axis in enumerate(line[2:]):

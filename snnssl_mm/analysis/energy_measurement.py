@@ -1,4 +1,4 @@
-"""What a model computes for the test images of its config."""
+"""Operations and energy of a model on the test images of its config."""
 
 from __future__ import annotations
 

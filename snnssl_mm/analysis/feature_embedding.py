@@ -1,4 +1,4 @@
-"""Features of unseen images in the plane, by t-SNE, coloured by class."""
+"""t-SNE of features of unseen images, coloured by class."""
 
 from __future__ import annotations
 

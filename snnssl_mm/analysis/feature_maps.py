@@ -1,4 +1,4 @@
-"""What a backbone hands to a neck: its maps of an image, level by level."""
+"""Feature maps that a backbone hands to a neck, level by level."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ import torch
 from torch import nn
 
 from snnssl_mm.analysis.images import NetworkImage, crop_to_picture
-from snnssl_mm.analysis.plots.picture_grid import label_row, picture_grid, title
+from snnssl_mm.analysis.plots.picture_grid import (
+    label_row,
+    over_picture,
+    picture_grid,
+    title,
+)
 
 
 @torch.no_grad()
@@ -65,8 +70,7 @@ def draw_level(line: Any, level: np.ndarray, picture: np.ndarray) -> None:
     style: Any = dict(cmap="magma", extent=extent, interpolation="nearest")
     mean = level.mean(0)
     strength = (mean - mean.min()) / (np.ptp(mean) or 1)
-    line[0].imshow(picture.mean(-1), "gray", extent=extent)
-    line[0].imshow(mean, alpha=0.75 * strength, **style)
+    over_picture(line[0], mean, strength, picture, **style)
     line[1].imshow(mean, vmin=0, **style)
     title(line[1], f"mean, to {mean.max():.2g}")
     chosen = liveliest_channels(level, len(line) - 2)

@@ -1,4 +1,4 @@
-"""An image file as a picture and as a network's input."""
+"""Image file as a picture and as a network's input."""
 
 from __future__ import annotations
 

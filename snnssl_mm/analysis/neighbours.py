@@ -1,4 +1,4 @@
-"""Nearest neighbours: what a pretrained network finds alike."""
+"""Nearest neighbours of unseen images in feature space."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 
 from snnssl_mm.analysis.plots.picture_grid import label_row, picture_grid, title
 from snnssl_mm.analysis.plots.plot_style import BLUE, RED
-from snnssl_mm.probing.probes import LabelledFeatures
+from snnssl_mm.probing.features import Arrays, LabelledFeatures
+from snnssl_mm.probing.frozen_probes import find_neighbours
 
 
 def to_pictures(inputs: np.ndarray) -> np.ndarray:
@@ -45,10 +45,10 @@ def plot_neighbours(
     queries = np.argsort(seen_before, kind="stable")[:rows]
     queries = queries[np.argsort(test_y[queries], kind="stable")]
     columns = min(columns, len(train_x))
-    search = NearestNeighbors(n_neighbors=columns, metric="cosine").fit(train_x)
-    neighbours = search.kneighbors(test_x[queries], return_distance=False)
+    asked = LabelledFeatures(features.train, Arrays(test_x[queries], test_y[queries]))
+    _, classes, neighbours = find_neighbours(asked, columns)
 
-    right = int(np.sum(train_y[neighbours] == test_y[queries][:, None]))
+    right = int(np.sum(classes == test_y[queries][:, None]))
     heading = (
         "Unseen images and their nearest training images in feature space\n"
         f"{right} of these {neighbours.size} neighbours are of the same class (solid "

@@ -1,4 +1,4 @@
-"""What downstream networks predict on the same scenes, beside the truth."""
+"""Predictions of downstream networks next to the ground truth."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ import torch
 from matplotlib import patheffects
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch, Rectangle
+from mmengine.config import Config
+from mmengine.runner import Runner
 
 from snnssl_mm.analysis.plots.label_places import Box, place_labels
 from snnssl_mm.analysis.plots.plot_style import QUIET, SMALL, WIDTH, picture
 from snnssl_mm.datasets.loading import read_image
+from snnssl_mm.probing.probes import load_model
+
+TRUTH = {"mmdet": "annotated boxes", "mmseg": "annotated classes"}
+"""Scopes whose predictions are drawn, and the title of the truth's column."""
 
 FONT = 7.0  # points, of names and scores in the images
 SHOWN = 15
@@ -41,6 +47,48 @@ class Column(NamedTuple):
     samples: Sequence[Any]
     metainfo: dict[str, Any]
     truth: bool = False
+
+
+def columns_of(models: Sequence[tuple[str, Config, str]], count: int) -> list[Column]:
+    """Predict with every model on the same test images.
+
+    Args:
+        models: Title, config and checkpoint of each. The first of a task gives the
+            column of the truth.
+        count: Number of images.
+
+    Raises:
+        ValueError: If a config is not of detection or segmentation, or the weights do
+            not fit.
+    """
+    for _, cfg, _ in models:
+        require_task(cfg)
+    columns: list[Column] = []
+    scopes = set()
+    for title, cfg, checkpoint in models:
+        network = load_model(cfg, checkpoint)
+        loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
+        samples = predict(network, loader, count)
+        metainfo = loader.dataset.metainfo
+        if cfg.default_scope not in scopes:
+            truth = TRUTH[cfg.default_scope]
+            columns.append(Column(truth, samples, metainfo, truth=True))
+            scopes.add(cfg.default_scope)
+        columns.append(Column(title, samples, metainfo))
+    return columns
+
+
+def require_task(cfg: Config) -> None:
+    """Refuse a config without predictions to draw.
+
+    Raises:
+        ValueError: It names the config.
+    """
+    if cfg.get("default_scope") not in TRUTH or not cfg.get("test_dataloader"):
+        raise ValueError(
+            f"{cfg.filename} is of no detector or segmentor with a test_dataloader "
+            f"(default_scope={cfg.get('default_scope')!r})"
+        )
 
 
 @torch.no_grad()

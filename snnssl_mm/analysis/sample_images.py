@@ -1,4 +1,4 @@
-"""Images of a config's evaluation data, to be drawn and to be run."""
+"""Sample of a config's evaluation images, as pictures and as inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where and when a network fires: spikes of every layer at every time step."""
+"""Spike maps: where the channels of every layer fire at every time step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same weights at other numbers of time steps: accuracy, latency, energy."""
+"""Accuracy, latency and energy of the same weights over numbers of time steps."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def time_steps_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Show accuracy, latency and energy, a line for every T.
 
     Args:
-        rows: Of tools/analysis/time_steps.py, in any order.
+        rows: Of ``snnssl measure time-steps``, in any order.
     """
     accuracies = rows[0]["accuracy"]
     head = ["T", *(f"{title(name)}, %" for name in accuracies), "ms an image"]
@@ -138,7 +138,7 @@ def plot_time_steps(
     """Draw accuracy, latency and energy over T.
 
     Args:
-        rows: Of tools/analysis/time_steps.py, in any order.
+        rows: Of ``snnssl measure time-steps``, in any order.
         trained_at: T of the pretraining, marked by a line.
         out: Picture to write.
     """

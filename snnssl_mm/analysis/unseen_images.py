@@ -1,4 +1,4 @@
-"""Images that a model was not trained on: those of its config, evenly spread."""
+"""Test images of a config, evenly spread."""
 
 from __future__ import annotations
 

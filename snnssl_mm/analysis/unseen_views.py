@@ -1,4 +1,4 @@
-"""Two views, as in the pretraining, of images that it did not see."""
+"""Two pretraining views of unseen images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from torch.utils.data import SequentialSampler
 
-from snnssl_mm.checkpoints.preprocessing import innermost, loads_file
+from snnssl_mm.checkpoints.preprocessing import loads_file, source_of
 from snnssl_mm.checks.data import check_data, silent
 from snnssl_mm.recording.two_views import Collate
 
@@ -42,7 +42,7 @@ def unseen_views(cfg: Config) -> Views:
         ValueError: If the config has no training images, or the images are not there.
     """
     train, test = cfg.get("train_dataloader"), cfg.get("eval_test_dataloader")
-    pipeline = leaf(train).get("pipeline")
+    pipeline = source_of(train).get("pipeline")
     if train is None or not pipeline:
         raise ValueError(
             "the config has no views of training images; use one of pretraining, such "
@@ -52,7 +52,7 @@ def unseen_views(cfg: Config) -> Views:
     with silent():
         check_data(cfg, [name])
     init_default_scope(cfg.get("default_scope") or "mmengine")
-    settings = copy.deepcopy(leaf(cfg[name]))
+    settings = copy.deepcopy(source_of(cfg[name]))
     settings["pipeline"] = [*loading(settings["pipeline"], pipeline), *pipeline]
     dataset = DATASETS.build(settings)
     loader = Runner.build_dataloader(
@@ -68,11 +68,6 @@ def unseen_views(cfg: Config) -> Views:
     )
     collate: Any = loader.collate_fn
     return Views(dataset, collate, "training" if test is None else "unseen")
-
-
-def leaf(loader: Any) -> Any:
-    """Settings of the data set of a loader, inside wrappers such as RepeatDataset."""
-    return [{}, *innermost(loader)][-1]
 
 
 def loading(own: Sequence[Any], views: Sequence[Any]) -> list[Any]:

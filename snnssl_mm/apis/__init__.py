@@ -6,6 +6,10 @@ folders, PIL images, arrays or tensors of any size, one or several, see
 :func:`snnssl_mm.datasets.image_inputs.read_images`.
 """
 
+from snnssl_mm.compat import import_mmpretrain
+
+import_mmpretrain("apis", "models")
+
 from snnssl_mm.apis.features import (
     FeatureExtractor,
     extract_features,

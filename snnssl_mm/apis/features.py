@@ -22,6 +22,7 @@ from mmpretrain.apis import get_model as get_mmpretrain_model
 from mmpretrain.models import ImageClassifier
 from torch import Tensor
 
+from snnssl_mm import compat
 from snnssl_mm.apis.loaded_models import load_either, load_pictured_model
 from snnssl_mm.apis.model_hub import add_image_pipeline, register_models
 from snnssl_mm.checkpoints import zoo
@@ -55,6 +56,7 @@ def get_model(model: Any, pretrained: bool | str | Path = False, **kwargs: Any) 
         ValueError: If there is no such model, it has no weights to be loaded, or those
             of the checkpoint fit neither it nor its backbone.
     """
+    compat.apply()
     if isinstance(model, (str, Path)) and Path(model).suffix == ".py":
         model = Config.fromfile(model)
         if model.get("test_dataloader") or model.get("eval_test_dataloader"):
@@ -96,6 +98,7 @@ def load_model(
         ValueError: If a config has no checkpoint, or weights do not fit.
         FileNotFoundError: If a file is missing.
     """
+    compat.apply()
     model = str(model).removeprefix(zoo.SCHEME)
     entry = zoo.entries().get(model)
     if entry is None:

@@ -18,6 +18,7 @@ from mmpretrain.visualization import UniversalVisualizer
 from PIL import Image
 from torch import Tensor
 
+from snnssl_mm import compat
 from snnssl_mm.checkpoints.loading import load_whole_model, read_checkpoint
 from snnssl_mm.datasets.image_check import examine, unusual_note
 from snnssl_mm.datasets.image_files import find_images as find_images
@@ -69,6 +70,7 @@ class Inferencer:
         score_thr: float = 0.3,
         device: str | None = None,
     ) -> None:
+        compat.apply()
         self.scope = cfg.get("default_scope")
         builders = {
             "mmdet": detection_inferencer,
@@ -79,7 +81,7 @@ class Inferencer:
             raise ValueError(
                 "the config has no test_dataloader of mmdet, mmseg or mmpretrain "
                 f"(default_scope={self.scope!r}), whose pipeline would prepare the "
-                "images; for a pretrained backbone see tools/visualization"
+                "images; for a pretrained backbone see snnssl draw --help"
             )
         require_device(device)
         cfg = cfg.copy()

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from snnssl_mm import compat
 from snnssl_mm.analysis.images import NetworkImage, read_network_image
 from snnssl_mm.checkpoints.loading import load_whole_model
 from snnssl_mm.checkpoints.preprocessing import preprocessor_settings
@@ -30,6 +31,7 @@ def load_pictured_model(cfg: Config, checkpoint: str, whole: bool = False) -> An
     Raises:
         ValueError: If neither fits.
     """
+    compat.apply()
     model = build_model(cfg)
     with files_kept():
         load_either(model, checkpoint, whole)

@@ -16,7 +16,14 @@ FOLDERS = ("selfsup", "classification")
 
 
 class PretrainedModel(Model):
-    """An entry whose config, once read, says how an image comes to the network."""
+    """An entry whose config, once read, says how an image comes to the network.
+
+    Args:
+        entry: One of mmpretrain's, which has everything else.
+    """
+
+    def __init__(self, entry: Model) -> None:
+        vars(self).update(vars(entry))
 
     @property
     def config(self) -> Any:
@@ -74,4 +81,5 @@ def register_models() -> None:
         metafile = root / "configs" / folder / "metafile.yml"
         ModelHub.register_model_index(metafile, config_prefix=root)
         for name in names:
-            ModelHub._models_dict[name.lower()].__class__ = PretrainedModel
+            entry = ModelHub._models_dict[name.lower()]
+            ModelHub._models_dict[name.lower()] = PretrainedModel(entry)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever stops the writer."""
+"""Atomic files: complete or absent, whatever stops the writer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def written_whole(file: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that appears complete or not at all.
+    """Open a file for atomic writing: it appears complete or not at all.
 
     What is written goes to a hidden file ``.<name>.<process id>.part`` of the same
     folder, to the disk, and then takes the name in one step. An old file of this name
@@ -40,12 +40,12 @@ def written_whole(file: Path) -> Iterator[BinaryIO]:
 
 
 def write_whole(file: Path, content: bytes) -> None:
-    """Write a file so that it is never seen half-written; see :func:`written_whole`."""
+    """Write a file atomically, see :func:`written_whole`."""
     with written_whole(file) as stream:
         stream.write(content)
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what writers left that were killed; none may be at work in the folder."""
+    """Remove the parts that killed writers left; no writer may be running."""
     for part in folder.glob(".*.*.part"):
         part.unlink(missing_ok=True)

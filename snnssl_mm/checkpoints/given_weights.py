@@ -1,4 +1,4 @@
-"""Weights that a config starts from, whichever way it gives them.
+"""Weights that a config starts from, compared with the model before training.
 
 These are ``init_cfg`` of any module, by ``BackboneInit`` (which ``--pretrained`` sets)
 or mmengine's ``Pretrained`` (which stock models make of ``pretrained=``), and

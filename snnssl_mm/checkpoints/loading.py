@@ -1,4 +1,4 @@
-"""Loading weights that cannot fail silently: a backbone's, or a whole model's.
+"""Strict loading of backbone and model weights; mismatches raise.
 
 Needs torch and mmengine only. ``init_cfg=dict(type='snnssl_mm.BackboneInit', ...)`` in
 :mod:`snnssl_mm.models.init` is how configs ask for it.
@@ -102,7 +102,7 @@ def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
 def find_state_dict(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
     """Find the tensors in a checkpoint: bare, or under the usual keys.
 
-    Of averaged and plain weights, the averaged ones (EMA): those are evaluated.
+    Prefers EMA weights if the checkpoint has both, since those are evaluated.
     """
     for key in STATE_DICT_KEYS:
         if isinstance(checkpoint.get(key), Mapping):
@@ -113,7 +113,7 @@ def find_state_dict(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
 def find_prefix(state_dict: Iterable[str], names: set[str]) -> str:
     """Prefix under which most of ``names`` are found in ``state_dict``.
 
-    Of several that are equally good, the shortest: ``backbone.`` before
+    Among equally good ones the shortest wins: ``backbone.`` before
     ``momentum_encoder.backbone.``.
     """
     found: Counter[str] = Counter()
@@ -227,9 +227,8 @@ def labelled_heads(state_dict: Iterable[str]) -> list[str]:
 def load_backbone(backbone: nn.Module, path: str | Path, strict: bool = True) -> str:
     """Load a backbone's tensors from any checkpoint that holds them.
 
-    A whole self-supervised checkpoint, a backbone-only file, a wrapped model
-    (``module.``) and averaged weights (EMA) all work: the prefix is found from the
-    names.
+    A full self-supervised checkpoint, a backbone-only file, a wrapped model
+    (``module.``) and EMA weights all work: the prefix is found from the names.
 
     Args:
         backbone: The module to fill.
@@ -279,7 +278,7 @@ def unwrapped(model: Any) -> Any:
 def load_whole_model(model: nn.Module, path: str | Path) -> None:
     """Load every tensor of a model for evaluation.
 
-    Of a checkpoint with averaged weights, these are taken.
+    Prefers EMA weights if the checkpoint has both.
 
     Args:
         model: The model, or a distributed wrapper of it.

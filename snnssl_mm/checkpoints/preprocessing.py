@@ -1,4 +1,4 @@
-"""How pixels come to a network: part of the function that its weights were made for."""
+"""Preprocessing that weights were trained with: mean, std, order of channels."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def preprocessing(cfg: Mapping[str, Any]) -> Preprocessing | None:
             order = step.get("channel_order", "bgr")
             break
     else:
-        if source(cfg.get("train_dataloader")) in RGB_IN_MEMORY:
+        kind = source_of(cfg.get("train_dataloader")).get("type")
+        if type_name(kind) in RGB_IN_MEMORY:
             order = "rgb"
     if order and exchanges_channels(settings):
         order = {"rgb": "bgr", "bgr": "rgb"}[order]
@@ -123,9 +124,12 @@ def innermost(loader: Any) -> Iterator[Mapping[str, Any]]:
         found = inner[0] if isinstance(inner, (list, tuple)) and inner else inner
 
 
-def source(loader: Any) -> str:
-    """Name of the innermost data set's class."""
-    return type_name(([{}, *innermost(loader)][-1]).get("type"))
+def source_of(loader: Any) -> Any:
+    """Settings of a loader's data set inside all wrappers; an empty dict without one.
+
+    Of several data sets that are joined, the first.
+    """
+    return [{}, *innermost(loader)][-1]
 
 
 def first_pipeline(loader: Any) -> list[Any]:

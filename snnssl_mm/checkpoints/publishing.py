@@ -1,4 +1,4 @@
-"""Checkpoints for others: weights and plain values, named by their digest."""
+"""Publishing of checkpoints: weights and plain values, named by their digest."""
 
 from __future__ import annotations
 
@@ -59,9 +59,8 @@ def publish(path: str, name: str, folder: Path, backbone_only: bool = False) -> 
     """Write a checkpoint's weights as ``folder/name-<8 digits of sha256>.pth``.
 
     What training needs (optimizer, hooks, logs) and paths of the machine are left
-    out. Of averaged and plain weights, the averaged ones are taken. ``meta`` holds the
-    model's config and how images came to it, by which loading checks what no tensor
-    shows.
+    out; EMA weights are preferred. ``meta`` holds the model's config and how images
+    came to it, by which loading checks what no tensor shows.
 
     Args:
         path: File or URL.

@@ -1,4 +1,4 @@
-"""States of all random generators of a process, for checkpoints and for detours."""
+"""Save, restore and set aside the states of all random generators of a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints that several parts of one start-up read, read from the disk once.
+"""Cache of checkpoints that several parts of one start-up read.
 
 Checking the weights, loading them and proving that they were loaded each ask for the
 same file. Between :func:`files_kept` and :func:`forget` it stays in memory, and every

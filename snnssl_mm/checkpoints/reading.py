@@ -1,4 +1,4 @@
-"""Files of ``torch.save``, read without running code, and only if they are undamaged.
+"""Safe reading of ``torch.save`` files: no code runs, damage is detected.
 
 A pickle may name any function and have it called while it is read. Tensors, plain
 values, containers of them (such as the ``argparse.Namespace`` of a training script) and

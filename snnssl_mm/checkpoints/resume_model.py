@@ -1,4 +1,4 @@
-"""Resuming with the model and the pixels that the checkpoint was trained with.
+"""Check on resume: the model and preprocessing of the checkpoint.
 
 mmengine loads what fits into whatever the config describes by now.
 """

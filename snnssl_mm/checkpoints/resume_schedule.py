@@ -1,4 +1,4 @@
-"""Resuming with the schedule that the checkpoint was made for, or rebuilding it.
+"""Check on resume: the schedule of the checkpoint, or its rebuilding.
 
 mmengine restores schedulers and the optimizer's settings from the checkpoint over those
 of the config. After a change of batch size, length or learning rate a run would

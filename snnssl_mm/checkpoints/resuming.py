@@ -1,4 +1,4 @@
-"""Where a run goes on: the last checkpoint that is whole."""
+"""Resume: find the newest undamaged checkpoint of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The config that a checkpoint was trained with, read without running it."""
+"""Config stored in a checkpoint, parsed without running it."""
 
 from __future__ import annotations
 

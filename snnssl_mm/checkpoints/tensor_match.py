@@ -1,4 +1,4 @@
-"""What of a state dict a module would load, tried out without loading it."""
+"""Dry run of loading a state dict: what fits a module and what does not."""
 
 from __future__ import annotations
 

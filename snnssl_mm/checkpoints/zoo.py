@@ -1,4 +1,4 @@
-"""The model zoo: names, configs and weights, found without asking the network first.
+"""Model zoo: names, configs and weights, found offline first.
 
 ``model-index.yml`` lists the ``metafile.yml`` of each folder of configs. An entry with
 weights says ``Weights: snnssl_mm://NAME``, an address that mmengine's own loading

@@ -1,1 +1,1 @@
-"""The command ``snnssl``, and what its tools share."""
+"""The command ``snnssl``: one module for each of its subcommands."""

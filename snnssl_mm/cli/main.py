@@ -1,118 +1,150 @@
-"""The installed command ``snnssl``: it starts the tool that a word names.
+"""The installed command ``snnssl``.
 
-The tools lie in ``snnssl_mm/.mim/tools`` (wheels, editable installations) or beside
-the package (a checkout). Nothing heavy is imported here: ``snnssl --help`` is quick.
+Each subcommand is a module of this package with ``add_arguments(parser)`` and
+``run(args)``; its docstring is what ``--help`` says. A module is imported when its
+subcommand is used, and imports what is slow inside ``run``: ``--help`` is quick.
 """
 
 from __future__ import annotations
 
+import argparse
 import difflib
-import runpy
+import importlib
 import sys
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
-from snnssl_mm.cli import user_errors
-from snnssl_mm.recording import command
+from snnssl_mm.cli.shared.options import complete
+from snnssl_mm.cli.shared.user_errors import run_tool
+from snnssl_mm.recording.command import PROGRAM, program
 from snnssl_mm.version import __version__
 
-TOOLS = {
-    "train": ("train.py", "train anything: pretraining, detection, segmentation"),
-    "test": ("test.py", "evaluate a checkpoint"),
-    "probe": ("probe.py", "judge a pretrained backbone by labelled images"),
-    "report": ("report.py", "all about a pretraining on one page"),
-    "new": ("new_project.py", "write configs for your own images, sized for them"),
-    "check": ("check_config.py", "find mistakes in a config before they cost time"),
-    "doctor": ("check_env.py", "find what is wrong with the environment"),
-    "convert": ("convert.py", "take weights of other projects"),
-    "export": ("export.py", "write NIR, torch.export or ONNX"),
-    "infer": ("infer.py", "draw results on a folder of images"),
-    "browse": ("browse_dataset.py", "draw what a config's data sets yield"),
-    "ablate": ("ablation.py", "run a grid of small trainings"),
-    "demo": ("demo.py", "pretrain and evaluate a small network here"),
+COMMANDS = {
+    "train": "train anything: pretraining, detection, segmentation",
+    "test": "evaluate a checkpoint",
+    "probe": "judge a pretrained backbone by labelled images",
+    "report": "write everything about a pretrained checkpoint on one page",
+    "new": "write configs for your own images, sized for them and this machine",
+    "check": "find mistakes in a config before they cost time",
+    "config": "print a config with everything that it inherits",
+    "doctor": "find what is wrong with the environment",
+    "convert": "convert a checkpoint from or to another project's layout",
+    "export": "write a backbone as NIR, torch.export or ONNX",
+    "zoo": "list, show, get or publish models",
+    "browse": "draw what a config's datasets yield",
+    "infer": "predict on images: drawn results, and predictions as files",
+    "draw": "draw maps, spikes, attention, embeddings, predictions, curves",
+    "measure": "measure time steps, firing rates, energy, representation health",
+    "ablate": "run a grid of small pretrainings",
+    "demo": "pretrain and evaluate a small network on this machine",
 }
-DRAW = {
-    "feature-maps": "visualization/feature_maps.py",
-    "spike-maps": "visualization/spike_maps.py",
-    "attention-maps": "visualization/attention_maps.py",
-    "spike-raster": "visualization/spike_raster.py",
-    "embedding": "visualization/feature_embedding.py",
-    "neighbours": "visualization/nearest_neighbours.py",
-    "predictions": "visualization/predictions.py",
-}
-MEASURE = {
-    "time-steps": "analysis/time_steps.py",
-    "firing-rates": "analysis/firing_rates.py",
-    "energy": "analysis/energy.py",
-    "health": "analysis/representation_health.py",
-}
-KINDS = {"draw": DRAW, "measure": MEASURE}
-HELP = ("-h", "--help", "help")
+"""Subcommand, which is the name of its module, and what ``snnssl --help`` says."""
 
 
-def tools_folder() -> Path:
-    """Return the folder of the tools: the installation's, or the checkout's.
+class CommandParser(argparse.ArgumentParser):
+    """The parser of a subcommand, whose module is imported when it is used.
 
-    Raises:
-        SystemExit: If there is neither.
+    Args:
+        *args: Those of ``ArgumentParser``.
+        command: One of :data:`COMMANDS`; None for a parser below a subcommand's.
+        **kwargs: Those of ``ArgumentParser``.
     """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / ".mim" / "tools", package.parent / "tools"):
-        if (folder / "train.py").is_file():
-            return folder
-    raise SystemExit(
-        f"error: {package} has no tools; install the package again (pip install "
-        "--force-reinstall --no-deps snnssl_mm)"
+
+    def __init__(self, *args: Any, command: str | None = None, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, **kwargs)
+        self.command = command
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Any = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse; arguments that are left over are an error here, not higher up."""
+        if self.command:
+            module = command_module(self.command)
+            self.command = None
+            self.description = module.__doc__
+            self.set_defaults(run=getattr(module, "run", None))
+            module.add_arguments(self)
+        found, left = super().parse_known_args(args, namespace)
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}")
+        return found, left
+
+
+def command_module(command: str) -> Any:
+    """Import the module of a subcommand."""
+    return importlib.import_module(f"snnssl_mm.cli.{command}")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of ``snnssl``; those of the subcommands fill themselves."""
+    parser = argparse.ArgumentParser(
+        "snnssl",
+        description="Self-supervised pretraining of spiking networks on OpenMMLab.",
+        epilog="snnssl COMMAND --help says more.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=CommandParser
+    )
+    for command, text in COMMANDS.items():
+        commands.add_parser(command, help=text, command=command)
+    return parser
+
+
+def refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
+    """End with what there is in place of an unknown subcommand."""
+    near = difflib.get_close_matches(word, COMMANDS, 1)
+    meant = f"is {near[0]} meant? " if near else ""
+    parser.error(
+        f"there is no command {word!r}; {meant}expected one of: {', '.join(COMMANDS)}"
     )
 
 
-def usage() -> str:
-    """Return what ``snnssl --help`` prints."""
-    lines = ["usage: snnssl COMMAND [ARGUMENTS]; snnssl COMMAND --help says more", ""]
-    lines += [f"  {name:<9} {text}" for name, (_, text) in TOOLS.items()]
-    lines += [f"  {name:<9} {', '.join(kinds)}" for name, kinds in KINDS.items()]
-    return "\n".join(lines)
-
-
-def resolve(arguments: list[str]) -> tuple[str, list[str]]:
-    """Return the file of a command's tool, and the tool's arguments.
+def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Build the parser of the installed command, whose arguments are given.
 
     Raises:
-        SystemExit: If there is no such command, with status 2, or only help is asked
-            for.
+        SystemExit: With status 2, if there are none, or the first is unknown.
     """
-    name, *rest = arguments
-    if name in TOOLS:
-        return TOOLS[name][0], rest
-    if name in KINDS and rest and rest[0] in KINDS[name]:
-        return KINDS[name][rest[0]], rest[1:]
-    if name in KINDS:
-        wrong = f"snnssl {name} needs one of: {', '.join(KINDS[name])}"
-        if rest and rest[0] in HELP:
-            print(wrong.replace("needs", "takes"))
-            raise SystemExit(0)
+    parser = build_parser()
+    if not words:
+        parser.print_help(sys.stderr)
+        raise SystemExit(2)
+    if words[0] not in COMMANDS and not words[0].startswith("-"):
+        refuse(parser, words[0])
+    return parser
+
+
+def main(*command: str) -> None:
+    """Run a subcommand with the arguments of this process.
+
+    Args:
+        *command: The subcommand that a file in ``tools/`` stands for; none for the
+            installed command, whose first argument it is.
+
+    Raises:
+        SystemExit: As :func:`~snnssl_mm.cli.shared.user_errors.run_tool` says; 2 if
+            the command line cannot be read.
+    """
+    words = [*command, *sys.argv[1:]]
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    PROGRAM[:] = [] if command else ["snnssl"]
+    again = None
+    if words and words[0] in COMMANDS:
+        again = getattr(command_module(words[0]), "AGAIN", None)
+    if command:
+        parser: argparse.ArgumentParser
+        parser = CommandParser(" ".join(program()), command=words.pop(0))
     else:
-        near = difflib.get_close_matches(name, [*TOOLS, *KINDS], 1)
-        wrong = f"there is no command {name!r}; "
-        wrong += f"is {near[0]} meant? " if near else ""
-        wrong += f"expected one of: {', '.join([*TOOLS, *KINDS])}"
-    print(f"error: {wrong}", file=sys.stderr)
-    raise SystemExit(2)
+        parser = parser_of(words)
 
+    def run() -> Any:
+        args = complete(parser.parse_args(words))
+        return args.run(args)
 
-def main() -> None:
-    """Start the tool."""
-    arguments = sys.argv[1:]
-    text = __version__ if arguments[:1] == ["--version"] else usage()
-    if not arguments or arguments[0] in (*HELP, "--version"):
-        user_errors.run_tool(lambda: print(text, flush=True))
-        raise SystemExit(0 if arguments else 2)
-    tool, rest = resolve(arguments)
-    folder = tools_folder()
-    command.PROGRAM[:] = ["snnssl", *arguments[: len(arguments) - len(rest)]]
-    sys.argv = [str(folder / tool), *rest]
-    # As if the tool had been started as a program: its folder comes first.
-    sys.path.insert(0, str((folder / tool).parent))
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    run_tool(run, again)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 """Workarounds for other projects' bugs, one function each.
 
 Each function's docstring names the symptom (its first line), the cause, and when the
-function can be removed. All are idempotent. ``import snnssl_mm`` imports nothing of
-torch or OpenMMLab for them: each waits until somebody imports the module that it mends
-(:mod:`snnssl_mm.compat.mending`). Their :class:`Status` is what ``tools/check_env.py``
-prints.
+function can be removed. All are idempotent. Importing this package applies none;
+:func:`apply` does, and imports nothing of torch or OpenMMLab: each workaround waits
+until somebody imports the module that it mends (:mod:`snnssl_mm.compat.mending`).
+Their :class:`Status` is what ``snnssl doctor`` prints.
 """
 
 from snnssl_mm.compat.checkpoints import (
     activation_checkpointing,
+    atomic_writes,
     safe_checkpoints,
-    whole_checkpoints,
 )
 from snnssl_mm.compat.configs import mmseg_configs, own_configs
 from snnssl_mm.compat.cpu import (
@@ -22,8 +22,13 @@ from snnssl_mm.compat.cpu import (
     init_cpu_process_group,
 )
 from snnssl_mm.compat.distributions import mixed_distributions
+from snnssl_mm.compat.hooks import removed_hooks
 from snnssl_mm.compat.mending import FINDER, Workaround
-from snnssl_mm.compat.mmpretrain_parts import dataset_downloads, multimodal_models
+from snnssl_mm.compat.mmpretrain_parts import (
+    dataset_downloads,
+    import_mmpretrain,
+    multimodal_models,
+)
 from snnssl_mm.compat.noise import printed_debug_messages, unasked_metric
 from snnssl_mm.compat.status import Status
 from snnssl_mm.compat.strategies import (
@@ -44,6 +49,7 @@ __all__ = [
     "cpu_model_wrapper_cfg",
     "cpu_strategy",
     "full_state_dict_configs",
+    "import_mmpretrain",
     "init_cpu_process_group",
 ]
 
@@ -62,15 +68,21 @@ WORKAROUNDS = (
     Workaround(sharded_optimizer, "mmengine._strategy.fsdp"),
     Workaround(deepspeed_optimizers, "mmengine._strategy.deepspeed"),
     Workaround(safe_checkpoints, "mmengine.runner.checkpoint"),
-    Workaround(whole_checkpoints, "mmengine.runner"),
+    Workaround(atomic_writes, "mmengine.runner"),
+    Workaround(removed_hooks, "mmengine.runner"),
     Workaround(cpu_amp),
     Workaround(cpu_process_group),
     Workaround(cpu_strategies),
     Workaround(cpu_sync_batch_norm),
 )
-"""Every workaround; those without a module are asked for by tools/train.py."""
+"""Every workaround; those without a module are asked for by the training command."""
 
 
 def apply() -> None:
-    """Mend the modules that are imported already, and the others once they are."""
+    """Mend the modules that are imported already, and the others once they are.
+
+    The command and the ``snnssl_mm`` scope call it. Call it yourself before you read
+    configs or checkpoints by other means, best before OpenMMLab is imported; a second
+    call does nothing.
+    """
     FINDER.mend(row for row in WORKAROUNDS if row.module)

@@ -1,4 +1,4 @@
-"""Checkpoints: safe to read, whole on the disk; recomputation that trains."""
+"""Checkpoints: safe to read, atomic on the disk; recomputation that trains."""
 
 from __future__ import annotations
 
@@ -27,23 +27,21 @@ def activation_checkpointing() -> Status:
     return Status("cured", "checkpoints are not re-entrant")
 
 
-def whole_checkpoints() -> Status:
-    """A kill or a full disk while a checkpoint is written: nothing is left to resume.
+def atomic_writes() -> Status:
+    """A kill or a full disk during a write: ``resume=True`` reads half a checkpoint.
 
-    Cause: mmengine writes over files in place; its CheckpointHook removes the previous
-    checkpoint before the next is written, and empties ``last_checkpoint`` before it
-    fills it; ``resume=True`` believes that file whatever it names. Here local files
-    appear whole or not at all, the name ``CheckpointHook`` means
-    :class:`snnssl_mm.checkpoints.atomic_checkpoints.WholeCheckpointHook`, and resuming
-    looks for the last checkpoint that is whole. Folders of DeepSpeed are as they were.
+    Cause: mmengine writes over files in place, and ``resume=True`` believes the file
+    ``last_checkpoint`` whatever it names. Here local files are written atomically, and
+    resuming looks for the last intact checkpoint. The order in which checkpoints are
+    saved and removed is that of the hook, see :class:`snnssl_mm.engine.
+    AtomicCheckpointHook`. Folders of DeepSpeed are as they were.
     Removable: when ``LocalBackend.put`` of onedl-mmengine renames a complete file and
-    ``CheckpointHook`` removes last; in 0.10.12 they do not.
+    ``find_latest_checkpoint`` looks at what it finds; in 0.10.12 they do not.
     """
     if module_of("mmengine.runner") is None:
         return Status("not applicable", "mmengine is not installed")
     from mmengine.fileio import LocalBackend
 
-    import snnssl_mm.checkpoints.atomic_checkpoints  # noqa: F401  registers its hook by that name
     from snnssl_mm.checkpoints.atomic_files import write_whole
 
     def put(self: Any, obj: bytes, filepath: str | Path) -> None:
@@ -55,9 +53,8 @@ def whole_checkpoints() -> Status:
         write_whole(Path(filepath), obj.encode(encoding))
 
     def find_latest_checkpoint(path: str) -> str | None:
-        from snnssl_mm.checkpoints.resuming import (
-            last_whole_checkpoint,  # not while that imports
-        )
+        # imported late: mmengine.runner may be half imported when this is applied
+        from snnssl_mm.checkpoints.resuming import last_whole_checkpoint
 
         return last_whole_checkpoint(path)
 
@@ -65,7 +62,7 @@ def whole_checkpoints() -> Status:
     for name in ("", ".checkpoint", ".runner", "._flexible_runner"):
         module = sys.modules[f"mmengine.runner{name}"]
         vars(module)["find_latest_checkpoint"] = find_latest_checkpoint
-    return Status("cured", "checkpoints are whole or not there, and removed last")
+    return Status("cured", "local files are atomic, resuming takes an intact one")
 
 
 def safe_checkpoints() -> Status:

@@ -16,7 +16,7 @@ class Workaround(NamedTuple):
 
     Attributes:
         function: Applies it; harmless when repeated.
-        module: What it mends; empty if somebody asks for it (tools/train.py).
+        module: What it mends; empty if the training command asks for it.
         before: Whether it must act before the module's own code runs.
     """
 
@@ -30,6 +30,7 @@ class MendingFinder(importlib.abc.MetaPathFinder):
 
     def __init__(self) -> None:
         self.waiting: dict[str, list[Workaround]] = {}
+        self.applied: set[Workaround] = set()
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """Leave the finding to the others; wrap the loader that they found."""
@@ -44,27 +45,36 @@ class MendingFinder(importlib.abc.MetaPathFinder):
 
         def run_and_mend(module: Any) -> None:
             try:
-                for row in (row for row in rows if row.before):
-                    row.function()
+                self.apply(row for row in rows if row.before)
                 run(module)
             except BaseException:
                 self.waiting[name] = rows  # the next import tries again
                 raise
-            for row in (row for row in rows if not row.before):
-                row.function()
+            self.apply(row for row in rows if not row.before)
 
         spec.loader.exec_module = run_and_mend  # type: ignore[method-assign]
         return spec
 
     def mend(self, rows: Iterable[Workaround]) -> None:
-        """Apply what concerns modules that are there; let the others wait."""
+        """Apply what concerns modules that are there; let the others wait.
+
+        What is applied or waits already is left alone.
+        """
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)
         for row in rows:
+            if row in self.applied or row in self.waiting.get(row.module, ()):
+                continue
             if row.module in sys.modules:
-                row.function()
-            elif row not in self.waiting.setdefault(row.module, []):
-                self.waiting[row.module].append(row)
+                self.apply([row])
+            else:
+                self.waiting.setdefault(row.module, []).append(row)
+
+    def apply(self, rows: Iterable[Workaround]) -> None:
+        """Apply workarounds, and remember those that were."""
+        for row in rows:
+            row.function()
+            self.applied.add(row)
 
 
 FINDER = MendingFinder()

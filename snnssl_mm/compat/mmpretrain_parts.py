@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import importlib.util
+import io
+import warnings
 from pathlib import Path
 
+from snnssl_mm.compat.noise import unasked_metric
 from snnssl_mm.compat.status import Status, installed, module_of
+from snnssl_mm.compat.torchvision_operators import torchvision_operators
 
 
 def multimodal_models() -> Status:
@@ -27,6 +32,29 @@ def multimodal_models() -> Status:
         return Status("absent", f"transformers {version} has what mmpretrain imports")
     module_of("mmpretrain.utils.dependency").WITH_MULTIMODAL = False
     return Status("cured", f"no multi-modal models with transformers {version}")
+
+
+def import_mmpretrain(*parts: str) -> None:
+    """Import parts of mmpretrain, also where their own import fails or prints.
+
+    For parts of this package that are built on mmpretrain: unlike the workarounds it
+    changes no attribute. Missing operators of torchvision are declared to torch, and
+    what :func:`multimodal_models` sets is set back.
+
+    Args:
+        *parts: Such as ``'models'``.
+    """
+    torchvision_operators()
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        unasked_metric()
+        dependency = module_of("mmpretrain.utils.dependency")
+        multimodal = dependency.WITH_MULTIMODAL
+        multimodal_models()
+        try:
+            for part in parts:
+                importlib.import_module(f"mmpretrain.{part}")
+        finally:
+            dependency.WITH_MULTIMODAL = multimodal
 
 
 def dataset_downloads() -> Status:

@@ -1,4 +1,4 @@
-"""Checkpoints of other projects, converted to this one's layout and back."""
+"""Conversion of other projects' checkpoints to this layout and back."""
 
 from snnssl_mm.conversion.convert import Conversion, convert
 from snnssl_mm.conversion.detect import LAYOUTS, OURS, detect

@@ -1,4 +1,4 @@
-"""Conversion of a backbone's tensors between layouts, exact or refused."""
+"""Conversion of a backbone's tensors between layouts: exact, or an error."""
 
 from __future__ import annotations
 

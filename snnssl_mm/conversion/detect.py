@@ -1,4 +1,4 @@
-"""Which layout a checkpoint has, found from the names of its tensors."""
+"""Detection of a checkpoint's layout from the names of its tensors."""
 
 from __future__ import annotations
 

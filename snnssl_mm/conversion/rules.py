@@ -1,4 +1,4 @@
-"""How a layout is written down: rules from their names of tensors to ours."""
+"""Rules of a layout: from its names of tensors to ours."""
 
 from __future__ import annotations
 

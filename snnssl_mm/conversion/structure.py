@@ -1,4 +1,4 @@
-"""The backbone that a state dict of ours belongs to, found from its tensors."""
+"""Backbone settings inferred from the tensors of a state dict."""
 
 from __future__ import annotations
 

@@ -1,5 +1,9 @@
 """Datasets and the transforms that make two views of an image."""
 
+from snnssl_mm.compat import import_mmpretrain
+
+import_mmpretrain("datasets")
+
 from snnssl_mm.datasets.digit_scenes import DigitScenes, generate
 from snnssl_mm.datasets.image_folder import ImageFolder
 from snnssl_mm.datasets.labelled_fraction import labelled_fraction

@@ -1,6 +1,11 @@
 """Hooks and optimizer wrappers that run with mmengine's Runner."""
 
+from snnssl_mm.compat import import_mmpretrain
+
+import_mmpretrain("engine")
+
 from snnssl_mm.engine.amp import CpuAmpOptimWrapper
+from snnssl_mm.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from snnssl_mm.engine.hooks.collapse_hook import CollapseHook
 from snnssl_mm.engine.hooks.data_check_hook import DataCheckHook
 from snnssl_mm.engine.hooks.epoch_seed_hook import EpochSeedHook
@@ -14,6 +19,7 @@ from snnssl_mm.engine.hooks.representation_health_hook import RepresentationHeal
 from snnssl_mm.engine.layer_decay import LayerDecayOptimWrapperConstructor
 
 __all__ = [
+    "AtomicCheckpointHook",
     "CollapseHook",
     "CpuAmpOptimWrapper",
     "DataCheckHook",

@@ -12,6 +12,10 @@ from mmengine.model import convert_sync_batchnorm
 from snnssl_mm import compat
 
 
+class StrategyError(ValueError):
+    """A strategy that its config or the launcher does not fit."""
+
+
 def fit_strategy(cfg: Config) -> None:
     """Fit a FlexibleRunner's config to how its processes were started.
 
@@ -22,25 +26,26 @@ def fit_strategy(cfg: Config) -> None:
         cfg: Its ``launcher`` is set.
 
     Raises:
-        SystemExit: If DeepSpeed is asked for, and is not installed or has no launcher.
+        StrategyError: If DeepSpeed is asked for, and is not installed, has no launcher
+            or another optimizer wrapper than its own.
     """
     name = (cfg.get("strategy") or {}).get("type", "SingleDeviceStrategy")
     if name == "DeepSpeedStrategy":
         if importlib.util.find_spec("deepspeed") is None:
-            raise SystemExit(
-                "error: DeepSpeedStrategy needs DeepSpeed, which is not installed; "
+            raise StrategyError(
+                "DeepSpeedStrategy needs DeepSpeed, which is not installed; "
                 "pip install deepspeed, or take the config of FSDPStrategy"
             )
         if cfg.optim_wrapper.type != "DeepSpeedOptimWrapper":
-            raise SystemExit(
-                "error: DeepSpeedStrategy expects optim_wrapper.type="
+            raise StrategyError(
+                "DeepSpeedStrategy expects optim_wrapper.type="
                 f"'DeepSpeedOptimWrapper', got {cfg.optim_wrapper.type!r}; precision "
                 "and accumulation are set in the strategy (bf16, "
                 "gradient_accumulation_steps), not by --amp"
             )
         if cfg.launcher == "none":
-            raise SystemExit(
-                "error: DeepSpeedStrategy needs a launcher, also for one process: "
+            raise StrategyError(
+                "DeepSpeedStrategy needs a launcher, also for one process: "
                 "torchrun --nproc-per-node=1 tools/train.py CONFIG --launcher pytorch"
             )
     elif cfg.launcher == "none" and name != "SingleDeviceStrategy":

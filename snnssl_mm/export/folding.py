@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them."""
+"""Folding of batch norms into the convolutions before them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NIR graphs carried out in plain torch, from the definitions of their nodes.
+"""Reference interpreter of NIR graphs in plain torch.
 
 Written against NIR's equations, not against this package's neurons: it is what an
 exported file is verified with. Euler's forward method with steps of dt.

@@ -1,4 +1,4 @@
-"""The network that is exported: spiking, in eval mode, of plain torch operators."""
+"""Copy of a network for export: spiking, eval mode, plain torch operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which layers of a spiking backbone feed which: found by watching it at work."""
+"""Graph of a backbone's layers, traced while it runs."""
 
 from __future__ import annotations
 

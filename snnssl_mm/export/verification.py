@@ -1,4 +1,4 @@
-"""Exported files, read again and held against the backbone.
+"""Verification of exported files against the backbone.
 
 In float32 two correct programs differ: they add in another order, now and then a
 membrane falls on the other side of its threshold, and of one spike in another place

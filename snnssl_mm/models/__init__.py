@@ -1,5 +1,9 @@
 """Registered models; importing this package fills the ``MODELS`` registry."""
 
+from snnssl_mm.compat import import_mmpretrain
+
+import_mmpretrain("models")
+
 from snnssl_mm.checkpoints.loading import load_backbone, load_whole_model
 from snnssl_mm.losses import (
     BoundaryTemporalLoss,

@@ -1,1 +1,1 @@
-"""How good a representation is: k-NN, linear probes, few labels, fine-tuning."""
+"""Evaluation of a backbone: k-NN, linear probes, few labels, fine-tuning."""

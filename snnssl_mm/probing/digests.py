@@ -1,4 +1,4 @@
-"""Digests by which a result is known to be that of the same model, data and config."""
+"""Digests identifying the model, data and config behind a cached result."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def weights_digest(module: nn.Module) -> str:
 def samples_digest(dataset: Any) -> str:
     """Digest of a dataset's images and labels.
 
-    Of images in memory the pixels count, of files the path, and of up to 10,000 of
-    them the size and the time of the last change.
+    Covers the pixels of images in memory; of files the path and, for at most 10,000
+    of them, the size and the time of the last change.
 
     Args:
         dataset: One of mmengine's.

@@ -1,42 +1,24 @@
-"""How a config looks at labelled images where it names none itself."""
+"""Default pipeline of labelled images for configs that name none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from mmengine.config import Config
 
+from snnssl_mm.checkpoints.preprocessing import nested_steps, source_of
+
 CROPS = ("RandomResizedCrop", "RandomCrop", "CenterCrop")
-
-
-def steps(pipeline: Any) -> Iterator[dict[str, Any]]:
-    """Yield a pipeline's steps, those inside of its views instead of MultiView."""
-    for step in pipeline or []:
-        inner = step.get("transforms")
-        if inner is None:
-            yield step
-        else:
-            for part in inner:
-                yield from steps(part if isinstance(part, list) else [part])
 
 
 def crop_size(pipeline: Any) -> Any:
     """Return the size that a pipeline's last crop makes; None without a crop."""
     sizes = [
         step.get("crop_size", step.get("scale"))
-        for step in steps(pipeline)
+        for step in nested_steps(pipeline)
         if str(step["type"]).endswith(CROPS)
     ]
     return sizes[-1] if sizes else None
-
-
-def training_pipeline(cfg: Config) -> Any:
-    """Return the pipeline of the training images, inside of any wrappers."""
-    dataset = (cfg.get("train_dataloader") or {}).get("dataset") or {}
-    while "dataset" in dataset:
-        dataset = dataset["dataset"]
-    return dataset.get("pipeline")
 
 
 def evaluation_pipeline(cfg: Config) -> list[dict[str, Any]]:
@@ -49,7 +31,7 @@ def evaluation_pipeline(cfg: Config) -> list[dict[str, Any]]:
     Raises:
         ValueError: If the config tells neither.
     """
-    trained = crop_size(training_pipeline(cfg))
+    trained = crop_size(source_of(cfg.get("train_dataloader")).get("pipeline"))
     pack = dict(type="PackInputs")
     loading = cfg.get("file_loading")
     for own in (cfg.get("eval_pipeline"), loading and [*loading, pack]):

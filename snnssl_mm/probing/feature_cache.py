@@ -1,4 +1,4 @@
-"""Features that are computed once: what is on the disk is not computed again."""
+"""Cache of features on the disk."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class CachedBackbone:
     def features(self) -> LabelledFeatures:
         """Features and labels of the training and of the test images."""
         parts = (self.split("train"), self.split("test"))
-        return LabelledFeatures(*((p["features"], p["labels"]) for p in parts))
+        return LabelledFeatures(*(Arrays(p["features"], p["labels"]) for p in parts))
 
     def feature_seconds(self) -> float:
         """Seconds that statistics and features took when they were computed."""

@@ -17,12 +17,18 @@ from snnssl_mm.probing.labelled_images import Loaders
 from snnssl_mm.probing.probe_models import Model
 from snnssl_mm.recording.bn_statistics import norms_of, reestimated
 
-Arrays = tuple[np.ndarray, np.ndarray]
 RAW_SIDE = 32
 
 
+class Arrays(NamedTuple):
+    """Features ``[n, C]`` and labels ``[n]`` of the same images."""
+
+    features: np.ndarray
+    labels: np.ndarray
+
+
 class LabelledFeatures(NamedTuple):
-    """Features ``[n, C]`` and labels ``[n]`` of a training and a test set."""
+    """Features and labels of a training and a test set."""
 
     train: Arrays
     test: Arrays
@@ -58,7 +64,7 @@ def collect(
     for inputs, batch_labels in prepared_inputs(model, loader, progress):
         features.append(features_of(inputs).float().cpu().numpy())
         labels += batch_labels
-    return np.concatenate(features), np.array(labels)
+    return Arrays(np.concatenate(features), np.array(labels))
 
 
 @torch.no_grad()

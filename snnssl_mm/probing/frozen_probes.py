@@ -1,4 +1,4 @@
-"""How good frozen features are: a weighted k-NN and a linear classifier."""
+"""Probes of frozen features: weighted k-NN and a linear classifier."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ class Neighbours(NamedTuple):
     Attributes:
         distances: ``[m, k]``, 1 - cosine similarity.
         labels: ``[m, k]``, classes of the training images.
+        indices: ``[m, k]``, their places in the training set.
     """
 
     distances: np.ndarray
     labels: np.ndarray
+    indices: np.ndarray
 
 
 def find_neighbours(
@@ -56,7 +58,7 @@ def find_neighbours(
         distances, indices = search.fit(train).kneighbors(test)
     else:
         distances, indices = search_by_torch(train, test, k, device)
-    return Neighbours(distances, labels[indices])
+    return Neighbours(distances, labels[indices], indices)
 
 
 def search_by_torch(

@@ -1,4 +1,4 @@
-"""A folder of labelled images in the place of those that a config names."""
+"""Folder of labelled images in place of a config's own."""
 
 from __future__ import annotations
 

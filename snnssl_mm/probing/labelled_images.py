@@ -1,4 +1,4 @@
-"""The labelled images of a config, by which its pretraining is judged."""
+"""Data loaders of the labelled images that a config names."""
 
 from __future__ import annotations
 

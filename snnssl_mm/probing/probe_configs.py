@@ -1,4 +1,4 @@
-"""Configs of the networks that probes train, made from that of the pretraining."""
+"""Configs of the networks that probes train, derived from the pretraining config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models to be judged: of a checkpoint, or of random weights."""
+"""Models to evaluate, from a checkpoint or with random weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a probe in training shows: one progress bar; its log goes to a file."""
+"""Progress bar of a probe in training; its log goes to a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probes as a table: for the terminal, the README and the report."""
+"""Table and course of probes for the terminal, the README and the report."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class Course(NamedTuple):
 
 
 def course_of(rows: Iterable[Row], probe: str) -> Course:
-    """Order the rows that a monitor wrote by their epochs; empty without any."""
-    of_probe = [row for row in rows if row["probe"] == probe]
+    """Order the rows that a monitor wrote by their epochs; others do not count."""
+    of_probe = [row for row in rows if row["probe"] == probe and "epoch" in row]
     found = {
         start: sorted(
             (row["epoch"], row["top1"]) for row in of_probe if row["start"] == start

@@ -1,4 +1,4 @@
-"""Judging a backbone by labelled images: what tools and hooks take from here.
+"""Public API for evaluating a backbone on labelled images.
 
 * :mod:`~snnssl_mm.probing.labelled_images`: the images that a config names;
 * :mod:`~snnssl_mm.probing.probe_models`: of a checkpoint, or of random weights;

@@ -1,4 +1,4 @@
-"""How long and how fast the probes learn that train a network."""
+"""Training settings of the probes that train a network."""
 
 from __future__ import annotations
 

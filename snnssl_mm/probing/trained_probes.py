@@ -109,6 +109,8 @@ class TrainedProbe:
         init = {"type": "snnssl_mm.BackboneInit"}
         init["checkpoint"] = str(self.backbone.backbone_file())
         cfg.model.backbone.init_cfg = init
+        # set here, as the digest of a result counts the hooks' names
+        cfg.default_hooks.checkpoint.type = "snnssl_mm.AtomicCheckpointHook"
         return QuietRunner.from_cfg(cfg)
 
 

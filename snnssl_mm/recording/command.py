@@ -1,13 +1,19 @@
-"""The command line that started this process, as results files record it."""
+"""Command line of this process, as results files record it."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
+from pathlib import Path
 
 PROGRAM: list[str] = []
-"""Words that started the tool, if the installed command did; it sets them."""
+"""``snnssl``, if the installed command runs, which sets it; else a file does."""
+
+
+def subcommand() -> str:
+    """The subcommand that runs now: of ``snnssl NAME``, or ``tools/NAME.py``."""
+    return sys.argv[1] if PROGRAM and sys.argv[1:] else Path(sys.argv[0]).stem
 
 
 def command_line() -> str:
@@ -16,7 +22,7 @@ def command_line() -> str:
 
 
 def program() -> list[str]:
-    """How the tool that runs now was started: ``snnssl NAME`` or a file of Python."""
+    """What runs now: ``snnssl``, or a file of Python."""
     return PROGRAM or ["python", os.path.relpath(sys.argv[0])]
 
 

@@ -1,4 +1,4 @@
-"""Energy as tables: for the terminal and the report, as Markdown and as CSV."""
+"""Tables of estimated energy for the terminal, Markdown and CSV."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def layer_table(row: Row) -> Table:
     """Show every layer: per image, at the first of CONSTANTS.
 
     Args:
-        row: Of the results file of tools/analysis/energy.py, as in all of these.
+        row: Of the results file of ``snnssl measure energy``, as in all of these.
     """
     constants = CONSTANTS[0]
     lines = []

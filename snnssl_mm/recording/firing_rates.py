@@ -1,4 +1,4 @@
-"""How often the neurons of each layer fire, and which never do or always."""
+"""Firing rates by layer, dead and saturated neurons."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def firing_rates_table(row: Mapping[str, Any]) -> Table:
     """Show every layer, rates in percent.
 
     Args:
-        row: Of the results file of tools/analysis/firing_rates.py.
+        row: Of the results file of ``snnssl measure firing-rates``.
     """
     layers = row["layers"]
     steps = max(len(layer["rates"]) for layer in layers)

@@ -1,4 +1,4 @@
-"""Features of a pretraining model, from which its representation is judged."""
+"""Features of a pretraining model for the measures of representation health."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a result was measured on."""
+"""Description of the machine, and the load that other processes put on it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -52,23 +52,32 @@ def measured_load() -> Iterator[dict[str, float]]:
     after, now = cpu_seconds(), os.times()
     if not before or not after:
         return
-    total, idle, steal = (b - a for a, b in zip(before, after, strict=True))
+    spent = CpuSeconds(*(b - a for a, b in zip(before, after, strict=True)))
     mine = (now.user + now.system) - (own.user + own.system)
-    if total <= 0:
+    if spent.total <= 0:
         return
-    others = max(0.0, total - idle - steal - mine)
-    found["others"] = round(min(1.0, others / total), 3)
-    found["steal"] = round(max(0.0, steal / total), 3)
+    others = max(0.0, spent.total - spent.idle - spent.steal - mine)
+    found["others"] = round(min(1.0, others / spent.total), 3)
+    found["steal"] = round(max(0.0, spent.steal / spent.total), 3)
     found["load_average"] = round(os.getloadavg()[0], 2)
 
 
-def cpu_seconds(stat: Path = Path("/proc/stat")) -> tuple[float, float, float] | None:
-    """Seconds of all cores since the start: in all, idle, stolen by the host."""
+class CpuSeconds(NamedTuple):
+    """Seconds of all cores: in all, idle, stolen by the host of a virtual machine."""
+
+    total: float
+    idle: float
+    steal: float
+
+
+def cpu_seconds(stat: Path = Path("/proc/stat")) -> CpuSeconds | None:
+    """Read how the cores spent their time since the machine started."""
     if not stat.exists():
         return None
     ticks = [int(field) for field in stat.read_text().splitlines()[0].split()[1:9]]
     second = os.sysconf("SC_CLK_TCK")
-    return sum(ticks) / second, (ticks[3] + ticks[4]) / second, ticks[7] / second
+    idle, steal = ticks[3] + ticks[4], ticks[7]
+    return CpuSeconds(sum(ticks) / second, idle / second, steal / second)
 
 
 def is_busy(load: Mapping[str, Any] | None) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a pretrained representation is healthy: spread, rank, views, paths, steps."""
+"""Representation health: spread, rank, agreement of views, paths and time steps."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def health_table(row: Mapping[str, Any]) -> Table:
     """Show a line for every measure.
 
     Args:
-        row: Of the results file of tools/analysis/representation_health.py.
+        row: Of the results file of ``snnssl measure health``.
     """
     heads = {"pretrained": "{}", "random": "random {}"}
     columns = [(start, kind) for start in heads for kind in FEATURES]

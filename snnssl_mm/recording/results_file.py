@@ -1,4 +1,4 @@
-"""Results files: rows that are kept as they come, each with where it is from."""
+"""Results files: JSON rows that are appended one by one and never computed twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run wrote down: mmengine's scalars."""
+"""Scalars that mmengine logged during a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same two views of the same images, every time."""
+"""Deterministic batches of two views."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_tool_goes_on_with_what_is_missing(run_tool, tiny_config, tmp_path):
     def sweep(*steps, file=out):
         where = ("--time-steps", *steps, "--out", file)
         where += ("--latency-seconds", 0.01)
-        run_tool("analysis/time_steps.py", tiny_config, checkpoint, *where)
+        run_tool("measure time-steps", tiny_config, checkpoint, *where)
         return {r["time_steps"]: r for r in json.loads(file.read_text())["rows"]}
 
     first = sweep(1)

@@ -11,23 +11,21 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, VISUALIZERS, init_default_scope
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import snnssl_mm  # noqa: F401
-
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 
 
-def test_tables_are_those_of_the_results_files(run_tool):
-    run_tool("../benchmarks/update_readme.py", "--check")
+def test_tables_are_those_of_the_results_files(run_benchmark):
+    run_benchmark("update_readme.py", "--check")
 
 
-def test_changed_numbers_are_noticed(run_tool, monkeypatch):
+def test_changed_numbers_are_noticed(run_benchmark, monkeypatch):
     changed = re.sub(r"(\| pretrained \| )\d+", r"\g<1>99", README)
     assert changed != README
     monkeypatch.setattr(Path, "read_text", read_with(changed, Path.read_text))
     with pytest.raises(SystemExit, match="out of date"):
-        run_tool("../benchmarks/update_readme.py", "--check")
+        run_benchmark("update_readme.py", "--check")
 
 
 def read_with(changed, read_text):

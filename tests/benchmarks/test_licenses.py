@@ -33,16 +33,16 @@ def test_everything_that_the_project_asks_for_is_pinned(tool):
     assert [name for name in unpinned if not name.startswith(OF_CUDA)] == []
 
 
-def test_list_has_the_pins(run_tool, tool, tmp_path, monkeypatch):
-    run_tool("../benchmarks/licenses.py", "--check")
+def test_list_has_the_pins(run_benchmark, tool, tmp_path, monkeypatch):
+    run_benchmark("licenses.py", "--check")
     text = tool["LIST"].read_text()
     monkeypatch.setattr(Path, "read_text", lambda path: changed[path.name])
     changed = {
         "constraints.txt": ROOT.joinpath("constraints.txt").open().read() + "new==1\n",
         "licenses.md": text.replace("| six | 1.", "| six | 0."),
     }
-    with pytest.raises(SystemExit, match="differ in new, six"):
-        run_tool("../benchmarks/licenses.py", "--check")
+    with pytest.raises(SystemExit, match="new, six"):
+        run_benchmark("licenses.py", "--check")
 
 
 def test_list_knows_every_licence_and_marks_what_is_not_permissive(tool):

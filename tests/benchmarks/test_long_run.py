@@ -122,8 +122,8 @@ def test_leak_in_a_real_training_is_found(watch, tiny_config, tmp_path, monkeypa
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
     (tmp_path / "leaking.py").write_text(LEAK)
     cfg = Config.fromfile(tiny_config)
-    cfg.custom_imports.imports.append("leaking")
-    cfg.custom_hooks.append(dict(type="Leak"))
+    cfg.custom_imports = dict(imports=["leaking"])
+    cfg.custom_hooks = [dict(type="Leak")]
     cfg.dump(tiny_config)
     row, said, _ = watch(
         *("--config", tiny_config, "--workers", 1, "--iterations", 10, "--every", 0.05)

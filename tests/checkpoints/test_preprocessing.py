@@ -8,7 +8,6 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmpretrain.datasets import CIFAR10
 
-import snnssl_mm  # noqa: F401
 from snnssl_mm.checkpoints.preprocessing import preprocessing, preprocessing_differences
 from snnssl_mm.checkpoints.publishing import publish
 from snnssl_mm.checkpoints.stored_config import stored_config

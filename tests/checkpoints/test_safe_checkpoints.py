@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import datetime
 import functools
-import re
 import shutil
 import sys
 from collections import OrderedDict, defaultdict
@@ -25,10 +24,10 @@ from snnssl_mm.apis.inference import class_meta
 from snnssl_mm.checkpoints import loading as checkpoints
 from snnssl_mm.checkpoints import reading, zoo
 from snnssl_mm.checkpoints.loading import UnsafeCheckpointError, checkpoint_code_may_run
+from snnssl_mm.cli.main import COMMANDS, command_module
 from snnssl_mm.probing.feature_cache import CachedBackbone
 from snnssl_mm.probing.probes import build_model
 
-TOOLS = Path(__file__).parents[2] / "tools"
 REFUSED = (
     "is refused, because reading it could run code: it asks for posix.mkdir; expected "
     "tensors.*trust.*--trust-checkpoint.*checkpoint_code_may_run"
@@ -48,7 +47,7 @@ def job(tiny_config, tmp_path, run_tool, task):
         made=made,
         config=tiny_config,
         folder=tmp_path,
-        tool=run_tool,
+        run=run_tool,
         task=task,
     )
 
@@ -98,52 +97,55 @@ def test_code_runs_only_where_it_is_trusted(job, call):
 
 
 ARGUMENTS = {
-    "train.py": ["{config}", "--work-dir", "{folder}/run", "--pretrained", "{file}"],
-    "train.py, resumed": ["{config}", "--work-dir", "{folder}/run", "--resume={file}"],
-    "train.py, resumed by itself": [
-        "{config}",
-        "--work-dir",
-        "{folder}/run",
-        "--resume",
-    ],
-    "train.py, by config": [
+    "train": ["{config}", "--work-dir", "{folder}/run", "--pretrained", "{file}"],
+    "train, resumed": ["{config}", "--work-dir", "{folder}/run", "--resume={file}"],
+    "train, resumed by itself": ["{config}", "--work-dir", "{folder}/run", "--resume"],
+    "train, by config": [
         *("{config}", "--work-dir", "{folder}/run"),
         *("--cfg-options", "load_from={file}"),
     ],
-    "convert.py": ["{file}", "{folder}/out.pth"],
-    "publish_model.py": ["{file}", "name", "--out-dir", "{folder}"],
-    "report.py": ["{file}", "--config", "{config}", "--out", "{folder}"],
-    "visualization/predictions.py": ["a={segmentor},{file}"],
-    "export.py": ["{config}", "{file}", "--format", "nir", "--out", "{folder}/x.nir"],
-    "infer.py": ["{classifier}", "{file}", "{images}", "--out-dir", "{folder}"],
+    "convert": ["{file}", "{folder}/out.pth"],
+    "zoo publish": ["{file}", "name", "--out-dir", "{folder}"],
+    "report": ["{file}", "--config", "{config}", "--out", "{folder}"],
+    "draw predictions": ["a={segmentor},{file}"],
+    "export": ["{config}", "{file}", "--format", "nir", "--out", "{folder}/x.nir"],
+    "infer": ["{classifier}", "{file}", "{images}", "--out-dir", "{folder}"],
 }
-"""Of tools that take other ones than config, checkpoint, image and ``--out``."""
+"""Of commands that take other ones than config, checkpoint, image and ``--out``."""
 
 
-def tools_with_checkpoints():
-    """All tools that have an argument for one."""
+def leaves(name, parser):
+    """Names and parsers of a subcommand, or of its kinds."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for kind, below in action.choices.items():
+                yield from leaves(f"{name} {kind}", below)
+            return
+    yield name, parser
+
+
+def commands_with_checkpoints():
+    """All subcommands that read one, and their arguments."""
     found = {}
-    for file in sorted(TOOLS.rglob("*.py")):
-        text = file.read_text()
-        out = "out.png" if file.parent.name == "visualization" else "out"
-        if re.search(
-            r"checkpoint=True|add_argument\(\s*\"(checkpoint|--pretrained)\"", text
-        ):
-            found[file.relative_to(TOOLS).as_posix()] = [
-                *("{config}", "{file}"),
-                *["{folder}/no.png"] * ("add_image_arguments(" in text),
-                *["--out", f"{{folder}}/{out}"]
-                * ('"--out"' in text or "add_out" in text),
-            ]
+    for command in COMMANDS:
+        parser = argparse.ArgumentParser()
+        command_module(command).add_arguments(parser)
+        for name, leaf in leaves(command, parser):
+            taken = {action.dest for action in leaf._actions}
+            if taken & {"checkpoint", "pretrained", "trust_checkpoint"}:
+                out = "out.png" if command == "draw" else "out"
+                found[name] = ["{config}", "{file}"]
+                found[name] += ["{folder}/no.png"] if "image" in taken else []
+                found[name] += ["--out", f"{{folder}}/{out}"] if "out" in taken else []
     assert len(found) > 12
     return found | ARGUMENTS
 
 
-PROGRAMS = tools_with_checkpoints()
+PROGRAMS = commands_with_checkpoints()
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_tools_refuse_code_unless_told_to_trust(job, name):
+def test_commands_refuse_code_unless_told_to_trust(job, name):
     classification = job.task("classification")
     names = dict(
         config=job.config,
@@ -154,12 +156,12 @@ def test_tools_refuse_code_unless_told_to_trust(job, name):
         images=classification.images,
     )
     arguments = [argument.format(**names) for argument in PROGRAMS[name]]
-    tool = name.partition(",")[0]
+    command = name.partition(",")[0]
     with pytest.raises(SystemExit, match=f"error: .*hostile.pth {REFUSED}"):
-        job.tool(tool, *arguments)
+        job.run(command, *arguments)
     assert not job.made.exists()
     with pytest.raises((SystemExit, ValueError, TypeError, KeyError)):  # does not fit
-        job.tool(tool, *arguments, "--trust-checkpoint")
+        job.run(command, *arguments, "--trust-checkpoint")
     assert job.made.is_dir()
     with pytest.raises(UnsafeCheckpointError):  # the flag is that run's alone
         checkpoints.read_checkpoint(job.file)

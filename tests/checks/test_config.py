@@ -6,7 +6,6 @@ import pytest
 import torch
 from mmengine.config import Config
 
-import snnssl_mm  # noqa: F401
 from snnssl_mm.checks.config import check_config
 from snnssl_mm.probing.probes import build_model
 
@@ -49,7 +48,7 @@ NAMES = [
     (COCO, "train_dataloader.dataset.type", "CoccoDataset", "", "mmdet.CocoDataset'"),
     (ADE, "model.decode_head.type", "UPerhead", "meant", "'mmseg.UPerHead'"),
     (SSL, "param_scheduler.0.type", "LinearLr", "meant", "'LinearLR'"),
-    (SSL, "custom_hooks.0.type", "KNNHook", "write that", "'snnssl_mm.KNNHook'"),
+    (SSL, "default_hooks.knn.type", "KNNHook", "write that", "'snnssl_mm.KNNHook'"),
     (SSL, "model.backbone.type", "snnsslmm.Spikformer", "", "'snnssl_mm.Spikformer'"),
 ]
 
@@ -69,7 +68,7 @@ ARGUMENTS = [
     (SSL, "model.neck.in_chanels", "is 'in_channels' meant"),
     (SSL, "model.head.loss.lambda_", "has no argument 'lambda_'"),
     (COCO, "model.neck.num_out", "is 'num_outs' meant"),
-    (SSL, "custom_hooks.0.intervall", "KeepMemoryHook has no argument"),
+    (SSL, "default_hooks.keep_memory.intervall", "KeepMemoryHook has no argument"),
     (SSL, "train_dataloader.batch_sise", "is batch_size meant"),
     (SSL, "train_cfg.max_epoch", "is 'max_epochs' meant"),
     (SSL, "param_scheduler.0.start_faktor", "is 'start_factor' meant"),

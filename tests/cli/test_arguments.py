@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from snnssl_mm.cli import arguments, tooling
+from snnssl_mm.cli.shared import arguments, options
 
 
 @pytest.mark.parametrize(
@@ -27,31 +27,6 @@ def test_kinds_of_arguments(read, good, bad):
             read(text)
 
 
-@pytest.mark.parametrize(
-    ("place", "folder", "works"),
-    [
-        ("new.json", False, True),
-        ("new/deep/new.json", False, True),
-        ("file", False, True),
-        ("there", False, False),
-        ("there", True, True),
-        ("new", True, True),
-        ("file", True, False),
-        ("file/below", False, False),
-        ("file/below/more", True, False),
-    ],
-)
-def test_places_are_judged_and_nothing_is_made(tmp_path, place, folder, works):
-    (tmp_path / "file").touch()
-    (tmp_path / "there").mkdir()
-    if works:
-        arguments.require_place(tmp_path / place, folder)
-    else:
-        with pytest.raises(OSError, match="cannot write"):
-            arguments.require_place(tmp_path / place, folder)
-    assert len(list(tmp_path.rglob("*"))) == 2
-
-
 @pytest.fixture
 def parse(monkeypatch, tmp_path):
     """Parse a command line as a tool with a picture for a result does."""
@@ -61,9 +36,8 @@ def parse(monkeypatch, tmp_path):
     def read(*words, default="x.png"):
         parser = argparse.ArgumentParser()
         parser.add_argument("config")
-        tooling.add_out_argument(parser, default, "picture")
-        monkeypatch.setattr("sys.argv", ["tool.py", *words])
-        return tooling.parse(parser)
+        options.add_out_argument(parser, default, "picture")
+        return options.complete(parser.parse_args(words))
 
     return read
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from mmengine.config import DictAction
 
-from snnssl_mm.cli.cfg_options import KeyValues
+from snnssl_mm.cli.shared.cfg_options import KeyValues
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
-"""The installed command: every word starts a tool that exists, lightly."""
+"""The installed command: every subcommand has a module, help is light."""
 
+import json
 import subprocess
 import sys
 import tomllib
@@ -8,68 +9,140 @@ from pathlib import Path
 import pytest
 
 from snnssl_mm.cli import main as cli
-from snnssl_mm.recording import command
+from snnssl_mm.recording.command import PROGRAM, command_line
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = [file for file, _ in cli.TOOLS.values()]
-FILES += [file for kinds in cli.KINDS.values() for file in kinds.values()]
 
 
 @pytest.fixture(autouse=True)
-def no_program_afterwards(monkeypatch):
-    monkeypatch.setattr(command, "PROGRAM", [])
+def no_program_afterwards():
+    yield
+    PROGRAM.clear()
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_every_command_has_its_tool(file):
-    assert (cli.tools_folder() / file).is_file()
+@pytest.fixture
+def snnssl(monkeypatch, capsys):
+    """Run the command; return its status, and what it prints."""
+
+    def run(*words, start=()):
+        monkeypatch.setattr(sys, "argv", ["snnssl", *words])
+        status = 0
+        try:
+            cli.main(*start)
+        except SystemExit as stop:
+            status = stop.code
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    return run
 
 
-def test_a_command_starts_its_tool_with_the_arguments(monkeypatch, tmp_path):
-    (tmp_path / "visualization").mkdir()
-    (tmp_path / "visualization" / "spike_maps.py").write_text(
-        "import sys; from pathlib import Path\n"
-        "Path(__file__).with_name('said').write_text(' '.join(sys.argv[1:]))\n"
+def test_every_module_of_the_room_is_a_subcommand():
+    folder = Path(cli.__file__).parent
+    modules = {file.stem for file in folder.glob("*.py")} - {"__init__", "main"}
+    modules |= {file.parent.name for file in folder.glob("*/__init__.py")} - {"shared"}
+    assert modules == set(cli.COMMANDS)
+
+
+def test_help_has_a_line_for_every_subcommand(snnssl):
+    status, said = snnssl("--help")
+    assert status == 0
+    for command in cli.COMMANDS:
+        assert any(line.split()[:1] == [command] for line in said.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["trian"], "train"),
+        (["draw"], "KIND"),
+        (["draw", "spike"], "spike-raster"),
+        ([], "train"),
+        (["train", "c.py", "--nonsense"], "usage: snnssl train"),
+    ],
+)
+def test_what_cannot_be_read_ends_with_what_there_is(snnssl, words, named):
+    status, said = snnssl(*words)
+    assert status == 2
+    assert named in said
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--version"], "."),
+        (["help"], "train"),
+        (["help", "train"], "--resume"),
+        (["draw", "--help"], "spike-raster"),
+        (["measure", "energy", "--help"], "--csv"),
+    ],
+)
+def test_what_only_informs_succeeds(snnssl, words, named):
+    status, said = snnssl(*words)
+    assert status == 0
+    assert named in said
+
+
+def test_a_command_line_is_repeated_as_it_was_given(snnssl, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "snnssl_mm.cli.train.run", lambda args: seen.append(command_line())
     )
-    monkeypatch.setattr(cli, "tools_folder", lambda: tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "argv", ["snnssl", "draw", "spike-maps", "a", "--b"])
-    cli.main()
-    assert (tmp_path / "visualization" / "said").read_text() == "a --b"
+    config = str(ROOT / "configs" / "selfsup" / "spikformer_ctl.py")
+    snnssl("train", config, "--amp")
+    monkeypatch.chdir(ROOT)
+    snnssl(config, "--amp", start=["train"])
+    assert seen == [f"snnssl train {config} --amp", f"python snnssl {config} --amp"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "named"), [(["trian"], "train"), (["draw"], "spike-raster")]
-)
-def test_unknown_words_are_refused_with_what_there_is(arguments, named, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.resolve(arguments)
-    assert stop.value.code == 2
-    assert named in capsys.readouterr().err
+def test_ctrl_c_names_the_command_that_continues(snnssl, monkeypatch):
+    def interrupt(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("snnssl_mm.cli.train.run", interrupt)
+    config = str(ROOT / "configs" / "selfsup" / "spikformer_ctl.py")
+    status, said = snnssl("train", config)
+    assert status == 130
+    assert f"snnssl train {config} --resume" in said
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [(["--version"], "."), (["help"], "train"), (["draw", "--help"], "spike-raster")],
-)
-def test_what_only_informs_succeeds(arguments, said, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["snnssl", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    assert stop.value.code == 0
-    assert said in capsys.readouterr().out
+def test_help_imports_the_module_of_the_subcommand_only():
+    code = """if True:
+        import json, sys
+        from snnssl_mm.cli.main import main
+        sys.argv = ["snnssl", "train", "--help"]
+        try:
+            main()
+        except SystemExit:
+            print(json.dumps(sorted(sys.modules)))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert not loaded & {"torch", "numpy", "mmengine", "rich"}
+    assert "snnssl_mm.cli.train" in loaded
+    assert not loaded & {f"snnssl_mm.cli.{c}" for c in cli.COMMANDS if c != "train"}
 
 
-def test_help_imports_nothing_heavy():
-    code = "import runpy, sys; sys.argv[1:] = ['--help']\n"
-    code += f"try: runpy.run_path({str(cli.__file__)!r}, run_name='__main__')\n"
-    code += "except SystemExit: print(sorted({'torch', 'numpy'} & set(sys.modules)))"
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "snnssl COMMAND" in done.stdout
-    assert done.stdout.splitlines()[-1] == "[]"
+@pytest.mark.parametrize("tool", sorted((ROOT / "tools").glob("*.py")), ids=str)
+def test_a_tool_is_a_few_lines_that_call_the_command(tool):
+    if tool.name != "setup_env.py":  # runs before the package is installed
+        text = tool.read_text()
+        assert "from snnssl_mm.cli.main import main" in text
+        assert len(text.splitlines()) < 15
 
 
 def test_the_command_is_installed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["scripts"] == {"snnssl": "snnssl_mm.cli.main:main"}
+
+
+def test_no_other_room_imports_the_command():
+    package = ROOT / "snnssl_mm"
+    modules = [file.relative_to(package) for file in package.rglob("*.py")]
+    lower = [file for file in modules if file.parts[0] not in ("cli", ".mim")]
+    assert len(lower) > 100
+    assert not [
+        file for file in lower if "snnssl_mm.cli" in (package / file).read_text()
+    ]

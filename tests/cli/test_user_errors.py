@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from snnssl_mm.cli import children, tooling, user_errors
-from snnssl_mm.cli.children import ChildError, run_child
-from snnssl_mm.cli.user_errors import run_tool, sentence
+from snnssl_mm.cli.shared import children, config_files, options, user_errors
+from snnssl_mm.cli.shared.children import ChildError, run_child
+from snnssl_mm.cli.shared.user_errors import run_tool, sentence
 from snnssl_mm.datasets.data_error import DataError
 
 
@@ -47,7 +47,7 @@ def test_errors_of_the_program_keep_their_traceback(kind):
 
 
 def test_what_the_package_itself_raises_is_for_the_user():
-    from snnssl_mm.cli.cfg_options import read_value
+    from snnssl_mm.cli.shared.cfg_options import read_value
 
     with pytest.raises(SystemExit, match="error: the bracket"):
         run_tool(lambda: read_value("[1, 2"))
@@ -110,7 +110,7 @@ def test_a_child_that_starts_as_the_signal_comes_is_ended(monkeypatch):
     monkeypatch.setattr(subprocess, "Popen", Popen)
     monkeypatch.setattr(children, "PATIENCE", 0.01)
     with pytest.raises(SystemExit) as ended:
-        run_tool(lambda: run_child(["-c", "input()"], stdin=subprocess.PIPE))
+        run_tool(lambda: run_child(["demo"], stdin=subprocess.PIPE))
     assert ended.value.code == user_errors.TERMINATED
     assert started[0].poll() is not None
 
@@ -145,13 +145,12 @@ def test_settings_that_a_class_does_not_take_are_the_configs():
 
 
 def test_a_failed_child_is_named_with_code_and_log(tmp_path):
-    script = tmp_path / "train.py"
-    script.write_text("import sys; open('run.log', 'w').close(); sys.exit(7)")
+    (tmp_path / "run.log").touch()
     with pytest.raises(ChildError) as failed:
-        run_child([str(script)], log=tmp_path, cwd=tmp_path)
+        run_child(["train", "nowhere.py"], log=tmp_path)
     message = sentence(failed.value)
-    assert "tools/train.py" in message
-    assert "exit code 7" in message
+    assert "snnssl train" in message
+    assert "exit code 1" in message
     assert str(tmp_path / "run.log") in message
 
 
@@ -168,7 +167,7 @@ def test_configs_that_cannot_be_read_are_sentences(text, place, tmp_path):
     config = tmp_path / "config.py"
     config.write_text(text)
     with pytest.raises(SystemExit, match=f"error: .*{place}"):
-        tooling.read_config(config)
+        config_files.read_config(config)
 
 
 @pytest.mark.parametrize("relative", [False, True])
@@ -181,7 +180,7 @@ def test_the_file_with_the_mistake_is_named_of_those_inherited(
     Path("config.py").write_text("_base_ = ['base.py']\nc = 1")
     config = "config.py" if relative else tmp_path / "config.py"
     with pytest.raises(SystemExit, match=r"error: \S*base.py, line 3: "):
-        tooling.read_config(config)
+        config_files.read_config(config)
 
 
 @pytest.mark.parametrize("way", [["a.py"], ["b.py", "a.py"], ["b.py", "c.py", "b.py"]])
@@ -189,7 +188,7 @@ def test_circles_of_configs_are_named(way, tmp_path):
     for name, base in zip(["a.py", *way], way, strict=False):
         (tmp_path / name).write_text(f"_base_ = '{base}'")
     with pytest.raises(SystemExit, match="in a circle") as refused:
-        tooling.read_config(tmp_path / "a.py")
+        config_files.read_config(tmp_path / "a.py")
     assert all(name in str(refused.value) for name in way)
 
 
@@ -197,7 +196,7 @@ def test_a_missing_base_is_named_with_the_file_that_asks_for_it(tmp_path):
     (tmp_path / "a.py").write_text("_base_ = 'b.py'")
     (tmp_path / "b.py").write_text("_base_ = 'gone.py'")
     with pytest.raises(SystemExit, match=r"gone\.py.*b\.py inherits"):
-        tooling.read_config(tmp_path / "a.py")
+        config_files.read_config(tmp_path / "a.py")
 
 
 @pytest.mark.parametrize(
@@ -214,14 +213,14 @@ def test_a_config_with_something_else_for_settings_names_the_place(
     with pytest.raises(
         SystemExit, match=f"error: .*{key} is {value!r}".replace("[]", "")
     ):
-        tooling.load_config(args)
+        config_files.load_config(args)
 
 
 def test_bytes_that_are_no_config_are_refused(tmp_path):
     config = tmp_path / "config.py"
     config.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SystemExit, match=r"error: .*config\.py"):
-        tooling.read_config(config)
+        config_files.read_config(config)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +235,7 @@ def test_bytes_that_are_no_config_are_refused(tmp_path):
     ],
 )
 def test_outputs_go_below_work_dirs(checkpoint, config, folder):
-    assert tooling.run_folder(checkpoint, config) == Path(folder)
+    assert options.run_folder(checkpoint, config) == Path(folder)
 
 
 def test_a_former_name_of_out_still_works_and_is_not_shown(monkeypatch, tmp_path):
@@ -244,12 +243,12 @@ def test_a_former_name_of_out_still_works_and_is_not_shown(monkeypatch, tmp_path
     Path("a.py").touch()
     parser = argparse.ArgumentParser()
     parser.add_argument("config")
-    tooling.add_out_argument(parser, "predictions", "folder", "--out-dir")
+    options.add_out_argument(parser, "predictions", "folder", "--out-dir")
     assert "--out-dir" not in parser.format_help()
     for arguments, out in (
         (["a.py"], "work_dirs/a/predictions"),
         (["a.py", "--out", "x"], "x"),
         (["a.py", "--out-dir", "y"], "y"),
     ):
-        monkeypatch.setattr(sys, "argv", ["tool.py", *arguments])
-        assert tooling.parse(parser).out == Path(out)
+        read = options.complete(parser.parse_args(arguments))
+        assert read.out == Path(out)

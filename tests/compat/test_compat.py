@@ -7,6 +7,7 @@ import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from torch import nn
 from snnssl_mm import compat
 from snnssl_mm.compat import cpu, distributions
 
+APPLY = "from snnssl_mm import compat; compat.apply()"
 WITHOUT_MM = """if True:
     import sys
 
@@ -75,7 +77,7 @@ def test_neurons_work_with_torch_alone(tmp_path: Path) -> None:
 
 def test_torchvision_imports(tmp_path: Path) -> None:
     pytest.importorskip("mmengine")  # part of the whole installation, as torchvision is
-    code = "import snnssl_mm, torchvision; print('imported')"
+    code = f"{APPLY}; import torchvision; print('imported')"
     assert python(code, tmp_path).strip() == "imported"
 
 
@@ -190,14 +192,15 @@ def test_training_checkpoints_load_safely(tmp_path: Path) -> None:
     assert history.current() == history.statistics("mean", window_size=1) == 0.5
 
 
-@pytest.mark.parametrize("first", ["snnssl_mm", "mmengine.runner", ""])
-def test_checkpoints_run_code_only_without_the_cure(tmp_path: Path, first: str) -> None:
+@pytest.mark.parametrize("when", ["before the import", "after it", "never"])
+def test_checkpoints_run_code_only_without_the_cure(tmp_path: Path, when: str) -> None:
     """The cure works whatever is imported first."""
     pytest.importorskip("mmengine.runner")
     code = f"""if True:
     import os
-    import {first or "torch"}, mmengine.runner
-    {"import snnssl_mm" if first else ""}
+    {APPLY if when == "before the import" else ""}
+    import mmengine.runner
+    {APPLY if when == "after it" else ""}
     import torch
 
     class Hostile:
@@ -218,7 +221,8 @@ def test_checkpoints_run_code_only_without_the_cure(tmp_path: Path, first: str) 
     """
     out = python(code, tmp_path).split("\n")
     lines = [line for line in out if line.startswith(("loaded", "Unsafe"))]
-    assert lines == 2 * (["UnsafeCheckpointError False"] if first else ["loaded True"])
+    cured = when != "never"
+    assert lines == 2 * (["UnsafeCheckpointError False"] if cured else ["loaded True"])
 
 
 def test_amp_on_a_cpu_computes_in_bf16_and_keeps_float32_parameters() -> None:
@@ -271,7 +275,7 @@ def test_mmpretrain_imports_beside_transformers_5(tmp_path: Path, cured: bool) -
     code = f"""if True:
     import sys
     sys.path.insert(0, {str(tmp_path / "site")!r})
-    import snnssl_mm
+    {APPLY}
     from mmpretrain.utils import dependency
     if not {cured}:
         dependency.WITH_MULTIMODAL = dependency.satisfy_requirement("transformers")
@@ -306,6 +310,29 @@ def test_a_dataset_that_cannot_be_downloaded_says_where_it_was_expected(
         utils.download_url("https://a.invalid/b.tar.gz", str(tmp_path))
     for words in (str(tmp_path), "https://a.invalid/b.tar.gz", "b.tar.gz is not in"):
         assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["Runner", "FlexibleRunner"])
+def test_any_default_hook_is_removed_only_with_the_cure(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = getattr(pytest.importorskip("mmengine.runner"), kind)
+    cured = runner.register_default_hooks
+    registered: list[str] = []
+    recorder = SimpleNamespace(
+        register_hook=lambda hook: registered.append(hook["type"])
+    )
+    hooks = dict(timer=None, knn=None, extra=dict(type="Extra"))
+    with pytest.raises(AssertionError):
+        cured.__wrapped__(recorder, hooks)
+    registered.clear()
+    cured(recorder, hooks)
+    assert "IterTimerHook" not in registered
+    assert registered[-1] == "Extra"
+    monkeypatch.setattr(runner, "register_default_hooks", cured.__wrapped__)
+    assert compat.removed_hooks().state == "cured"
+    recorder.register_hook = lambda hook: None
+    runner.register_default_hooks(recorder, hooks)
 
 
 TWO_PROCESSES = """

@@ -8,7 +8,6 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 
-import snnssl_mm  # noqa: F401
 from snnssl_mm.datasets import ImageFolder
 from snnssl_mm.datasets.label_file import read_label_file
 

@@ -10,7 +10,6 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmseg.datasets import BaseSegDataset
 from pycocotools.coco import COCO
 
-import snnssl_mm  # noqa: F401
 from snnssl_mm.datasets.multi_digit_scenes import FOLDERS, generate, iter_scenes
 
 COUNTS = dict(num_train=20, num_test=8)

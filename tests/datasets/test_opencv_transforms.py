@@ -6,7 +6,6 @@ import pytest
 from mmpretrain.datasets import ColorJitter, GaussianBlur, RandomResizedCrop
 from PIL import Image
 
-import snnssl_mm  # noqa: F401
 from snnssl_mm.datasets import (
     OpenCVColorJitter,
     OpenCVGaussianBlur,

@@ -7,7 +7,6 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
 from mmengine.runner import Runner
 
-import snnssl_mm  # noqa: F401
 from snnssl_mm.datasets import PhotometricFrames, RandomAffineScene
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "_base_" / "datasets"

@@ -228,7 +228,7 @@ def test_only_spiking_backbones_are_exported(tmp_path):
 def exported(tmp_path_factory):
     """A Spikformer, its program, which takes seconds to make, and the program's file.
 
-    That of a spiking ResNet is in tests/tools/test_export_tool.py.
+    That of a spiking ResNet is in tests/cli/test_export_command.py.
     """
     backbone = spikformer(out_indices=(1, 2))
     program = to_program(backbone, SIZE)

@@ -14,7 +14,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import snnssl_mm.compat  # noqa: F401  torchvision imports without its ops
 from snnssl_mm.neurons import MixedLIF, set_path
 from snnssl_mm.neurons.kernels import ops
 from snnssl_mm.neurons.kernels.backends import backend_problem

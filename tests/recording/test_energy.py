@@ -78,7 +78,7 @@ def row():
         config="config.py",
         checkpoint="weights.pth",
         sha256="0123456789ab",
-        command="python tools/analysis/energy.py",
+        command="snnssl measure energy",
         parameters=1234,
         flops=9100.0,
         time_steps=4,

@@ -71,3 +71,9 @@ def test_wrong_arguments_submit_nothing(slurm, arguments):
     assert done.returncode == 2
     assert "usage" in done.stderr or "nowhere.py does not exist" in done.stderr
     assert not calls
+
+
+def test_slurm_script_has_a_help():
+    command = ["bash", str(SCRIPT), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "CONFIG WORK_DIR" in done.stdout

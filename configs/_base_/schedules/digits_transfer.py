@@ -9,7 +9,9 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', begin=1, end=12, eta_min=1e-5,
          convert_to_iter_based=True),
 ]
-custom_hooks = [
-    dict(type='snnssl_mm.KeepMemoryHook'),
-    dict(type='snnssl_mm.NonFiniteHook'),
-]
+# Every 12 epochs a checkpoint; for configs to take: default_hooks = _base_.guards
+guards = dict(
+    logger=dict(type='LoggerHook', interval=25),
+    checkpoint=dict(type='snnssl_mm.AtomicCheckpointHook', interval=12),
+    keep_memory=dict(type='snnssl_mm.KeepMemoryHook'),
+    non_finite=dict(type='snnssl_mm.NonFiniteHook'))

@@ -1,1 +1,1 @@
-"""The style of all figures, and figures of recorded numbers."""
+"""Common style of all figures, and figures of recorded numbers."""

@@ -1,4 +1,4 @@
-"""Energy as a picture: the whole network above, its layers below."""
+"""Figure of energy: the network above, its layers below."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def plot_energy(row: Mapping[str, Any], out: Path) -> Path:
     """Draw the energy of a network and of its layers.
 
     Args:
-        row: Of the results file of tools/analysis/energy.py; its ``layers`` and
+        row: Of the results file of ``snnssl measure energy``; its ``layers`` and
             ``time_steps`` count.
         out: Picture to write. More than 30 layers are grouped by module.
     """

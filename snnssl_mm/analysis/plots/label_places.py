@@ -1,4 +1,4 @@
-"""Places for labels of boxes in an image, so that no label covers another."""
+"""Placement of box labels without overlap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of small pictures of one size, with text to their left and above them."""
+"""Grid of small pictures of one size, with labels."""
 
 from __future__ import annotations
 
@@ -76,6 +76,14 @@ def picture_grid(
             y = 1 - 0.29 / total_height
             figure.text(y=y, s=rest, fontsize=SMALL, color=QUIET, **place)
         yield figure, grid
+
+
+def over_picture(
+    axis: Any, mean: np.ndarray, strength: np.ndarray, picture: np.ndarray, **style: Any
+) -> None:
+    """Lay a map over a grey picture, the stronger the more opaque (0 to 1)."""
+    axis.imshow(picture.mean(-1), "gray", extent=style["extent"])
+    axis.imshow(mean, alpha=0.75 * strength, **style)
 
 
 def title(axis: Any, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Draw the health of a representation: spectrum, spread, likeness of time steps."""
+"""Figure of representation health: spectrum, spread, cosines of time steps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def plot_health(row: Mapping[str, Any], out: Path) -> Path:
     """Draw a line for the backbone's features and one for the embeddings.
 
     Args:
-        row: Of the results file of tools/analysis/representation_health.py.
+        row: Of the results file of ``snnssl measure health``.
         out: Picture to write.
     """
     layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08)

@@ -1,1 +1,1 @@
-"""The page about one pretraining, and its verdicts."""
+"""Report on one pretraining, with verdicts."""

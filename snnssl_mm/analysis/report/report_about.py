@@ -1,4 +1,4 @@
-"""What a report judges: network, method, data and training, from the config."""
+"""Facts of the report: network, method, data and training, from the config."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from snnssl_mm.checkpoints.loading import read_checkpoint
-from snnssl_mm.checkpoints.preprocessing import innermost
+from snnssl_mm.checkpoints.preprocessing import source_of
 from snnssl_mm.recording.table import Table
 
 
@@ -57,7 +57,7 @@ def described(settings: Mapping[str, Any]) -> str:
 
 def training_images(cfg: Config) -> str:
     """Kind, place and number of the images that were learnt from."""
-    settings: Any = [{}, *innermost(cfg.get("train_dataloader"))][-1]
+    settings: Any = source_of(cfg.get("train_dataloader"))
     if not settings:
         return "the config does not say"
     kind = str(settings["type"]).rsplit(".", 1)[-1]

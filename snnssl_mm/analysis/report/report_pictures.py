@@ -1,4 +1,4 @@
-"""The sections of a report that show a network at work, on a few unseen images."""
+"""Report sections that show a network at work on a few unseen images."""
 
 from __future__ import annotations
 

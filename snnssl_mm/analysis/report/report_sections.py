@@ -1,4 +1,4 @@
-"""The sections of a report, from the results files of the other tools."""
+"""Report sections made of the results files of other tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a number of the report means: good or not, and against which baseline."""
+"""Verdicts on the numbers of a report, against their baselines."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def rank_verdict(health: Row, classes: int | None = None) -> Verdict:
     To separate C classes linearly takes up to C - 1 dimensions.
 
     Args:
-        health: Row of tools/analysis/representation_health.py.
+        health: Row of ``snnssl measure health``.
         classes: Number of classes of the probes, if it is known.
     """
     found, random = health["pretrained"], health["random"]["backbone/rankme"]

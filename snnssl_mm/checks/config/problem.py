@@ -7,6 +7,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 
+class ConfigError(ValueError):
+    """A config that cannot be trained with; the message is for the user."""
+
+
 class Problem(NamedTuple):
     """A mistake in a config.
 

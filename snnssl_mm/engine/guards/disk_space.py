@@ -14,6 +14,7 @@ from mmengine.config import Config
 from torch import nn
 
 from snnssl_mm.checkpoints.resuming import newest_first, newest_whole
+from snnssl_mm.engine.guards.training_stopped import TrainingStopped
 
 GIB = 2**30
 WRITING_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -83,12 +84,15 @@ def check_disk_space(
 
 @contextlib.contextmanager
 def disk_faults_as_sentences(work_dir: str) -> Iterator[None]:
-    """End the program with a sentence when the disk is full or cannot be written.
+    """Stop the training with a sentence when the disk is full or cannot be written.
 
     Other errors pass: they need their traceback.
 
     Args:
         work_dir: Of the run; the sentence names its last whole checkpoint.
+
+    Raises:
+        TrainingStopped: If the disk is the cause.
     """
     try:
         yield
@@ -104,6 +108,6 @@ def disk_faults_as_sentences(work_dir: str) -> Iterator[None]:
             if whole
             else "there is no checkpoint yet: make room, or choose another --work-dir"
         )
-        raise SystemExit(
-            f"error: cannot write {where}: {error.strerror}; {left}"
+        raise TrainingStopped(
+            f"cannot write {where}: {error.strerror}; {left}"
         ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from snnssl_mm.checkpoints.loading import find_state_dict, read_checkpoint
 from snnssl_mm.checkpoints.resuming import newest_first
-from snnssl_mm.recording.command import repeated
+from snnssl_mm.recording.command import repeated, subcommand
 
 
 def not_finite(tensors: Mapping[str, Any]) -> list[str]:
@@ -44,10 +43,10 @@ def resume_advice(runner: Any) -> str:
     good = last_good_checkpoint(runner.work_dir)
     if good is None:
         return f"There is no good checkpoint in {runner.work_dir} yet; start again"
-    if Path(sys.argv[0]).name == "train.py":
+    if subcommand() == "train":
         command = repeated("--resume", str(good))
     else:
         config = getattr(runner.cfg, "filename", None) or "CONFIG"
         run = [str(config), "--work-dir", runner.work_dir, "--resume", str(good)]
-        command = shlex.join(["python", "tools/train.py", *run])
+        command = shlex.join(["snnssl", "train", *run])
     return f"The last good checkpoint is {good}; go on from it by: {command}"

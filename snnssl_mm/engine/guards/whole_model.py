@@ -35,7 +35,8 @@ def whole_model(runner: Any) -> Model | None:
         raise ValueError(
             "DeepSpeed's ZeRO stage 3 shares the weights out, and no process has them "
             "all to measure the features; set strategy.zero_optimization.stage=2, or "
-            "take PretrainedCheckHook and the hooks that probe out of custom_hooks"
+            "train without given weights and with health, knn and linear_probe of "
+            "default_hooks set to None"
         )
     return unwrapped(model)
 

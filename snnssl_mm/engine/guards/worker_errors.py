@@ -27,15 +27,15 @@ RERAISE = "torch._utils", "reraise"
 def explain_errors(runner: Any) -> Iterator[None]:
     """Say in a sentence why data could not be loaded, and how to go on.
 
-    Dead data loader workers, exhausted shared memory and unreadable files end the
-    program with a sentence, in the log too. Any other error keeps its traceback and
+    Dead data loader workers, exhausted shared memory and unreadable files stop the
+    training with a sentence, in the log too. Any other error keeps its traceback and
     gets a note: which worker it is from, and what to resume from.
 
     Args:
         runner: That of the training inside.
 
     Raises:
-        SystemExit: If the data are the cause.
+        TrainingStopped: If the data are the cause.
     """
     try:
         yield
@@ -48,7 +48,7 @@ def explain_errors(runner: Any) -> Iterator[None]:
             raise
         told = f"{told}. {resume_advice(runner)}"
         runner.logger.error(told)
-        raise SystemExit(f"error: {told}") from None
+        raise TrainingStopped(told) from error
 
 
 def cause(error: BaseException, loader: Any) -> str | None:

@@ -86,7 +86,7 @@ class ProbeHook(Hook):
     ) -> None:
         """Do what :meth:`report` promises, in one process."""
         loaders = cast(Loaders, self.loaders)
-        common = {"probe": self.name, "settings": self.settings}
+        common: dict[str, Any] = {"probe": self.name, "settings": self.settings}
         common |= {f"{k}_images": len(getattr(loaders, k).dataset) for k in SPLITS}
 
         def judge(start: str, features: LabelledFeatures, epoch: int) -> float:

@@ -18,7 +18,7 @@ from snnssl_mm.datasets.data_error import DataError
 from snnssl_mm.engine.guards.worker_errors import cause, explain_errors
 from snnssl_mm.registry import TRANSFORMS
 
-GO_ON = r"The last good checkpoint is .*epoch_1.pth; go on from it by: .*train.py"
+GO_ON = r"The last good checkpoint is .*epoch_1.pth; go on from it by: .*train"
 
 
 @TRANSFORMS.register_module()
@@ -48,13 +48,11 @@ def train(run_tool, tiny_config, tmp_path):
         cfg.eval_train_dataloader = cfg.eval_test_dataloader = None
         cfg.train_dataloader.update(loader)
         if cfg.train_dataloader.persistent_workers:
-            cfg.custom_hooks = [
-                hook for hook in cfg.custom_hooks if "EpochSeed" not in hook.type
-            ]
+            cfg.default_hooks.seeds = None
         fault = dict(type="snnssl_mm.Fault", kind=kind, work_dir=str(tmp_path / "run"))
         cfg.train_dataloader.dataset.pipeline.insert(place, fault)
         cfg.dump(tiny_config)
-        run_tool("train.py", tiny_config, "--work-dir", tmp_path / "run")
+        run_tool("train", tiny_config, "--work-dir", tmp_path / "run")
 
     return run
 

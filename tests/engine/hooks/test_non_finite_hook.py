@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
+from monitors import without_monitors
 from torch import nn
 
 from snnssl_mm.engine import NonFiniteHook
@@ -43,7 +44,8 @@ def train(tiny_config, tmp_path, monkeypatch):
         for keeper in (MMLogger, MessageHub, Visualizer):
             keeper._instance_dict.clear()
         cfg = Config.fromfile(tiny_config)
-        cfg.custom_hooks = [dict(type="snnssl_mm.NonFiniteHook")] if guard else []
+        hook = dict(type="snnssl_mm.NonFiniteHook") if guard else None
+        without_monitors(cfg, non_finite=hook)
         cfg.merge_from_dict({"model.backbone.time_steps": 2, **changes})
         cfg.work_dir = str(tmp_path / work_dir)
         runner = Runner.from_cfg(cfg)

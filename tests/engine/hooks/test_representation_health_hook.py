@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.config import Config
+from monitors import without_monitors
 
 from snnssl_mm.analysis.unseen_views import unseen_views
 from snnssl_mm.engine import RepresentationHealthHook
@@ -23,11 +24,12 @@ def train(tiny_config, run_tool, tmp_path):
     cfg = Config.fromfile(tiny_config)
 
     def run(name, *hooks, resume=(), **changes):
-        cfg.custom_hooks = list(hooks)  # and no EpochSeedHook, which would hide a draw
+        without_monitors(cfg)  # such as EpochSeedHook, which would hide a draw
+        cfg.custom_hooks = list(hooks)
         cfg.merge_from_dict({"model.backbone.time_steps": 2, **changes})
         file = tmp_path / f"{name}.py"
         cfg.dump(file)
-        run_tool("train.py", file, "--work-dir", tmp_path / name, *resume)
+        run_tool("train", file, "--work-dir", tmp_path / name, *resume)
         return tmp_path / name
 
     return run

@@ -1,0 +1,61 @@
+"""One run of an ablation: the config that it trains with, and its evaluation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from snnssl_mm.analysis.ablation import STATISTICS, Cell
+from snnssl_mm.checkpoints.resuming import noted_checkpoint
+from snnssl_mm.probing.probes import (
+    eval_loaders,
+    knn_accuracy,
+    labelled_features,
+    linear_accuracy,
+    load_model,
+)
+from snnssl_mm.recording.probe_names import FROZEN
+from snnssl_mm.recording.results_file import Row
+from snnssl_mm.recording.run_log import read_scalars
+
+PROBED = "probes.json"
+
+
+def write_config(config: str, cell: Cell, seed: int, folder: Path) -> Path:
+    """Write the config of a run, which ``snnssl train`` can be given by hand, too."""
+    cfg = Config.fromfile(config)
+    cfg.merge_from_dict({**cell.config_options(), "randomness.seed": seed})
+    file = folder / "config.py"
+    folder.mkdir(parents=True, exist_ok=True)
+    cfg.dump(file)
+    return file
+
+
+def evaluate(folder: Path) -> dict[str, Any]:
+    """Probe the checkpoint that a run ended with; write and return the accuracies."""
+    cfg = Config.fromfile(folder / "config.py")
+    model = load_model(cfg, noted_checkpoint(folder))
+    loaders = eval_loaders(cfg)
+    results: dict[str, Any] = {}
+    for kind in STATISTICS:
+        features = labelled_features(model, loaders, kind == STATISTICS[0])
+        accuracies = knn_accuracy(features), linear_accuracy(features)
+        results[kind] = dict(zip(FROZEN, accuracies, strict=True))
+    (folder / PROBED).write_text(json.dumps(results) + "\n")
+    return results
+
+
+def row_of(folder: Path) -> Row:
+    """What a finished run adds to its row: accuracies, health, length."""
+    last = [row for row in read_scalars(folder)[-1] if "loss" in row][-1]
+    # Without spikes in training, on the analog path of both views, there is no rate.
+    health = {name: last.get(name) for name in ("embedding_std", "firing_rate")}
+    return {
+        **json.loads((folder / PROBED).read_text()),
+        **health,
+        "epochs": last["epoch"],
+        "iterations": last["step"],
+    }

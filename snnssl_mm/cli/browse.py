@@ -1,0 +1,60 @@
+"""Draw what a config feeds to the network, as one picture.
+
+Originals above their augmented views, then the images of the evaluation loaders.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from snnssl_mm.cli.shared.arguments import positive, seed_number
+from snnssl_mm.cli.shared.config_files import load_config
+from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
+
+LOADERS = tuple(
+    f"{name}_dataloader" for name in ("train", "eval_train", "eval_test", "val")
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_config_arguments(parser)
+    parser.add_argument(
+        "--num", type=positive(int), default=8, help="samples a row (8)"
+    )
+    parser.add_argument(
+        "--seed", type=seed_number, default=0, help="draws samples and views (0)"
+    )
+    add_out_argument(parser, "browse_dataset.png", "picture to draw")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Browse the loaders of a config."""
+    import numpy as np
+    import torch
+    from mmengine.registry import DATASETS, init_default_scope
+
+    from snnssl_mm.analysis.dataset_pictures import draw_rows, read_rows
+
+    config = load_config(args)
+    file = Path(args.config)
+    init_default_scope(config.get("default_scope", "mmpretrain"))
+    np.random.seed(args.seed)  # noqa: NPY002  (mmcv's transforms use the global one)
+    torch.manual_seed(args.seed)
+    bgr = bool(config.get("data_preprocessor", {}).get("to_rgb", False))
+    loaders = {
+        key.removesuffix("_dataloader").replace("_", " "): config[key]
+        for key in LOADERS
+        if config.get(key)
+    }
+    if not loaders:
+        raise ValueError(f"{file} has none of {', '.join(LOADERS)} to show")
+    rows = []
+    for name, loader in loaders.items():
+        dataset = DATASETS.build(loader["dataset"])
+        heading = f"{name}\n({len(dataset):,})"
+        rows += read_rows(dataset, heading, args.num, args.seed, bgr)
+    kind = str(next(iter(loaders.values()))["dataset"]["type"]).split(".")[-1]
+    out = draw_rows(rows, f"{kind}, as {file.name} reads it", args.out)
+    print(f"wrote {out}")

@@ -1,0 +1,190 @@
+"""Convert a backbone's checkpoint from or to another project's layout.
+
+The layout that the file has is found from the names in it. Without --to it becomes
+ours, for --pretrained and init_cfg; with --to one of ours (or of any layout) becomes
+another project's. Conversion is exact: the network computes the same spikes, given the
+printed settings. They are stored with the weights, and loading into a backbone with
+other ones is refused; those that the tensors do not show and the layout leaves open
+are asked for, such as --num-heads. Names that are left out are listed; a name that no
+layout knows stops the conversion. --list names the layouts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.cli.shared.arguments import one_of, positive
+from snnssl_mm.cli.shared.options import add_out_argument, add_trust_argument
+from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+
+if TYPE_CHECKING:
+    from snnssl_mm.conversion import Conversion
+
+
+OPTIONS = {
+    "num_heads": "--num-heads N",
+    "stem": "--stem imagenet (or cifar)",
+    "shortcut": "--shortcut sew (or spiking, ms)",
+    "neuron": "--neuron tau=2.0 v_threshold=1.0 (and what else it was trained with)",
+}
+"""How a setting that is asked for is given."""
+
+
+class ListLayouts(argparse.Action):
+    """Print the layouts and end."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print them."""
+        from snnssl_mm.conversion import LAYOUTS
+
+        for name, layout in LAYOUTS.items():
+            print(f"{name:24} {layout.source}")
+        parser.exit()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    names = one_of("snnssl_mm.conversion:LAYOUTS", "ours")
+    parser.add_argument("checkpoint", help="file or URL")
+    parser.add_argument("place", type=Path, nargs="?", help="the same as --out")
+    add_out_argument(parser, "converted.pth", "file to write")
+    add_trust_argument(parser)
+    parser.add_argument("--to", type=names, default="ours", help="layout to write")
+    parser.add_argument("--from", dest="source", type=names, help="layout that it has")
+    parser.add_argument(
+        "--allow-unknown",
+        action="store_true",
+        help="leave out tensors that the layout does not know, instead of stopping",
+    )
+    parser.add_argument(
+        "--num-heads", type=positive(int), help="of attention, which no tensor shows"
+    )
+    parser.add_argument("--stem", help="Spikformer's strides: imagenet or cifar")
+    parser.add_argument("--pooled", help="what a Spikformer's stem pools")
+    parser.add_argument("--shortcut", help="of a ResNet: sew, spiking or ms")
+    parser.add_argument("--merge", help="of its shortcuts, such as add or iand")
+    parser.add_argument(
+        "--neuron",
+        nargs="+",
+        type=setting,
+        metavar="KEY=VALUE",
+        help="settings of MixedLIF that the weights were trained with",
+    )
+    parser.add_argument("--list", nargs=0, action=ListLayouts, help="name the layouts")
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Read ``KEY=VALUE``."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
+    if value in ("inf", "nan"):
+        return key, float(value)
+    try:
+        return key, ast.literal_eval(value)
+    except (SyntaxError, ValueError):  # a word
+        return key, value
+
+
+def given_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What the user says about the backbone."""
+    names = ("num_heads", "stem", "pooled", "shortcut", "merge")
+    given = {k: getattr(args, k) for k in names if getattr(args, k) is not None}
+    return given | ({"neuron": dict(args.neuron)} if args.neuron else {})
+
+
+def require_settings(conversion: Conversion) -> None:
+    """Ask for what decides the function and is not known.
+
+    Raises:
+        ValueError: It names the options.
+    """
+    if conversion.required:
+        wanted = ", ".join(conversion.required)
+        options = " ".join(OPTIONS[name] for name in conversion.required)
+        raise ValueError(
+            f"the tensors of {conversion.source} do not show {wanted}, which decides "
+            f"what the network computes; pass {options}"
+        )
+
+
+def backbone_config(conversion: Conversion) -> dict[str, Any]:
+    """Our backbone with the settings that are known."""
+    return dict(type=f"snnssl_mm.{conversion.family}", **conversion.settings)
+
+
+def describe(conversion: Conversion) -> None:
+    """Print what was done and what a user must know."""
+    from mmengine.config import Config
+
+    from snnssl_mm.conversion import LAYOUTS
+
+    layout = LAYOUTS.get(conversion.source)
+    source = layout.source if layout else "a checkpoint of ours"
+    count = len(conversion.state)
+    print(f"{source} -> {conversion.target}: {count} tensors")
+    for what, found in (
+        ("left out, they follow the backbone", conversion.heads),
+        ("left out, their code never computes with them", conversion.unused),
+        ("left out, UNKNOWN to the layout", conversion.unknown),
+        ("filled with zeros, not in the source", conversion.added),
+        ("biases absorbed by the batch norm behind them", conversion.absorbed),
+    ):
+        if found:
+            print(f"{what} ({len(found)}): {', '.join(found)}")
+    text = Config({"backbone": backbone_config(conversion)}).pretty_text.strip()
+    print(f"config: {text}")
+    if not conversion.complete:
+        wanted = ", ".join(OPTIONS[name] for name in conversion.missing)
+        print(
+            "note: not stored, so that loading cannot compare them: the settings that "
+            f"the weights were trained with; to store them, pass {wanted}"
+        )
+    for note in conversion.notes:
+        print(f"note: {note}")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Convert."""
+    from mmengine.config import Config
+
+    from snnssl_mm.checkpoints.atomic_files import write_whole
+    from snnssl_mm.checkpoints.loading import find_state_dict, read_checkpoint
+    from snnssl_mm.checkpoints.publishing import BACKBONE, pack
+    from snnssl_mm.checkpoints.stored_config import stored_backbone
+    from snnssl_mm.conversion import OURS, convert
+    from snnssl_mm.recording.results_file import file_sha
+
+    out = args.place or args.out
+    with errors_as_sentences():
+        require_writable(out)
+        checkpoint = read_checkpoint(args.checkpoint)
+        conversion = convert(
+            find_state_dict(checkpoint),
+            args.to,
+            args.source,
+            args.allow_unknown,
+            stored_backbone(checkpoint),
+            given_settings(args),
+        )
+        if args.to == OURS:
+            require_settings(conversion)
+    describe(conversion)
+    tensors = conversion.state
+    meta: dict[str, Any] = {
+        "converted_from": conversion.source,
+        "source_sha256": file_sha(args.checkpoint)
+        if Path(args.checkpoint).is_file()
+        else "",
+    }
+    if args.to == OURS:
+        tensors = {f"{BACKBONE}{name}": tensor for name, tensor in tensors.items()}
+    if conversion.complete:
+        model = {"backbone": backbone_config(conversion)}
+        meta["cfg"] = Config({"model": model}).pretty_text
+    write_whole(out, pack(tensors, meta))
+    print(f"written: {out}")

@@ -1,0 +1,180 @@
+"""Print what is installed, and for each known trap whether it is here and cured.
+
+Every library is imported in a process of its own, so that the cause that is named is
+the library's own. The exit status is 1 if something is broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+
+from snnssl_mm.compat import WORKAROUNDS, Status
+
+CURED = "from snnssl_mm import compat; compat.apply(); "
+IMPORTS = {
+    "torch": "import torch as m",
+    "torchvision": CURED + "import torchvision as m",
+    "numba": "import numba as m; m.njit(lambda x: x + 1)(1)",
+    "OpenCV": "import cv2 as m",
+    "scikit-learn": "import sklearn as m",
+    "spikingjelly": CURED + "import spikingjelly.activation_based.neuron as m",
+    "mmengine": CURED + "import mmengine.runner, mmengine as m",
+    "mmcv": CURED + "import mmcv as m",
+    "mmcv operators": CURED + "import mmcv.ops, mmcv as m",
+    "mmdet": CURED + "import mmdet.models, mmdet as m",
+    "mmseg": CURED + "import mmseg.models, mmseg as m",
+    "mmpretrain": CURED + "import mmpretrain.models, mmpretrain as m",
+}
+VERSION = "; print(getattr(m, '__version__', 'imports'))"
+CURES = {
+    "OpenCV": "on Debian: apt install libgl1 libglib2.0-0",
+    "mmcv operators": "pip's wheel has none: run python -m snnssl_mm.setup_mmcv",
+}
+STYLES = {"broken": "bold red", "cured": "green", "absent": "green"}
+
+
+def try_import(code: str) -> tuple[bool, str]:
+    """Run `code`, which imports something as ``m``, in a process of its own.
+
+    Returns:
+        Whether it worked, and the version or the last line of the error.
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code + VERSION],
+        capture_output=True,
+        text=True,
+        cwd=tempfile.gettempdir(),
+        check=False,
+    )
+    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+    if done.returncode < 0:
+        lines.append(f"killed by signal {-done.returncode}")
+    return done.returncode == 0, lines[-1] if lines else "no message"
+
+
+def torch_and_gpu() -> Status:
+    """A torch for CUDA without a working GPU, or a GPU with a torch for CPUs."""
+    import torch
+
+    gpu = shutil.which("nvidia-smi") is not None
+    if torch.cuda.is_available():
+        name = torch.cuda.get_device_name()
+        return Status("absent", f"CUDA {torch.version.cuda}, {name}")
+    if gpu and torch.version.cuda is None:
+        return Status("broken", "nvidia-smi is here, but torch is built for CPUs only")
+    if gpu:
+        return Status("broken", f"torch has CUDA {torch.version.cuda} but sees no GPU")
+    return Status("not applicable", "no GPU")
+
+
+def cupy_and_cuda() -> Status:
+    """CuPy of another CUDA than torch's: kernels fail to load."""
+    import torch
+
+    names = {dist.name.lower() for dist in metadata.distributions()}
+    found = sorted(name for name in names if name.startswith("cupy"))
+    if torch.version.cuda is None:
+        return Status("not applicable", "torch is built for CPUs")
+    wanted = f"cupy-cuda{torch.version.cuda.partition('.')[0]}x"
+    if not found:
+        return Status("absent", f"no CuPy: neurons run in torch; pip install {wanted}")
+    if found != [wanted]:
+        return Status("broken", f"{', '.join(found)} installed, expected {wanted} only")
+    works, said = try_import("import cupy as m; m.zeros(1)")
+    return Status("absent" if works else "broken", f"{wanted} {said}")
+
+
+def mmcv_on_gpu() -> Status:
+    """Mmcv's nms: implementation for device cuda:0 not found."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return Status("not applicable", "no GPU")
+    works, said = try_import(
+        "import torch, mmcv as m; from mmcv.ops import nms; "
+        "nms(torch.rand(2, 4).cuda(), torch.rand(2).cuda(), 0.5)"
+    )
+    if works:
+        return Status("absent", "mmcv's operators have CUDA kernels")
+    cure = "install the CUDA toolkit, remove .venv and run tools/setup_env.py"
+    return Status("broken", f"{said}; {cure}")
+
+
+def stray_packages() -> Status:
+    """Top-level packages ``tests`` and ``docs`` of other distributions."""
+    stray = {"tests", "docs"} & metadata.packages_distributions().keys()
+    if not stray:
+        return Status("absent", "neither tests nor docs is in site-packages")
+    return Status("cured", f"{', '.join(sorted(stray))}: our tests import nothing so")
+
+
+MACHINE: tuple[Callable[[], Status], ...] = (
+    torch_and_gpu,
+    cupy_and_cuda,
+    mmcv_on_gpu,
+    stray_packages,
+)
+
+
+def status_of(function: Callable[[], Status]) -> Status:
+    """Ask a row; one that cannot even import what it mends is broken."""
+    try:
+        return function()
+    except Exception as error:  # whatever a damaged installation raises
+        return Status("broken", f"{type(error).__name__}: {error}")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add no arguments."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print both tables; return 1 if a row of them is broken."""
+    broken = print_libraries() + print_traps()
+    print(f"{broken} broken" if broken else "nothing is broken")
+    return int(broken > 0)
+
+
+def print_libraries() -> int:
+    """Print which libraries can be imported; return how many cannot."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    broken = 0
+    table = Table("library", "version", title=f"Python {platform.python_version()}")
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for name, (works, said) in zip(
+            IMPORTS, pool.map(try_import, IMPORTS.values()), strict=True
+        ):
+            broken += not works
+            said = said if works else f"{said}; {CURES.get(name, 'reinstall it')}"
+            table.add_row(name, Text(said), style="" if works else STYLES["broken"])
+    Console().print(table)
+    return broken
+
+
+def print_traps() -> int:
+    """Print which known traps are here; return how many are not cured."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    broken = 0
+    table = Table("trap", "here", "what was found")
+    for function in (*MACHINE, *(row.function for row in WORKAROUNDS)):
+        status = status_of(function)
+        broken += status.state == "broken"
+        symptom = (function.__doc__ or "").splitlines()[0].replace("``", "")
+        state = Text(status.state, style=STYLES.get(status.state, ""))
+        table.add_row(Text(symptom), state, Text(status.detail))
+    Console().print(table)
+    return broken

@@ -1,0 +1,63 @@
+"""Predict on images: drawn results, and predictions as files.
+
+IMAGES is a file or a folder. OUT/vis receives the drawn results; OUT/pred boxes, masks
+and scores (detection) or the best classes (classification) as JSON, label maps
+(segmentation) as PNG, in which 0 is the first class. All weights must fit. Images that
+cannot be read are left out and named at the end, with exit status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+
+from snnssl_mm.cli.shared.config_files import load_config
+from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
+from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_config_arguments(parser, checkpoint=True)
+    parser.add_argument("images", type=Path, help="image or folder of images")
+    add_out_argument(parser, "predictions", "folder for the results", "--out-dir")
+    parser.add_argument(
+        "--score-thr", type=float, default=0.3, help="lowest score of a drawn box (0.3)"
+    )
+    parser.add_argument("--device", help="cpu, cuda:0, ...; a GPU if there is one")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Predict."""
+    import matplotlib as mpl
+    from rich.progress import track
+
+    from snnssl_mm.apis.inference import (
+        Inferencer,
+        find_images,
+        require_own_names,
+        split_readable,
+    )
+
+    mpl.use("Agg")
+    cfg = load_config(args)
+    # That they have no weights (they get them here, strictly), no folder of their own,
+    # that boxes touch the border.
+    warnings.filterwarnings("ignore", module=r"mm(engine|det|seg|pretrain)\.")
+    with errors_as_sentences():
+        found = find_images(args.images)
+        require_own_names(found)
+        inferencer = Inferencer(
+            cfg, args.checkpoint, args.out, args.score_thr, args.device
+        )
+        images, faults = split_readable(found)
+        for image in track(images, description="predicting"):
+            inferencer(image)
+    print(f"{len(images)} images: pictures and predictions are in {args.out}")
+    if faults:
+        listing = "\n  ".join(faults)
+        raise SystemExit(
+            f"error: {len(faults)} of {len(images) + len(faults)} images could not be "
+            f"read and are left out:\n  {listing}"
+        )

@@ -1,0 +1,125 @@
+"""Estimate the energy of a spiking network from its firing rates, layer by layer.
+
+For configs of pretraining, classification, detection and segmentation; compared with
+the equal non-spiking network. One results file may hold several models; a model that it
+has is shown again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.cli.shared.arguments import picture, positive
+from snnssl_mm.cli.shared.config_files import load_config
+from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
+from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+KEY = ("config", "sha256", "options")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_config_arguments(parser, checkpoint=True)
+    parser.add_argument(
+        "--images",
+        type=positive(int),
+        default=64,
+        help="test images to measure rates on (64)",
+    )
+    add_out_argument(parser, "energy.json", "JSON file to add to")
+    parser.add_argument("--csv", type=Path, help="file for the layers as CSV")
+    parser.add_argument("--markdown", type=Path, help="file for all as Markdown")
+    parser.add_argument("--plot", type=picture, help="picture to draw")
+
+
+def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any]:
+    """Run the model over the images."""
+    from mmengine.analysis import parameter_count
+    from rich.progress import track
+
+    from snnssl_mm.analysis.energy_measurement import (
+        check_model,
+        count_images,
+        deployed,
+        measure_layers,
+        prediction,
+    )
+    from snnssl_mm.analysis.unseen_images import is_pretraining
+    from snnssl_mm.apis.loaded_models import load_pictured_model
+    from snnssl_mm.recording.energy import totals
+
+    with errors_as_sentences():
+        model = load_pictured_model(cfg, args.checkpoint, not is_pretraining(cfg))
+        check_model(model)
+    start = time.perf_counter()
+    images = count_images(loader)
+    batches = track(loader, "counting", len(loader), transient=True)
+    predict = prediction(model, cfg)
+    layers, steps = measure_layers(model, batches, predict, images)
+    return {
+        "images": images,
+        "time_steps": steps,
+        "parameters": parameter_count(deployed(model, cfg))[""],
+        "flops": 2 * sum(layer["macs"] for layer in layers),
+        "layers": layers,
+        "totals": totals(layers),
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+
+
+def report(row: dict[str, Any]) -> None:
+    """Print the layers, how energy is computed, and the totals."""
+    from snnssl_mm.recording.energy import CONSTANTS, FORMULA
+    from snnssl_mm.recording.energy_tables import (
+        layer_table,
+        pair_of,
+        summary,
+        total_table,
+    )
+
+    layer_table(row).print()
+    print(FORMULA)
+    for constants in CONSTANTS:
+        print(f"{pair_of(constants)} pJ: {constants.name}")
+    total_table(row).print()
+    print(summary(row))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure, unless it is done already; print, write and draw."""
+    from snnssl_mm.analysis.energy_measurement import count_images
+    from snnssl_mm.analysis.plots.energy_plot import plot_energy
+    from snnssl_mm.analysis.unseen_images import unseen_images
+    from snnssl_mm.recording.energy_tables import energy_markdown, write_csv
+    from snnssl_mm.recording.provenance import provenance
+    from snnssl_mm.recording.results_file import ResultsFile
+
+    cfg = load_config(args)
+    with errors_as_sentences():
+        require_writable(args.out, args.csv, args.markdown, args.plot)
+        results = ResultsFile(args.out, "energy", KEY)
+        loader = unseen_images(cfg, args.images)
+        about = provenance(args.config, args.checkpoint, cfg)
+        about["options"] = args.cfg_options
+    key = {name: about[name] for name in KEY}
+    row = results.find(**key, images=count_images(loader))
+    if row is None:
+        row = results.append(about | measure(cfg, args, loader))
+    report(row)
+    for file in filter(None, (args.csv, args.markdown)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    if args.csv:
+        print(write_csv(row, args.csv))
+    if args.markdown:
+        args.markdown.write_text(energy_markdown(row))
+        print(args.markdown)
+    if args.plot:
+        print(plot_energy(row, args.plot))

@@ -1,0 +1,80 @@
+"""Measure how often each layer fires at each time step; count dead neurons.
+
+On unseen images: those of ``eval_test_dataloader`` (pretraining) or
+``test_dataloader`` (classification, detection, segmentation), on the spiking path.
+Several checkpoints may go into one file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.cli.shared.arguments import picture, positive
+from snnssl_mm.cli.shared.config_files import load_config
+from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
+from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from snnssl_mm.recording.results_file import Row
+
+
+KEY = ("config", "sha256", "options")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_config_arguments(parser, checkpoint=True)
+    parser.add_argument(
+        "--images",
+        type=positive(int),
+        default=512,
+        help="at most so many, evenly spread (512)",
+    )
+    add_out_argument(parser, "firing_rates.json", "JSON file to add to")
+    parser.add_argument("--plot", type=picture, help="picture to draw")
+
+
+def measure(args: argparse.Namespace, cfg: Config, row: Row) -> Row:
+    """Measure what :func:`run` asks for, and return it as a row."""
+    from snnssl_mm.analysis.unseen_images import network_inputs, unseen_images
+    from snnssl_mm.apis.loaded_models import load_pictured_model
+    from snnssl_mm.recording.firing_rates import firing_rates
+
+    with errors_as_sentences():
+        loader = unseen_images(cfg, args.images)
+        model = load_pictured_model(cfg, args.checkpoint)
+    start = time.perf_counter()
+    with errors_as_sentences():
+        layers = firing_rates(model, network_inputs(model, loader, "counting spikes"))
+    return row | {
+        "images_used": len(loader.dataset),  # type: ignore[arg-type]
+        "seconds": round(time.perf_counter() - start, 1),
+        "layers": [layer._asdict() for layer in layers],
+    }
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure, or read what was measured before; print and draw it."""
+    from snnssl_mm.analysis.plots.firing_rates_plot import plot_firing_rates
+    from snnssl_mm.recording.firing_rates import firing_rates_table
+    from snnssl_mm.recording.provenance import provenance
+    from snnssl_mm.recording.results_file import ResultsFile
+
+    cfg = load_config(args)
+    with errors_as_sentences():
+        require_writable(args.out, args.plot)
+        results = ResultsFile(args.out, "firing_rates", KEY)
+        row = provenance(args.config, args.checkpoint, cfg)
+    row |= {"options": args.cfg_options or {}, "images": args.images}
+    wanted = {name: row[name] for name in (*KEY, "images")}
+    found = results.find(**wanted) or results.append(measure(args, cfg, row))
+    firing_rates_table(found).print()
+    if args.plot:
+        name = f"{Path(found['config']).stem}, {Path(found['checkpoint']).name}"
+        print(plot_firing_rates(found["layers"], args.plot, name))

@@ -1,0 +1,104 @@
+"""Measure whether a representation is healthy, compared with a random network's.
+
+Spread and rank of the features, agreement of two views, of the spiking with the analog
+path, and of time steps, on two fixed views of unseen images (of training images, where
+the config has no others). The projector counts, so the checkpoint must be whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.cli.shared.arguments import picture, positive
+from snnssl_mm.cli.shared.config_files import load_config
+from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
+from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from snnssl_mm.analysis.unseen_views import Views
+    from snnssl_mm.recording.results_file import Row
+    from snnssl_mm.recording.two_views import Batch
+
+
+KEY = ("config", "sha256", "options", "images")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_config_arguments(parser, checkpoint=True)
+    parser.add_argument(
+        "--images",
+        type=positive(int),
+        default=512,
+        help="at most so many, evenly spread (512)",
+    )
+    add_out_argument(parser, "representation_health.json", "JSON file to add to")
+    parser.add_argument("--plot", type=picture, help="picture to draw")
+
+
+def measure(args: argparse.Namespace, cfg: Config) -> Row:
+    """Measure the checkpoint and a random network on the same views."""
+    from snnssl_mm.analysis.unseen_views import unseen_views
+    from snnssl_mm.probing.probes import load_model, random_init_model
+    from snnssl_mm.recording.health_features import take_statistics
+    from snnssl_mm.recording.representation_health import representation_health, rounded
+
+    with errors_as_sentences():
+        views = unseen_views(cfg)
+        model = load_model(cfg, args.checkpoint)
+    start = time.perf_counter()
+    images = min(args.images, len(views.dataset))
+    with errors_as_sentences():
+        found = representation_health(model, batches(views, images, "checkpoint"))
+    random = random_init_model(cfg)
+    take_statistics(random, batches(views, images, "BatchNorm statistics"))
+    reference = representation_health(random, batches(views, images, "random weights"))
+    return {
+        "data": views.images,
+        "images_used": images,
+        "seconds": round(time.perf_counter() - start, 1),
+        "pretrained": rounded(found),
+        "random": rounded(reference),
+    }
+
+
+def batches(views: Views, images: int, progress: str) -> Iterator[Batch]:
+    """Yield the same views every time, with a progress bar."""
+    from rich.progress import track
+
+    from snnssl_mm.recording.two_views import BATCH_SIZE, two_view_batches
+
+    found = two_view_batches(views.dataset, views.collate, images)
+    total = -(-images // BATCH_SIZE)
+    yield from track(found, progress, total, transient=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure, or read what was measured before; print and draw it."""
+    from snnssl_mm.analysis.plots.representation_health_plot import plot_health
+    from snnssl_mm.recording.provenance import provenance
+    from snnssl_mm.recording.representation_health import (
+        health_table,
+        signs_of_collapse,
+    )
+    from snnssl_mm.recording.results_file import ResultsFile
+
+    cfg = load_config(args)
+    with errors_as_sentences():
+        require_writable(args.out, args.plot)
+        results = ResultsFile(args.out, "representation_health", KEY)
+        row: dict[str, Any] = provenance(args.config, args.checkpoint, cfg)
+    row |= {"options": args.cfg_options or {}, "images": args.images}
+    wanted = {name: row[name] for name in KEY}
+    found = results.find(**wanted) or results.append(row | measure(args, cfg))
+    health_table(found).print()
+    for sign in signs_of_collapse(found["pretrained"]):
+        print(f"looks collapsed: {sign}")
+    if args.plot:
+        print(plot_health(found, args.plot))

@@ -1,0 +1,166 @@
+"""Accuracy, latency and energy of the same weights at T = 1, 2, 3 ... time steps.
+
+At every T the BatchNorm statistics are recalibrated (no labels are needed for that) and
+frozen, fully spiking features are judged by k-NN and by linear probes: one fitted at
+that T, and the one fitted at the pretraining's T. Latency is that of one image, energy
+an estimate from operations. Results are kept T by T; the same command
+continues where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.cli.shared.arguments import positive
+from snnssl_mm.cli.shared.config_files import load_config
+from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
+from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.recording.command import command_line
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from torch import Tensor
+    from torch.utils.data import DataLoader
+
+    from snnssl_mm.probing.probes import Loaders
+    from snnssl_mm.recording.results_file import Row
+
+
+ENERGY_IMAGES = 64
+KEY = ("config", "sha256", "seed", "options", "time_steps")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_config_arguments(parser, checkpoint=True)
+    parser.add_argument(
+        "--time-steps",
+        type=positive(int),
+        nargs="+",
+        default=list(range(1, 17)),
+        metavar="T",
+    )
+    parser.add_argument(
+        "--latency-seconds", type=float, default=2.0, help="measured at every T (2)"
+    )
+    add_out_argument(
+        parser, "time_steps.json", "JSON file to add to, picture beside it"
+    )
+
+
+class Sweep(NamedTuple):
+    """What all numbers of time steps share.
+
+    Attributes:
+        cfg: The pretraining's config.
+        checkpoint: Its weights.
+        loaders: Labelled images, of which the accuracy is.
+        images: Unseen images, of which the energy is.
+        classifier: Linear probe that was fitted at the pretraining's T.
+    """
+
+    cfg: Config
+    checkpoint: str
+    loaders: Loaders
+    images: DataLoader
+    classifier: Any
+
+    def at(self, steps: int) -> Row:
+        """Measure at T = ``steps``."""
+        from snnssl_mm.analysis.energy_measurement import backbone_energy_uj
+        from snnssl_mm.analysis.time_steps import config_at
+        from snnssl_mm.apis.loaded_models import load_pictured_model
+        from snnssl_mm.probing.probes import (
+            fit_linear,
+            knn_accuracy,
+            labelled_features,
+            recalibrate,
+        )
+
+        start = time.monotonic()
+        model = load_pictured_model(config_at(self.cfg, steps), self.checkpoint)
+        recalibrate(model, self.loaders.train)
+        features = labelled_features(model, self.loaders, recalibrate_bn=False)
+        return {
+            "time_steps": steps,
+            "accuracy": {
+                "linear": float(fit_linear(features).score(*features.test)),
+                "linear_of_trained_T": float(self.classifier.score(*features.test)),
+                "knn": knn_accuracy(features),
+            },
+            "energy_uj": backbone_energy_uj(model, self.cfg, self.images),
+            "seconds": round(time.monotonic() - start, 1),
+        }
+
+
+def with_latencies(
+    rows: list[Row], cfg: Config, args: argparse.Namespace, image: Tensor
+) -> list[Row]:
+    """Measure latency at every T of the rows, in turn."""
+    import torch
+
+    from snnssl_mm.analysis.time_steps import config_at, latencies_ms
+    from snnssl_mm.apis.loaded_models import load_pictured_model
+    from snnssl_mm.recording.machine import load_text, measured_load
+
+    networks = {
+        row["time_steps"]: load_pictured_model(
+            config_at(cfg, row["time_steps"]), args.checkpoint
+        ).backbone
+        for row in rows
+    }
+    print(f"measuring latency for {args.latency_seconds * len(rows):.0f} s")
+    with measured_load() as load:
+        found = latencies_ms(networks, image, args.latency_seconds)
+    print(f"latency: {load_text(load)}")
+    own = {"threads": torch.get_num_threads(), "command": command_line(), "load": load}
+    return [row | own | {"latency_ms": found[row["time_steps"]]} for row in rows]
+
+
+def run(args: argparse.Namespace) -> None:
+    """Sweep, draw and print."""
+    from mmengine.runner import set_random_seed
+    from rich.progress import track
+
+    from snnssl_mm.analysis.time_steps import (
+        check_still_images,
+        check_time_steps,
+        plot_time_steps,
+        time_steps_table,
+    )
+    from snnssl_mm.analysis.unseen_images import unseen_images
+    from snnssl_mm.apis.loaded_models import load_pictured_model
+    from snnssl_mm.probing.probes import eval_loaders, fit_linear, labelled_features
+    from snnssl_mm.recording.provenance import provenance
+    from snnssl_mm.recording.results_file import ResultsFile
+
+    cfg = load_config(args)
+    out = args.out
+    with errors_as_sentences():
+        require_writable(out)
+        check_time_steps(cfg, args.time_steps)
+        results = ResultsFile(out, "time_steps", KEY)
+        loaders = eval_loaders(cfg)
+        trained = load_pictured_model(cfg, args.checkpoint)
+        image = check_still_images(trained, loaders)
+        images = unseen_images(cfg, ENERGY_IMAGES)
+    source = provenance(args.config, args.checkpoint, cfg)
+    source["options"] = args.cfg_options or {}
+    same = {name: source[name] for name in KEY[:-1]}
+    source["trained_at"] = trained.backbone.time_steps
+    missing = [t for t in args.time_steps if not results.find(**same, time_steps=t)]
+    set_random_seed(source["seed"])
+    if missing:
+        classifier = fit_linear(labelled_features(trained, loaders))
+        sweep = Sweep(cfg, args.checkpoint, loaders, images, classifier)
+        for steps in track(missing, "time steps"):
+            results.append(source | sweep.at(steps))
+    rows = [row for row in results.rows if same.items() <= row.items()]
+    if any("latency_ms" not in row for row in rows):
+        rows = [results.append(row) for row in with_latencies(rows, cfg, args, image)]
+    time_steps_table(rows).print()
+    plot = plot_time_steps(rows, source["trained_at"], out.with_suffix(".png"))
+    print(f"wrote {out} and {plot}")

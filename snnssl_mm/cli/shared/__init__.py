@@ -1,0 +1,1 @@
+"""What the commands share: arguments, configs, errors as sentences, child programs."""

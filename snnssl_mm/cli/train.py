@@ -1,0 +1,79 @@
+"""Train anything of the three scopes: pretraining, detection, segmentation.
+
+On several GPUs: torchrun --nproc-per-node=8 tools/train.py CONFIG --launcher pytorch
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from snnssl_mm.cli.shared.config_files import load_config
+from snnssl_mm.cli.shared.options import (
+    add_config_arguments,
+    add_launcher_arguments,
+    add_trust_argument,
+)
+
+AGAIN = "--resume"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments; they take precedence over the config."""
+    add_config_arguments(parser)
+    add_launcher_arguments(parser)
+    parser.add_argument(
+        "--work-dir",
+        "--out",
+        help="folder for logs and checkpoints; work_dirs/<config's name> by default",
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CKPT",
+        help="continue from CKPT, or from the last checkpoint of the work directory",
+    )
+    parser.add_argument(
+        "--resume-schedule",
+        choices=["refuse", "rebuild"],
+        default="refuse",
+        help="if batch size, length or learning rate are not those of the checkpoint: "
+        "refuse, or continue from the same point of the new schedule",
+    )
+    parser.add_argument(
+        "--pretrained", metavar="CKPT", help="start from this backbone; it must fit"
+    )
+    add_trust_argument(parser)
+    parser.add_argument(
+        "--amp",
+        nargs="?",
+        const="float16",
+        choices=["float16", "bfloat16"],
+        help="mixed precision; fp16 with loss scaling by default, always bf16 on a CPU",
+    )
+    parser.add_argument(
+        "--no-preflight",
+        action="store_true",
+        help="start without looking at data, batches and evaluators first",
+    )
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate from the config's batch size to the actual one",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train."""
+    from snnssl_mm.engine import launch
+
+    cfg = launch.adjust(
+        load_config(args),
+        args.work_dir,
+        args.resume,
+        args.resume_schedule,
+        args.pretrained,
+        args.amp,
+        args.auto_scale_lr,
+    )
+    launch.train(cfg, args.launcher, args.local_rank, not args.no_preflight)

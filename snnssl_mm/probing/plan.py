@@ -1,0 +1,192 @@
+"""Which rows a set of probes fills, checked before any is computed, and filling them.
+
+The probes: ``'knn'`` and ``'linear'`` on frozen features, and those of
+:data:`snnssl_mm.probing.protocols.PROTOCOLS`, which train a network.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+from rich.console import Console
+
+from snnssl_mm.probing.feature_cache import CachedBackbone, CachedPixels
+from snnssl_mm.probing.frozen_probes import frozen_probe
+from snnssl_mm.probing.labelled_images import class_count, eval_loaders
+from snnssl_mm.probing.probe_configs import require_labelled_pipeline
+from snnssl_mm.probing.probe_models import (
+    Model,
+    load_probed_model,
+    random_init_model,
+    require_backbone,
+)
+from snnssl_mm.probing.probe_table import described
+from snnssl_mm.probing.protocols import protocol_of
+from snnssl_mm.probing.trained_probes import TrainedProbe
+from snnssl_mm.recording.probe_names import FROZEN
+from snnssl_mm.recording.results_file import ResultsFile, Row
+
+KEY = ("config", "options", "sha256", "seed", "probe", "start", "settings", "data")
+"""Entries that tell rows of the results file apart."""
+MAX_ITER = 500  # of logistic regression
+console = Console()
+
+
+class Request(NamedTuple):
+    """Which probes of which backbones.
+
+    Attributes:
+        checkpoint: Weights that are judged.
+        probes: Names of probes.
+        starts: What backbones start from: ``'pretrained'``, ``'random'`` or
+            ``'pixels'``.
+        k: Neighbours of k-NN; a row for each.
+        temperature: Of k-NN's weights; a row for each.
+        recalibrate: Whether BatchNorm statistics are re-estimated on the spiking path.
+        cache: Folder of features and trained probes.
+        data: Name of the labelled images in the rows; None for those of the config.
+    """
+
+    checkpoint: str
+    probes: Sequence[str]
+    starts: Sequence[str]
+    k: Sequence[int]
+    temperature: Sequence[float]
+    recalibrate: bool
+    cache: Path
+    data: str | None = None
+
+    def settings_of(self, probe: str, cfg: Config) -> Iterator[Row]:
+        """Settings of each row of a probe."""
+        common = {"recalibrated": self.recalibrate}
+        if probe == "knn":
+            for k in self.k:
+                for temperature in self.temperature:
+                    yield {"k": k, "temperature": temperature, **common}
+        elif probe == "linear":
+            yield {"max_iter": MAX_ITER, **common}
+        else:
+            yield {**protocol_of(cfg, probe)._asdict(), **common}
+
+
+class Task(NamedTuple):
+    """A row to be filled: one probe with one setting, of one backbone.
+
+    Attributes:
+        entries: What tells it from other rows.
+        backbone: What is judged.
+        trained: The network to train, for probes that train one.
+    """
+
+    entries: Row
+    backbone: CachedBackbone
+    trained: TrainedProbe | None
+
+    def measure(self) -> Row:
+        """Compute the accuracies, from 0 to 1, and the seconds of work."""
+        if self.trained:
+            found, seconds = self.trained.run()
+            return {**found, "seconds": round(seconds, 1)}
+        features = self.backbone.features()
+        entries, began = self.entries, time.monotonic()
+        found = frozen_probe(
+            entries["probe"], entries["settings"], features, entries["classes"]
+        )
+        return {
+            **found,
+            "seconds": round(time.monotonic() - began, 3),
+            "feature_seconds": round(self.backbone.feature_seconds(), 1),
+        }
+
+
+def plan(cfg: Config, request: Request, about: Row) -> list[Task]:
+    """Check everything that the probes need; return the rows to be filled.
+
+    Args:
+        cfg: Of the pretraining; its evaluation loaders are the labelled images.
+        request: The probes.
+        about: Entries of every row: where it is from.
+
+    Raises:
+        ValueError: If the config has no backbone or no labels, or the weights do not
+            fit.
+    """
+    if any(probe not in FROZEN for probe in request.probes):
+        require_labelled_pipeline(cfg)
+    models = models_of(cfg, request)
+    loaders = eval_loaders(cfg, all_test_images=True)
+    datasets: list[Any] = [loader.dataset for loader in loaders]
+    classes = class_count(loaders)
+    if classes < 2:
+        raise ValueError(
+            "the labelled images have one class only; a probe needs two or more"
+        )
+    common = {
+        **about,
+        "data": request.data or data_root(cfg),
+        "classes": classes,
+        "train_images": len(datasets[0]),
+        "test_images": len(datasets[1]),
+    }
+    tasks: list[Task] = []
+    for start, model in models.items():
+        judged = CachedPixels if start == "pixels" else CachedBackbone
+        backbone = judged(
+            start, cfg, model, loaders, request.cache, request.recalibrate
+        )
+        origin = {"checkpoint": None, "sha256": None} if start != "pretrained" else {}
+        entries = {**common, **origin, "start": start}
+        for probe in request.probes:
+            if start == "pixels" and probe not in FROZEN:
+                continue  # there is no network to train
+            tasks += tasks_of(probe, cfg, request, backbone, entries)
+    return tasks
+
+
+def models_of(cfg: Config, request: Request) -> dict[str, Model]:
+    """Build the models to be judged, by what they start from."""
+    require_backbone(cfg)
+    return {
+        start: load_probed_model(cfg, request.checkpoint)
+        if start == "pretrained"
+        else random_init_model(cfg)  # of pixels, its preprocessor
+        for start in request.starts
+    }
+
+
+def tasks_of(
+    probe: str, cfg: Config, request: Request, backbone: CachedBackbone, entries: Row
+) -> Iterator[Task]:
+    """Rows of a probe of one backbone; ``entries`` are what all its rows share."""
+    trained, digest = None, backbone.digest
+    if probe not in FROZEN:
+        protocol = protocol_of(cfg, probe)
+        trained = TrainedProbe(probe, cfg, protocol, backbone, entries["classes"])
+        digest = trained.digest
+        entries = {**entries, "train_images": trained.images}
+    for settings in request.settings_of(probe, cfg):
+        own = {"probe": probe, "settings": settings, "digest": digest}
+        yield Task({**entries, **own}, backbone, trained)
+
+
+def data_root(cfg: Config) -> str:
+    """Where the config's labelled images are, or of what kind they are."""
+    dataset = cfg.eval_train_dataloader.dataset
+    return str(dataset.get("data_root") or dataset.get("type"))
+
+
+def fill(results: ResultsFile, task: Task) -> Row:
+    """Return the row of a task: the one that the file has, or a new one."""
+    entries = task.entries
+    settings = described(entries["settings"])
+    name = ", ".join(filter(None, (entries["probe"], entries["start"], settings)))
+    known = results.find(**{key: entries[key] for key in (*KEY, "digest")})
+    if known:
+        console.print(f"{name}: in {results.path} already", highlight=False)
+        return known
+    console.rule(name)
+    return results.append({**entries, **task.measure()})

@@ -1,0 +1,68 @@
+"""snnssl ablate: every kind of run gives a row, and none is computed again."""
+
+import json
+
+import pytest
+
+from snnssl_mm.cli.shared import children
+
+
+@pytest.fixture
+def ablate(run_tool, tiny_config, tmp_path):
+    """Run a grid of the tiny job; return the rows by neuron."""
+
+    def run(*grid):
+        where = ("--work-dir", tmp_path / "runs", "--jobs", 1, "--seeds", 3)
+        run_tool("ablate", "--config", tiny_config, *where, *grid)
+        report = json.loads((tmp_path / "runs" / "ablation.json").read_text())
+        rows = [row for row in report["rows"] if row["config"] == str(tiny_config)]
+        return {row["neuron"]: row for row in rows}
+
+    return run
+
+
+@pytest.mark.slow
+def test_a_grid_that_goes_on(ablate, started, tmp_path, capsys):
+    """On the analog path of both views nothing spikes; the row says so."""
+    first = ablate("--grid", "neuron=analog")
+    assert first["analog"]["firing_rate"] is None
+    assert started == ["train", "ablate"]
+    file = tmp_path / "runs" / "ablation.json"
+    report = json.loads(file.read_text())
+    report["rows"].append({**first["analog"], "config": "another.py", "loss": "flat"})
+    file.write_text(json.dumps(report))
+    capsys.readouterr()
+    both = ablate("--grid", "neuron=analog,mixed")
+    assert "flat" not in capsys.readouterr().out, "rows of another config are not shown"
+    assert both["analog"] == first["analog"]
+    assert 0 <= both["mixed"]["firing_rate"] <= 1
+    assert started == ["train", "ablate"] * 2
+    for row in both.values():
+        assert row["seed"] == 3
+        assert row["epochs"] == 2
+        for statistics in ("recalibrated", "trained"):
+            assert all(0 <= value <= 1 for value in row[statistics].values())
+    assert (tmp_path / "runs" / "ablation.png").exists()
+
+
+def test_a_run_that_fails_is_named(ablate, monkeypatch):
+    def run_child(command, log, **_):
+        raise children.ChildError(f"snnssl train failed, see {log}")
+
+    monkeypatch.setattr(children, "run_child", run_child)
+    with pytest.raises(SystemExit, match=r"snnssl train failed, see .*output.txt"):
+        ablate("--grid", "neuron=lif")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--grid", "neuron=quantum"), "neuron cannot be 'quantum'"),
+        (("--jobs", 0), "^2$"),
+        (("--out", "/proc/a.json"), "cannot write /proc/a.json"),
+    ],
+)
+def test_bad_input_is_a_sentence(ablate, started, more, message):
+    with pytest.raises(SystemExit, match=message):
+        ablate(*more)
+    assert started == []

@@ -1,0 +1,195 @@
+"""tools/convert.py: what it writes loads, what it says is true."""
+
+import argparse
+import re
+
+import pytest
+import torch
+import torchvision
+
+from snnssl_mm.conversion import LAYOUTS, convert
+from snnssl_mm.models import Spikformer, SpikingResNet, load_backbone
+
+ARCH = "4-384"  # of a published size, whose heads are known
+
+
+@pytest.fixture
+def official(tmp_path):
+    """A backbone, and its training checkpoint in the official CIFAR layout."""
+    torch.manual_seed(2)
+    backbone = Spikformer(ARCH, stem="cifar")
+    theirs = convert(backbone.state_dict(), target="spikformer-cifar").state
+    theirs = {f"module.{name}": tensor for name, tensor in theirs.items()}
+    theirs["module.head.weight"] = torch.zeros(10, 384)
+    theirs["module.block.0.norm1.weight"] = torch.ones(384)
+    file = tmp_path / "theirs.pth"
+    torch.save({"state_dict": theirs, "optimizer": {"lr": 1}}, file)
+    return backbone, file
+
+
+def test_converted_file_is_what_pretrained_takes(run_tool, official, tmp_path, capsys):
+    backbone, file = official
+    out = tmp_path / "ours.pth"
+    run_tool("convert", file, out)
+    said = capsys.readouterr().out
+    assert "official Spikformer, CIFAR -> ours" in said
+    assert "module.head.weight" not in said  # names are told without the prefix
+    assert re.search(r"follow the backbone \(1\): head.weight", said)
+    assert re.search(r"never computes with them \(1\): block.0.norm1.weight", said)
+    content = torch.load(out, weights_only=True)
+    assert content["meta"]["converted_from"] == "spikformer-cifar"
+    neuron = dict(tau=2.0, decay_input=True, surrogate="sigmoid")
+    target = Spikformer(ARCH, stem="cifar", neuron=neuron)
+    assert "(prefix 'backbone.')" in load_backbone(target, str(out))
+    for name, tensor in target.state_dict().items():
+        assert torch.equal(tensor, backbone.state_dict()[name])
+    with pytest.raises(ValueError, match="was trained with another Spikformer.*neuron"):
+        load_backbone(Spikformer(ARCH, stem="cifar"), str(out))
+
+
+NEURON = dict(tau=2.0, decay_input=True, surrogate="sigmoid")
+OWN = dict(embed_dims=16, depth=1)
+
+
+def theirs_of(tmp_path, layout, backbone):
+    file = tmp_path / "theirs.pth"
+    torch.save(convert(backbone.state_dict(), target=layout).state, file)
+    return file
+
+
+ASKED = {  # layout, its network, what is asked for, other settings of the same tensors
+    "heads": (
+        "spikformer-imagenet",
+        Spikformer,
+        dict(arch=dict(OWN, num_heads=2), neuron=NEURON),
+        ["--num-heads", 2],
+        [
+            dict(arch=dict(OWN, num_heads=4), neuron=NEURON),
+            dict(arch=dict(OWN, num_heads=2)),
+            dict(arch=dict(OWN, num_heads=2), neuron=dict(NEURON, v_threshold=0.5)),
+            dict(arch=dict(OWN, num_heads=2), neuron=dict(NEURON, v_reset=None)),
+            dict(arch=dict(OWN, num_heads=2), neuron=NEURON, stem="cifar"),
+        ],
+    ),
+    "heads and stem": (
+        "spikformer-spikingjelly",
+        Spikformer,
+        dict(
+            arch=dict(OWN, num_heads=4),
+            neuron=NEURON,
+            stem="cifar",
+            pooled="current",
+        ),
+        ["--num-heads", 4, "--stem", "cifar"],
+        [
+            dict(arch=dict(OWN, num_heads=4), neuron=NEURON, pooled="current"),
+            dict(arch=dict(OWN, num_heads=4), neuron=NEURON, stem="cifar"),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_what_no_tensor_shows_is_asked_for_and_stored(run_tool, tmp_path, name):
+    layout, kind, settings, options, others = ASKED[name]
+    theirs, ours = theirs_of(tmp_path, layout, kind(**settings)), tmp_path / "ours.pth"
+    for left_out in range(0, len(options), 2):
+        some = options[:left_out] + options[left_out + 2 :]
+        with pytest.raises(SystemExit, match=options[left_out]):
+            run_tool("convert", theirs, ours, *some)
+        assert not ours.exists()
+    run_tool("convert", theirs, ours, *options)
+    load_backbone(kind(**settings), str(ours))
+    for other in others:
+        with pytest.raises(ValueError, match="trained with another"):
+            load_backbone(kind(**other), str(ours))
+    # It is kept on the way to another project and back, and not asked for again.
+    back, again = tmp_path / "back.pth", tmp_path / "again.pth"
+    run_tool("convert", ours, back, "--to", layout)
+    run_tool("convert", back, again)
+    contents = [torch.load(file, weights_only=True) for file in (ours, again)]
+    assert contents[0]["meta"]["cfg"] == contents[1]["meta"]["cfg"]
+    for one, two in zip(*(c["state_dict"].values() for c in contents), strict=True):
+        assert torch.equal(one, two)
+    with pytest.raises(SystemExit):
+        run_tool("convert", ours, again, "--num-heads", 1)
+
+
+def test_neuron_and_shortcut_of_plain_names_are_stored_if_said(run_tool, tmp_path):
+    """Names of spikingjelly's SEW-ResNet are those of a non-spiking one."""
+    neuron = dict(tau=float("inf"), v_reset=None)
+    settings = dict(depth=18, base_channels=8, shortcut="sew")
+    theirs, ours = tmp_path / "theirs.pth", tmp_path / "ours.pth"
+    backbone = SpikingResNet(neuron=neuron, **settings)
+    torch.save({"net": backbone.state_dict(), "epoch": 3}, theirs)
+    run_tool(
+        *("convert", theirs, ours, "--shortcut", "sew"),
+        *("--neuron", "tau=inf", "v_reset=None"),
+    )
+    load_backbone(SpikingResNet(neuron=neuron, **settings), str(ours))
+    for other in (dict(neuron=None), dict(neuron=neuron, shortcut="spiking")):
+        with pytest.raises(ValueError, match="trained with another"):
+            load_backbone(SpikingResNet(**{**settings, **other}), str(ours))
+
+
+def test_training_file_with_settings_of_its_script_is_read(
+    run_tool, official, tmp_path
+):
+    """As SEW-ResNet's and timm's: argparse.Namespace beside the tensors."""
+    _, file = official
+    content = torch.load(file, weights_only=True)
+    args = argparse.Namespace(model="spikformer", T=4, output=tmp_path)
+    torch.save({**content, "args": args, "epoch": 3}, file)
+    run_tool("convert", file, tmp_path / "ours.pth")
+    assert (tmp_path / "ours.pth").exists()
+
+
+def test_there_and_back_by_the_tool(run_tool, tmp_path):
+    backbone = SpikingResNet(18, "ms", base_channels=8)
+    ours, theirs, back = (tmp_path / f"{n}.pth" for n in ("ours", "theirs", "back"))
+    torch.save(backbone.state_dict(), ours)
+    run_tool("convert", ours, theirs, "--from", "torchvision", "--to", "ms-official")
+    names = torch.load(theirs, weights_only=True)["state_dict"]
+    assert "conv2_x.0.residual_function.2.bn.running_mean" in names
+    run_tool("convert", theirs, back)
+    found = torch.load(back, weights_only=True)["state_dict"]
+    for name, tensor in backbone.state_dict().items():
+        assert torch.equal(found[f"backbone.{name}"], tensor)
+
+
+def test_non_spiking_weights_are_said_to_be_an_initialisation(
+    run_tool, tmp_path, capsys
+):
+    file = tmp_path / "resnet.pth"
+    torch.save(torchvision.models.resnet18().state_dict(), file)
+    run_tool("convert", file, tmp_path / "ours.pth")
+    assert "are an initialisation, no spiking network" in capsys.readouterr().out
+    load_backbone(SpikingResNet(18), str(tmp_path / "ours.pth"))
+
+
+def test_bad_input_is_a_sentence_and_writes_nothing(run_tool, official, tmp_path):
+    out = tmp_path / "out.pth"
+    with pytest.raises(SystemExit, match="does not exist"):
+        run_tool("convert", tmp_path / "nowhere.pth", out)
+    torch.save({"odd.weight": torch.zeros(1)}, tmp_path / "odd.pth")
+    with pytest.raises(SystemExit, match="none of 1 names is known"):
+        run_tool("convert", tmp_path / "odd.pth", out)
+    with pytest.raises(SystemExit, match="is a SpikingResNet's, this is a Spikformer"):
+        run_tool("convert", official[1], out, "--to", "sew-official")
+    state = torch.load(official[1], weights_only=True)["state_dict"]
+    torch.save({**state, "module.block.0.extra": torch.ones(1)}, tmp_path / "more.pth")
+    with pytest.raises(SystemExit, match=r"unknown to the layout.*block.0.extra"):
+        run_tool("convert", tmp_path / "more.pth", out)
+    assert not out.exists()
+    run_tool("convert", tmp_path / "more.pth", out, "--allow-unknown")
+    assert out.exists()
+
+
+def test_list_names_every_layout(run_tool, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run_tool("convert", "--list")
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert all(
+        name in said and layout.source in said for name, layout in LAYOUTS.items()
+    )

@@ -1,0 +1,60 @@
+"""--data: labelled images for a pretraining whose config has none."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from snnssl_mm.cli.shared import children
+
+
+@pytest.fixture
+def unlabelled(tiny_config):
+    cfg = Config.fromfile(tiny_config)
+    cfg.eval_train_dataloader = cfg.eval_test_dataloader = None
+    cfg.dump(tiny_config)
+    return tiny_config
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """Two classes that no network could take for each other."""
+    for split in ("train", "test"):
+        for index in range(8):
+            folder = tmp_path / "pets" / split / ("cat", "dog")[index % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            image = np.full((16, 16, 3), 250 * (index % 2) + index // 2, np.uint8)
+            cv2.imwrite(str(folder / f"{index}.png"), image)
+    return tmp_path / "pets"
+
+
+def test_a_pretraining_is_evaluated_on_them(
+    run_tool, unlabelled, checkpoint, pets, tmp_path
+):
+    out = tmp_path / "probes.json"
+    run_tool("test", unlabelled, checkpoint, "--data", pets, "--out", out)
+    assert json.loads(out.read_text())["pixels"]["linear"] == 1
+
+
+def test_without_them_the_argument_is_named(run_tool, unlabelled, checkpoint):
+    for arguments in (("test", unlabelled, checkpoint), ("report", checkpoint)):
+        with pytest.raises(SystemExit, match="--data"):
+            run_tool(*arguments)
+
+
+def test_a_report_hands_them_to_its_tools(
+    run_tool, unlabelled, checkpoint, pets, tmp_path, monkeypatch
+):
+    started = []
+
+    def run_child(command):
+        started.append(command)
+        raise SystemExit("failed")
+
+    monkeypatch.setattr(children, "run_child", run_child)
+    with pytest.raises(SystemExit, match="failed"):
+        run_tool("report", checkpoint, "--data", pets, "--out", tmp_path / "r")
+    cfg = Config.fromfile(started[0][1])
+    assert cfg.eval_train_dataloader.dataset.data_root == str(pets)

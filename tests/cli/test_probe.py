@@ -1,0 +1,245 @@
+"""snnssl probe: rows with their origin, stopped and continued, bad input refused."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from snnssl_mm.probing import probes
+from snnssl_mm.probing.trained_probes import TrainedProbe
+
+SHORT = ["--cfg-options", "probes.semi-1pct.iterations=2"]
+
+
+@pytest.fixture(autouse=True)
+def plain_configs(monkeypatch):
+    """A checkpoint holds the config, which takes half a second to format neatly."""
+    monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **_: (text, 1))
+
+
+@pytest.fixture
+def checkpoint(tiny_config, tmp_path):
+    """Weights that are not those of the config's own seed."""
+    cfg = Config.fromfile(tiny_config)
+    cfg.randomness = dict(seed=5)
+    file = tmp_path / "pretrained.pth"
+    model = probes.random_init_model(cfg)
+    torch.save({"state_dict": model.state_dict(), "meta": {}}, file)
+    return file
+
+
+@pytest.fixture
+def probe(run_tool, tiny_config, checkpoint, tmp_path):
+    """Run the tool; return the rows of its file."""
+
+    def run(*arguments, config=tiny_config, file=checkpoint):
+        out = ("--out", tmp_path / "probe_results.json")
+        run_tool("probe", config, file, *out, *arguments)
+        return json.loads((tmp_path / "probe_results.json").read_text())["rows"]
+
+    return run
+
+
+def test_rows_hold_numbers_of_the_library_and_where_they_are_from(
+    probe, tiny_config, checkpoint, tmp_path, capsys
+):
+    rows = probe("--k", "3", "20", "--temperature", "0.1", "--start", "pretrained")
+    assert [row["probe"] for row in rows] == ["knn", "knn", "linear"]
+    cfg = Config.fromfile(tiny_config)
+    features = probes.labelled_features(
+        probes.load_model(cfg, str(checkpoint)), probes.eval_loaders(cfg)
+    )
+    expected = [probes.knn_accuracy(features, k, 0.1) for k in (3, 20)]
+    expected.append(probes.linear_accuracy(features))
+    assert [row["top1"] for row in rows] == expected
+    row = rows[0]
+    assert row["config"] == str(tiny_config)
+    assert row["checkpoint"] == str(checkpoint)
+    assert len(row["sha256"]) == 12
+    assert (row["seed"], row["train_images"], row["test_images"]) == (0, 64, 32)
+    assert row["settings"] == {"k": 3, "temperature": 0.1, "recalibrated": True}
+    assert row["seconds"] > 0
+    assert row["command"].startswith("snnssl probe ")
+    assert f"{100 * expected[2]:.1f}" in capsys.readouterr().out
+
+
+def test_every_start_has_rows_and_nothing_is_computed_twice(probe, monkeypatch, capsys):
+    arguments = ("--probes", "knn", "semi-1pct", "--start", "pretrained", "random")
+    rows = probe(*arguments, *SHORT)
+    assert [(row["start"], row["probe"]) for row in rows] == [
+        ("pretrained", "knn"),
+        ("pretrained", "semi-1pct"),
+        ("random", "knn"),
+        ("random", "semi-1pct"),
+    ]
+    assert [row["sha256"] is None for row in rows] == [False, False, True, True]
+    assert [row["train_images"] for row in rows] == [64, 10, 64, 10]
+    assert rows[1]["settings"]["iterations"] == 2
+    monkeypatch.setattr(TrainedProbe, "run", None)
+    assert probe(*arguments, *SHORT) == rows
+    assert capsys.readouterr().out.count("already") == 4
+
+
+@pytest.mark.slow
+def test_another_seed_or_other_options_make_another_row(probe):
+    probe("--probes", "knn")
+    probe("--probes", "knn", "--seed", "1")
+    probe("--probes", "knn", "--no-recalibrate")
+    rows = probe("--probes", "knn", "--cfg-options", "model.backbone.time_steps=2")
+    assert [row["seed"] for row in rows] == [0, 1, 0, 0]
+    assert [row["settings"]["recalibrated"] for row in rows] == [1, 1, 0, 1]
+    assert rows[3]["options"] == {"model.backbone.time_steps": 2}
+
+
+@pytest.mark.slow
+def test_a_stopped_probe_says_so_and_keeps_its_rows(probe, monkeypatch):
+    def stop(self):
+        raise KeyboardInterrupt
+
+    arguments = ("--probes", "knn", "semi-1pct", *SHORT)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainedProbe, "run", stop)
+        with pytest.raises(SystemExit) as ended:
+            probe(*arguments)
+    assert ended.value.code == 130
+    rows = probe("--probes", "knn", *SHORT)
+    assert [row["probe"] for row in rows] == ["knn"]
+    assert [row["probe"] for row in probe(*arguments)] == ["knn", "semi-1pct"]
+
+
+def test_the_terminal_shows_bars_and_no_log(probe, capfd):
+    probe("--probes", "semi-1pct", *SHORT)
+    shown = capfd.readouterr().out
+    for bar in ("BatchNorm statistics", "training", "test"):
+        assert f"pretrained: {bar}" in shown
+    assert "2/2" in shown
+    assert "Epoch(train)" not in shown
+    assert len(shown.splitlines()) < 20
+
+
+def pets(root, test=("cat", "dog"), labels=None):
+    for split, names in (("train", ("cat", "dog")), ("test", test)):
+        for index, name in enumerate(names):
+            file = root / split / name / f"{index}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            image = np.full((16, 16, 3), 200 * index, np.uint8)
+            cv2.imwrite(str(file), image)
+        if labels is not None:
+            (root / f"{split}.txt").write_text("\n".join(labels))
+    return root
+
+
+def test_a_labelled_folder_is_probed(probe, tmp_path):
+    root = pets(tmp_path / "pets", labels=["b", "a"])
+    (row,) = probe("--probes", "linear", "--data", root)
+    assert (row["data"], row["classes"], row["train_images"]) == (str(root), 2, 2)
+
+
+@pytest.fixture
+def refused(probe, tmp_path, capsys):
+    """Run the tool, which must stop before it computes; return what it says."""
+
+    def run(*arguments, **options):
+        with pytest.raises(SystemExit) as stop:
+            probe(*arguments, **options)
+        assert not (tmp_path / "probe_results.json").exists()
+        assert not list(tmp_path.glob("features/*"))
+        return f"{stop.value} {capsys.readouterr().err}"
+
+    return run
+
+
+def test_a_checkpoint_without_a_backbone_is_refused(refused, tmp_path):
+    file = tmp_path / "head.pth"
+    torch.save({"state_dict": {"head.weight": torch.zeros(3)}}, file)
+    message = refused(file=file)
+    assert f"error: {file} holds no backbone: it does not fit Spikformer" in message
+
+
+def test_a_config_without_a_backbone_is_refused(refused, tmp_path):
+    file = tmp_path / "data.py"
+    file.write_text("eval_train_dataloader = dict()\n")
+    assert "has no model with a backbone" in refused(config=file)
+
+
+def test_an_address_is_no_file(refused):
+    message = refused(file="https://example.org/model.pth")
+    assert "example.org/model.pth is a URL; download it first" in message
+
+
+def edited(tiny_config, **entries):
+    cfg = Config.fromfile(tiny_config)
+    for name, value in entries.items():
+        cfg[name] = value
+    cfg.dump(tiny_config)
+
+
+def test_images_without_labels_are_refused(refused, tiny_config, tmp_path):
+    cfg = Config.fromfile(tiny_config)
+    loader = cfg.eval_train_dataloader
+    loader.dataset = dict(
+        type="snnssl_mm.ImageFolder",
+        data_root=str(pets(tmp_path / "pets")),
+        with_label=False,
+    )
+    edited(tiny_config, eval_train_dataloader=loader)
+    assert "has images without labels; a probe needs a class" in refused()
+
+
+def test_training_without_augmentation_is_refused(refused, tiny_config):
+    edited(tiny_config, labelled_pipeline=None)
+    message = refused("--probes", "knn", "finetune")
+    assert "the config has no labelled_pipeline; set it as" in message
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["a", "b", "a"], "has 3 lines, but there are 2 images"),
+        (["", "b"], "Line 1 of the label file"),
+    ],
+)
+def test_label_files_that_do_not_fit_are_refused(refused, tmp_path, lines, message):
+    root = pets(tmp_path / "pets", labels=lines)
+    assert message in refused("--data", root)
+
+
+def test_a_label_file_that_is_missing_is_named(refused, tmp_path):
+    root = pets(tmp_path / "pets", labels=["a", "b"])
+    (root / "train.txt").unlink()
+    assert "has the label file test.txt, but no train.txt" in refused("--data", root)
+
+
+def test_different_classes_are_refused(refused, tmp_path):
+    root = pets(tmp_path / "pets", test=("cat", "fox"))
+    message = refused("--data", root)
+    assert "different classes" in message
+    assert "have fox" in message
+
+
+def test_one_class_is_nothing_to_tell_apart(refused, tmp_path):
+    root = pets(tmp_path / "pets", labels=["a", "a"])
+    assert "one class only" in refused("--data", root)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--k", "0"], "expected a whole number above 0, got 0"),
+        (["--k", "2.5"], "expected a whole number above 0, got 2.5"),
+        (["--temperature", "-0.1"], "expected a number above 0, got -0.1"),
+        (["--temperature", "nan"], "expected a number above 0, got nan"),
+    ],
+)
+def test_votes_that_make_no_sense_are_refused(refused, arguments, message):
+    assert message in refused(*arguments)
+
+
+@pytest.mark.parametrize("option", ["--out", "--cache"])
+def test_outputs_that_cannot_be_written_are_refused(refused, tmp_path, option):
+    (tmp_path / "file").write_text("in the way")
+    message = refused(option, tmp_path / "file" / "rows.json")
+    assert f"cannot write {tmp_path / 'file' / 'rows.json'}" in message
