@@ -1,4 +1,4 @@
-"""Checkpoints of other projects, converted to this one's layout and back."""
+"""Conversion of checkpoints between other projects' layouts and this package's."""
 
 from snnssl_mm.conversion.convert import Conversion, convert
 from snnssl_mm.conversion.detect import LAYOUTS, OURS, detect

@@ -1,4 +1,4 @@
-"""The network that is exported: spiking, in eval mode, of plain torch operators."""
+"""Copy of a backbone for export: spiking, in eval mode, of plain torch operators."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from snnssl_mm.neurons import MixedLIF, set_path
 
 
 def plain_copy(backbone: SpikingBackbone, dtype: torch.dtype) -> SpikingBackbone:
-    """Copy a backbone to the CPU as it is at inference, without compiled neurons."""
+    """Copy a backbone to the CPU in inference mode, with neurons in plain torch."""
     network = copy.deepcopy(backbone).cpu().to(dtype).eval()
     network.run = run_plainly
     set_path(network, "spike")
