@@ -86,7 +86,7 @@ def halve(x: Tensor) -> Tensor:
 
 
 def has_cpu_kernels(x: Tensor) -> bool:
-    """Whether the compiled CPU kernels take ``x``, whatever a neuron's backend."""
+    """Whether ``x`` is for the compiled CPU kernels, whatever a neuron's backend."""
     compiled = x.device.type == "cpu" and x.dtype in FUSED_DTYPES
     return compiled and is_usable("cpu")
 

@@ -94,7 +94,7 @@ def neurons_of(model: nn.Module) -> list[MixedLIF]:
 
 
 @torch.no_grad()
-def run(model: nn.Module, images: Tensor) -> Maps:
+def compute_maps(model: nn.Module, images: Tensor) -> Maps:
     """Compute the maps without gradients."""
     maps: Maps = model(images)
     return maps
@@ -117,7 +117,7 @@ def require(condition: bool, problem: str) -> None:
         raise AssertionError(problem)
 
 
-def require_equal(maps: Maps, expected: Maps, change: str) -> None:
+def require_equal_maps(maps: Maps, expected: Maps, change: str) -> None:
     """Require maps that are the same to the bit in spite of ``change``."""
     for index, (m, other) in enumerate(zip(maps, expected, strict=True)):
         require(m.shape == other.shape, f"{change} changes the shape of map {index}")

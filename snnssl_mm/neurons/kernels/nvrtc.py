@@ -1,6 +1,6 @@
 """NVIDIA's runtime compiler from its pip wheel; needs no GPU and no driver.
 
-Compiles the CUDA sources in tests and benchmarks. At run time cupy compiles them, with
+For looking at what becomes of the CUDA sources. At run time cupy compiles them, with
 the NVRTC that it finds itself.
 """
 
@@ -17,10 +17,10 @@ PACKAGES = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")
 
 
 class Compiled(NamedTuple):
-    """Result of the compiler.
+    """What the compiler answers.
 
     Attributes:
-        log: Its messages; empty without errors, warnings and options that print.
+        log: What it says; nothing, unless something is wrong or it was asked.
         cubin: Machine code in an ELF file; empty if the source was refused.
     """
 
@@ -40,7 +40,7 @@ class Nvrtc:
 
     @classmethod
     def find(cls) -> Nvrtc | None:
-        """Load the library from an installed wheel; None if there is none."""
+        """Load it from an installed wheel; None if there is none."""
         for package in PACKAGES:
             try:
                 files = importlib.metadata.files(package) or []
@@ -53,7 +53,7 @@ class Nvrtc:
 
     @property
     def version(self) -> str:
-        """CUDA version, such as ``'13.0'``."""
+        """Of CUDA, such as ``'13.0'``."""
         major, minor = ctypes.c_int(), ctypes.c_int()
         self.library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
         return f"{major.value}.{minor.value}"
