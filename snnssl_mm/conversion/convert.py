@@ -303,9 +303,7 @@ def write(ours: Conversion, target: str) -> Conversion:
     shortcut = ours.settings.get("shortcut")
     wanted = layout.settings.get("shortcut")
     if layout.family != ours.family:
-        raise ValueError(
-            f"{target!r} is a layout of {layout.family}, got a {ours.family}"
-        )
+        raise ValueError(f"{target!r} is a {layout.family}'s, this is a {ours.family}")
     if "ms" in (shortcut, wanted) and shortcut != wanted:
         raise ValueError(
             f"{target!r} has the shortcut {wanted or 'of a plain ResNet'}, the network "

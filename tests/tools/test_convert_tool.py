@@ -172,13 +172,13 @@ def test_bad_input_is_a_sentence_and_writes_nothing(run_tool, official, tmp_path
     with pytest.raises(SystemExit, match="does not exist"):
         run_tool("convert.py", tmp_path / "nowhere.pth", out)
     torch.save({"odd.weight": torch.zeros(1)}, tmp_path / "odd.pth")
-    with pytest.raises(SystemExit, match="expected"):
+    with pytest.raises(SystemExit, match="none of 1 names is known"):
         run_tool("convert.py", tmp_path / "odd.pth", out)
-    with pytest.raises(SystemExit, match="SpikingResNet.*Spikformer"):
+    with pytest.raises(SystemExit, match="is a SpikingResNet's, this is a Spikformer"):
         run_tool("convert.py", official[1], out, "--to", "sew-official")
     state = torch.load(official[1], weights_only=True)["state_dict"]
     torch.save({**state, "module.block.0.extra": torch.ones(1)}, tmp_path / "more.pth")
-    with pytest.raises(SystemExit, match="block.0.extra"):
+    with pytest.raises(SystemExit, match=r"unknown to the layout.*block.0.extra"):
         run_tool("convert.py", tmp_path / "more.pth", out)
     assert not out.exists()
     run_tool("convert.py", tmp_path / "more.pth", out, "--allow-unknown")
