@@ -88,7 +88,7 @@ class SplitBatchNorm2d(_NormBase):
 BATCH_NORMS: dict[str, Callable[[int], nn.Module]] = {
     "joint": nn.BatchNorm2d,
     "split": SplitBatchNorm2d,
-    "pooled": nn.BatchNorm2d,  # the name of 'joint' in checkpoints of version 0.1
+    "pooled": nn.BatchNorm2d,  # name of 'joint' in older checkpoints
 }
 
 

@@ -56,7 +56,7 @@ def test_spiking_path_is_nn_batch_norm(training, momentum):
 
 @pytest.mark.parametrize("kind", ["joint", "pooled"])
 def test_joint_statistics_have_their_former_name_too(kind):
-    """Checkpoints of version 0.1 store ``bn='pooled'``."""
+    """Older checkpoints store ``bn='pooled'``."""
     assert type(build_batch_norm(kind, 4)) is nn.BatchNorm2d
 
 
