@@ -33,7 +33,7 @@ class Subject(NamedTuple):
     def build(self) -> Any:
         """Build a backbone in eval mode whose neurons fire; always the same one."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)
             return randomize_norms(self.factory()).eval()
 
     def side(self, model: Any) -> int:
