@@ -23,7 +23,7 @@ from snnssl_mm.testing.subject import (
     Maps,
     Subject,
     compute_maps,
-    neurons_of,
+    mixed_lif_neurons,
     readout,
     require,
     require_equal_maps,
@@ -107,7 +107,7 @@ def statelessness(subject: Subject, model: Any) -> None:
 def binary_spikes(subject: Subject, model: Any) -> None:
     """Every neuron's output is 0 or 1 in eval mode, and maps are counts of spikes."""
     seen: list[Tensor] = []
-    neurons = neurons_of(model)
+    neurons = mixed_lif_neurons(model)
     hooks = [
         neuron.register_forward_hook(lambda _m, _i, out: seen.append(out.unique()))
         for neuron in neurons
@@ -170,7 +170,7 @@ def image_sizes(subject: Subject, model: Any) -> None:
 
 def neuron_paths(subject: Subject, model: Any) -> None:
     """``set_path`` reaches every neuron, and each path gives finite maps."""
-    neurons = neurons_of(model)
+    neurons = mixed_lif_neurons(model)
     try:
         for path in PATHS:
             require(

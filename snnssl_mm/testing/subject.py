@@ -88,7 +88,7 @@ def randomize_norms(
     return model
 
 
-def neurons_of(model: nn.Module) -> list[MixedLIF]:
+def mixed_lif_neurons(model: nn.Module) -> list[MixedLIF]:
     """Return the MixedLIF neurons in ``model``."""
     return [module for module in model.modules() if isinstance(module, MixedLIF)]
 
