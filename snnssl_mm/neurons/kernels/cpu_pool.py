@@ -106,7 +106,7 @@ def _array(x: Tensor) -> np.ndarray:
     return x.permute(0, 2, 3, 1).numpy()
 
 
-def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+def pool_forward(x: Tensor) -> tuple[Tensor, Tensor]:
     """Maximum over 3x3 windows of ``x`` [M, C, H, W], with stride 2 and padding 1.
 
     Returns:
@@ -121,8 +121,8 @@ def forward(x: Tensor) -> tuple[Tensor, Tensor]:
     return out.to(x.dtype), window
 
 
-def backward(grad: Tensor, window: Tensor, height: int, width: int) -> Tensor:
-    """Gradient of the input ``[M, C, height, width]`` of :func:`forward`."""
+def pool_backward(grad: Tensor, window: Tensor, height: int, width: int) -> Tensor:
+    """Gradient of the input ``[M, C, height, width]`` of :func:`pool_forward`."""
     dense = _channels_last(grad)
     grad_x = torch.empty(
         (*grad.shape[:2], height, width), memory_format=torch.channels_last

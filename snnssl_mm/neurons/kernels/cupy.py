@@ -64,7 +64,7 @@ def multiprocessors(device: torch.device) -> int:
     return int(torch.cuda.get_device_properties(device).multi_processor_count)
 
 
-def run(launch: Launch, device: torch.device) -> None:
+def enqueue(launch: Launch, device: torch.device) -> None:
     """Queue a launch on torch's current stream of ``device``."""
     grid = launch.grid
     if isinstance(grid, int):
@@ -93,7 +93,7 @@ def forward(x: Tensor, p: LIFParameters, path: str) -> Tensor:
     x = x.detach()
     x = x if is_dense(x) else x.contiguous()
     out = torch.empty_like(x)
-    run(forward_launch(x, out, p, path), x.device)
+    enqueue(forward_launch(x, out, p, path), x.device)
     return out
 
 
@@ -103,7 +103,7 @@ def backward(grad: Tensor, x: Tensor, p: LIFParameters) -> Tensor:
     x = x if is_dense(x) else x.contiguous()
     grad = _in_order_of(x, grad)  # named, because a launch keeps no tensor alive
     grad_x = torch.empty_like(x)
-    run(backward_launch(grad, x, grad_x, p), x.device)
+    enqueue(backward_launch(grad, x, grad_x, p), x.device)
     return grad_x
 
 
@@ -115,7 +115,7 @@ def batch_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     by_group = x[0].reshape(groups, x.shape[1] // groups, x.shape[2], -1)
     shift = by_group[..., 0].mean(1, dtype=torch.float32)
     sums = walk.sums_for(x)
-    run(norm_source.moments_launch(x, shift, sums, walk), x.device)
+    enqueue(norm_source.moments_launch(x, shift, sums, walk), x.device)
     count = x.numel() // (groups * x.shape[2])
     mean, square = (sums.sum(0, dtype=torch.float64) / count).unbind(1)
     variance = (square - mean.square()).clamp(min=0)
@@ -130,7 +130,7 @@ def norm_forward(
     out = empty_by_channel(x, steps, x.dtype)
     halves = max(len(norm.mean), 2 if path == "dual" else 1)
     walk = _walk(x, halves, input_registers(out), x, out)
-    run(norm_source.norm_forward_launch(x, out, norm, walk, p, path), x.device)
+    enqueue(norm_source.norm_forward_launch(x, out, norm, walk, p, path), x.device)
     return out
 
 
@@ -150,9 +150,9 @@ def norm_backward(
     registers = 2 * grad.shape[0]  # the membranes, and x and grad
     walk = _walk(x, len(norm.mean), registers, grad, x, grad_x)
     sums = walk.sums_for(x)
-    run(norm_source.sums_launch(grad, x, sums, norm, walk, p), x.device)
+    enqueue(norm_source.sums_launch(grad, x, sums, norm, walk, p), x.device)
     totals = sums.sum(0, dtype=torch.float64).float()
-    run(
+    enqueue(
         norm_source.norm_backward_launch(grad, x, grad_x, totals, norm, walk, p),
         x.device,
     )
