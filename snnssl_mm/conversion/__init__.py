@@ -1,4 +1,4 @@
-"""Conversion of checkpoints between other projects' layouts and this package's."""
+"""Conversion of other projects' checkpoints to this layout and back."""
 
 from snnssl_mm.conversion.convert import Conversion, convert
 from snnssl_mm.conversion.detect import LAYOUTS, OURS, detect

@@ -1,4 +1,4 @@
-"""Exact conversion of a backbone's tensors between layouts; mismatches raise."""
+"""Conversion of a backbone's tensors between layouts: exact, or an error."""
 
 from __future__ import annotations
 

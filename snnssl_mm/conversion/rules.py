@@ -1,4 +1,4 @@
-"""Definition of a layout: rules that map its tensor names to this package's."""
+"""Rules of a layout: from its names of tensors to ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of the backbone that a state dict of ours belongs to."""
+"""Backbone settings inferred from the tensors of a state dict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Execution of NIR graphs in plain torch, from the definitions of their nodes.
+"""Reference interpreter of NIR graphs in plain torch.
 
 Implements NIR's equations, independently of this package's neurons, in order to verify
 exported files. Euler's forward method with steps of dt.

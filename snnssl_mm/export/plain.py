@@ -1,4 +1,4 @@
-"""Copy of a backbone for export: spiking, in eval mode, of plain torch operators."""
+"""Copy of a network for export: spiking, eval mode, plain torch operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Graph of the layers of a spiking backbone, traced during a forward pass."""
+"""Graph of a backbone's layers, traced while it runs."""
 
 from __future__ import annotations
 
