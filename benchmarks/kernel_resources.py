@@ -84,9 +84,9 @@ def launches(
     sums = long.sums_for(x)
     yield norm_source.moments_launch(x, values, sums, short)
     for current in (x, empty_by_channel(x, 1, dtype)):  # the second is held
-        yield norm_source.forward_launch(current, x, norm, short, p, "dual")
+        yield norm_source.norm_forward_launch(current, x, norm, short, p, "dual")
         yield norm_source.sums_launch(x, current, sums, norm, long, p)
-        yield norm_source.backward_launch(x, current, current, sums, norm, long, p)
+        yield norm_source.norm_backward_launch(x, current, current, sums, norm, long, p)
 
 
 def accesses(cubin: bytes, cuobjdump: str) -> dict[str, int]:

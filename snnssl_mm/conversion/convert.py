@@ -14,10 +14,10 @@ from snnssl_mm.conversion.detect import (
     OUR_HEADS,
     OURS,
     detect,
-    fill,
+    fill_placeholders,
     layout_of,
     matches_any,
-    pattern,
+    name_pattern,
 )
 from snnssl_mm.conversion.resnet_layouts import PLAIN_RESNET
 from snnssl_mm.conversion.rules import Layout, Rule
@@ -36,22 +36,22 @@ State = dict[str, Tensor]
 
 
 class Conversion(NamedTuple):
-    """A converted backbone, and everything that was left out or added.
+    """A converted backbone, and all tensors that were left out or added.
 
     Attributes:
-        state: Its tensors, by their names in the target layout.
-        source: Name of the layout that it had.
-        target: Name of the layout that it has.
-        family: Our backbone.
-        settings: Of our backbone, as far as they are known.
-        heads: Names of the source that follow the backbone.
-        unused: Names that their code makes but never computes with.
-        unknown: Names that no rule knows.
+        state: Tensors by their names in the target layout.
+        source: Name of the source layout.
+        target: Name of the target layout.
+        family: Name of our backbone class.
+        settings: Known settings of our backbone.
+        heads: Source names of tensors after the backbone.
+        unused: Source names of tensors that their code creates but never uses.
+        unknown: Source names that match no rule.
         added: Names that the source lacked, filled with zeros.
-        absorbed: Biases that went into the running mean of a batch norm.
-        stored: Whether ``settings`` are those that the checkpoint was trained with.
-        missing: Settings that decide the function too, and are not known.
-        notes: What a user must know or set, so that it computes the same.
+        absorbed: Biases that were absorbed into the running mean of a batch norm.
+        stored: Whether ``settings`` come from the config stored in the checkpoint.
+        missing: Unknown settings that decide the function.
+        notes: What a user must know or set, so that the network computes the same.
     """
 
     state: State
@@ -70,12 +70,12 @@ class Conversion(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """Whether ``settings`` say all that decides the function beside the tensors."""
+        """Whether all settings that decide the function are known."""
         return not self.missing
 
     @property
     def required(self) -> list[str]:
-        """What of ``missing`` a user must say: not of weights that are a start only."""
+        """Missing settings that a user must give: none for mere initialisations."""
         layout = LAYOUTS.get(self.source)
         free = layout is None or layout.initialisation
         return [] if free else self.missing
@@ -92,22 +92,22 @@ def convert(
     """Convert a checkpoint's backbone.
 
     Args:
-        state: Its tensors, with whatever prefix and heads; what else is there is left
-            out.
+        state: Tensors of the checkpoint, with any prefix and heads; other content is
+            ignored.
         target: ``'ours'`` or a layout of :data:`LAYOUTS`.
-        source: Likewise; found from the names if None.
-        allow_unknown: Whether names that no rule knows are left out (and listed)
-            instead of being an error.
-        stored: The backbone's config that the checkpoint was trained with, if it has
-            one; of another project's backbone it does not count.
-        given: Settings of our backbone that no tensor shows, see
+        source: Likewise; detected from the names if None.
+        allow_unknown: Whether names that match no rule are left out (and listed)
+            instead of raising.
+        stored: Config of the backbone stored in the checkpoint, if there is one; that
+            of another project's backbone is ignored.
+        given: Settings of our backbone that are not visible in the tensors, see
             :func:`.structure.add_given`.
 
     Raises:
-        ValueError: If the layout is not known, a tensor is missing, has another shape
-            or no place in the target, or the target computes something else.
+        ValueError: If the layout is unknown, a tensor is missing, has another shape or
+            no place in the target, or the target computes something else.
     """
-    state = tensors_in(state)
+    state = find_tensors(state)
     found = detect(state, None if source == OURS else source)
     own_names = found.name == OURS or layout_of(found.name).rules == PLAIN_RESNET
     name = source or (OURS if own_names and family_of(stored) else found.name)
@@ -115,7 +115,7 @@ def convert(
     if ours.unknown and not allow_unknown:
         raise ValueError(
             f"{len(ours.unknown)} tensors are unknown to the layout {name!r}, such as "
-            f"{', '.join(ours.unknown[:3])}: the network has a part that ours has not. "
+            f"{', '.join(ours.unknown[:3])}: the network has a part that ours lacks. "
             "To leave them out, pass --allow-unknown"
         )
     if target == OURS:
@@ -123,11 +123,11 @@ def convert(
     return write(ours, target)
 
 
-def tensors_in(content: Mapping[str, Any]) -> State:
-    """Find the tensors or arrays, which may lie below one key of any name.
+def find_tensors(content: Mapping[str, Any]) -> State:
+    """Return the tensors or arrays of a checkpoint, at the top or below one key.
 
     Raises:
-        ValueError: If there are none; it names the keys.
+        ValueError: If there are none; names the keys.
     """
     kinds = (Tensor, np.ndarray)
     for part in (content, *(v for v in content.values() if isinstance(v, Mapping))):
@@ -136,8 +136,8 @@ def tensors_in(content: Mapping[str, Any]) -> State:
             return found
     keys = ", ".join(map(str, list(content)[:6])) or "nothing"
     raise ValueError(
-        f"no tensors are in it by name, but {keys}; expected a model's state_dict, "
-        "alone or below a key such as state_dict"
+        f"found no named tensors, but {keys}; expected a model's state_dict, alone or "
+        "below a key such as state_dict"
     )
 
 
@@ -149,7 +149,7 @@ def read(
     stored: Mapping[str, Any] | None,
     given: Mapping[str, Any],
 ) -> Conversion:
-    """Bring a checkpoint into our layout."""
+    """Convert a checkpoint to our layout."""
     layout = LAYOUTS.get(name)
     bare = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     outside = [k for k in state if not k.startswith(prefix)]
@@ -163,14 +163,14 @@ def read(
         ours, rest, absorbed = apply_rules(bare, layout)
     heads = layout.heads if layout else OUR_HEADS
     unused = layout.unused if layout else ()
-    # Beside a backbone with a prefix stand the modules that use it.
+    # Tensors outside of the backbone's prefix belong to the modules that use it.
     left = {k: matches_any(k, heads) for k in rest} | {k: bool(prefix) for k in outside}
     own = stored if family_of(stored) == family else None
     if own is not None:
         if given:
             raise ValueError(
-                f"the checkpoint says itself what it was trained with; leave out "
-                f"{', '.join(given)}"
+                "the checkpoint stores the settings that it was trained with; leave "
+                f"out {', '.join(given)}"
             )
         settings = stored_settings(own)
     else:
@@ -178,12 +178,12 @@ def read(
         fixed = dict(layout.settings) if layout else {}
         if "shortcut" in settings and fixed.get("shortcut", "ms") != "ms":
             raise ValueError(
-                f"the first stage has a stride, as in an MS-ResNet only; {name!r} is "
-                f"{fixed['shortcut']!r}"
+                "the first stage has a stride, as only an MS-ResNet's; the layout "
+                f"{name!r} has the shortcut {fixed['shortcut']!r}"
             )
         settings |= fixed
     settings = add_given(settings, given)
-    added = complete(ours, expected_shapes(family, settings))
+    added = fill_in(ours, expected_shapes(family, settings))
     return Conversion(
         ours,
         name,
@@ -206,7 +206,7 @@ def read(
 def missing_settings(
     family: str, settings: Mapping[str, Any], layout: Layout | None
 ) -> list[str]:
-    """Settings that decide the function and are not known, see :class:`Layout`."""
+    """Return unknown settings that decide the function, see :class:`Layout`."""
     ours = ("stem" if family == "Spikformer" else "shortcut", "neuron")
     missing = [k for k in (layout.open if layout else ours) if k not in settings]
     arch = settings.get("arch")
@@ -217,9 +217,13 @@ def missing_settings(
 def apply_rules(
     theirs: Mapping[str, Tensor], layout: Layout
 ) -> tuple[State, list[str], list[str]]:
-    """Our tensors, their names that no rule knows, and their absorbed biases."""
-    rules = [(pattern(rule.theirs), rule) for rule in layout.rules]
-    whole: State = {}
+    """Apply a layout's rules to a checkpoint.
+
+    Returns:
+        Our tensors; their names that match no rule; their names of absorbed biases.
+    """
+    rules = [(name_pattern(rule.theirs), rule) for rule in layout.rules]
+    complete: State = {}
     parts: dict[str, dict[int, Tensor]] = {}
     biases: list[tuple[str, Rule, Tensor]] = []
     rest, absorbed = [], []
@@ -230,38 +234,38 @@ def apply_rules(
             rest.append(name)
             continue
         match, rule = found
-        ours = fill(rule.ours, match.groups())
+        ours = fill_placeholders(rule.ours, match.groups())
         if rule.absorbed:
             biases.append((ours, rule, tensor))
             absorbed.append(name)
         elif rule.part is None or ours.endswith(COUNTER):
-            whole.setdefault(ours, widened(ours, tensor))
+            complete.setdefault(ours, expand_dims(ours, tensor))
         else:
-            parts.setdefault(ours, {})[rule.part] = widened(ours, tensor)
+            parts.setdefault(ours, {})[rule.part] = expand_dims(ours, tensor)
     for ours, pieces in parts.items():
         if len(pieces) == PARTS:
-            whole[ours] = torch.cat([pieces[part] for part in range(PARTS)])
+            complete[ours] = torch.cat([pieces[part] for part in range(PARTS)])
     for ours, rule, bias in biases:
-        if ours in whole:  # else complete() says that it is missing
-            part = whole[ours].chunk(PARTS)[rule.part or 0]
+        if ours in complete:  # else fill_in() raises
+            part = complete[ours].chunk(PARTS)[rule.part or 0]
             part -= bias
-    return whole, rest, absorbed
+    return complete, rest, absorbed
 
 
-def widened(name: str, tensor: Tensor) -> Tensor:
-    """Give a linear layer's or 1-D convolution's weight the trailing 1x1 of ours."""
+def expand_dims(name: str, tensor: Tensor) -> Tensor:
+    """Add our trailing 1x1 to the weight of a linear layer or 1-D convolution."""
     if name.endswith("conv.weight"):
         return tensor.reshape(*tensor.shape, *(1,) * (4 - tensor.dim()))
     return tensor
 
 
-def complete(ours: State, shapes: Mapping[str, torch.Size]) -> list[str]:
-    """Fill in what another layout need not have; return the names.
+def fill_in(ours: State, shapes: Mapping[str, torch.Size]) -> list[str]:
+    """Add zeros for tensors that another layout may lack; return their names.
 
-    Biases in front of a batch norm, and its counter of batches.
+    These are biases in front of a batch norm, and the batch norm's batch counter.
 
     Raises:
-        ValueError: If anything else is missing, left over or of another shape.
+        ValueError: If another tensor is missing, left over or has another shape.
     """
     example = next(iter(ours.values()))
     added = [
@@ -276,38 +280,38 @@ def complete(ours: State, shapes: Mapping[str, torch.Size]) -> list[str]:
     problems = [f"{name} is missing" for name in shapes if name not in ours]
     for name, tensor in ours.items():
         if name not in shapes:
-            problems.append(f"{name} has no place")
+            problems.append(f"{name} is unexpected")
         elif tensor.shape != shapes[name]:
             wanted = tuple(shapes[name])
             problems.append(f"{name} is {tuple(tensor.shape)} instead of {wanted}")
     if problems:
         raise ValueError(
-            f"the tensors are no backbone of ours: {len(problems)} do not match, "
-            f"first: {'; '.join(problems[:3])}"
+            f"the tensors do not make a backbone of ours: {len(problems)} do not "
+            f"match, first: {'; '.join(problems[:3])}"
         )
     return added
 
 
 def write(ours: Conversion, target: str) -> Conversion:
-    """Bring a backbone from our layout into another one.
+    """Convert a backbone from our layout to another one.
 
     Raises:
-        ValueError: If that layout has no place for a tensor, or is of another network.
+        ValueError: If that layout has no place for a tensor, or is another network's.
     """
     layout = layout_of(target)
-    notes = compare(ours, layout) if layout.family == ours.family else []
+    notes = setting_notes(ours, layout) if layout.family == ours.family else []
     shortcut = ours.settings.get("shortcut")
     wanted = layout.settings.get("shortcut")
     if layout.family != ours.family:
         raise ValueError(f"{target!r} is a {layout.family}'s, this is a {ours.family}")
     if "ms" in (shortcut, wanted) and shortcut != wanted:
         raise ValueError(
-            f"{target!r} has the shortcut {wanted or 'of a plain ResNet'}, this "
-            f"network has {shortcut or 'another one'}: their first stages differ"
+            f"{target!r} has the shortcut {wanted or 'of a plain ResNet'}, the network "
+            f"has {shortcut or 'another one'}: their first stages differ"
         )
     state = dict(ours.state)
     absorbed = [*ours.absorbed, *absorb_biases(state, layout)]
-    rules = [(pattern(rule.ours), rule) for rule in layout.rules]
+    rules = [(name_pattern(rule.ours), rule) for rule in layout.rules]
     theirs: State = {}
     homeless = []
     for name, tensor in state.items():
@@ -315,8 +319,8 @@ def write(ours: Conversion, target: str) -> Conversion:
         if not any(not rule.absorbed for _, rule in matches):
             homeless.append(name)
         for match, rule in matches:
-            new = layout.prefix + fill(rule.theirs, match.groups())
-            theirs[new] = narrowed(name, tensor, rule)
+            new = layout.prefix + fill_placeholders(rule.theirs, match.groups())
+            theirs[new] = reduce_dims(name, tensor, rule)
     if homeless:
         raise ValueError(
             f"{target!r} has no place for {len(homeless)} tensors, such as "
@@ -332,11 +336,11 @@ def write(ours: Conversion, target: str) -> Conversion:
     )
 
 
-def compare(ours: Conversion, layout: Layout) -> list[str]:
-    """Notes on what the target computes otherwise, which its user may set there.
+def setting_notes(ours: Conversion, layout: Layout) -> list[str]:
+    """List the settings that differ in the target's code and can be set there.
 
     Raises:
-        ValueError: If it computes otherwise where nothing can be set.
+        ValueError: If a setting differs that cannot be set there.
     """
     found = differences(ours.family, ours.settings, layout.settings)
     if not ours.complete:
@@ -355,7 +359,7 @@ def compare(ours: Conversion, layout: Layout) -> list[str]:
 
 
 def absorb_biases(state: State, layout: Layout) -> list[str]:
-    """Move biases that the layout lacks into the batch norms behind them, in place."""
+    """Move biases that the layout lacks into the batch norms after them, in place."""
     places = [rule.ours for rule in layout.rules]
     moved = [
         name
@@ -368,8 +372,8 @@ def absorb_biases(state: State, layout: Layout) -> list[str]:
     return moved
 
 
-def narrowed(name: str, tensor: Tensor, rule: Rule) -> Tensor:
-    """Cut out a rule's part of our tensor and drop the dimensions that it lacks."""
+def reduce_dims(name: str, tensor: Tensor, rule: Rule) -> Tensor:
+    """Take a rule's part of our tensor, without the dimensions that theirs lacks."""
     if rule.part is not None and not name.endswith(COUNTER):
         tensor = tensor.chunk(PARTS)[rule.part].clone()
     if rule.absorbed:
@@ -380,5 +384,5 @@ def narrowed(name: str, tensor: Tensor, rule: Rule) -> Tensor:
 
 
 def is_absorbed(name: str, layout: Layout) -> bool:
-    """Whether a name of theirs is a bias that ours does not have."""
+    """Whether a name of theirs is a bias that ours lacks."""
     return matches_any(name, (r.theirs for r in layout.rules if r.absorbed))

@@ -12,25 +12,25 @@ from snnssl_mm.conversion.rules import Layout
 from snnssl_mm.conversion.spikformer_layouts import SPIKFORMER_LAYOUTS
 
 LAYOUTS = {**SPIKFORMER_LAYOUTS, **RESNET_LAYOUTS}
-"""Layouts of other projects, by the names that tools/convert.py knows."""
+"""Layouts of other projects by name."""
 OURS = "ours"
 OUR_HEADS = ("head.*", "neck.*")
 BLOCKS = ("blocks.", "layer1.")
-"""Starts of our names of what every backbone has behind its stem."""
-NEAREST = 3  # layouts that a message names
-PREFIX_PARTS = 6  # less than, such as module.momentum_encoder.backbone.
+"""Prefixes of our names of blocks, which every backbone has after its stem."""
+NEAREST = 3  # number of layouts that an error names
+PREFIX_PARTS = 6  # prefixes have fewer parts, as module.momentum_encoder.backbone.
 
 
 class Detected(NamedTuple):
-    """How well a layout knows a checkpoint's names.
+    """Match of a layout with a checkpoint's names.
 
     Attributes:
-        name: Of the layout, or ``'ours'``.
-        family: Our backbone.
-        prefix: In front of the backbone's names.
-        matches: How many names with that prefix the layout knows.
-        names: How many names with that prefix may be the backbone's.
-        blocks: Whether its blocks are among them, and not only a stem.
+        name: Name of the layout, or ``'ours'``.
+        family: Name of our backbone class.
+        prefix: Prefix of the backbone's names.
+        matches: Number of names with that prefix that match the layout.
+        names: Number of names with that prefix that may be the backbone's.
+        blocks: Whether blocks are among the matches, not only a stem.
     """
 
     name: str
@@ -42,48 +42,48 @@ class Detected(NamedTuple):
 
     @property
     def fits(self) -> bool:
-        """Whether it is the checkpoint's layout, if no other knows more names."""
+        """Whether it is the checkpoint's layout, if no other matches more names."""
         return self.blocks and 2 * self.matches > self.names
 
 
-def pattern(template: str) -> re.Pattern[str]:
-    """Regular expression of a rule's name."""
+def name_pattern(template: str) -> re.Pattern[str]:
+    """Compile a rule's name to a regular expression."""
     text = re.escape(template).replace(r"\#", r"(\d+)").replace(r"\*", "(.+)")
     return re.compile(text)
 
 
 def any_of(templates: Iterable[str]) -> re.Pattern[str]:
-    """Regular expression of several rules' names."""
-    return re.compile("|".join(pattern(template).pattern for template in templates))
+    """Compile several rules' names to one regular expression."""
+    return re.compile("|".join(name_pattern(name).pattern for name in templates))
 
 
-def fill(template: str, found: Iterable[str]) -> str:
-    """Put what another name's places matched into a rule's name."""
+def fill_placeholders(template: str, found: Iterable[str]) -> str:
+    """Replace the placeholders of a rule's name by the groups of another match."""
     for text in found:
         template = re.sub("[#*]", text, template, count=1)
     return template
 
 
 def candidate(name: str, family: str, names: Iterable[str]) -> Detected:
-    """Find the prefix below which a layout knows most names."""
+    """Match a layout with names, below the prefix that gives most matches."""
     if name == OURS:
         rules = SPIKFORMER_LAYOUTS["spikformer-imagenet"].rules
         rules = tuple(rule._replace(theirs=rule.ours) for rule in rules)
-        beside: tuple[str, ...] = OUR_HEADS
+        other: tuple[str, ...] = OUR_HEADS
     else:
         layout = layout_of(name)
-        rules, beside = layout.rules, (*layout.heads, *layout.unused)
+        rules, other = layout.rules, (*layout.heads, *layout.unused)
     known = any_of(rule.theirs for rule in rules)
     blocks = any_of(rule.theirs for rule in rules if rule.ours.startswith(BLOCKS))
     counts: Counter[str] = Counter()
-    for whole in names:
-        parts = whole.split(".")
+    for full_name in names:
+        parts = full_name.split(".")
         for cut in range(min(len(parts), PREFIX_PARTS)):
             if known.fullmatch(".".join(parts[cut:])):
                 counts["".join(f"{part}." for part in parts[:cut])] += 1
     best = max(counts, key=lambda prefix: (counts[prefix], -len(prefix)), default="")
     bare = [n.removeprefix(best) for n in names if n.startswith(best)]
-    others = any_of(beside)
+    others = any_of(other)
     return Detected(
         name,
         family,
@@ -95,18 +95,18 @@ def candidate(name: str, family: str, names: Iterable[str]) -> Detected:
 
 
 def detect(names: Iterable[str], source: str | None = None) -> Detected:
-    """Find the layout that knows most of a checkpoint's names.
+    """Find the layout that matches most of a checkpoint's names.
 
-    Our ResNet's names are torchvision's, which is then the answer: what such a
-    checkpoint is, its names cannot tell.
+    Our ResNet has torchvision's names, which is then the answer: the names do not tell
+    the two apart.
 
     Args:
-        names: Of its tensors.
-        source: The only layout to look at.
+        names: Names of the checkpoint's tensors.
+        source: The only layout to consider; all if None.
 
     Raises:
-        ValueError: If none knows more than half of the names below some prefix, the
-            blocks' among them.
+        ValueError: If no layout matches more than half of the names below a prefix,
+            including blocks.
     """
     names = list(names)
     families = {name: layout.family for name, layout in LAYOUTS.items()}
@@ -126,25 +126,25 @@ def detect(names: Iterable[str], source: str | None = None) -> Detected:
 
 
 def unknown_layout(names: list[str], found: Iterable[Detected]) -> str:
-    """Say what was found instead of a known layout, and what was expected."""
+    """Return the error for names of no known layout: what was found and expected."""
     nearest = sorted(found, key=lambda one: -one.matches)[:NEAREST]
     shares = [
-        f"{one.name} knows {one.matches} of {one.names}"
+        f"{one.name} matches {one.matches} of {one.names}"
         + (f" below {one.prefix!r}" if one.prefix else "")
-        + ("" if one.blocks else ", no block among them")
+        + ("" if one.blocks else ", no blocks")
         for one in nearest
         if one.matches
     ]
     return (
         f"{'; '.join(shares) or f'none of {len(names)} names is known'}, such as "
-        f"{', '.join(names[:3])}; expected a layout that knows more than half of the "
+        f"{', '.join(names[:3])}; expected a layout that matches more than half of the "
         f"backbone's names and its blocks: {', '.join(LAYOUTS)}, or {OURS}"
     )
 
 
 def matches_any(name: str, templates: Iterable[str]) -> bool:
-    """Whether a name is one of those that the templates stand for."""
-    return any(pattern(template).fullmatch(name) for template in templates)
+    """Whether a name matches one of the rules' names."""
+    return any(name_pattern(template).fullmatch(name) for template in templates)
 
 
 def layout_of(name: str) -> Layout:

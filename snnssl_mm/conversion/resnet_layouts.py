@@ -1,4 +1,4 @@
-"""Key maps of spiking ResNets and of the non-spiking ones that initialise them.
+"""Layouts of spiking ResNets and of non-spiking ones that initialise them.
 
 Facts about the layouts, no code, from fangwei123456/Spike-Element-Wise-ResNet and
 Ariande1/MS-ResNet on GitHub, spikingjelly 2.0.0, torchvision and mmpretrain.
@@ -16,13 +16,14 @@ def resnet(
     downsample: tuple[str, str],
     first_layer: int = 1,
 ) -> tuple[Rule, ...]:
-    """Rules of a ResNet.
+    """Build the rules of a ResNet.
 
     Args:
-        stem: Their convolution and batch norm.
-        layer: Their stage, with a place for its number.
-        units: Their convolution and batch norm, for each convolution of a block.
-        downsample: Their convolution and batch norm on the shortcut.
+        stem: Their names of convolution and batch norm of the stem.
+        layer: Their name of a stage, with a placeholder for its number.
+        units: Their names of convolution and batch norm, for each convolution of a
+            block.
+        downsample: Their names of convolution and batch norm on the shortcut.
         first_layer: Number of their first stage.
     """
     rules = [Rule(f"{stem[0]}.weight", "conv1.weight"), Rule(f"{stem[1]}.*", "bn1.*")]

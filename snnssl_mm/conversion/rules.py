@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 
 
 class Rule(NamedTuple):
-    """A tensor's name there and here.
+    """Name of a tensor in another layout and in this package's.
 
     A name may contain ``#`` for a number and end with ``*`` for anything; both names
-    of a rule have the same ones.
+    of a rule contain the same placeholders.
 
     Attributes:
-        theirs: Name in their layout.
-        ours: Name in ours.
-        part: Which third of our tensor it is (query, key, value), or None for all.
-        dims: Dimensions of their tensor, where it lacks ours' trailing 1x1; or None.
+        theirs: Name in the other layout.
+        ours: Name in this package's layout.
+        part: Index of the third of our tensor (query, key, value), or None for all.
+        dims: Dimensions of their tensor if it lacks our trailing 1x1; or None.
         absorbed: Whether theirs is the bias of a convolution that has none here, and
-            ``ours`` the running mean of the batch norm behind it, which absorbs it:
-            mean(ours) = mean(theirs) - bias, exactly the same function.
+            ``ours`` the running mean of the batch norm after it, which absorbs it:
+            mean(ours) = mean(theirs) - bias gives exactly the same function.
     """
 
     theirs: str
@@ -31,21 +31,21 @@ class Rule(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A project's layout of one backbone family.
+    """Another project's layout of one backbone family.
 
     Attributes:
-        family: Our backbone.
-        source: Whose it is.
-        rules: Each of our tensors once, and theirs that ours absorb.
-        heads: Names of what follows the backbone and has no place in it.
-        unused: Names of what their code makes but never computes with.
-        prefix: In front of the names when written.
-        settings: Of our backbone that computes the same, beside its size.
-        note: What a user must know beside that.
-        open: Settings of our backbone that decide the function, and that neither the
-            tensors nor ``settings`` say; the user is asked for them.
-        initialisation: Whether the weights may be those of another, non-spiking
-            network; then what is open need not be known.
+        family: Name of our backbone class.
+        source: Project that the layout comes from.
+        rules: Rules for each of our tensors, and for theirs that ours absorb.
+        heads: Names of tensors after the backbone.
+        unused: Names of tensors that their code creates but never uses.
+        prefix: Prefix of the names when written.
+        settings: Settings of our backbone that computes the same, without its size.
+        note: Further information for the user.
+        open: Settings of our backbone that decide the function and follow neither from
+            the tensors nor from ``settings``; the user is asked for them.
+        initialisation: Whether the weights may be those of a non-spiking network, an
+            initialisation only; then the open settings are not required.
     """
 
     family: str

@@ -1,4 +1,4 @@
-"""Key maps of Spikformers: the official ones and spikingjelly 2.0's.
+"""Layouts of the official Spikformers and of spikingjelly 2.0's.
 
 Facts about the layouts, no code, from ZK-Zhou/spikformer on GitHub and spikingjelly
 2.0.0.
@@ -18,7 +18,15 @@ def spikformer(
     rest: tuple[Rule, ...],
     numbers: tuple[str, ...],
 ) -> tuple[Rule, ...]:
-    """Rules of the stem, then those of the blocks."""
+    """Build the rules of a Spikformer: of the stem, then ``rest``, of the blocks.
+
+    Args:
+        stage: Their name of a stage's convolution, with a placeholder for its number.
+        norm: Their name of its batch norm, likewise.
+        position: Their names of convolution and batch norm of the position embedding.
+        rest: Rules of the blocks.
+        numbers: Their numbers of the stages.
+    """
     rules = [
         rule
         for index, number in enumerate(numbers)
@@ -33,11 +41,11 @@ def spikformer(
 
 
 def official_blocks(kind: str, mlp: str, dims: int, mlp_dims: int) -> tuple[Rule, ...]:
-    """Rules of the blocks of ZK-Zhou/spikformer, whose q, k and v are separate.
+    """Build the rules of ZK-Zhou/spikformer's blocks, whose q, k and v are separate.
 
     Args:
-        kind: What their attention's layers are called, ``conv`` or ``linear``.
-        mlp: Likewise for the MLP's.
+        kind: Their name of the attention's layers, ``conv`` or ``linear``.
+        mlp: Their name of the MLP's layers, likewise.
         dims: Dimensions of the attention's weights.
         mlp_dims: Dimensions of the MLP's weights.
     """

@@ -15,8 +15,8 @@ from snnssl_mm.models.spiking_resnet import BOTTLENECKED, DEPTHS, STEMS
 BACKBONES = {"Spikformer": Spikformer, "SpikingResNet": SpikingResNet}
 
 
-def numbered(state: Mapping[str, Tensor], prefix: str) -> int:
-    """How many modules ``prefix.0``, ``prefix.1``, ... there are."""
+def count_children(state: Mapping[str, Tensor], prefix: str) -> int:
+    """Count the modules ``prefix.0``, ``prefix.1``, ..."""
     starts = {
         name.removeprefix(f"{prefix}.").partition(".")[0]
         for name in state
@@ -26,9 +26,9 @@ def numbered(state: Mapping[str, Tensor], prefix: str) -> int:
 
 
 def spikformer_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Architecture of a Spikformer; its heads are known for published sizes only."""
+    """Infer a Spikformer's ``arch``; its heads are known for published sizes only."""
     dims = len(state["stem.stages.3.conv.weight"])
-    depth = numbered(state, "blocks")
+    depth = count_children(state, "blocks")
     ratio = len(state["blocks.0.mlp.0.conv.weight"]) / dims
     for name, arch in ARCHS.items():
         if (arch["embed_dims"], arch["depth"], 4) == (dims, depth, ratio):
@@ -37,8 +37,8 @@ def spikformer_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def resnet_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Depth, stem and width of a ResNet, and its shortcut where the tensors show it."""
-    stages = [numbered(state, f"layer{i}") for i in range(1, 5)]
+    """Infer a ResNet's depth, stem and width, and its shortcut if visible."""
+    stages = [count_children(state, f"layer{i}") for i in range(1, 5)]
     stages = [blocks for blocks in stages if blocks]
     bottleneck = "layer1.0.conv3.weight" in state
     depths = [
@@ -49,8 +49,8 @@ def resnet_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
     ]
     if not depths:
         raise ValueError(
-            f"a ResNet of {stages} {'bottlenecks' if bottleneck else 'blocks'} is none "
-            f"of the depths {list(DEPTHS)}"
+            f"a ResNet with {stages} {'bottlenecks' if bottleneck else 'blocks'} has "
+            f"none of the depths {list(DEPTHS)}"
         )
     width, kernel = len(state["conv1.weight"]), state["conv1.weight"].shape[-1]
     stems = [stem for stem, (size, _) in STEMS.items() if size == kernel]
@@ -67,12 +67,12 @@ def resnet_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def add_given(settings: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Add what a user knows beside the tensors: it counts more than a layout's.
+    """Add settings given by the user, which override a layout's.
 
     Args:
-        settings: Of our backbone.
-        given: More of them, and ``num_heads`` of its attention; of the neuron's, those
-            that are left out stay as they are.
+        settings: Settings of our backbone.
+        given: Further ones, and ``num_heads`` of its attention; options of ``neuron``
+            that are left out keep their values.
     """
     given = dict(given)
     heads = given.pop("num_heads", None)
@@ -104,23 +104,23 @@ FREE = frozenset(
         "with_cp",
     )
 )
-"""Settings of a backbone that may differ without another function of the weights."""
+"""Settings of a backbone that do not change the function of its weights."""
 SIZES = ("arch", "depth", "stem", "base_channels", "num_stages")
 
 
 def stored_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a stored config decides the function."""
+    """Return the settings of a stored config that decide the function."""
     return {name: value for name, value in stored.items() if name not in FREE}
 
 
 def family_of(stored: Mapping[str, Any] | None) -> str | None:
-    """Our backbone that a stored config names, if it is one of ours."""
+    """Return the name of our backbone class in a stored config, or None."""
     name = str((stored or {}).get("type", "")).rpartition(".")[2]
     return name if name in BACKBONES else None
 
 
 def function_of(family: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides a backbone's output beside its tensors, by name."""
+    """Return the settings that decide a backbone's output in addition to tensors."""
     with torch.device("meta"):
         structure = dict(build(family, settings).structure)
     neuron = structure.pop("neuron")
@@ -132,12 +132,12 @@ def function_of(family: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 def differences(
     family: str, settings: Mapping[str, Any], theirs: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Where a backbone computes otherwise than one with a layout's settings.
+    """Find where a backbone computes something else than a layout's.
 
     Args:
-        family: Our backbone.
-        settings: Of the backbone.
-        theirs: Of the layout; for what they leave open the defaults count.
+        family: Name of our backbone class.
+        settings: Settings of the backbone.
+        theirs: Settings of the layout; defaults replace missing ones.
 
     Returns:
         Phrases by name.
@@ -152,10 +152,10 @@ def differences(
 
 
 def build(family: str, settings: Mapping[str, Any]) -> Any:
-    """Our backbone; heads that are not known have no influence on its tensors.
+    """Build our backbone; unknown heads are 1, which does not change its tensors.
 
     Raises:
-        ValueError: If it has no such setting, or not such values.
+        ValueError: If a setting is unknown or has an invalid value.
     """
     if isinstance(arch := settings.get("arch"), dict):
         settings = {**settings, "arch": {"num_heads": 1, **arch}}
@@ -166,10 +166,10 @@ def build(family: str, settings: Mapping[str, Any]) -> Any:
 
 
 def find_settings(family: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Settings with which our backbone has the tensors of ``state``.
+    """Find the settings with which our backbone has the tensors of ``state``.
 
     Raises:
-        ValueError: If it never has; it names what is missing.
+        ValueError: If there are none; names the missing tensor.
     """
     find = spikformer_settings if family == "Spikformer" else resnet_settings
     try:
@@ -181,7 +181,7 @@ def find_settings(family: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def expected_shapes(family: str, settings: Mapping[str, Any]) -> dict[str, torch.Size]:
-    """Names and shapes of the backbone's tensors."""
+    """Return the shapes of the backbone's tensors by name."""
     with torch.device("meta"):
         state = build(family, settings).state_dict()
     return {name: tensor.shape for name, tensor in state.items()}

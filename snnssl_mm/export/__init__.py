@@ -13,7 +13,7 @@ import torch
 from snnssl_mm.models.backbone import SpikingBackbone
 
 PACKAGES = {"nir": ["nir"], "pt2": [], "onnx": ["onnx", "onnxscript"]}
-"""Formats, and what each needs beside torch."""
+"""Formats, and the packages that each needs in addition to torch."""
 
 
 def require_packages(kind: str) -> None:
@@ -27,7 +27,7 @@ def require_packages(kind: str) -> None:
 
 
 def default_image_size(backbone: Any) -> tuple[int, int]:
-    """What the stems are made for: 224 of ImageNet, 32 of CIFAR."""
+    """Image size of the backbone's stem: 224 for ImageNet, 32 for CIFAR."""
     side = 224 if getattr(backbone, "stride", 32) > 8 else 32
     return side, side
 
@@ -39,26 +39,27 @@ def export_backbone(
     image_size: tuple[int, int],
     about: Mapping[str, Any] | None = None,
 ) -> str:
-    """Write a backbone to a file, read the file again and hold it against the backbone.
+    """Write a backbone to a file, read it back and compare it with the backbone.
 
-    What follows the backbone is not in it. See :mod:`.nir_graph` and :mod:`.program`
-    for what the files hold. ``file`` comes into being, or is replaced, only if it
-    computes the same as the backbone.
+    Heads are not exported. See :mod:`.nir_graph` and :mod:`.program` for the content of
+    the files. ``file`` is written or replaced only if it computes the same as the
+    backbone.
 
     Args:
-        backbone: Spikformer, SpikingResNet, or another. Its ``time_steps`` count.
-        file: Where to write.
+        backbone: Spikformer, SpikingResNet, or another; exported for its
+            ``time_steps``.
+        file: File to write.
         kind: ``'nir'``, ``'pt2'`` or ``'onnx'``.
         image_size: Height and width, multiples of the backbone's stride.
         about: Metadata, stored as JSON under ``snnssl_mm``.
 
     Returns:
-        What the comparison found.
+        Result of the comparison, as a sentence.
 
     Raises:
         ImportError: If the format needs a package that is not installed.
         ValueError: If the format cannot express the network, the image size does not
-            fit it, or the file is wrong.
+            fit it, or the file computes something else.
     """
     if kind not in PACKAGES:
         raise ValueError(f"unknown format {kind!r}; expected one of {list(PACKAGES)}")

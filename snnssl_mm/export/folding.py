@@ -15,7 +15,11 @@ from snnssl_mm.models.backbone import SpikingBackbone
 
 
 def foldable(graph: SignalGraph) -> list[tuple[Layer, Layer]]:
-    """Return each batch norm after the convolution that nothing else follows."""
+    """Pair each batch norm with the convolution before it, which has no other consumer.
+
+    Raises:
+        ValueError: If a batch norm has no such convolution.
+    """
     layers = graph.layers
     consumers = [source for layer in layers.values() for source in layer.sources]
     consumers += [source for sources in graph.outputs for source in sources]
@@ -36,17 +40,17 @@ def foldable(graph: SignalGraph) -> list[tuple[Layer, Layer]]:
 def folded(
     backbone: SpikingBackbone, image_size: tuple[int, int], dtype: torch.dtype
 ) -> SpikingBackbone:
-    """Copy ``backbone``, its batch norms folded into its convolutions.
+    """Copy ``backbone`` and fold its batch norms into its convolutions.
 
-    The copy is in float64, with weights that ``dtype`` can hold: so it fires exactly
-    as a file of ``dtype`` does.
+    The copy computes in float64 with weights rounded to ``dtype``, so that it fires
+    exactly as a file of ``dtype`` does.
     """
     network = plain_copy(backbone, torch.float64)
     for conv, norm in foldable(trace_signals(network, image_size)):
         layer: Any = conv.module
         bn: Any = norm.module
         if bn.running_mean is None:
-            raise ValueError(f"{norm.name} has no running statistics to be folded")
+            raise ValueError(f"{norm.name} has no running statistics to fold")
         layer.weight, layer.bias = fuse_conv_bn_weights(
             layer.weight, layer.bias, bn.running_mean, bn.running_var, bn.eps,
             bn.weight, bn.bias,

@@ -12,16 +12,16 @@ for interoperable brain-inspired computing", Nature Communications 2024, arXiv
       v_leak = v_reset,  v_threshold and v_reset as they are
 
   It becomes ``IF``, v' = R x with R = 1 / dt, if tau is infinite.
-* A sum is what a node gets that several others lead to.
-* The maximum of spikes becomes ``SumPool2d`` and ``Threshold`` 0.5.
+* A sum is a node with several incoming edges.
+* Max-pooling of spikes becomes ``SumPool2d`` and ``Threshold`` 0.5.
 
-NIR says nothing of the following, which the metadata record: dt, the number of time
-steps, that the membrane starts at v_reset, and the surrogate. NIR's neurons fire at
-v > v_threshold, MixedLIF also at v = v_threshold, which no trained weights hit.
+The metadata record what NIR does not define: dt, the number of time steps, that the
+membrane starts at v_reset, and the surrogate. NIR's neurons fire at v > v_threshold,
+MixedLIF also at v = v_threshold, which does not occur with trained weights.
 NIR has no soft reset, no product of signals (attention, merges 'and' and 'iand') and
 no analog path.
 
-spikingjelly's own exporter takes spikingjelly's layers only, without batch norms; its
+spikingjelly's own exporter accepts spikingjelly's layers only, without batch norms; its
 ``nir_exchange.import_from_nir(file, dt=1e-4)`` reads these files, except those of the
 ImageNet stem with its maximum, and leaves a sum that is an output to the caller.
 """
@@ -45,7 +45,7 @@ DT = 1e-4
 
 
 def neuron_node(layer: Layer) -> nir.NIRNode:
-    """MixedLIF as ``LIF``, or as ``IF`` if nothing leaks."""
+    """Build ``LIF`` from a MixedLIF, or ``IF`` if it does not leak."""
     neuron: Any = layer.module
     p = neuron.config
     if p.v_reset is None:
@@ -77,7 +77,7 @@ def neuron_node(layer: Layer) -> nir.NIRNode:
 
 
 def convolution_node(layer: Layer, dtype: torch.dtype) -> nir.NIRNode:
-    """A convolution, with a bias of zeros if it has none."""
+    """Build ``Conv2d`` from a convolution, with a bias of zeros if it has none."""
     conv: Any = layer.module
     if conv.padding_mode != "zeros":
         raise ValueError(
@@ -98,10 +98,12 @@ def convolution_node(layer: Layer, dtype: torch.dtype) -> nir.NIRNode:
 
 
 def pooling_nodes(layer: Layer) -> dict[str, nir.NIRNode]:
-    """The maximum of spikes: whether there is any."""
+    """Build max-pooling of spikes: their sum in a window, compared with 0.5."""
     pool: Any = layer.module
     if pool.ceil_mode or pool.dilation not in (1, [1, 1]):
-        raise ValueError(f"{layer.name} is dilated or rounds up, and NIR's do not")
+        raise ValueError(
+            f"{layer.name} is dilated or uses ceil_mode, which NIR cannot express"
+        )
     sizes = (pool.kernel_size, pool.stride, pool.padding)
     return {
         f"{layer.name}.sum": nir.SumPool2d(*map(np.array, sizes)),
@@ -110,7 +112,7 @@ def pooling_nodes(layer: Layer) -> dict[str, nir.NIRNode]:
 
 
 def output_names(network: SpikingBackbone) -> list[str]:
-    """Names of the output nodes, in the order of ``out_indices``."""
+    """Return the names of the output nodes, in the order of ``out_indices``."""
     if len(network.out_indices) == 1:
         return ["output"]
     return [f"output{index}" for index in network.out_indices]
@@ -122,17 +124,17 @@ def to_nir(
     dtype: torch.dtype = torch.float32,
     about: Mapping[str, Any] | None = None,
 ) -> nir.NIRGraph:
-    """Express a backbone as a graph of NIR for images of one size.
+    """Convert a backbone to a NIR graph for images of one size.
 
     Nodes have the names of the submodules. ``input`` is ``[3, H, W]``, normalised, the
-    same at all time steps; ``output`` the map of ``out_indices`` at one time step,
-    ``output0``, ``output1`` ... if there are several. The mean over time is not in it.
+    same at all time steps; ``output`` is the map of ``out_indices`` at one time step,
+    ``output0``, ``output1`` ... if there are several. The mean over time is left out.
 
     Args:
-        network: From :func:`.folding.folded`.
+        network: Network from :func:`.folding.folded`.
         image_size: Height and width, multiples of the backbone's stride.
-        dtype: Of the weights; the neurons' parameters are in float64.
-        about: More metadata.
+        dtype: Type of the weights; the neurons' parameters are float64.
+        about: Additional metadata.
 
     Raises:
         ValueError: If NIR has no node for what the backbone computes.

@@ -1,7 +1,7 @@
 """Reference interpreter of NIR graphs in plain torch.
 
-Written against NIR's equations, not against this package's neurons: it is what an
-exported file is verified with. Euler's forward method with steps of dt.
+Implements NIR's equations, independently of this package's neurons, in order to verify
+exported files. Euler's forward method with steps of dt.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def _pair(value: Any) -> tuple[int, ...]:
 
 
 class NIRRunner:
-    """Runs an acyclic graph step by step, in float64.
+    """Executor of an acyclic graph, time step by time step, in float64.
 
     Args:
-        graph: Of the nodes ``Conv2d``, ``LIF``, ``IF``, ``SumPool2d``, ``Threshold``.
-        dt: Seconds per step; from the metadata if left out.
+        graph: Graph of nodes ``Conv2d``, ``LIF``, ``IF``, ``SumPool2d``, ``Threshold``.
+        dt: Seconds per time step; from the metadata by default.
     """
 
     def __init__(self, graph: nir.NIRGraph, dt: float | None = None) -> None:
@@ -40,7 +40,7 @@ class NIRRunner:
         self.order = list(TopologicalSorter(self.sources).static_order())
 
     def __call__(self, clip: Tensor) -> dict[str, Tensor]:
-        """Return each output node's ``[T, N, C, H, W]`` for a clip ``[T, N, ...]``."""
+        """Compute each output ``[T, N, C, H, W]`` for a clip ``[T, N, C, H, W]``."""
         self.membranes: dict[str, Tensor] = {}
         steps: dict[str, list[Tensor]] = {name: [] for name in self.graph.outputs}
         for frame in clip.double():
@@ -54,7 +54,7 @@ class NIRRunner:
         return {name: torch.stack(outputs) for name, outputs in steps.items()}
 
     def _step(self, name: str, node: Any, x: Tensor) -> Tensor:
-        """Carry out one node for one time step."""
+        """Compute one node for one time step."""
         if isinstance(node, nir.Input | nir.Output):
             return x
         if isinstance(node, nir.Conv2d):
@@ -70,7 +70,7 @@ class NIRRunner:
             return (x > _tensor(node.threshold)).double()
         if isinstance(node, nir.LIF | nir.IF):
             return self._fire(name, node, x)
-        raise ValueError(f"{name} is a node {type(node).__name__}, which is not known")
+        raise ValueError(f"{name} is a {type(node).__name__}, an unknown kind of node")
 
     def _fire(self, name: str, node: Any, x: Tensor) -> Tensor:
         """Integrate ``x``, fire and reset."""

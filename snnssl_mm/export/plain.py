@@ -11,7 +11,7 @@ from snnssl_mm.neurons import MixedLIF, set_path
 
 
 def plain_copy(backbone: SpikingBackbone, dtype: torch.dtype) -> SpikingBackbone:
-    """Copy a backbone to the CPU as it is at inference, without compiled neurons."""
+    """Copy a backbone to the CPU in inference mode, with neurons in plain torch."""
     network = copy.deepcopy(backbone).cpu().to(dtype).eval()
     network.run = run_plainly
     set_path(network, "spike")

@@ -1,9 +1,9 @@
-"""A spiking backbone as a program: torch.export (.pt2) and ONNX.
+"""Export of a spiking backbone as a program: torch.export (.pt2) and ONNX.
 
-Both hold path 'spike' in eval mode, T time steps unrolled, for any number of images
+Both contain path 'spike' in eval mode, T time steps unrolled, for any number of images
 ``[N, 3, H, W]`` of one size, normalised; their outputs are those of the backbone, with
-its ``time_readout``. They consist of plain operators only, so that a ``.pt2`` runs
-where snnssl_mm is not installed.
+its ``time_readout``. They use plain operators only, so that a ``.pt2`` runs where
+snnssl_mm is not installed.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from snnssl_mm.neurons.kernels.ops import halve_op
 
 
 def _plain_halve(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The max-pooling of ``snnssl_mm::halve``; nobody uses its second output here."""
+    """Plain max-pooling in place of ``snnssl_mm::halve``; the 2nd output is unused."""
     return F.max_pool2d(x, 3, 2, 1), x.new_zeros((), dtype=torch.uint8)
 
 
 PLAIN = {halve_op._opoverload: _plain_halve}
-"""The package's own operators that a network may hold whatever its neurons' backend."""
+"""Plain replacements of operators that networks use with any neuron backend."""
 
 
 def to_program(
@@ -36,7 +36,7 @@ def to_program(
     """Export a backbone for images of one size, in float32.
 
     Args:
-        backbone: Its ``time_steps`` and ``time_readout`` count.
+        backbone: Backbone, exported with its ``time_steps`` and ``time_readout``.
         image_size: Height and width, multiples of the backbone's stride.
     """
     network = plain_copy(backbone, torch.float32)
@@ -58,8 +58,8 @@ def save_onnx(
     The input is called ``images``, the outputs ``map0``, ``map1`` ...
 
     Args:
-        program: What to write.
-        file: Where to.
+        program: Program to write.
+        file: File to write.
         about: Metadata of the file.
     """
     outputs = len(program.graph_signature.user_outputs)

@@ -25,26 +25,26 @@ INPUT = "input"
 """Name of the images among the sources of a layer."""
 
 LAYERS = (nn.Conv2d, _NormBase, MixedLIF)
-"""Modules that are one layer each; of all others the operators are looked at."""
+"""Modules that are one layer each; in all others single operators are traced."""
 
 MERGING = {aten.view, aten._unsafe_view, aten.expand, aten.unsqueeze, aten.clone}
-"""Operators that may only touch time and batch; checked by their outputs' shapes."""
+"""Operators allowed if they change time and batch only, by their output shapes."""
 
 REASONS = {
     aten.bmm: "a product of signals (attention)",
     aten.mul: "a product of signals (merge 'and')",
     aten.rsub: "the complement of a signal (merge 'iand')",
 }
-"""What this package's networks compute that a graph of layers cannot say."""
+"""Operators of this package's networks that a graph of layers cannot express."""
 
 
 class Layer(NamedTuple):
-    """A layer and what it is fed with.
+    """A layer and its inputs.
 
     Attributes:
-        name: Of the submodule, such as ``layer1.0.conv1``; a pooling has its own.
+        name: Name of the submodule, such as ``layer1.0.conv1``, or ``max_pool``.
         module: A convolution, a batch norm, a MixedLIF or an ``nn.MaxPool2d``.
-        sources: Names of the layers whose sum it gets, or :data:`INPUT`.
+        sources: Names of the layers whose sum is its input, or :data:`INPUT`.
         in_shape: ``(C, H, W)``.
         out_shape: ``(C, H', W')``.
     """
@@ -67,9 +67,9 @@ class Signal(NamedTuple):
     """A tensor that depends on the images.
 
     Attributes:
-        tensor: Kept, so that its id stays its own.
+        tensor: The tensor; kept alive, so that its id is not reused.
         sources: Names of the layers whose sum it is.
-        is_map: Whether it is ``[..., C, H, W]``, as they gave it.
+        is_map: Whether it is ``[..., C, H, W]``, as its sources gave it.
     """
 
     tensor: Tensor
@@ -78,7 +78,7 @@ class Signal(NamedTuple):
 
 
 class _Watcher(TorchDispatchMode):
-    """Follow signals through every operator outside the layers."""
+    """Trace signals through every operator outside the layers."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -88,21 +88,21 @@ class _Watcher(TorchDispatchMode):
         self.signals: dict[int, Signal] = {}
 
     def follow(self, tensor: Tensor, *sources: str, is_map: bool = True) -> None:
-        """Remember that ``tensor`` is the sum of ``sources``."""
+        """Record that ``tensor`` is the sum of ``sources``."""
         self.signals[id(tensor)] = Signal(tensor, sources, is_map)
 
     def enter(self, module: nn.Module, _inputs: Any) -> None:
-        """Before a module's forward."""
+        """Record that a module's forward begins (a forward pre-hook)."""
         self.running.append(module)
 
     def leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        """After a module's forward."""
+        """Record that a module's forward ends (a forward hook); add layers."""
         self.running.pop()
         if isinstance(module, LAYERS) and module in self.names:
             self.add(self.names[module], module, inputs[0], output)
 
     def add(self, name: str, module: nn.Module, x: Tensor, output: Tensor) -> None:
-        """Add a layer that made ``output`` of ``x``."""
+        """Add a layer that computed ``output`` from ``x``."""
         signal = self.signals.get(id(x))
         if signal is None or not signal.is_map:
             self.refuse(f"a rearranged input of {name}")
@@ -127,7 +127,7 @@ class _Watcher(TorchDispatchMode):
     def record(
         self, func: Any, args: Any, kwargs: Any, inputs: Sequence[Signal], output: Any
     ) -> None:
-        """Follow the signals through one operator, if a graph of layers can say it."""
+        """Trace the signals through one operator, or refuse it."""
         operator, first = func._overloadpacket, inputs[0]
         maps = all(signal.is_map for signal in inputs)
         if operator in MERGING and output.shape[-3:] == first.tensor.shape[-3:]:
@@ -144,17 +144,17 @@ class _Watcher(TorchDispatchMode):
             name = f"max_pool{sum('max_pool' in name for name in self.layers) or ''}"
             self.add(name, nn.MaxPool2d(*args[1:]), first.tensor, output[0])
         elif operator is aten.max_pool2d_with_indices:
-            self.refuse("a maximum of other things than spikes")
+            self.refuse("a max-pooling of other values than spikes")
         else:
             self.refuse(REASONS.get(operator, str(func)))
 
     def spikes(self, signal: Signal) -> bool:
-        """Whether ``signal`` is 0 or 1 everywhere."""
+        """Whether ``signal`` is binary: the output of one neuron or pooling."""
         makers = [self.layers[n].module for n in signal.sources if n != INPUT]
         return len(makers) == 1 and isinstance(makers[0], MixedLIF | nn.MaxPool2d)
 
     def refuse(self, what: str) -> NoReturn:
-        """Say what has no place in a graph of layers."""
+        """Raise ValueError for a computation that a graph of layers cannot express."""
         name = self.names.get(self.running[-1], "") if self.running else ""
         raise ValueError(
             f"{name or 'the backbone'} computes {what}, for which NIR has no node; "
@@ -164,15 +164,15 @@ class _Watcher(TorchDispatchMode):
 
 @torch.no_grad()
 def trace_signals(network: SpikingBackbone, image_size: tuple[int, int]) -> SignalGraph:
-    """Run one step of ``network`` on one image, and note what feeds what.
+    """Trace the graph of ``network`` with one image and one time step.
 
     Args:
-        network: In eval mode and float64, where every layer runs by itself.
+        network: Network in eval mode and float64, where no layers are fused.
         image_size: Height and width.
 
     Raises:
         ValueError: If an operator outside the layers does more than add signals and
-            take the maximum of spikes.
+            max-pool spikes.
     """
     clip = torch.zeros(1, 1, 3, *image_size, dtype=torch.float64)
     network._check_input(clip)

@@ -1,9 +1,9 @@
 """Verification of exported files against the backbone.
 
-In float32 two correct programs differ: they add in another order, now and then a
-membrane falls on the other side of its threshold, and of one spike in another place
-many follow. So files are carried out in float64, on the very numbers that they hold;
-then not one spike may differ.
+In float32 two correct programs differ: they add in another order, occasionally a
+membrane falls on the other side of its threshold, and one different spike causes many.
+So files are executed in float64, on the exact numbers that they contain; then not one
+spike may differ.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from snnssl_mm.export.plain import plain_copy
 from snnssl_mm.models.backbone import SpikingBackbone
 from snnssl_mm.neurons import MixedLIF
 
-SAME = 1e-6
-"""Largest difference of two values that are the same; spikes are at least 1/T apart."""
+TOLERANCE = 1e-6
+"""Tolerance for equal values; different spike counts differ by at least 1/T."""
 
 
 def random_images(
     number: int, image_size: tuple[int, int], dtype: torch.dtype
 ) -> Tensor:
-    """Images ``[N, 3, H, W]`` with normalised values, always the same ones."""
+    """Return ``[N, 3, H, W]`` normalised random images, the same in every call."""
     generator = torch.Generator().manual_seed(0)
     return torch.randn(number, 3, *image_size, generator=generator).to(dtype)
 
 
 def count_differing(maps: Sequence[Tensor], others: Iterable[Any]) -> tuple[int, int]:
-    """Count values that differ, and all values.
+    """Count the values that differ, and all values.
 
     Raises:
         ValueError: If numbers or shapes of the maps differ.
@@ -42,31 +42,31 @@ def count_differing(maps: Sequence[Tensor], others: Iterable[Any]) -> tuple[int,
     rivals = [torch.as_tensor(other) for other in others]
     shapes, expected = ([tuple(m.shape) for m in maps_] for maps_ in (rivals, maps))
     if shapes != expected:
-        raise ValueError(f"maps have the shapes {shapes}, the backbone's {expected}")
+        raise ValueError(f"maps have the shapes {shapes}, expected {expected}")
     pairs = zip(maps, rivals, strict=True)
-    differing = sum(int(((a - b).abs() > SAME).sum()) for a, b in pairs)
+    differing = sum(int(((a - b).abs() > TOLERANCE).sum()) for a, b in pairs)
     return differing, sum(m.numel() for m in maps)
 
 
 def verdict(maps: Sequence[Tensor], others: Iterable[Any]) -> str:
-    """Say that a file gives the backbone's values.
+    """Return a sentence that a file computes the backbone's values.
 
     Args:
-        maps: The backbone's.
-        others: The file's.
+        maps: Maps of the backbone.
+        others: Maps of the file.
 
     Raises:
-        ValueError: If it gives others.
+        ValueError: If values differ.
     """
     differing, total = count_differing(maps, others)
     if differing:
         raise ValueError(
-            f"{differing:,} of {total:,} values that the file gives are not the "
+            f"{differing:,} of {total:,} values of the file differ from the "
             "backbone's, so it is not kept; please report this with the config"
         )
     active = sum(int(m.count_nonzero()) for m in maps) / total
     if not active:
-        return f"0 of {total:,} values differ, but they are all 0: nothing fires"
+        return f"0 of {total:,} values differ, but all are 0: no neuron fires"
     return f"0 of {total:,} values differ ({active:.1%} of them are not 0)"
 
 
@@ -80,9 +80,10 @@ def verify_nir(
     """Compare a NIR file with the backbone, spike by spike at every time step.
 
     Args:
-        file: Of a graph from :func:`.nir_graph.to_nir`.
-        folded: What the graph was made of.
-        backbone: What that was made of; rounded weights may move its spikes.
+        file: File of a graph from :func:`.nir_graph.to_nir`.
+        folded: Network that the graph was made from.
+        backbone: Backbone that ``folded`` was made from; rounded weights may move its
+            spikes.
         image_size: Height and width.
     """
     import nir
@@ -108,7 +109,7 @@ def verify_pt2(
 ) -> str:
     """Compare a program of torch.export with the backbone, in float32.
 
-    It runs the same operators in the same order, so rounding is the same too.
+    Both run the same operators in the same order, so rounding is the same too.
     """
     images = random_images(3, image_size, torch.float32)
     program = torch.export.load(file).module()
@@ -120,13 +121,13 @@ def verify_pt2(
 def verify_onnx(
     file: Path, backbone: SpikingBackbone, image_size: tuple[int, int]
 ) -> str:
-    """Compare an ONNX file with the backbone, by ONNX's definition of its operators."""
+    """Compare an ONNX file with the backbone, by ONNX's reference implementation."""
     import onnx
     from onnx.reference import ReferenceEvaluator
 
     images = random_images(3, image_size, torch.float64)
     network = rounded_settings(plain_copy(backbone, torch.float32).double())
-    model = widened(onnx.load(file))
+    model = to_float64(onnx.load(file))
     by_definition = ReferenceEvaluator(model).run(None, {"images": images.numpy()})
     found = verdict(network(images), by_definition)
     if find_spec("onnxruntime") is None:
@@ -139,7 +140,7 @@ def verify_onnx(
 
 
 def run_onnx(file: Path, images: Tensor) -> list[Any]:
-    """Run an ONNX file by onnxruntime."""
+    """Run an ONNX file with onnxruntime."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
@@ -148,7 +149,7 @@ def run_onnx(file: Path, images: Tensor) -> list[Any]:
 
 
 def rounded_settings(network: SpikingBackbone) -> SpikingBackbone:
-    """Round what neurons and batch norms compute with to float32, as a file does."""
+    """Round the settings of neurons and batch norms to float32, as a file does."""
     for module in network.modules():
         if isinstance(module, MixedLIF):
             p = module.config
@@ -162,8 +163,8 @@ def rounded_settings(network: SpikingBackbone) -> SpikingBackbone:
     return network
 
 
-def widened(model: Any) -> Any:
-    """Turn the float32 numbers of an ONNX model into float64."""
+def to_float64(model: Any) -> Any:
+    """Convert the float32 numbers of an ONNX model to float64."""
     from onnx import TensorProto, numpy_helper
 
     def widen(tensor: Any) -> None:

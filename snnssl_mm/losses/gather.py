@@ -1,4 +1,4 @@
-"""A differentiable gather of the batch over all processes."""
+"""Differentiable all-gather of the batch over all processes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 class GatherBatch(torch.autograd.Function):
-    """Concatenate equal-sized tensors of all processes along one dimension.
+    """All-gather of equal-sized tensors, concatenated along one dimension.
 
-    Every process computes the same loss on the result, so the gradient of that loss
-    with respect to its own part is already at hand; times the number of processes,
-    because DistributedDataParallel averages gradients where they must add up.
+    Every process computes the same loss on the result, so the gradient with respect to
+    its own part needs no communication. It is multiplied by the world size, because
+    DistributedDataParallel averages gradients over processes and they must be summed.
     """
 
     @staticmethod
@@ -27,24 +27,24 @@ class GatherBatch(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        """Take this process's part."""
+        """Take this rank's part, times the world size."""
         first = dist.get_rank() * ctx.size
         own = grads[0].narrow(ctx.dim, first, ctx.size)
         return own * dist.get_world_size(), None
 
 
 def several_processes() -> bool:
-    """Whether this process is one of several of a group."""
+    """Whether the process group has more than one process."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def require_equal_shapes(z: Tensor) -> None:
-    """Refuse embeddings ``z`` [T, B, D] whose shape is not the same in all processes.
+    """Refuse embeddings ``z`` [T, B, D] whose shape differs between processes.
 
-    To gather unequal ones would wait for ever or mix them up, as the backend has it.
+    Gathering unequal shapes hangs or corrupts data, depending on the backend.
 
     Raises:
-        ValueError: In every process; it names the shape in each.
+        ValueError: In every process; names the shape in each.
     """
     if not several_processes():
         return
@@ -55,18 +55,19 @@ def require_equal_shapes(z: Tensor) -> None:
     if len(set(found)) > 1:
         listed = ", ".join(f"{shape} in process {i}" for i, shape in enumerate(found))
         raise ValueError(
-            "the loss is that of the batch of all processes and expects embeddings "
-            f"[T, B, D] of the same shape in each, got {listed}; take a sampler that "
-            "gives every process as many samples (DefaultSampler with round_up=True) "
-            "and train_dataloader.drop_last=True"
+            "the loss is computed on the batch of all processes and expects embeddings "
+            f"[T, B, D] of the same shape in each, got {listed}; use a sampler that "
+            "gives every process the same number of samples (DefaultSampler with "
+            "round_up=True) and train_dataloader.drop_last=True"
         )
 
 
 def gather_batch(x: Tensor, dim: int) -> Tensor:
-    """Return the batch of all processes; ``x`` itself in a single process.
+    """Gather the batch of all processes; return ``x`` itself in a single process.
 
     Args:
-        x: Of the same shape in every process, see :func:`require_equal_shapes`.
-        dim: The dimension to concatenate along.
+        x: Tensor with the same shape in every process, see
+            :func:`require_equal_shapes`.
+        dim: Dimension to concatenate along.
     """
     return GatherBatch.apply(x, dim) if several_processes() else x

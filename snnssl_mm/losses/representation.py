@@ -1,6 +1,6 @@
-"""Measures of a representation, on plain tensors of features.
+"""Metrics of a representation, on plain tensors of features.
 
-Needs torch only: the training head, the monitors and the tools share it.
+Needs torch only; the training head, the monitors and the tools share it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def rankme(values: Tensor) -> float:
 
 
 def alignment(x: Tensor, y: Tensor, alpha: float = 2.0) -> float:
-    """Mean distance of the two views of an image; 0 is best.
+    """Alignment: mean distance between the two views of an image; 0 is best.
 
     mean_i ||x_i - y_i||^alpha of normalised features: 2 - 2 cos for alpha = 2 (Wang &
     Isola, "Understanding Contrastive Representation Learning through Alignment and
@@ -60,15 +60,15 @@ def alignment(x: Tensor, y: Tensor, alpha: float = 2.0) -> float:
 
     Args:
         x: Features of one view ``[N, D]``.
-        y: Those of the other, image by image.
-        alpha: Power of the distance.
+        y: Features of the other view, in the same order.
+        alpha: Exponent of the distance.
     """
     distances = (F.normalize(x, dim=-1) - F.normalize(y, dim=-1)).norm(dim=-1)
     return float(distances.pow(alpha).mean())
 
 
 def uniformity(x: Tensor, t: float = 2.0) -> float:
-    """How evenly features cover the sphere; lower is better.
+    """Uniformity of features on the sphere; lower is better.
 
     log mean_{i<j} exp(-t ||x_i - x_j||^2) of normalised features: 0 if all are the
     same; -2 t if they spread over a sphere of many dimensions (Wang & Isola, see
@@ -79,7 +79,7 @@ def uniformity(x: Tensor, t: float = 2.0) -> float:
         t: Sharpness of the kernel.
 
     Raises:
-        ValueError: If there are fewer than 2.
+        ValueError: If there are fewer than 2 images.
     """
     if len(x) < 2:
         raise ValueError(f"uniformity needs at least 2 images, got {len(x)}")
@@ -88,7 +88,7 @@ def uniformity(x: Tensor, t: float = 2.0) -> float:
 
 
 def mean_cosine(x: Tensor, y: Tensor) -> float:
-    """Mean cosine of features ``[N, D]``, image by image; that with 0 is 0."""
+    """Mean cosine similarity of features ``[N, D]`` per image; 0 for zero vectors."""
     return float((F.normalize(x, dim=-1) * F.normalize(y, dim=-1)).sum(-1).mean())
 
 
@@ -104,7 +104,7 @@ def linear_cka(x: Tensor, y: Tensor) -> float:
         y: Features ``[N, D']`` of the same images.
 
     Returns:
-        0 if one of them is the same for all images, to within float32's rounding.
+        0 if one set is constant over the images, to within float32's rounding.
     """
     grams = []
     for z in (x.double(), y.double()):
@@ -117,10 +117,10 @@ def linear_cka(x: Tensor, y: Tensor) -> float:
 
 
 def temporal_consistency(z: Tensor) -> Tensor:
-    """Mean cosine between an image's features at every two time steps.
+    """Mean cosine similarity between an image's features at two time steps.
 
     Args:
-        z: Features ``[T, N, D]``; a step without any spike has cosine 0 with all.
+        z: Features ``[T, N, D]``; a step without any spike has similarity 0 with all.
 
     Returns:
         ``[T, T]``, symmetric.

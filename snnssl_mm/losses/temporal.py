@@ -6,7 +6,7 @@ Every loss averages the Barlow Twins pair loss [Zbontar et al., arXiv 2103.03230
     C(p, q) = bn(p)^T bn(q) / B,
 
 over pairs of slices; a slice z[view, t] is a [B, D] batch of embeddings, bn
-normalises it over the batch. Which pairs is what tells the losses apart. Names from
+normalises it over the batch. The losses differ in the pairs that count. Names from
 arXiv 2511.18542; the forms are a reconstruction from its public reviews.
 
 Cost: S Gram matrices of the slices (S B^2 D operations) replace S (S - 1) / 2
@@ -41,10 +41,10 @@ class LossParts(NamedTuple):
 
 
 class TemporalLoss(nn.Module):
-    """What the three losses share: checks, precision, gathering, normalisation.
+    """Base class of the losses: input checks, precision, gathering, normalisation.
 
-    The computation runs in float32 (float64 stays), outside autocast, on the batch
-    of all processes; each process gets the gradient of that whole-batch loss.
+    The computation runs in float32 (float64 stays), outside autocast, on the gathered
+    batch of all processes; each process gets the gradient of that loss.
 
     Args:
         lambd: Weight lambda of the off-diagonal part.
@@ -73,7 +73,7 @@ class TemporalLoss(nn.Module):
         return z
 
     def paper_divisor(self, steps: int) -> int:
-        """What ``normalize='paper'`` divides by, for slices of ``steps`` steps."""
+        """Divisor of ``normalize='paper'`` for slices of ``steps`` time steps."""
         return steps
 
     def parts(self, z_a: Tensor, z_b: Tensor) -> LossParts:
@@ -151,11 +151,11 @@ class BoundaryTemporalLoss(TemporalLoss):
 
 
 class TimeFlattenedLoss(TemporalLoss):
-    """No temporal loss: the T B samples of a view form one batch, L(A, B)."""
+    """Barlow Twins L(A, B) on the T B samples of a view as one batch: not temporal."""
 
     def __init__(self, lambd: float = 5e-3) -> None:
         super().__init__(lambd)
 
     def select(self, z: Tensor) -> Tensor:
-        """Make one slice of all time steps."""
+        """Flatten all time steps into one slice."""
         return z.flatten(0, 1).unsqueeze(0)

@@ -20,7 +20,7 @@ from snnssl_mm.models.spiking_resnet import SpikingResNet
 from snnssl_mm.neurons import MixedLIF
 from snnssl_mm.registry import MODELS
 
-# Neurons and losses know nothing of OpenMMLab; they get their names here.
+# Neurons and losses do not import OpenMMLab; they are registered here.
 for _module in (MixedLIF, CrossTemporalLoss, BoundaryTemporalLoss, TimeFlattenedLoss):
     MODELS.register_module(module=_module)
 

@@ -16,10 +16,10 @@ ATTENTION_THRESHOLD = 0.5
 
 @contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
-    """Multiply in float32 proper: no autocast, no TF32.
+    """Multiply in full float32: no autocast, no TF32.
 
-    Products of spikes are counts. bf16 loses integers above 256, fp16 and TF32
-    above 2048.
+    Products of spikes are counts. bf16 is exact for integers up to 256, fp16 and TF32
+    up to 2048.
     """
     with torch.autocast(device.type, enabled=False):
         if device.type != "cuda" or torch.get_float32_matmul_precision() == "highest":

@@ -1,4 +1,4 @@
-"""What spiking backbones share: time, freezing, checkpointing, a parameter's depth."""
+"""Base class of spiking backbones: time, freezing, checkpointing, layer depth."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from snnssl_mm.models.layers import channels_last_on_cpu
 
 @contextmanager
 def buffers_kept(module: nn.Module) -> Iterator[None]:
-    """Let ``module`` work on copies of its buffers, so that these do not change.
+    """Let ``module`` work on copies of its buffers, and restore them afterwards.
 
-    A second forward pass over the same batch must not count twice in BatchNorm's
-    running statistics. (Switching their update off instead would change which tensors
-    are saved for the backward pass, and checkpointing needs both passes to agree.)
+    A recomputed forward pass must not count twice in BatchNorm's running statistics.
+    (Switching their update off instead would change which tensors are saved for the
+    backward pass, and checkpointing needs both passes to agree.)
     """
     kept = [(child, dict(child._buffers)) for child in module.modules()]
     for child, buffers in kept:
@@ -34,9 +34,9 @@ def buffers_kept(module: nn.Module) -> Iterator[None]:
 
 
 def run_checkpointed(module: nn.Module, *inputs: Any) -> Tensor:
-    """Compute ``module(*inputs)`` and keep its inputs only, not what is inside.
+    """Compute ``module(*inputs)`` and keep its inputs only (gradient checkpointing).
 
-    The backward pass computes the inside again. Outputs, gradients and buffers are
+    The backward pass recomputes the activations. Outputs, gradients and buffers are
     those of a plain call; parameters get gradients also if no input requires one.
     """
     result: Tensor = checkpoint(
@@ -49,36 +49,37 @@ def run_checkpointed(module: nn.Module, *inputs: Any) -> Tensor:
 
 
 def run_plainly(module: nn.Module, *inputs: Any) -> Tensor:
-    """Compute ``module(*inputs)``."""
+    """Compute ``module(*inputs)`` without gradient checkpointing."""
     result: Tensor = module(*inputs)
     return result
 
 
 class SpikingBackbone(BaseModule):
-    """Base of the backbones: a stem and layers on top of it.
+    """Base class of the backbones: a stem and layers on top of it.
 
     A subclass builds its modules, sets :attr:`layer_names`, :attr:`channels` and
-    :attr:`stride`, then calls :meth:`freeze`; it computes its maps in
-    :meth:`extract_maps` and runs what ``with_cp`` concerns by
-    ``self.run(module, *inputs)``.
+    :attr:`stride`, then calls :meth:`freeze`. It computes its maps in
+    :meth:`extract_maps`, and calls modules that ``with_cp`` may checkpoint by
+    ``self.run(module, *inputs)``. :func:`snnssl_mm.testing.check_backbone` tests it.
 
     Args:
-        time_steps: T, how often a still image is shown.
-        out_indices: Which of the maps to return.
+        time_steps: T, number of time steps for which a still image is shown.
+        out_indices: Indices of the maps to return.
         time_readout: ``'mean'`` over time, or ``'none'`` to keep the time axis.
         norm_eval: Whether normalisations stay in eval mode while training: they use
-            their running statistics and leave them as they are.
-        with_cp: Whether activations are computed again in the backward pass instead
-            of being stored (gradient checkpointing).
+            their running statistics and do not update them.
+        with_cp: Whether activations are recomputed in the backward pass instead of
+            being stored (gradient checkpointing).
         init_cfg: Initialisation, see mmengine.
-        num_maps: How many maps there are to choose from.
+        num_maps: Number of maps that ``out_indices`` chooses from.
 
     Attributes:
         layer_names: Names of the submodules that are frozen together and share a
             learning rate, from the input on; the first are the stem's.
-        channels: Of each map, whether it is returned or not.
-        stride: What the sides of an image must be multiples of.
-        structure: What decides the function beside the tensors' shapes, by name.
+        channels: Channels of each map, whether it is returned or not.
+        stride: Divisor of the sides of an image.
+        structure: Settings that decide the function and are not visible in the tensors'
+            shapes, by name; checkpoints are compared by them.
     """
 
     layer_names: Sequence[tuple[str, ...]] = ()
@@ -148,7 +149,7 @@ class SpikingBackbone(BaseModule):
             )
 
     def freeze(self, frozen_stages: int) -> None:
-        """Freeze the first layers for good: no gradient, and always in eval mode.
+        """Freeze the first layers: no gradient, and eval mode in every mode.
 
         Args:
             frozen_stages: -1 for none, 0 for the stem, k for the stem and the first
@@ -166,12 +167,12 @@ class SpikingBackbone(BaseModule):
         self.train(self.training)
 
     def frozen_layers(self) -> list[nn.Module]:
-        """Return the modules that ``frozen_stages`` names."""
+        """Return the modules that ``frozen_stages`` freezes."""
         layers = self.layer_names[: self.frozen_stages + 1]
         return [self.get_submodule(name) for names in layers for name in names]
 
     def train(self, mode: bool = True) -> Self:
-        """Switch mode, except of what is frozen."""
+        """Switch the mode of all but the frozen layers."""
         super().train(mode)
         for layer in self.frozen_layers():
             layer.eval()
@@ -184,12 +185,12 @@ class SpikingBackbone(BaseModule):
     def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
         """Depth of a parameter, for layer-wise learning-rate decay.
 
-        The same convention as mmpretrain's backbones: 0 is the stem, then come the
-        layers, and whatever follows the backbone has the last depth.
+        The convention is that of mmpretrain's backbones: 0 is the stem, then come the
+        layers, and everything after the backbone has the last depth.
 
         Args:
-            param_name: Name of the parameter in the whole model.
-            prefix: Name of the backbone there, such as ``'backbone.'``.
+            param_name: Name of the parameter in the complete model.
+            prefix: Prefix of the backbone in it, such as ``'backbone.'``.
 
         Returns:
             The depth, and the number of depths (layers, stem and head).

@@ -16,7 +16,7 @@ from snnssl_mm.neurons.kernels import ops
 
 
 class SplitBatchNorm2d(_NormBase):
-    """BatchNorm2d whose batch statistics are taken per path while both run.
+    """BatchNorm2d with batch statistics of each path while both run.
 
     The outputs of the two MixedLIF paths have different statistics. While ``path``
     is ``'dual'`` and the module trains, the first half of the samples (spiking) and
@@ -88,7 +88,7 @@ class SplitBatchNorm2d(_NormBase):
 BATCH_NORMS: dict[str, Callable[[int], nn.Module]] = {
     "joint": nn.BatchNorm2d,
     "split": SplitBatchNorm2d,
-    "pooled": nn.BatchNorm2d,  # the name of 'joint' in checkpoints of version 0.1
+    "pooled": nn.BatchNorm2d,  # name of 'joint' in older checkpoints
 }
 
 
@@ -111,8 +111,8 @@ def build_batch_norm(kind: str, channels: int) -> nn.Module:
 def normalize(norm: nn.Module, x: Tensor) -> Tensor:
     """Apply ``norm`` to ``x`` [T, N, C, H, W].
 
-    Anything but SplitBatchNorm2d sees [T N, C, H, W], so that SyncBatchNorm and
-    every other 4-D layer can take the place of nn.BatchNorm2d.
+    Layers other than SplitBatchNorm2d get [T N, C, H, W], so that SyncBatchNorm and
+    every other 4-D layer can replace nn.BatchNorm2d.
     """
     if isinstance(norm, SplitBatchNorm2d):
         return norm(x)
@@ -122,13 +122,13 @@ def normalize(norm: nn.Module, x: Tensor) -> Tensor:
 def normalize_and_fire(
     norm: nn.Module, neuron: nn.Module, x: Tensor, time_steps: int
 ) -> Tensor:
-    """``neuron(normalize(norm, x))``, in one pass where both allow it.
+    """Compute ``neuron(normalize(norm, x))``, by the fused kernel if both allow it.
 
     Args:
-        norm: A layer for ``x``.
+        norm: Normalisation layer.
         neuron: MixedLIF, or another neuron.
-        x: ``[T, N, C, H, W]``, or ``[1, N, C, H, W]`` for a current that stays the
-            same in all time steps.
+        x: ``[T, N, C, H, W]``, or ``[1, N, C, H, W]`` for a current that is held for
+            all time steps.
         time_steps: T.
     """
     if is_plain(norm) and takes_norm(neuron, x):
@@ -138,7 +138,7 @@ def normalize_and_fire(
 
 
 def is_plain(norm: nn.Module) -> bool:
-    """Whether ``norm`` is a batch norm whose own call nobody watches or replaced."""
+    """Whether ``norm`` is a batch norm without hooks and with its own forward."""
     hooks = (
         norm._forward_hooks,
         norm._forward_pre_hooks,
@@ -150,9 +150,10 @@ def is_plain(norm: nn.Module) -> bool:
 
 
 def takes_norm(neuron: nn.Module, x: Tensor) -> bool:
-    """Whether ``neuron`` can be handed ``x`` [T, N, C, H, W] and a batch norm.
+    """Whether ``neuron`` can take ``x`` [T, N, C, H, W] together with a batch norm.
 
-    A hook before it expects its input current; a subclass may compute something else.
+    A forward pre-hook expects the neuron's input current, which a fused call never
+    computes; a subclass may compute something else.
     """
     if type(neuron) is not MixedLIF or neuron._forward_pre_hooks:
         return False
@@ -161,7 +162,7 @@ def takes_norm(neuron: nn.Module, x: Tensor) -> bool:
 
 
 def current_normalization(norm: Any, x: Tensor) -> Normalization:
-    """What ``norm`` would do to ``x`` [T, N, C, H, W] now, updating its statistics."""
+    """Values by which ``norm`` normalises ``x`` [T, N, C, H, W]; updates statistics."""
     if isinstance(norm, SplitBatchNorm2d):
         norm.check_processes()
     channels = x.shape[2]
@@ -201,7 +202,7 @@ def current_normalization(norm: Any, x: Tensor) -> Normalization:
 def update_running_statistics(
     norm: Any, mean: Tensor, var: Tensor, samples: int
 ) -> None:
-    """Move the running statistics as nn.BatchNorm2d does (variance unbiased)."""
+    """Update the running statistics as nn.BatchNorm2d does (unbiased variance)."""
     norm.num_batches_tracked.add_(1)
     factor = norm.momentum
     if factor is None:  # cumulative average

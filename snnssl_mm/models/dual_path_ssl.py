@@ -1,4 +1,4 @@
-"""The self-supervised algorithm: two views, two paths, one pass."""
+"""Self-supervised algorithm: two views through two paths in one forward pass."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from snnssl_mm.registry import MODELS
 
 @MODELS.register_module()
 class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
-    """mmpretrain's preprocessor, which also takes clips and refuses NaN and inf.
+    """mmpretrain's preprocessor, for clips too, with a check for NaN and inf.
 
-    A neuron answers NaN with silence, so it would never show in the loss.
+    A neuron with NaN input does not fire, so NaN would never reach the loss.
     """
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class DualPathSSL(BaseSelfSupervisor):
     neuron sends the first half of the batch (A) through its spiking path and the
     second (B) through its analog one, with shared weights. A projector maps each time
     step's pooled features to embeddings, which the head's temporal loss compares. In
-    evaluation mode, and in every downstream task, everything spikes. A reconstruction
+    evaluation mode, and in every downstream task, all neurons spike. A reconstruction
     of the method of arXiv 2511.18542.
 
     Args:
@@ -99,23 +99,23 @@ class DualPathSSL(BaseSelfSupervisor):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> DualPathSSL:
-        """Switch mode; only training ever leaves the spiking path."""
+        """Switch the mode; eval mode always uses the spiking path."""
         super().train(mode)
         set_path(self.backbone, self.train_path if mode else "spike")
         return self
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Time-averaged maps ``[N, C, H, W]`` of the backbone for ``inputs``."""
+        """Compute the backbone's time-averaged maps ``[N, C, H, W]``."""
         return tuple(features.mean(0) for features in self.run_backbone(inputs))
 
     def run_backbone(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Maps ``[T, N, C, H, W]`` for images or clips as the data loader has them."""
+        """Compute maps ``[T, N, C, H, W]`` of images, or of clips ``[N, T, ...]``."""
         if inputs.dim() == 5:  # [N, T, ...] from the loader, time first in the network
             inputs = inputs.transpose(0, 1)
         return self.backbone(inputs)
 
     def project(self, inputs: Tensor) -> Tensor:
-        """Embeddings ``[T, N, D]`` of ``inputs``."""
+        """Compute the embeddings ``[T, N, D]`` of ``inputs``."""
         features = self.run_backbone(inputs)[-1]
         (z,) = self.neck((features.flatten(0, 1),))
         return z.unflatten(0, features.shape[:2])
@@ -123,7 +123,7 @@ class DualPathSSL(BaseSelfSupervisor):
     def loss(
         self, inputs: list[Tensor], data_samples: Any = None, **_: Any
     ) -> dict[str, Tensor]:
-        """Loss and health of one batch of two views.
+        """Compute the loss and monitored values of one batch of two views.
 
         Args:
             inputs: Views A and B, each ``[N, 3, H, W]`` (or ``[N, T, 3, H, W]``,

@@ -1,4 +1,4 @@
-"""Heads: of the self-supervised algorithm, and of the linear probe of its features."""
+"""Heads of the self-supervised algorithm and of the linear probe."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def embedding_std(z: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class TemporalLossHead(BaseModule):
-    """Compute a temporal loss and what tells whether training is healthy.
+    """Temporal loss, and values that show whether training is healthy.
 
     Args:
         loss: Config of CrossTemporalLoss, BoundaryTemporalLoss or TimeFlattenedLoss.
@@ -40,14 +40,13 @@ class TemporalLossHead(BaseModule):
         self.loss_module = MODELS.build(loss)
 
     def loss(self, z_a: Tensor, z_b: Tensor) -> dict[str, Tensor]:
-        """Loss and health for the projections ``z_a``, ``z_b`` [T, B, D].
+        """Compute the loss and its parts for projections ``z_a``, ``z_b`` [T, B, D].
 
         Returns:
             ``loss`` (the only one with a gradient), its ``on_diagonal`` part and
             ``off_diagonal`` part (weighted with lambda: they add up to the loss),
-            ``embedding_std`` of the spiking view. Of several processes, all compute
-            the same first three, from the batch of all, and each the last one from
-            its own share.
+            ``embedding_std`` of the spiking view. Under DDP the first three use the
+            global batch; ``embedding_std`` is per rank.
         """
         parts = self.loss_module.parts(z_a, z_b).weighted(self.loss_module.lambd)
         return {
@@ -60,12 +59,12 @@ class TemporalLossHead(BaseModule):
 
 @MODELS.register_module()
 class NormalizedLinearClsHead(LinearClsHead):
-    """A linear classifier of features that are standardised per dimension.
+    """Linear classifier on features that are standardised per dimension.
 
-    SGD needs it: the squared norm of the features of one backbone is a hundred times
-    that of another. A batch norm without affine part, whose statistics are averaged
-    over the whole training, because a frozen backbone's features stay as they are. It
-    does what the offline probe's StandardScaler does.
+    SGD needs the standardisation: the squared norm of one backbone's features is a
+    hundred times that of another's. It is a batch norm without affine part, whose
+    statistics are averaged over all of training, because the features of a frozen
+    backbone do not change; equivalent to the offline probe's StandardScaler.
 
     Args:
         num_classes: Number of classes.

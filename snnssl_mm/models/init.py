@@ -1,4 +1,4 @@
-"""Pretrained backbones as mmengine's configs ask for them."""
+"""Initialiser that loads a pretrained backbone from mmengine's ``init_cfg``."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class BackboneInit:
         self.strict = strict
 
     def __call__(self, module: nn.Module) -> None:
-        """Fill ``module``."""
-        # mmengine initialises children after their parent, which would undo the
-        # loading; it skips those that are initialised already.
+        """Load the checkpoint into ``module``."""
+        # mmengine initialises children after their parent, which would overwrite the
+        # loaded weights; it skips children that are already initialised.
         child: Any
         for child in module.children():
             if hasattr(child, "init_weights") and not getattr(child, "is_init", False):

@@ -1,4 +1,4 @@
-"""Layers that spiking backbones are made of."""
+"""Building blocks of spiking backbones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def convolve(conv: nn.Module, x: Tensor) -> Tensor:
 
 
 class ConvNormNeuron(nn.Module):
-    """Convolution, batch norm and neuron: the unit that Spikformer is made of.
+    """Convolution, batch norm and neuron: the building block of Spikformer.
 
     Args:
         in_channels: Channels of the input.
@@ -57,12 +57,12 @@ class ConvNormNeuron(nn.Module):
         self.neuron = build_neuron(neuron)
 
     def forward(self, x: Tensor, time_steps: int | None = None) -> Tensor:
-        """Spikes [T, N, C, H, W] for ``x``.
+        """Compute the spikes [T, N, C, H, W] for ``x``.
 
         Args:
-            x: ``[T, N, C, H, W]``, or ``[1, N, C, H, W]`` for an input that stays the
-                same: the convolution and the batch norm then run once, not T times.
-            time_steps: T, if not that of ``x``.
+            x: ``[T, N, C, H, W]``, or ``[1, N, C, H, W]`` for an input that is held:
+                the convolution and the batch norm then run once, not T times.
+            time_steps: T, if ``x`` is held.
         """
         current = convolve(self.conv, x)
         return normalize_and_fire(
@@ -71,10 +71,10 @@ class ConvNormNeuron(nn.Module):
 
 
 def halve(x: Tensor) -> Tensor:
-    """Max-pool ``x`` [T, N, C, H, W] to half its size.
+    """Max-pool ``x`` [T, N, C, H, W] with 3x3 windows to half its size.
 
-    On a CPU in channels-last order by an operator that saves one byte per output for
-    the backward pass, instead of its input and eight bytes.
+    On channels-last CPU tensors by an operator that saves one byte per output for the
+    backward pass, instead of the input and eight bytes per output.
     """
     frames = x.flatten(0, 1)
     last = frames.is_contiguous(memory_format=torch.channels_last)
@@ -91,9 +91,10 @@ def has_cpu_kernels(x: Tensor) -> bool:
 
 
 def channels_last_on_cpu(x: Tensor) -> Tensor:
-    """Lay out ``x`` [..., C, H, W] as a CPU's convolutions and kernels like it best.
+    """Return a CPU tensor ``x`` [..., C, H, W] in channels-last order.
 
-    Every layer after it keeps the layout. Elsewhere ``x`` stays as the caller has it.
+    It is the fastest for convolutions and kernels on a CPU, and every layer keeps it.
+    On other devices ``x`` is returned unchanged.
     """
     if not has_cpu_kernels(x):
         return x

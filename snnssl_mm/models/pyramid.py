@@ -1,4 +1,4 @@
-"""A feature pyramid from one map, for backbones that work at a single stride."""
+"""Feature pyramid from one map, for backbones with a single stride."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCALES = (4, 2, 1, 0.5)
 
 
 def rescale(channels: int, scale: float, norm_cfg: dict[str, Any]) -> nn.Sequential:
-    """Layers that resize a map ``[N, C, H, W]`` by ``scale`` times.
+    """Build layers that resize a map ``[N, C, H, W]`` by a factor of ``scale``.
 
     Up by transposed convolutions that halve the channels each, down by max-pooling.
     """
@@ -97,7 +97,7 @@ class SimpleFeaturePyramid(BaseModule):
             )
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return the levels, from the largest on if ``scales`` goes down."""
+        """Compute the levels, in the order of ``scales``."""
         if isinstance(inputs, Tensor) or len(inputs) != 1:
             got = "a tensor" if isinstance(inputs, Tensor) else f"{len(inputs)} maps"
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Residual blocks of spiking ResNets: three kinds of shortcut.
+"""Residual blocks of spiking ResNets with three kinds of shortcut.
 
 * ``sew``: the shortcut is added after the last neuron, spikes to spikes. Fang et al.,
   "Deep Residual Learning in Spiking Neural Networks", NeurIPS 2021, arXiv 2102.04159.
@@ -22,7 +22,7 @@ from snnssl_mm.models.layers import NeuronConfig, build_neuron, convolve
 
 
 class ResidualBlock(nn.Module):
-    """A residual branch and its shortcut; a subclass says how they meet.
+    """Residual branch and its shortcut; a subclass defines how they are combined.
 
     Two convolutions of 3x3, or the bottleneck: 1x1, 3x3 and 1x1 to four times the
     channels, the stride at the 3x3. Names are torchvision's (``conv1``, ``bn1``, ...,
@@ -31,7 +31,7 @@ class ResidualBlock(nn.Module):
     Args:
         in_channels: Channels of the input.
         channels: Channels of the branch; the output has ``expansion`` times as many.
-        stride: Of the branch and of the shortcut.
+        stride: Stride of the branch and of the shortcut.
         bottleneck: Whether the branch is a bottleneck.
         neuron: Options of every neuron.
         bn: ``'joint'`` or ``'split'``, see :mod:`snnssl_mm.models.batch_norm`.
@@ -72,13 +72,13 @@ class ResidualBlock(nn.Module):
                 self.downsample_neuron = build_neuron(neuron)
 
     def unit(self, index: int) -> tuple[Any, Any, Any]:
-        """Convolution, batch norm and neuron number ``index``, from 1 on."""
+        """Return convolution, batch norm and neuron number ``index``, from 1 on."""
         names = (f"conv{index}", f"bn{index}", f"neuron{index}")
         conv, norm, neuron = map(self.get_submodule, names)
         return conv, norm, neuron
 
     def shortcut_current(self, x: Tensor) -> Tensor:
-        """Return ``x``, of the shape of the block's output."""
+        """Compute the shortcut: ``x`` in the shape of the block's output."""
         if self.downsample is None:
             return x
         conv, norm = self.downsample
@@ -86,10 +86,10 @@ class ResidualBlock(nn.Module):
 
 
 def iand(shortcut: Tensor, branch: Tensor) -> Tensor:
-    """SEW's IAND: the shortcut's spike, unless the branch fires.
+    """IAND of SEW-ResNet: the shortcut's spike, unless the branch fires.
 
-    As in the paper and its code. spikingjelly 2.0 has the two exchanged in bottlenecks
-    (not in its other blocks): networks of 50 and more layers differ there.
+    As in the paper and its code. spikingjelly 2.0 exchanges the two in bottlenecks (not
+    in its other blocks): networks of 50 and more layers differ from it.
     """
     return shortcut * (1 - branch)
 
@@ -117,7 +117,7 @@ class SEWBlock(ResidualBlock):
         self.merge = MERGES[merge]
 
     def forward(self, x: Tensor, time_steps: int) -> Tensor:
-        """Transform ``x`` [T, N, C, H, W]."""
+        """Apply the block to ``x`` [T, N, C, H, W]."""
         out = x
         for index in range(1, self.depth + 1):
             conv, norm, neuron = self.unit(index)
@@ -134,7 +134,7 @@ class CurrentBlock(ResidualBlock):
     """Block of the plain spiking ResNet: neuron(branch + shortcut), spikes out."""
 
     def forward(self, x: Tensor, time_steps: int) -> Tensor:
-        """Transform ``x`` [T, N, C, H, W]."""
+        """Apply the block to ``x`` [T, N, C, H, W]."""
         out = x
         for index in range(1, self.depth):
             conv, norm, neuron = self.unit(index)
@@ -148,12 +148,12 @@ class CurrentBlock(ResidualBlock):
 class MembraneBlock(ResidualBlock):
     """Membrane-shortcut block: branch(neuron(x)) + shortcut, a current out.
 
-    The first neuron comes before the first convolution. ``x`` may be one step,
-    ``[1, N, C, H, W]``, that stays the same for all.
+    The first neuron comes before the first convolution. ``x`` may be one time step
+    ``[1, N, C, H, W]`` that is held for all.
     """
 
     def forward(self, x: Tensor, time_steps: int) -> Tensor:
-        """Transform ``x`` [T, N, C, H, W]."""
+        """Apply the block to ``x`` [T, N, C, H, W]."""
         spikes = self.unit(1)[2](x.expand(time_steps, *x.shape[1:]))
         for index in range(1, self.depth):
             conv, norm, _ = self.unit(index)

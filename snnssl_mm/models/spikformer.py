@@ -29,7 +29,7 @@ POOLED_STAGES = {"imagenet": (0, 1, 2, 3), "cifar": (2, 3)}
 
 
 class PatchStage(ConvNormNeuron):
-    """A stage of the stem, with or without pooling: of the spikes or of the current."""
+    """Stage of the stem, with or without max-pooling of the spikes or the current."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class PatchStage(ConvNormNeuron):
         self.pooled = pooled
 
     def forward(self, x: Tensor, time_steps: int | None = None) -> Tensor:
-        """Spikes [T, N, C, H, W] for ``x``, see :class:`SpikingPatchStem`."""
+        """Compute spikes [T, N, C, H, W] for ``x``, see :class:`SpikingPatchStem`."""
         frames = x.unsqueeze(0) if x.dim() == 4 else x
         steps = time_steps if x.dim() == 4 else None
         if self.pooled == "current":
@@ -57,11 +57,11 @@ class PatchStage(ConvNormNeuron):
 
 
 class SpikingPatchStem(nn.Module):
-    """Spiking patch splitting: four convolutions to C channels, then a position code.
+    """Spiking patch splitting: four convolutions, then a position embedding.
 
     The stages have C/8, C/4, C/2 and C channels. The ImageNet stem halves the size
-    after each (stride 16), the CIFAR stem after the last two (stride 4). The
-    position code is a 3x3 convolution, so any input size goes.
+    after each (stride 16), the CIFAR stem after the last two (stride 4). The position
+    embedding is a 3x3 convolution, which takes any input size.
     """
 
     def __init__(
@@ -87,7 +87,8 @@ class SpikingPatchStem(nn.Module):
                 convolution and its batch norm then run once, not T times; or
                 ``[T, N, 3, H, W]``.
             time_steps: T of a still image.
-            run: How a stage is called, see :mod:`snnssl_mm.models.backbone`.
+            run: Calls a stage, with or without gradient checkpointing; see
+                :mod:`snnssl_mm.models.backbone`.
         """
         maps = []
         for stage in self.stages:
@@ -98,7 +99,7 @@ class SpikingPatchStem(nn.Module):
 
 
 class SpikingBlock(nn.Module):
-    """Transformer block; spikes are added to the trunk, which carries integers."""
+    """Transformer block; its spikes are added to the residual stream of integers."""
 
     def __init__(
         self, dims: int, num_heads: int, mlp_ratio: float, neuron: NeuronConfig, bn: str
@@ -112,7 +113,7 @@ class SpikingBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Transform ``x`` [T, N, C, H, W]."""
+        """Apply the block to ``x`` [T, N, C, H, W]."""
         x = x + self.attention(x)
         return x + self.mlp(x)
 
@@ -126,21 +127,21 @@ class Spikformer(SpikingBackbone):
             (depth-channels), or ``dict(embed_dims=, depth=, num_heads=,
             mlp_ratio=4)``.
         stem: ``'imagenet'`` (stride 16) or ``'cifar'`` (stride 4).
-        time_steps: T, how often a still image is shown.
-        out_indices: Which maps to return. With the ImageNet stem 0..3 have stride
-            4, 8, 16, 32 and C/4, C/2, C, C channels; 2 is the output of the blocks,
-            3 its max-pooled copy. With the CIFAR stem the strides are 1, 2, 4, 8.
+        time_steps: T, number of time steps for which a still image is shown.
+        out_indices: Indices of the maps to return. With the ImageNet stem 0..3 have
+            stride 4, 8, 16, 32 and C/4, C/2, C, C channels; 2 is the output of the
+            blocks, 3 its max-pooled copy. With the CIFAR stem: stride 1, 2, 4, 8.
         time_readout: ``'mean'`` over time, or ``'none'`` to keep the time axis.
         neuron: Options of every MixedLIF; the attention neuron keeps its threshold
             of 0.5.
         bn: ``'joint'`` batch statistics of both paths, or ``'split'``: each its own.
-        pooled: What the stem pools: ``'spikes'``, as the published models do, or the
-            ``'current'`` before the neuron, as SpikingJelly's Spikformer does.
+        pooled: What the stem max-pools: ``'spikes'``, as the published models do, or
+            the ``'current'`` before the neuron, as SpikingJelly's Spikformer does.
         frozen_stages: -1 for none, 0 for the stem, k for the stem and the first k
-            blocks: no gradient, and in eval mode whatever the model's mode.
+            blocks: no gradient, and eval mode whatever the model's mode.
         norm_eval: Whether batch norms stay in eval mode while training.
         with_cp: Whether each stage of the stem and each block stores its input only
-            and computes the rest again in the backward pass: less memory, more time.
+            and recomputes the rest in the backward pass: less memory, more time.
         init_cfg: Initialisation, see mmengine.
 
     Shape:
@@ -196,7 +197,7 @@ class Spikformer(SpikingBackbone):
                 for _ in range(settings["depth"])
             )
         )
-        # T is not in it: it may change.
+        # Without T, which may change between pretraining and use.
         self.structure = {
             "stem": stem,
             "pooled": pooled,

@@ -55,22 +55,22 @@ class SpikingResNet(SpikingBackbone):
             once, not T times.
         base_channels: Channels of the stem and the first stage; each further stage
             has twice as many, bottlenecks four times as many at their ends.
-        num_stages: Of the four stages, how many to build.
-        strides: Of the four stages, built or not; the default with small images ends
-            in small maps.
+        num_stages: Number of stages to build, 1 to 4.
+        strides: Strides of the four stages, built or not; with the default, small
+            images end in small maps.
         merge: How ``'sew'`` joins branch and shortcut: ``'add'``, ``'and'``,
             ``'iand'``.
-        time_steps: T, how often a still image is shown.
-        out_indices: Which stages' maps to return. By default their strides are 4, 8,
+        time_steps: T, number of time steps for which a still image is shown.
+        out_indices: Stages whose maps are returned. By default their strides are 4, 8,
             16, 32 with the ImageNet stem and 1, 2, 4, 8 with the CIFAR stem.
         time_readout: ``'mean'`` over time, or ``'none'`` to keep the time axis.
         neuron: Options of every MixedLIF.
         bn: ``'joint'`` batch statistics of both paths, or ``'split'``: each its own.
         frozen_stages: -1 for none, 0 for the stem, k for the stem and the first k
-            stages: no gradient, and in eval mode whatever the model's mode.
+            stages: no gradient, and eval mode whatever the model's mode.
         norm_eval: Whether batch norms stay in eval mode while training.
-        with_cp: Whether each block stores its input only and computes the rest again
-            in the backward pass: less memory, more time.
+        with_cp: Whether each block stores its input only and recomputes the rest in the
+            backward pass: less memory, more time.
         init_cfg: Initialisation, see mmengine. Without: convolutions normal with
             variance 2 / fan-out (He et al., arXiv 1502.01852).
 
@@ -171,7 +171,7 @@ class SpikingResNet(SpikingBackbone):
         self.depth = depth
         self.shortcut = shortcut
         self.stride = stride * (2 if self.pooled else 1) * prod(steps)
-        # T is not in it: it may change. The stem's pooling follows from its kernel.
+        # Without T, which may change; the stem's pooling follows from its kernel.
         self.structure = {
             "shortcut": shortcut,
             "merge": merge,
@@ -183,7 +183,7 @@ class SpikingResNet(SpikingBackbone):
         self.freeze(frozen_stages)
 
     def extract_maps(self, x: Tensor) -> list[Tensor]:
-        """Compute the maps of all stages; those to be returned are spikes."""
+        """Compute the maps of all stages; the returned ones are spikes."""
         still = x.dim() == 4
         frames = x.unsqueeze(0) if still else x
         steps = self.time_steps if still else len(x)

@@ -151,7 +151,7 @@ class MixedLIF(nn.Module):
         return takes(chosen_backend(self.backend, x), x)
 
     def extra_repr(self) -> str:
-        """Show everything that changes the result."""
+        """Return every setting that changes the result."""
         fields = zip(self.config._fields, self.config, strict=True)
         return ", ".join(f"{k}={v}" for k, v in fields) + f", path={self._path!r}"
 

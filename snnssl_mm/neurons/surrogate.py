@@ -3,7 +3,7 @@ r"""Surrogate derivatives h and their antiderivatives g.
 A spiking neuron fires ``1[u >= theta]``, whose derivative is zero almost everywhere.
 Training replaces it by a bump h(u - theta). The analog path of MixedLIF emits the
 bump's antiderivative g(u - theta), so that h is its true local derivative
-[arXiv 2511.18542; the families besides the rectangle are those of SpikingJelly].
+[arXiv 2511.18542; triangle, atan and sigmoid as in SpikingJelly].
 
 ========== ======== ============================= ===============================
 name       width    h(v)                          g(v)

@@ -22,12 +22,12 @@ from snnssl_mm.testing.subject import (
     STEPS,
     Maps,
     Subject,
-    neurons_of,
+    compute_maps,
+    mixed_lif_neurons,
     readout,
     require,
-    require_equal,
+    require_equal_maps,
     require_finite,
-    run,
 )
 
 
@@ -37,7 +37,7 @@ def map_shapes(subject: Subject, model: Any) -> None:
     axes = 5 if model.time_readout == "none" else 4
     strides = []
     for height, width in ((side, side), (side, 2 * side)):
-        maps = run(model, subject.of_size(height, width, SAMPLES))
+        maps = compute_maps(model, subject.of_size(height, width, SAMPLES))
         require(
             len(maps) == len(model.out_indices),
             f"{len(maps)} maps for out_indices={model.out_indices}",
@@ -57,7 +57,7 @@ def map_shapes(subject: Subject, model: Any) -> None:
 
 def activity(subject: Subject, model: Any) -> None:
     """Neurons fire: a network whose maps are all zero keeps every other invariant."""
-    for index, m in enumerate(run(model, subject.images(model))):
+    for index, m in enumerate(compute_maps(model, subject.images(model))):
         require(bool(m.count_nonzero()), f"map {index} is all zero: nothing fires")
 
 
@@ -76,8 +76,10 @@ def batch_independence(subject: Subject, model: Any) -> None:
     clip, other = subject.images(model, STEPS), subject.images(model, STEPS, seed=2)
     changed = torch.cat([clip[:, :1], other[:, 1:]], dim=1)
     with readout(model, "none"):
-        first, second = run(model, clip), run(model, changed)
-    require_equal([m[:, 0] for m in second], [m[:, 0] for m in first], "another batch")
+        first, second = compute_maps(model, clip), compute_maps(model, changed)
+    require_equal_maps(
+        [m[:, 0] for m in second], [m[:, 0] for m in first], "another batch"
+    )
 
 
 def time_causality(subject: Subject, model: Any) -> None:
@@ -85,30 +87,32 @@ def time_causality(subject: Subject, model: Any) -> None:
     clip = subject.images(model, STEPS)
     changed = torch.cat([clip[:-1], subject.images(model, STEPS, seed=2)[-1:]])
     with readout(model, "none"):
-        maps = run(model, clip)
-        past, first = run(model, changed), run(model, clip[:1])
-    require_equal([m[:-1] for m in past], [m[:-1] for m in maps], "another last step")
-    require_equal(first, [m[:1] for m in maps], "no later steps")
+        maps = compute_maps(model, clip)
+        past, first = compute_maps(model, changed), compute_maps(model, clip[:1])
+    require_equal_maps(
+        [m[:-1] for m in past], [m[:-1] for m in maps], "another last step"
+    )
+    require_equal_maps(first, [m[:1] for m in maps], "no later steps")
 
 
 def statelessness(subject: Subject, model: Any) -> None:
     """Two calls give the same output, with other images in between."""
     images, clip = subject.images(model), subject.images(model, STEPS)
-    still, moving = run(model, images), run(model, clip)
-    run(model, subject.images(model, seed=2))
-    require_equal(run(model, images), still, "a second call")
-    require_equal(run(model, clip), moving, "a second call with clips")
+    still, moving = compute_maps(model, images), compute_maps(model, clip)
+    compute_maps(model, subject.images(model, seed=2))
+    require_equal_maps(compute_maps(model, images), still, "a second call")
+    require_equal_maps(compute_maps(model, clip), moving, "a second call with clips")
 
 
 def binary_spikes(subject: Subject, model: Any) -> None:
     """Every neuron's output is 0 or 1 in eval mode, and maps are counts of spikes."""
     seen: list[Tensor] = []
-    neurons = neurons_of(model)
+    neurons = mixed_lif_neurons(model)
     hooks = [
         neuron.register_forward_hook(lambda _m, _i, out: seen.append(out.unique()))
         for neuron in neurons
     ]
-    maps = run(model, subject.images(model))
+    maps = compute_maps(model, subject.images(model))
     for hook in hooks:
         hook.remove()
     require(
@@ -127,27 +131,33 @@ def binary_spikes(subject: Subject, model: Any) -> None:
 def memory_layout(subject: Subject, model: Any) -> None:
     """The strides of the input in memory do not change the output."""
     images, clip = subject.images(model), subject.images(model, STEPS)
-    expected = run(model, images)
+    expected = compute_maps(model, images)
     for name, same in (
         ("channels last", images.contiguous(memory_format=torch.channels_last)),
         ("every second value", images.repeat_interleave(2, dim=-1)[..., ::2]),
         ("transposed", images.transpose(-1, -2).contiguous().transpose(-1, -2)),
         ("reversed channels", images.flip(1)[:, range(images.shape[1] - 1, -1, -1)]),
     ):
-        require_equal(run(model, same), expected, f"images in memory as {name}")
+        require_equal_maps(
+            compute_maps(model, same), expected, f"images in memory as {name}"
+        )
     swapped = clip.transpose(0, 1).contiguous().transpose(0, 1)
-    require_equal(run(model, swapped), run(model, clip), "clips with samples first")
+    require_equal_maps(
+        compute_maps(model, swapped),
+        compute_maps(model, clip),
+        "clips with samples first",
+    )
 
 
 def image_sizes(subject: Subject, model: Any) -> None:
     """Sides that ``stride`` divides pass; others are padded, or refused by name."""
     stride = subject.divisor(model)
     for height, width in ((1, 1), (3, 1), (1, 2)):
-        maps = run(model, subject.of_size(height * stride, width * stride, 1))
+        maps = compute_maps(model, subject.of_size(height * stride, width * stride, 1))
         require_finite(maps, f"images of {height}x{width} strides")
     for more in {1, stride // 2, stride - 1} - {0, stride}:
         try:
-            maps = run(model, subject.of_size(stride + more, stride, 1))
+            maps = compute_maps(model, subject.of_size(stride + more, stride, 1))
         except ValueError as refusal:
             require(
                 str(stride) in str(refusal),
@@ -158,16 +168,16 @@ def image_sizes(subject: Subject, model: Any) -> None:
             require_finite(maps, f"a side of {stride + more}")
 
 
-def paths(subject: Subject, model: Any) -> None:
+def neuron_paths(subject: Subject, model: Any) -> None:
     """``set_path`` reaches every neuron, and each path gives finite maps."""
-    neurons = neurons_of(model)
+    neurons = mixed_lif_neurons(model)
     try:
         for path in PATHS:
             require(
                 set_path(model, path) == len(neurons) > 0,
                 f"set_path reaches {set_path(model, path)} of {len(neurons)} neurons",
             )
-            require_finite(run(model, subject.images(model)), f"path {path!r}")
+            require_finite(compute_maps(model, subject.images(model)), f"path {path!r}")
     finally:
         set_path(model, "spike")
 
@@ -205,16 +215,16 @@ def _require_equal_copies(subject: Subject, model: Any) -> None:
     for network in (model, *twins.values()):
         set_path(network.eval(), "spike")
     images = subject.images(model, seed=3)
-    expected = run(model, images)
+    expected = compute_maps(model, images)
     for name, twin in twins.items():
-        require_equal(run(twin, images), expected, f"a copy by {name}")
+        require_equal_maps(compute_maps(twin, images), expected, f"a copy by {name}")
 
 
 def floating_point_types(subject: Subject, model: Any) -> None:
     """Maps have the floating-point type of the images, and are finite."""
     for dtype in (torch.float64, torch.bfloat16, torch.float16):
         twin = copy.deepcopy(model).to(dtype)
-        maps = run(twin, subject.images(model).to(dtype))
+        maps = compute_maps(twin, subject.images(model).to(dtype))
         for m in maps:
             require(m.dtype == dtype, f"{dtype} in, {m.dtype} out")
         require_finite(maps, str(dtype))
@@ -231,7 +241,7 @@ INVARIANTS: dict[str, Callable[[Subject, Any], None]] = {
         binary_spikes,
         memory_layout,
         image_sizes,
-        paths,
+        neuron_paths,
         gradients_and_copies,
         floating_point_types,
     )

@@ -33,7 +33,7 @@ class Subject(NamedTuple):
     def build(self) -> Any:
         """Build a backbone in eval mode whose neurons fire; always the same one."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)
             return randomize_norms(self.factory()).eval()
 
     def side(self, model: Any) -> int:
@@ -88,13 +88,13 @@ def randomize_norms(
     return model
 
 
-def neurons_of(model: nn.Module) -> list[MixedLIF]:
+def mixed_lif_neurons(model: nn.Module) -> list[MixedLIF]:
     """Return the MixedLIF neurons in ``model``."""
     return [module for module in model.modules() if isinstance(module, MixedLIF)]
 
 
 @torch.no_grad()
-def run(model: nn.Module, images: Tensor) -> Maps:
+def compute_maps(model: nn.Module, images: Tensor) -> Maps:
     """Compute the maps without gradients."""
     maps: Maps = model(images)
     return maps
@@ -117,7 +117,7 @@ def require(condition: bool, problem: str) -> None:
         raise AssertionError(problem)
 
 
-def require_equal(maps: Maps, expected: Maps, change: str) -> None:
+def require_equal_maps(maps: Maps, expected: Maps, change: str) -> None:
     """Require maps that are the same to the bit in spite of ``change``."""
     for index, (m, other) in enumerate(zip(maps, expected, strict=True)):
         require(m.shape == other.shape, f"{change} changes the shape of map {index}")

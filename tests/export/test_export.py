@@ -177,7 +177,7 @@ def test_what_nir_cannot_say_is_refused_in_a_sentence(backbone, reason, tmp_path
 
 
 def test_image_size_must_fit(tmp_path):
-    with pytest.raises(ValueError, match="multiples of 8, got 12x16"):
+    with pytest.raises(ValueError, match="8.*12x16"):
         export_backbone(resnet(), tmp_path / "x.nir", "nir", (12, 16))
 
 
@@ -207,7 +207,7 @@ def test_a_wrong_file_is_noticed_and_the_old_one_stays(tmp_path, monkeypatch):
         write(target, graph)
 
     monkeypatch.setattr(nir, "write", write_wrongly)
-    with pytest.raises(ValueError, match="of 4,096 values that the file gives are"):
+    with pytest.raises(ValueError, match="of 4,096 values"):
         export_backbone(backbone, file, "nir", SIZE)
     assert file.read_bytes() == kept
     assert list(tmp_path.iterdir()) == [file]
@@ -215,12 +215,12 @@ def test_a_wrong_file_is_noticed_and_the_old_one_stays(tmp_path, monkeypatch):
 
 def test_missing_packages_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="run `pip install onnx onnxscript`"):
+    with pytest.raises(ImportError, match="pip install onnx onnxscript"):
         export_backbone(resnet(), tmp_path / "x.onnx", "onnx", SIZE)
 
 
 def test_only_spiking_backbones_are_exported(tmp_path):
-    with pytest.raises(ValueError, match="a Conv2d is no spiking backbone"):
+    with pytest.raises(ValueError, match="Conv2d"):
         export_backbone(torch.nn.Conv2d(3, 8, 3), tmp_path / "x.nir", "nir", SIZE)
 
 
@@ -273,13 +273,13 @@ def test_onnx_file_equals_the_backbone_for_any_batch(exported, tmp_path):
             differing, total = count_differing(plain(images), run_onnx(file, images))
         assert differing < 0.05 * total  # a membrane within rounding of the threshold
     assert verify_onnx(file, backbone, SIZE).startswith("0 of")  # in float64: none
-    with pytest.raises(ValueError, match="values that the file gives are not"):
+    with pytest.raises(ValueError, match=r"[\d,]+ of [\d,]+ values"):
         verify_onnx(file, another(backbone), SIZE)
 
 
 def test_another_network_is_told_apart(exported):
     backbone, _, file = exported
-    with pytest.raises(ValueError, match="values that the file gives are not"):
+    with pytest.raises(ValueError, match=r"[\d,]+ of [\d,]+ values"):
         verify_pt2(file, another(backbone), SIZE)
 
 

@@ -90,7 +90,7 @@ def test_uniformity_of_one_point_and_of_all_pairs():
 
 
 def test_uniformity_of_one_image_is_refused():
-    with pytest.raises(ValueError, match="needs at least 2 images, got 1"):
+    with pytest.raises(ValueError, match="2 .*1"):
         uniformity(torch.ones(1, 3))
 
 

@@ -185,11 +185,11 @@ def test_no_parameters_or_buffers_and_deepcopy():
 
 def test_errors_name_the_value_and_the_remedy():
     one_step = random_views(steps=1)
-    with pytest.raises(ValueError, match=r"2 time steps, got T=1; use TimeFlattened"):
+    with pytest.raises(ValueError, match="2 .*T=1.*TimeFlattenedLoss"):
         BoundaryTemporalLoss()(*one_step)
-    with pytest.raises(ValueError, match=r"at least 2 samples, got B=1"):
+    with pytest.raises(ValueError, match="2 .*B=1"):
         CrossTemporalLoss()(*random_views(batch=1))
-    with pytest.raises(ValueError, match=r"equal shapes \[T, B, D\]"):
+    with pytest.raises(ValueError, match=r"\[T, B, D\]"):
         CrossTemporalLoss()(one_step[0], random_views(steps=2)[0])
-    with pytest.raises(ValueError, match="'mean' or 'paper'"):
+    with pytest.raises(ValueError, match="'sum'"):
         CrossTemporalLoss(normalize="sum")

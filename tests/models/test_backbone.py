@@ -125,7 +125,7 @@ def test_norm_eval_keeps_statistics_and_trains_weights(bn):
 
 @pytest.mark.parametrize("frozen_stages", [-2, 3])
 def test_frozen_stages_out_of_range(frozen_stages):
-    with pytest.raises(ValueError, match=rf"-1.*up to 2 .*got {frozen_stages}"):
+    with pytest.raises(ValueError, match=f"2.*{frozen_stages}$"):
         tiny(frozen_stages=frozen_stages)
 
 

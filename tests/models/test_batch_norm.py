@@ -56,7 +56,7 @@ def test_spiking_path_is_nn_batch_norm(training, momentum):
 
 @pytest.mark.parametrize("kind", ["joint", "pooled"])
 def test_joint_statistics_have_their_former_name_too(kind):
-    """Checkpoints of version 0.1 store ``bn='pooled'``."""
+    """Older checkpoints store ``bn='pooled'``."""
     assert type(build_batch_norm(kind, 4)) is nn.BatchNorm2d
 
 
@@ -157,7 +157,7 @@ def test_half_precision_statistics_are_widened_first():
 def test_what_does_not_fit_leaves_the_statistics_alone(shape):
     norm, neuron = SplitBatchNorm2d(6), MixedLIF()
     norm.path = "dual"
-    with pytest.raises(ValueError, match=r"even number of samples|6 channels"):
+    with pytest.raises(ValueError, match="N=3|6 channels"):
         normalize_and_fire(norm, neuron, torch.randn(shape), 2)
     assert norm.num_batches_tracked == 0
 
@@ -171,5 +171,5 @@ def test_a_watched_norm_is_called():
 
 
 def test_one_value_a_channel_cannot_be_normalised():
-    with pytest.raises(ValueError, match="more than one value per channel"):
+    with pytest.raises(ValueError, match=r"\(1, 1, 6, 1, 1\)"):
         normalize_and_fire(nn.BatchNorm2d(6), MixedLIF(), torch.randn(1, 1, 6, 1, 1), 1)

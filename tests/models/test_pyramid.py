@@ -80,18 +80,18 @@ def test_trains_and_predicts_in_stock_segmentors(
 
 
 def test_errors_name_the_value_and_the_remedy():
-    with pytest.raises(ValueError, match=r"among \(4, 2, 1, 0.5\), got \(8, 4\)"):
+    with pytest.raises(ValueError, match=r"\(4, 2, 1, 0.5\).*\(8, 4\)"):
         SimpleFeaturePyramid(8, scales=(8, 4))
-    with pytest.raises(ValueError, match="num_outs=3 is less than the 4 scales"):
+    with pytest.raises(ValueError, match="num_outs=3.*4 scales"):
         SimpleFeaturePyramid(8, num_outs=3)
-    with pytest.raises(ValueError, match="multiple of 4, got 6"):
+    with pytest.raises(ValueError, match="4.*6"):
         SimpleFeaturePyramid(6)
     pyramid, x = SimpleFeaturePyramid(8, 4), torch.rand(1, 8, 4, 4)
-    with pytest.raises(ValueError, match=r"one map, got 2 maps.*out_indices=\(2,\)"):
+    with pytest.raises(ValueError, match=r"2 maps.*out_indices=\(2,\)"):
         pyramid((x, x))
-    with pytest.raises(ValueError, match="one map, got a tensor"):
+    with pytest.raises(ValueError, match="a tensor"):
         pyramid(x)
-    with pytest.raises(ValueError, match=r"expects \[N, 8, H, W\], got \(1, 4, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"\[N, 8, H, W\].*\(1, 4, 4, 4\)"):
         pyramid((x[:, :4],))
     with pytest.raises(ValueError, match="time_readout"):
         pyramid((x[None],))

@@ -105,17 +105,17 @@ def test_bf16_autocast_runs_and_stays_close():
 
 
 def test_errors_name_the_value_and_the_remedy():
-    with pytest.raises(ValueError, match="time_steps >= 1, got 0"):
+    with pytest.raises(ValueError, match="time_steps.*0"):
         Spikformer(TINY, time_steps=0)
-    with pytest.raises(ValueError, match="unknown arch '9-1'"):
+    with pytest.raises(ValueError, match="'9-1'"):
         Spikformer("9-1")
-    with pytest.raises(ValueError, match="out_indices must be among 0..3"):
+    with pytest.raises(ValueError, match=r"out_indices.*0\.\.3"):
         Spikformer(TINY, out_indices=(4,))
-    with pytest.raises(ValueError, match="multiples of 4, got 10x8.*pad_size_divisor"):
+    with pytest.raises(ValueError, match="10x8.*pad_size_divisor=4"):
         tiny()(torch.rand(1, 3, 10, 8))
-    with pytest.raises(ValueError, match="multiples of 32, got 48x48"):
+    with pytest.raises(ValueError, match="32.*48x48"):
         tiny(stem="imagenet", out_indices=(3,))(torch.rand(1, 3, 48, 48))
-    with pytest.raises(ValueError, match="multiples of 16, got 8x8"):
+    with pytest.raises(ValueError, match="16.*8x8"):
         tiny(stem="imagenet")(torch.rand(1, 3, 8, 8))
-    with pytest.raises(ValueError, match="expects .N, 3, H, W."):
+    with pytest.raises(ValueError, match=r"\[N, 3, H, W\].*\(1, 1, 8, 8\)"):
         tiny()(torch.rand(1, 1, 8, 8))

@@ -130,7 +130,7 @@ def test_strides_of_stages_are_a_choice():
     whole = tiny()
     whole.load_state_dict(model.state_dict())
     assert whole.structure["strides"] != model.structure["strides"]
-    with pytest.raises(ValueError, match="strides must be 4 positive numbers"):
+    with pytest.raises(ValueError, match=r"strides.*\(1, 2\)"):
         tiny(strides=(1, 2))
 
 
@@ -192,19 +192,19 @@ def test_neuron_options_reach_every_neuron():
 
 
 def test_errors_name_the_value_and_the_remedy():
-    with pytest.raises(ValueError, match=r"depth must be one of \[18, .*got 20"):
+    with pytest.raises(ValueError, match=r"depth.*\[18, .*20"):
         SpikingResNet(20)
-    with pytest.raises(ValueError, match="shortcut must be one of .*got 'res'"):
+    with pytest.raises(ValueError, match="shortcut.*'res'"):
         SpikingResNet(18, "res")
-    with pytest.raises(ValueError, match="stem must be one of"):
+    with pytest.raises(ValueError, match="stem.*'deep'"):
         SpikingResNet(18, stem="deep")
-    with pytest.raises(ValueError, match="merge='and' is for shortcut='sew'"):
+    with pytest.raises(ValueError, match="merge='and'.*shortcut='sew'"):
         SpikingResNet(18, "ms", merge="and")
-    with pytest.raises(ValueError, match="num_stages must be 1 to 4, got 5"):
+    with pytest.raises(ValueError, match="num_stages.*5"):
         SpikingResNet(18, num_stages=5)
-    with pytest.raises(ValueError, match="out_indices must be among 0..2"):
+    with pytest.raises(ValueError, match=r"out_indices.*0\.\.2"):
         SpikingResNet(18, num_stages=3, out_indices=(3,))
-    with pytest.raises(ValueError, match="SpikingResNet needs time_steps >= 1"):
+    with pytest.raises(ValueError, match="time_steps.*0"):
         SpikingResNet(18, time_steps=0)
-    with pytest.raises(ValueError, match="multiples of 8, got 12x16.*pad_size_divisor"):
+    with pytest.raises(ValueError, match="12x16.*pad_size_divisor=8"):
         tiny()(torch.rand(1, 3, 12, 16))

@@ -115,7 +115,7 @@ OF_NEURONS = (
     "time_causality",
     "statelessness",
     "binary_spikes",
-    "paths",
+    "neuron_paths",
     "gradients_and_copies",
 )
 """The invariants that an option of the neurons may matter for."""

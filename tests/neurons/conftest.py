@@ -63,7 +63,7 @@ class CudaOnCpu:
         return ctypes.CDLL(str(library))
 
     def run(self, launch: cuda_source.Launch, device: torch.device) -> None:
-        """Stand-in for ``kernels.cupy.run``."""
+        """Stand-in for ``kernels.cupy.enqueue``."""
         assert device.type == "cpu"
         self.launches.append(launch)
         macros = dict(o[2:].split("=") for o in launch.options if o.startswith("-D"))
@@ -97,7 +97,7 @@ def cuda_on_cpu(tmp_path_factory: pytest.TempPathFactory) -> CudaOnCpu:
 @pytest.fixture
 def kernels(cuda_on_cpu: CudaOnCpu, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """``kernels.cupy`` whose launches run on the CPU; everything else is the same."""
-    monkeypatch.setattr(cupy, "run", cuda_on_cpu.run)
+    monkeypatch.setattr(cupy, "enqueue", cuda_on_cpu.run)
     cuda_on_cpu.launches.clear()
     return cupy
 

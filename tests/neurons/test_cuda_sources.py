@@ -102,7 +102,7 @@ def test_every_layout(kernels, layout, dtype):
 def test_neighbours_move_as_vectors_where_they_may(kernels):
     def width_of(x, path="spike"):
         kernels.forward(x, parameters(), path)
-        options = kernels.run.__self__.launches[-1].options
+        options = kernels.enqueue.__self__.launches[-1].options
         return next(int(o[-1]) for o in options if "NEURONS_PER_THREAD" in o)
 
     x = torch.randn(4, 2, 16, 4, 4)

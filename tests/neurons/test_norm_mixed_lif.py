@@ -173,13 +173,13 @@ def test_operators_keep_torchs_rules(layout):
 
 def test_what_cannot_be_computed_together_is_named():
     norm = Normalization(*torch.ones(2, 1, 3), *torch.ones(2, 3), from_batch=False)
-    with pytest.raises(ValueError, match="does not apply a batch norm"):
+    with pytest.raises(ValueError, match="'torch'"):
         MixedLIF(backend="torch")(torch.zeros(2, 2, 3), norm)
-    with pytest.raises(ValueError, match="4 time steps cannot be that of 2"):
+    with pytest.raises(ValueError, match="4 .*2"):
         MixedLIF()(torch.zeros(4, 2, 3), norm, 2)
     elsewhere = torch.zeros(2, 2, 3, device="meta")
     assert not MixedLIF(backend="cpu").fuses_norm(elsewhere)
-    with pytest.raises(ValueError, match="got a tensor on meta"):
+    with pytest.raises(ValueError, match="meta"):
         MixedLIF(backend="cpu")(elsewhere, norm)
 
 

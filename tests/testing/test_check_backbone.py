@@ -106,7 +106,7 @@ BROKEN = [
     (Mean, "binary_spikes"),
     (OfLayout, "memory_layout"),
     (Taciturn, "image_sizes"),
-    (NotANumber, "paths"),
+    (NotANumber, "neuron_paths"),
     (Unused, "gradients_and_copies"),
     (KeepsGraph, "gradients_and_copies"),
     (AlwaysFloat, "floating_point_types"),

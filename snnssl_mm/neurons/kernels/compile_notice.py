@@ -1,4 +1,4 @@
-"""A line on the screen when numba compiles kernels, which takes half a minute."""
+"""Notice on the screen when numba compiles kernels, which takes half a minute."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEXT = (
 class CompileNotice(event.Listener):
     """Print one line before the first of this package's kernels is compiled.
 
-    Kernels that are found on disk are not compiled, and nothing is printed.
+    Kernels that are found in the cache on disk are not compiled: nothing is printed.
     """
 
     def __init__(self) -> None:
@@ -34,5 +34,5 @@ class CompileNotice(event.Listener):
 
 
 def announce_compilation() -> None:
-    """Have compilation announced in this process."""
+    """Register the notice for this process."""
     event.register("numba:compile", CompileNotice())

@@ -293,7 +293,7 @@ def copy(values, target):  # type: ignore[no-untyped-def]
 
 
 @jit
-def fill(target, value):  # type: ignore[no-untyped-def]
+def fill_row(target, value):  # type: ignore[no-untyped-def]
     """Set all of ``target``; slice assignment is slower here too."""
     for i in range(target.size):
         target[i] = value
@@ -324,7 +324,7 @@ def spread_channels(norm, low, size, scratch):  # type: ignore[no-untyped-def]
         while done < size:
             stretch = min(norm.run - (low + done) % norm.run, size - done)
             value = norm.values[row, (low + done) // norm.run % norm.period]
-            fill(target[done : done + stretch], value)
+            fill_row(target[done : done + stretch], value)
             done += stretch
 
 
@@ -374,7 +374,7 @@ def forward_kernel(family: int, analog: bool, normalized: bool) -> Callable[...,
                 high = min(low + BLOCK, last)
                 if normalized:
                     spread_channels(norm, low, high - low, scratch)
-                fill(scratch[V : V + BLOCK], neuron.rest)
+                fill_row(scratch[V : V + BLOCK], neuron.rest)
                 for t in range(out.shape[0]):
                     fire(
                         x[min(t, x.shape[0] - 1), low:high],
@@ -413,7 +413,7 @@ def backward_kernel(
                 size = min(BLOCK, last - low)
                 if normalized:
                     spread_channels(norm, low, size, scratch)
-                fill(scratch[V : V + BLOCK], neuron.rest)
+                fill_row(scratch[V : V + BLOCK], neuron.rest)
                 for t in range(steps):
                     x_t = x[min(t, x.shape[0] - 1), low : low + size]
                     recompute(x_t, membranes[t, :size], scratch, neuron, normalized)
@@ -423,10 +423,10 @@ def backward_kernel(
                 grad_v = scratch[V : V + size]
                 total = scratch[TOTAL : TOTAL + size]
                 step = scratch[STEP : STEP + size]
-                fill(plain, ZERO)
-                fill(products, ZERO)
-                fill(grad_v, ZERO)
-                fill(total, ZERO)
+                fill_row(plain, ZERO)
+                fill_row(products, ZERO)
+                fill_row(grad_v, ZERO)
+                fill_row(total, ZERO)
                 for t in range(steps - 1, -1, -1):
                     u, grad_t = membranes[t, :size], grad[t, low : low + size]
                     if held:  # two calls: a choice of arrays would forbid vectors
@@ -471,8 +471,8 @@ def statistics_kernel() -> Callable[..., None]:
                 shift = scratch[MEAN : MEAN + size]
                 plain = scratch[SUMS : SUMS + size]
                 squares = scratch[PRODUCTS : PRODUCTS + size]
-                fill(plain, ZERO)
-                fill(squares, ZERO)
+                fill_row(plain, ZERO)
+                fill_row(squares, ZERO)
                 for t in range(x.shape[0]):
                     accumulate_moments(x[t, low : low + size], shift, plain, squares)
                 gather_channels(plain, low, norm, sums[chunk, 0])

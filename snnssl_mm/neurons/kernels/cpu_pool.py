@@ -1,8 +1,11 @@
 """Max-pooling of channels-last maps to half their size, on all of torch's threads.
 
-``F.max_pool2d`` saves its input and 64-bit indices for the backward pass. Which of the
-nine values of a window was the largest fits one byte, and nothing else is needed: for
-maps of spikes, which no other layer saves, that is a tenth of the memory.
+``F.max_pool2d`` saves its input and 64-bit indices for the backward pass. The position
+of the largest of the nine values in a window fits one byte, and nothing else is needed:
+for maps of spikes, which no other layer saves, that is a tenth of the memory.
+
+Window (oh, ow) covers rows 2 oh - 1 to 2 oh + 1 and columns 2 ow - 1 to 2 ow + 1; the
+position of (h, w) in it is 3 (h - 2 oh + 1) + (w - 2 ow + 1), from 0 to 8.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from snnssl_mm.neurons.kernels.cpu_kernels import ZERO, jit, parallel
 def take_larger(values, offset, best, window):  # type: ignore[no-untyped-def]
     """Keep the larger of ``best`` and ``values``; NaN counts as largest, as in torch.
 
-    ``window`` remembers where in the window it was: ``offset`` for these values.
+    ``window`` gets the position of the larger one: ``offset`` for these values.
     """
     for i in range(values.size):
         larger = values[i] > best[i] or values[i] != values[i]
@@ -30,7 +33,7 @@ def take_larger(values, offset, best, window):  # type: ignore[no-untyped-def]
 
 @jit
 def take_larger_column(values, rows, column, best, window):  # type: ignore[no-untyped-def]
-    """The same for a column of windows; of equal values the upper left one counts."""
+    """Merge a column of the windows; the first of equal values in row order counts."""
     for i in range(values.size):
         place = np.uint8(rows[i] + column)
         earlier = values[i] == best[i] and place < window[i]
@@ -41,14 +44,18 @@ def take_larger_column(values, rows, column, best, window):  # type: ignore[no-u
 
 @jit
 def add_where(window, place, grad, grad_x):  # type: ignore[no-untyped-def]
-    """Hand the gradient of a window to the value at ``place`` in it."""
+    """Add the gradient of a window to ``grad_x`` where its maximum was at ``place``."""
     for i in range(grad.size):
         grad_x[i] += grad[i] if window[i] == place else ZERO
 
 
 @parallel()
 def pool(x, out, window, chunks):  # type: ignore[no-untyped-def]
-    """Pool ``x`` [M, H, W, C] to ``out`` and ``window`` of half the sides."""
+    """Pool ``x`` [M, H, W, C] into ``out`` and ``window`` of half the sides.
+
+    Each row of windows takes the maximum over its three rows of ``x`` first, for all
+    columns, and then over three columns of the result.
+    """
     maps, height, width, channels = x.shape
     rows = maps * out.shape[1]
     for chunk in prange(chunks):
@@ -99,11 +106,11 @@ def _array(x: Tensor) -> np.ndarray:
     return x.permute(0, 2, 3, 1).numpy()
 
 
-def forward(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Maximum over 3x3 windows at every second place of ``x`` [M, C, H, W].
+def pool_forward(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Maximum over 3x3 windows of ``x`` [M, C, H, W], with stride 2 and padding 1.
 
     Returns:
-        The maxima and their places in the windows (uint8, row by row), both
+        The maxima and their positions in the windows (uint8), both
         ``[M, C, ceil(H/2), ceil(W/2)]``, channels last.
     """
     dense = _channels_last(x)
@@ -114,8 +121,8 @@ def forward(x: Tensor) -> tuple[Tensor, Tensor]:
     return out.to(x.dtype), window
 
 
-def backward(grad: Tensor, window: Tensor, height: int, width: int) -> Tensor:
-    """Gradient of the input ``[M, C, height, width]``."""
+def pool_backward(grad: Tensor, window: Tensor, height: int, width: int) -> Tensor:
+    """Gradient of the input ``[M, C, height, width]`` of :func:`pool_forward`."""
     dense = _channels_last(grad)
     grad_x = torch.empty(
         (*grad.shape[:2], height, width), memory_format=torch.channels_last

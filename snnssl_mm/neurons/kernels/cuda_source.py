@@ -1,7 +1,7 @@
-"""How the CUDA kernels are compiled and launched; knows neither cupy nor a GPU.
+"""Compile options and launches of the CUDA kernels; needs neither cupy nor a GPU.
 
 A launch is a kernel's name, its compile options, and plain numbers, so that tests can
-compile the same sources with the same options and run them elsewhere.
+compile the same sources with the same options and run them on a CPU.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Launch(NamedTuple):
     """One kernel call.
 
     Attributes:
-        name: Of the kernel and its ``.cu`` file.
-        options: What the CUDA compiler gets besides the architecture.
-        grid: Blocks on each axis. A number alone is that of the threads which can do
-            something at once; fewer then take several rounds.
+        name: Name of the kernel and of its ``.cu`` file.
+        options: Options of the CUDA compiler, without the architecture.
+        grid: Blocks on each axis; or the number of threads that the work could use,
+            which fewer threads then do in several rounds.
         arguments: Device addresses, sizes (64-bit) and float32 scalars, in order.
-        threads: Of a block.
+        threads: Threads of a block.
     """
 
     name: str
@@ -47,8 +47,8 @@ class Launch(NamedTuple):
     threads: int = BLOCK_THREADS
 
 
-class Layout(NamedTuple):
-    """How the kernels see a dense tensor's memory: [outer][T][stride_t].
+class MemoryLayout(NamedTuple):
+    """Memory of a dense tensor as the kernels address it: [outer][T][stride_t].
 
     Attributes:
         steps: T.
@@ -65,7 +65,7 @@ class Layout(NamedTuple):
     stride_n: int
 
     @classmethod
-    def of(cls, x: Tensor) -> Layout:
+    def of(cls, x: Tensor) -> MemoryLayout:
         """Read the layout of a dense ``x`` [T, N, ...], in any order of its axes."""
         steps, samples = x.shape[:2]
         neurons = x.numel() // steps
@@ -92,16 +92,15 @@ def kernel_source(name: str) -> str:
 def neurons_per_thread(
     x: Tensor, registers: float, runs: tuple[int, ...], addresses: tuple[int, ...]
 ) -> int:
-    """How many neighbours in memory one thread takes with one load.
+    """Number of neighbours in memory that one thread loads at once: 1, 2, 4 or 8.
 
-    They must be aligned, fit the registers, and lie within one of the stretches that
-    start at multiples of each of ``runs``.
+    They must be aligned, fit the registers, and not cross a multiple of ``runs``.
 
     Args:
         x: A tensor of the type that is loaded.
-        registers: What a kernel keeps per neuron from step to step.
-        runs: In elements.
-        addresses: Of all tensors that are loaded or stored like ``x``.
+        registers: 32-bit registers that a kernel keeps per neuron over the time steps.
+        runs: Lengths in elements that a thread's neighbours must divide.
+        addresses: Addresses of all tensors that are loaded or stored like ``x``.
     """
     for count in (8, 4, 2):
         size = count * x.element_size()
@@ -116,25 +115,25 @@ def neurons_per_thread(
 
 
 def input_registers(x: Tensor) -> float:
-    """How many 32-bit registers the input of a neuron takes in all steps."""
+    """Number of 32-bit registers that a neuron's input takes in all time steps."""
     return x.shape[0] * x.element_size() / 4
 
 
 def has_exact_inverse(value: float) -> bool:
-    """Whether ``value`` is a power of two (and none near the ends of float32)."""
+    """Whether ``value`` is a power of two, not near the limits of float32."""
     mantissa, exponent = math.frexp(value)
     return mantissa == 0.5 and abs(exponent) < 64
 
 
 def as_options(macros: dict[str, int | str]) -> tuple[str, ...]:
-    """Options for the CUDA compiler that set ``macros``."""
+    """Return options of the CUDA compiler that define ``macros``."""
     return ("--fmad=false", *(f"-D{name}={value}" for name, value in macros.items()))
 
 
 def memory_macros(
     dtype: torch.dtype, steps: int, neurons_per_thread: int, wide_index: bool
 ) -> dict[str, int | str]:
-    """What memory.cuh needs to know."""
+    """Macros of memory.cuh."""
     return {
         "T_STEPS": steps,
         "SCALAR": SCALARS[dtype],
@@ -144,7 +143,7 @@ def memory_macros(
 
 
 def neuron_macros(p: LIFParameters, path: str) -> dict[str, int | str]:
-    """What mixed_lif.cuh needs to know. Backward kernels ignore ``path``."""
+    """Macros of mixed_lif.cuh. Backward kernels ignore ``path``."""
     exact = has_exact_inverse(p.tau) and has_exact_inverse(p.surrogate.width)
     return {
         "SURROGATE": p.surrogate.name.upper(),
@@ -165,14 +164,14 @@ def compile_options(
     neurons_per_thread: int = 1,
     wide_index: bool = False,
 ) -> tuple[str, ...]:
-    """Options for the kernels of the neuron alone."""
+    """Return the compiler's options for the kernels of a neuron without batch norm."""
     memory = memory_macros(dtype, steps, neurons_per_thread, wide_index)
     return as_options(memory | neuron_macros(p, path))
 
 
 @functools.cache
 def neuron_scalars(p: LIFParameters) -> tuple[np.float32, ...]:
-    """tau, theta, rest and width, the last arguments of a kernel with a neuron."""
+    """Return tau, theta, rest and width: the last arguments of a neuron's kernel."""
     rest = 0.0 if p.v_reset is None else p.v_reset
     values = (p.tau, p.v_threshold, rest, p.surrogate.width)
     return tuple(np.float32(value) for value in values)
@@ -180,7 +179,7 @@ def neuron_scalars(p: LIFParameters) -> tuple[np.float32, ...]:
 
 def forward_launch(x: Tensor, out: Tensor, p: LIFParameters, path: str) -> Launch:
     """Plan ``out = MixedLIF(x)`` for dense tensors of the same strides."""
-    layout = Layout.of(x)
+    layout = MemoryLayout.of(x)
     addresses = (x.data_ptr(), out.data_ptr())
     runs: tuple[int, ...] = (layout.stride_t,)
     if path == "dual":  # a pack must not belong to two samples
@@ -196,7 +195,7 @@ def backward_launch(
     grad: Tensor, x: Tensor, grad_x: Tensor, p: LIFParameters
 ) -> Launch:
     """Plan the gradient ``grad_x`` from ``grad``, all dense and of the same strides."""
-    layout = Layout.of(x)
+    layout = MemoryLayout.of(x)
     addresses = (grad.data_ptr(), x.data_ptr(), grad_x.data_ptr())
     count = neurons_per_thread(x, layout.steps, (layout.stride_t,), addresses)
     options = compile_options(p, "spike", x.dtype, layout.steps, count, is_wide(x))
@@ -205,5 +204,5 @@ def backward_launch(
 
 
 def is_wide(x: Tensor) -> bool:
-    """Whether offsets in ``x`` outgrow 32 bits."""
+    """Whether offsets in ``x`` need more than 32 bits."""
     return x.numel() >= 2**31

@@ -1,7 +1,7 @@
 """MixedLIF on CUDA: the kernels of the ``.cu`` files, compiled at run time by cupy.
 
-cupy only compiles and launches. Memory belongs to torch's allocator, work goes to
-torch's current stream on the tensor's device, and nothing waits for the GPU.
+cupy only compiles and launches. Memory comes from torch's allocator, work goes to
+torch's current stream on the tensor's device, and nothing synchronises with the GPU.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ REDUCING_BLOCKS_PER_MULTIPROCESSOR = 8  # fills it, and leaves few partial sums
 
 
 class Stream(NamedTuple):
-    """All that cupy reads of a stream.
+    """A CUDA stream as cupy reads it.
 
-    Of cupy's own classes ``ExternalStream`` warns since version 14, and what
-    ``Stream.from_external`` returns destroys torch's stream when it is collected.
+    cupy's own ``ExternalStream`` warns since version 14, and the result of
+    ``Stream.from_external`` destroys torch's stream when it is garbage-collected.
     """
 
     ptr: int
@@ -44,7 +44,7 @@ def compiled_kernel(name: str, options: tuple[str, ...]) -> Any:
     """Compile a kernel; cupy keeps one binary for each device that calls it.
 
     Raises:
-        RuntimeError: With the compiler's whole output, if it refuses the source.
+        RuntimeError: If the compiler refuses the source; contains its full output.
     """
     import cupy
 
@@ -60,11 +60,11 @@ def compiled_kernel(name: str, options: tuple[str, ...]) -> Any:
 
 @functools.cache
 def multiprocessors(device: torch.device) -> int:
-    """How many ``device`` has."""
+    """Number of multiprocessors of ``device``."""
     return int(torch.cuda.get_device_properties(device).multi_processor_count)
 
 
-def run(launch: Launch, device: torch.device) -> None:
+def enqueue(launch: Launch, device: torch.device) -> None:
     """Queue a launch on torch's current stream of ``device``."""
     grid = launch.grid
     if isinstance(grid, int):
@@ -93,7 +93,7 @@ def forward(x: Tensor, p: LIFParameters, path: str) -> Tensor:
     x = x.detach()
     x = x if is_dense(x) else x.contiguous()
     out = torch.empty_like(x)
-    run(forward_launch(x, out, p, path), x.device)
+    enqueue(forward_launch(x, out, p, path), x.device)
     return out
 
 
@@ -103,7 +103,7 @@ def backward(grad: Tensor, x: Tensor, p: LIFParameters) -> Tensor:
     x = x if is_dense(x) else x.contiguous()
     grad = _in_order_of(x, grad)  # named, because a launch keeps no tensor alive
     grad_x = torch.empty_like(x)
-    run(backward_launch(grad, x, grad_x, p), x.device)
+    enqueue(backward_launch(grad, x, grad_x, p), x.device)
     return grad_x
 
 
@@ -115,7 +115,7 @@ def batch_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     by_group = x[0].reshape(groups, x.shape[1] // groups, x.shape[2], -1)
     shift = by_group[..., 0].mean(1, dtype=torch.float32)
     sums = walk.sums_for(x)
-    run(norm_source.moments_launch(x, shift, sums, walk), x.device)
+    enqueue(norm_source.moments_launch(x, shift, sums, walk), x.device)
     count = x.numel() // (groups * x.shape[2])
     mean, square = (sums.sum(0, dtype=torch.float64) / count).unbind(1)
     variance = (square - mean.square()).clamp(min=0)
@@ -130,14 +130,19 @@ def norm_forward(
     out = empty_by_channel(x, steps, x.dtype)
     halves = max(len(norm.mean), 2 if path == "dual" else 1)
     walk = _walk(x, halves, input_registers(out), x, out)
-    run(norm_source.forward_launch(x, out, norm, walk, p, path), x.device)
+    enqueue(norm_source.norm_forward_launch(x, out, norm, walk, p, path), x.device)
     return out
 
 
 def norm_backward(
     grad: Tensor, x: Tensor, norm: Normalization, p: LIFParameters
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of the input, the weight and the bias, see :mod:`.ops`."""
+    """Gradients of the input, the weight and the bias, see :mod:`.ops`.
+
+    Two kernels: ``norm_mixed_lif_sums`` gives S = sum G(y) and P = sum G(y) (x - mean)
+    per channel, with G(y) the gradient of the batch norm's output; then G(bias) = S and
+    G(weight) = rstd P. ``norm_mixed_lif_backward`` recomputes G(y) and gives G(x).
+    """
     x, norm = channel_major(x.detach()), _as_read(norm)
     grad_x = empty_by_channel(x, x.shape[0], x.dtype)
     if grad.stride() != grad_x.stride() or grad.dtype != x.dtype:
@@ -145,9 +150,12 @@ def norm_backward(
     registers = 2 * grad.shape[0]  # the membranes, and x and grad
     walk = _walk(x, len(norm.mean), registers, grad, x, grad_x)
     sums = walk.sums_for(x)
-    run(norm_source.sums_launch(grad, x, sums, norm, walk, p), x.device)
+    enqueue(norm_source.sums_launch(grad, x, sums, norm, walk, p), x.device)
     totals = sums.sum(0, dtype=torch.float64).float()
-    run(norm_source.backward_launch(grad, x, grad_x, totals, norm, walk, p), x.device)
+    enqueue(
+        norm_source.norm_backward_launch(grad, x, grad_x, totals, norm, walk, p),
+        x.device,
+    )
     plain, products = totals.unbind(1)
     return grad_x, (products * norm.rstd).sum(0), plain.sum(0)
 
@@ -159,7 +167,7 @@ def _walk(x: Tensor, halves: int, registers: float, *tensors: Tensor) -> Walk:
 
 
 def _as_read(norm: Normalization) -> Normalization:
-    """``norm`` as the kernels read it: float32, in one piece, aligned for vectors."""
+    """``norm`` as the kernels read it: float32, contiguous, aligned for vectors."""
 
     def ready(values: Tensor) -> Tensor:
         if values.dtype != torch.float32 or not values.is_contiguous():

@@ -1,7 +1,7 @@
-"""How a kernel sees a tensor's memory.
+"""Memory order of tensors, as the kernels walk it.
 
-MixedLIF is elementwise but for its time axis, so a kernel may walk the raw memory of
-any dense tensor, channels-last included, without a copy.
+MixedLIF is elementwise except along time, so a kernel can walk the raw memory of any
+dense tensor, channels-last included, without a copy.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def is_dense(x: Tensor) -> bool:
-    """Whether the elements of ``x`` fill one stretch of memory, in any order."""
+    """Whether the elements of ``x`` fill memory without gaps, in any order."""
     expected = 1
     for stride, size in sorted(zip(x.stride(), x.shape, strict=True)):
         if size == 1:
@@ -51,9 +51,9 @@ def empty_step_major(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def channel_run(x: Tensor) -> int:
-    """How many neighbours in memory share a channel of ``x`` [T, N, C, ...].
+    """Number of neighbours in memory that share a channel of ``x`` [T, N, C, ...].
 
-    All positions of a sample if ``x`` is contiguous, 1 if its channels come last.
+    All positions of a sample if ``x`` is contiguous, 1 if it is channels-last.
     """
     return x[0, 0, 0].numel() if x.is_contiguous() else 1
 

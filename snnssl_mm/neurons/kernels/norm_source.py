@@ -1,4 +1,4 @@
-"""How the CUDA kernels around a batch norm are launched; see :mod:`.cuda_source`."""
+"""Launches of the CUDA kernels of batch norm and neuron; see :mod:`.cuda_source`."""
 
 from __future__ import annotations
 
@@ -24,23 +24,25 @@ from snnssl_mm.neurons.kernels.cuda_source import (
 from snnssl_mm.neurons.kernels.layout import channel_run
 from snnssl_mm.neurons.kernels.reference import LIFParameters, Normalization
 
-BLOCK_THREADS = 128  # with many registers each; of 256, one too many halves them
+BLOCK_THREADS = 128  # with 256, one register too many halves the blocks alive
 WARP = 32
-PLANS = 4096  # kept; more than the layers of a network times the sizes of its inputs
+PLANS = 4096  # cached; more than a network's layers times its input sizes
 
 
 class Walk(NamedTuple):
-    """How threads walk a contiguous or channels-last tensor; see channels.cuh.
+    """Order in which threads walk a contiguous or channels-last tensor.
+
+    One time step is [halves][rows][columns][run] packs; see channels.cuh.
 
     Attributes:
-        lanes: NEURONS_PER_THREAD.
-        lane_channels: Whether the neurons of a pack have channels of their own.
+        lanes: Neurons of a pack, NEURONS_PER_THREAD.
+        lane_channels: Whether each neuron of a pack has a channel of its own.
         halves: Parts of the samples that differ in path or statistics, 1 or 2.
-        rows: Per half.
-        columns: Packs, or channels, that a row has side by side.
+        rows: Rows per half.
+        columns: Columns of a row; the neurons of a column share their channels.
         run: Packs of a column in a row.
-        block_columns: How many columns a block takes.
-        slices: How many blocks share the rows of a column.
+        block_columns: Columns of a block.
+        slices: Blocks that share the rows of a column.
     """
 
     lanes: int
@@ -61,14 +63,14 @@ class Walk(NamedTuple):
         addresses: tuple[int, ...],
         most_blocks: int,
     ) -> Walk:
-        """Plan it for a dense ``x`` [T, N, C, ...].
+        """Plan the walk over a dense ``x`` [T, N, C, ...].
 
         Args:
-            x: What is walked, or a tensor of the same memory order.
+            x: The tensor, or one of the same memory order.
             halves: 1 or 2.
-            registers: What a kernel keeps per neuron from step to step.
-            addresses: Of all tensors of this order.
-            most_blocks: How many the device can make use of.
+            registers: 32-bit registers that a kernel keeps per neuron.
+            addresses: Addresses of all tensors of this order.
+            most_blocks: Number of blocks that the device can use.
         """
         alignment = functools.reduce(operator.or_, addresses, 0) % VECTOR_BYTES
         memory = (x.shape, x.stride(), x.dtype)
@@ -84,9 +86,9 @@ class Walk(NamedTuple):
         alignment: int,
         most_blocks: int,
     ) -> Walk:
-        """Plan it for memory of a shape, strides and type at multiples of a number.
+        """Plan the walk over memory of a shape, strides, type and alignment.
 
-        Every step asks for the same plans, and a GPU waits for the answer.
+        Cached: every training step asks for the same plans while the GPU waits.
         """
         shape, stride, dtype = memory
         x = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
@@ -116,7 +118,7 @@ class Walk(NamedTuple):
         )
 
     def sums_for(self, x: Tensor) -> Tensor:
-        """Allocate what the blocks of a kernel write their two sums to."""
+        """Allocate ``[slices, halves, 2, C]`` for the two sums of each block."""
         shape = (self.slices, self.halves, 2, x.shape[2])
         return x.new_empty(shape, dtype=torch.float32)
 
@@ -128,7 +130,7 @@ class Walk(NamedTuple):
 
     @property
     def macros(self) -> dict[str, int | str]:
-        """What channels.cuh needs to know."""
+        """Macros of channels.cuh."""
         return {
             "LANE_CHANNELS": int(self.lane_channels),
             "BLOCK_COLUMNS": self.block_columns,
@@ -155,7 +157,7 @@ def moments_launch(x: Tensor, shift: Tensor, sums: Tensor, walk: Walk) -> Launch
     return Launch("batch_moments", options, walk.grid, arguments, BLOCK_THREADS)
 
 
-def forward_launch(
+def norm_forward_launch(
     x: Tensor, out: Tensor, norm: Normalization, walk: Walk, p: LIFParameters, path: str
 ) -> Launch:
     """Plan ``out = MixedLIF(norm(x))``."""
@@ -171,12 +173,12 @@ def sums_launch(
     walk: Walk,
     p: LIFParameters,
 ) -> Launch:
-    """Plan ``sums`` of the gradient after ``norm`` and of it times x - mean."""
+    """Plan ``sums``, S and P: of G(y), the gradient of norm(x), and G(y) (x - mean)."""
     addresses = (grad.data_ptr(), x.data_ptr(), *_addresses(norm), sums.data_ptr())
     return _launch("norm_mixed_lif_sums", addresses, x, grad, norm, walk, p, "spike")
 
 
-def backward_launch(
+def norm_backward_launch(
     grad: Tensor,
     x: Tensor,
     grad_x: Tensor,
@@ -185,7 +187,7 @@ def backward_launch(
     walk: Walk,
     p: LIFParameters,
 ) -> Launch:
-    """Plan ``grad_x`` from ``grad`` and the ``totals`` [halves, 2, C] of the sums."""
+    """Plan ``grad_x`` from ``grad`` and the ``totals`` [halves, 2, C], S and P."""
     tensors = (grad.data_ptr(), x.data_ptr(), grad_x.data_ptr())
     addresses = (*tensors, *_addresses(norm), totals.data_ptr())
     name = "norm_mixed_lif_backward"
@@ -199,7 +201,7 @@ def backward_launch(
 def _options(
     walk: Walk, dtype: torch.dtype, steps: int, wide: bool, *neuron: Any
 ) -> tuple[str, ...]:
-    """Options of a kernel; ``neuron`` is its parameters, its path and HELD, if any."""
+    """Compiler's options; ``neuron`` holds parameters, path and HELD, or nothing."""
     macros = memory_macros(dtype, steps, walk.lanes, wide)
     if neuron:
         p, path, held = neuron

@@ -214,14 +214,14 @@ def halve_op(x: Tensor) -> tuple[Tensor, Tensor]:
         The maxima ``[M, C, ceil(H/2), ceil(W/2)]``, channels last, and for the backward
         pass where in its window each lay (uint8).
     """
-    halves: tuple[Tensor, Tensor] = _pooling().forward(x)
+    halves: tuple[Tensor, Tensor] = _pooling().pool_forward(x)
     return halves
 
 
 @torch.library.custom_op("snnssl_mm::halve_backward", mutates_args=())
 def halve_backward_op(grad: Tensor, window: Tensor, height: int, width: int) -> Tensor:
     """Gradient of :func:`halve_op` with respect to its input."""
-    grad_x: Tensor = _pooling().backward(grad, window, height, width)
+    grad_x: Tensor = _pooling().pool_backward(grad, window, height, width)
     return grad_x
 
 

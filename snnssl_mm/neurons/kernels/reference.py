@@ -1,4 +1,4 @@
-"""MixedLIF in plain torch operations: the definition that every kernel is held to.
+"""MixedLIF in plain torch operations: the reference of every kernel.
 
 Runs on any device and in any floating type (float64 included); autograd goes through
 every time step. Slow and readable on purpose.
@@ -16,7 +16,7 @@ from snnssl_mm.neurons.surrogate import Surrogate
 
 
 class LIFParameters(NamedTuple):
-    """What a MixedLIF computes with; see :class:`snnssl_mm.neurons.MixedLIF`."""
+    """Parameters of a MixedLIF; see :class:`snnssl_mm.neurons.MixedLIF`."""
 
     tau: float
     v_threshold: float
@@ -36,7 +36,7 @@ class LIFParameters(NamedTuple):
         surrogate: str,
         width: float,
     ) -> LIFParameters:
-        """Make it of plain values, as torch's operators take them."""
+        """Build the parameters from plain values, as torch's operators take them."""
         family = Surrogate(surrogate, width)
         return cls(tau, v_threshold, v_reset, decay_input, detach_reset, family)
 
@@ -79,10 +79,10 @@ class Fire(torch.autograd.Function):
 
 
 def refuse_tangents(name: str, *inputs: Any) -> None:
-    """Raise where forward-mode differentiation reaches a function that has none.
+    """Raise where forward-mode differentiation reaches a function without it.
 
-    torch would pass over the tangents of custom operators, and those of :class:`Fire`
-    inside compiled functions: zeros.
+    torch would ignore the tangents of custom operators, and those of :class:`Fire`
+    inside compiled functions, and return zeros.
     """
     for value in inputs:
         if (
@@ -113,7 +113,7 @@ def integrate(x: Tensor, p: LIFParameters, analog: bool) -> Tensor:
         if p.v_reset is None:
             v = u - p.v_threshold * gate
         elif p.detach_reset:
-            v = torch.where(spike.bool(), rest, u)  # also of an infinite u
+            v = torch.where(spike.bool(), rest, u)  # 0 * inf would be NaN
         else:
             v = u * (1 - gate) + rest * gate
     return torch.stack(outputs)
