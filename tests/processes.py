@@ -19,7 +19,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 TOOLS = Path(__file__).parents[1] / "tools"
-PRELOAD = ["snnssl_mm", "pytest", "mmpretrain.models", "snnssl_mm.models"]
+PRELOAD = ["pytest", "snnssl_mm.models"]
 PATIENCE = datetime.timedelta(seconds=60)  # of what would hang forever
 
 
