@@ -23,7 +23,7 @@ class PretrainedModel(Model):
     """
 
     def __init__(self, entry: Model) -> None:
-        vars(self).update(vars(entry))
+        self.__dict__.update(vars(entry))
 
     @property
     def config(self) -> Any:
