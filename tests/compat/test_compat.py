@@ -39,7 +39,7 @@ WITHOUT_MM = """if True:
 
 def python(code: str, folder: Path, **env: str) -> str:
     """Run code in a fresh interpreter that finds the package under test."""
-    root = str(Path(compat.__file__).resolve().parents[1])
+    root = str(Path(__file__).resolve().parents[2])
     folder.mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -263,18 +263,24 @@ def test_amp_on_a_cpu_refuses_detectors_by_name() -> None:
         pass
 
 
+def transformers_5(folder: Path) -> Path:
+    """Make a place with a transformers 5 as if nothing were left of 4.28."""
+    info = folder / "site" / "transformers-5.17.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Name: transformers\nVersion: 5.17.0\n")
+    package = folder / "site" / "transformers"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    return folder / "site"
+
+
 @pytest.mark.parametrize("cured", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_mmpretrain_imports_beside_transformers_5(tmp_path: Path, cured: bool) -> None:
     pytest.importorskip("mmpretrain")
-    info = tmp_path / "site" / "transformers-5.17.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Name: transformers\nVersion: 5.17.0\n")
-    package = tmp_path / "site" / "transformers"  # as if nothing were left of 4.28
-    package.mkdir()
-    (package / "__init__.py").touch()
+    site = transformers_5(tmp_path)
     code = f"""if True:
     import sys
-    sys.path.insert(0, {str(tmp_path / "site")!r})
+    sys.path.insert(0, {str(site)!r})
     {APPLY}
     from mmpretrain.utils import dependency
     if not {cured}:
@@ -286,6 +292,21 @@ def test_mmpretrain_imports_beside_transformers_5(tmp_path: Path, cured: bool) -
     """
     out = python(code, tmp_path)
     assert (out.strip() == "") == cured, out
+
+
+def test_our_import_of_mmpretrain_changes_none_of_its_settings(tmp_path: Path) -> None:
+    """Beside transformers 5, where its own import fails."""
+    pytest.importorskip("mmpretrain")
+    site = transformers_5(tmp_path)
+    code = f"""if True:
+    import sys
+    sys.path.insert(0, {str(site)!r})
+    from mmpretrain.utils import dependency
+    before = dependency.WITH_MULTIMODAL = True
+    import snnssl_mm.models
+    print(before is dependency.WITH_MULTIMODAL)
+    """
+    assert python(code, tmp_path) == "True\n"
 
 
 def test_debug_messages_without_a_logger_are_not_printed(
