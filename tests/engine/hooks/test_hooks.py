@@ -203,6 +203,6 @@ def test_only_analog_neurons_publish_nothing(tmp_path):
 
 
 def test_a_file_that_holds_something_else_is_refused(tmp_path):
-    (tmp_path / "firing_rates.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"firing_rates.json is no results file"):
+    (tmp_path / "firing_rates.json").write_text("3")
+    with pytest.raises(ValueError, match=r"firing_rates\.json"):
         FiringRateHook().before_train(run_of(tmp_path, network(), []))
