@@ -1,5 +1,5 @@
 _base_ = "snnssl_mm::selfsup/spikformer_ctl.py"
-custom_imports = dict(imports=["snnssl_mm", "toy_backbone"])
+custom_imports = dict(imports=["toy_backbone"])
 model = dict(
     backbone=dict(_delete_=True, type="ToyBackbone"), neck=dict(in_channels=16)
 )
