@@ -119,6 +119,12 @@ def test_misspelt_key_of_the_runner(key):
     assert "write " in found(load(SSL, **{key: []}))[key]
 
 
+def test_hook_that_runs_twice():
+    hook = dict(type="snnssl_mm.CollapseHook")
+    problems = found(load(SSL, custom_hooks=[hook]), "warning")
+    assert "collapse=" in problems["custom_hooks[0]"]
+
+
 def test_keys_of_old_versions_and_missing_parts():
     cfg = load(SSL, lr_config=dict(policy="step"), optim_wrapper=None)
     problems = found(cfg, "warning")

@@ -45,7 +45,7 @@ def check_keys(cfg: Mapping[str, Any]) -> list[Problem]:
     for key in missing(cfg):
         text = "is missing, so nothing can be trained; inherit a config that has it"
         problems.append(warning(key, text))
-    return problems
+    return problems + repeated_hooks(cfg)
 
 
 def missing(cfg: Mapping[str, Any]) -> list[str]:
@@ -62,3 +62,21 @@ def misspelt(key: str, cfg: Mapping[str, Any]) -> str | None:
 def stock_variables(cfg: Mapping[str, Any]) -> set[str]:
     """Names that stock configs use for parts of what the Runner does read."""
     return {"optimizer"} if (cfg.get("optim_wrapper") or {}).get("optimizer") else set()
+
+
+def repeated_hooks(cfg: Mapping[str, Any]) -> list[Problem]:
+    """Warn of hooks that stand in ``default_hooks`` and again in ``custom_hooks``."""
+    named = {
+        hook["type"]: name
+        for name, hook in (cfg.get("default_hooks") or {}).items()
+        if isinstance(hook, Mapping) and "type" in hook
+    }
+    return [
+        warning(
+            f"custom_hooks[{index}]",
+            f"{hook['type']} runs twice, as default_hooks has it; change it there: "
+            f"default_hooks=dict({named[hook['type']]}=...)",
+        )
+        for index, hook in enumerate(cfg.get("custom_hooks") or [])
+        if isinstance(hook, Mapping) and hook.get("type") in named
+    ]
