@@ -152,7 +152,7 @@ def run(args: argparse.Namespace) -> None:
     """Convert."""
     from mmengine.config import Config
 
-    from snnssl_mm.checkpoints.atomic_files import write_whole
+    from snnssl_mm.checkpoints.atomic_files import write_atomically
     from snnssl_mm.checkpoints.loading import find_state_dict, read_checkpoint
     from snnssl_mm.checkpoints.publishing import BACKBONE, pack
     from snnssl_mm.checkpoints.stored_config import stored_backbone
@@ -186,5 +186,5 @@ def run(args: argparse.Namespace) -> None:
     if conversion.complete:
         model = {"backbone": backbone_config(conversion)}
         meta["cfg"] = Config({"model": model}).pretty_text
-    write_whole(out, pack(tensors, meta))
+    write_atomically(out, pack(tensors, meta))
     print(f"written: {out}")

@@ -77,9 +77,9 @@ def places(work_dir: Path) -> tuple[tuple[str, ...], bool]:
 
 def last_checkpoint(work_dir: Path) -> Path:
     """Checkpoint that the run ended with, by mmengine's own record."""
-    from snnssl_mm.checkpoints.resuming import noted_checkpoint
+    from snnssl_mm.checkpoints.resuming import recorded_checkpoint
 
-    return Path(noted_checkpoint(work_dir))
+    return Path(recorded_checkpoint(work_dir))
 
 
 def pretrain_and_evaluate(config: str, seed: int, work_dir: Path) -> dict[str, Any]:

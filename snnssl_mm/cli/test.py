@@ -78,7 +78,7 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Metrics:
 
     mmengine's own loading skips weights that do not fit; here they stop the program.
     """
-    from snnssl_mm.checkpoints.loading import load_whole_model
+    from snnssl_mm.checkpoints.loading import load_full_model
     from snnssl_mm.checkpoints.read_once import files_kept
     from snnssl_mm.checks.data import check_data
     from snnssl_mm.engine.hooks.data_check_hook import DataCheckHook
@@ -91,7 +91,7 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Metrics:
     runner: Any = build_runner(cfg, args.launcher, args.local_rank)
     runner.register_hook(DataCheckHook(files=False))
     with errors_as_sentences(), files_kept():
-        load_whole_model(runner.model, args.checkpoint)
+        load_full_model(runner.model, args.checkpoint)
         warn_of_other_pixels(cfg, args.checkpoint)
     metrics = runner.test()
     return {

@@ -42,21 +42,21 @@ def atomic_writes() -> Status:
         return Status("not applicable", "mmengine is not installed")
     from mmengine.fileio import LocalBackend
 
-    from snnssl_mm.checkpoints.atomic_files import write_whole
+    from snnssl_mm.checkpoints.atomic_files import write_atomically
 
     def put(self: Any, obj: bytes, filepath: str | Path) -> None:
-        write_whole(Path(filepath), obj)
+        write_atomically(Path(filepath), obj)
 
     def put_text(
         self: Any, obj: str, filepath: str | Path, encoding: str = "utf-8"
     ) -> None:
-        write_whole(Path(filepath), obj.encode(encoding))
+        write_atomically(Path(filepath), obj.encode(encoding))
 
     def find_latest_checkpoint(path: str) -> str | None:
         # imported late: mmengine.runner may be half imported when this is applied
-        from snnssl_mm.checkpoints.resuming import last_whole_checkpoint
+        from snnssl_mm.checkpoints.resuming import last_intact_checkpoint
 
-        return last_whole_checkpoint(path)
+        return last_intact_checkpoint(path)
 
     LocalBackend.put, LocalBackend.put_text = put, put_text
     for name in ("", ".checkpoint", ".runner", "._flexible_runner"):

@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from snnssl_mm import compat
 from snnssl_mm.checkpoints.loading import unwrapped
 from snnssl_mm.checkpoints.read_once import files_kept
-from snnssl_mm.checkpoints.resuming import resume_from_whole
+from snnssl_mm.checkpoints.resuming import prepare_resume
 from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.checks.config import check_text
 from snnssl_mm.checks.config.build import build_unfilled
@@ -71,7 +71,7 @@ def train(
         folder = Path(cfg.work_dir)
         require_writable(folder / "last_checkpoint", option="--work-dir")
         folder.mkdir(parents=True, exist_ok=True)
-        resume_from_whole(cfg)
+        prepare_resume(cfg)
         add_hook(cfg, "DataCheckHook", files=False, batches=preflight)
         # Several processes are one training.
         lock = alone_in(folder) if launcher == "none" else contextlib.nullcontext()

@@ -9,7 +9,12 @@ from typing import Any
 from mmengine.runner import checkpoint as loading
 
 from snnssl_mm.checkpoints import read_once, zoo
-from snnssl_mm.checkpoints.given_weights import OURS, Given, examine, given_weights
+from snnssl_mm.checkpoints.given_weights import (
+    OURS,
+    Given,
+    compare_weights,
+    given_weights,
+)
 from snnssl_mm.checks.config.problem import Problem, closest, error, warning
 
 DEPRECATED = loading.get_deprecated_model_names
@@ -98,7 +103,7 @@ def weights(
         if files:
             yield error(key, zoo.does_not_exist(given.path))
     else:
-        finding = examine(given, model, cfg)
+        finding = compare_weights(given, model, cfg)
         if finding.problem:
             yield error(given.key, finding.problem)
         yield from (warning(given.key, note) for note in finding.notes)

@@ -13,7 +13,7 @@ from typing import Any
 from mmengine.config import Config
 from torch import nn
 
-from snnssl_mm.checkpoints.resuming import newest_first, newest_whole
+from snnssl_mm.checkpoints.resuming import newest_first, newest_intact
 from snnssl_mm.engine.guards.training_stopped import TrainingStopped
 
 GIB = 2**30
@@ -102,7 +102,7 @@ def disk_faults_as_sentences(work_dir: str) -> Iterator[None]:
         if error.errno not in (DISK_FAULTS if own else WRITING_FAULTS):
             raise
         where = error.filename or work_dir
-        whole = newest_whole(Path(work_dir))
+        whole = newest_intact(Path(work_dir))
         left = (
             f"{whole} is whole: make room, and go on with --resume"
             if whole

@@ -14,11 +14,11 @@ from mmengine.fileio import put_text
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop
 
-from snnssl_mm.checkpoints.atomic_files import remove_parts
+from snnssl_mm.checkpoints.atomic_files import remove_partial_files
 from snnssl_mm.checkpoints.random_states import random_states, set_random_states
 from snnssl_mm.checkpoints.resume_model import require_same_model
 from snnssl_mm.checkpoints.resume_schedule import fit_schedule
-from snnssl_mm.checkpoints.resuming import NAMING_FILE, CheckpointError
+from snnssl_mm.checkpoints.resuming import LAST_CHECKPOINT, CheckpointError
 from snnssl_mm.registry import HOOKS
 
 OUTDATED = "outdated_ckpt_ids"
@@ -93,7 +93,7 @@ class AtomicCheckpointHook(CheckpointHook):
         if is_main_process():
             for folder in {str(self.out_dir), runner.work_dir}:
                 if "://" not in folder:
-                    remove_parts(Path(folder))
+                    remove_partial_files(Path(folder))
             for step in hub.runtime_info.get(OUTDATED, ()):
                 self._remove_step(step)
         if runner.iter and not draws_as_before(runner):
@@ -194,7 +194,7 @@ class AtomicCheckpointHook(CheckpointHook):
             **self.args,
         )
         if is_main_process():
-            put_text(str(self.last_ckpt), str(Path(runner.work_dir, NAMING_FILE)))
+            put_text(str(self.last_ckpt), str(Path(runner.work_dir, LAST_CHECKPOINT)))
             for old in outdated:
                 self._remove_step(old)
 

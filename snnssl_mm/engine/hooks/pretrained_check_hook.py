@@ -8,7 +8,12 @@ from mmengine.hooks import Hook
 from torch import Tensor
 
 from snnssl_mm.checkpoints import read_once
-from snnssl_mm.checkpoints.given_weights import OURS, Given, examine, given_weights
+from snnssl_mm.checkpoints.given_weights import (
+    OURS,
+    Given,
+    compare_weights,
+    given_weights,
+)
 from snnssl_mm.checkpoints.loading import unwrapped
 from snnssl_mm.engine.guards.whole_model import whole_model
 from snnssl_mm.registry import HOOKS
@@ -68,7 +73,7 @@ class PretrainedCheckHook(Hook):
         for one in given:
             if one.remote and one.way != OURS:
                 continue
-            tensors = examine(one, model, cfg).tensors
+            tensors = compare_weights(one, model, cfg).tensors
             if one.way == OURS:
                 asked_for |= tensors.keys()
             for name, tensor in tensors.items():
