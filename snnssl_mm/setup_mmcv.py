@@ -83,7 +83,7 @@ def operators_target() -> str:
     return os.environ.get("TORCH_CUDA_ARCH_LIST", f"{major}.{minor}")
 
 
-def whole_wheel(folder: Path) -> Path | None:
+def intact_wheel(folder: Path) -> Path | None:
     """Return the wheel with operators in `folder`; delete damaged ones."""
     for wheel in sorted(folder.glob("onedl_mmcv-*.whl")):
         try:
@@ -177,7 +177,7 @@ def build_wheel(requirement: str, outdir: Path, target: str) -> Path:
         pip = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation"]
         pip += ["--no-deps", "--no-cache-dir", "--no-binary", "onedl-mmcv"]
         subprocess.run([*pip, "-w", scratch, requirement], check=True, env=env)
-        built = whole_wheel(Path(scratch))
+        built = intact_wheel(Path(scratch))
         if built is None:
             raise RuntimeError(f"the wheel of {requirement} holds no operators")
         outdir.mkdir(parents=True, exist_ok=True)
@@ -220,7 +220,7 @@ def wheel_of(requirement: str, out: Path | None) -> Path:
 
     target = operators_target()
     folder = out or cache_folder() / cache_key(requirement, torch.__version__, target)
-    wheel = whole_wheel(folder) if folder.is_dir() else None
+    wheel = intact_wheel(folder) if folder.is_dir() else None
     try:
         return wheel or build_wheel(requirement, folder, target)
     except subprocess.CalledProcessError:

@@ -252,20 +252,20 @@ def test_damaged_wheels_are_never_used(build_mmcv: ModuleType, tmp_path: Path) -
 
     write("mmcv/_ext.cpython-311-x86_64-linux-gnu.so")
     whole = wheel.read_bytes()
-    assert build_mmcv.whole_wheel(tmp_path) == wheel
+    assert build_mmcv.intact_wheel(tmp_path) == wheel
 
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
     for damaged in (whole[: len(whole) // 2], whole[:-1], b"", bytes(flipped)):
         wheel.write_bytes(damaged)
-        assert build_mmcv.whole_wheel(tmp_path) is None
+        assert build_mmcv.intact_wheel(tmp_path) is None
         assert not wheel.exists()
 
     write("mmcv/ops/nms.py")  # whole, but without operators
-    assert build_mmcv.whole_wheel(tmp_path) is None
+    assert build_mmcv.intact_wheel(tmp_path) is None
 
     (tmp_path / f"{wheel.name}.partial").write_bytes(whole)
-    assert build_mmcv.whole_wheel(tmp_path) is None
+    assert build_mmcv.intact_wheel(tmp_path) is None
 
 
 def test_cache_folder_follows_the_environment(

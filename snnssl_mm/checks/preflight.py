@@ -178,7 +178,7 @@ def check_loss(runner: Any, model: BaseModel) -> None:
         images = f"{name} of {size} training image{'s' * (size > 1)}"
         of = f"{images} ({shortened(paths(loader.dataset, indices), 2)})"
         with step(f"train_dataloader: the loss of {of}", PreflightError, twin):
-            with context_of(runner.optim_wrapper, twin):
+            with autocast_context(runner.optim_wrapper, twin):
                 data = twin.data_preprocessor(batch, True)
                 losses = twin._run_forward(data, mode="loss")
             if bad := [name for name, value in losses.items() if not finite(value)]:
@@ -207,7 +207,7 @@ def finite(value: Any) -> bool:
     return all(finite(v) for v in value) if isinstance(value, (list, tuple)) else True
 
 
-def context_of(optim_wrapper: Any, model: Any) -> Any:
+def autocast_context(optim_wrapper: Any, model: Any) -> Any:
     """Return the autocast that an optimizer wrapper trains with, if it is one."""
     if isinstance(optim_wrapper, OptimWrapper):
         return optim_wrapper.optim_context(model)
@@ -296,7 +296,7 @@ def check_evaluation(runner: Any, model: BaseModel) -> None:
     with (
         step(f"val_dataloader: the prediction of {of}", PreflightError, twin),
         torch.no_grad(),
-        context_of(runner.optim_wrapper, twin),
+        autocast_context(runner.optim_wrapper, twin),
     ):
         outputs = twin.val_step(batch)
     fed = feed_back(outputs, [info_of(dataset, index) for index in indices])
