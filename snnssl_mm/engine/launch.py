@@ -25,7 +25,7 @@ from snnssl_mm.checks.config.names import check_names
 from snnssl_mm.checks.config.problem import ConfigError, Problem
 from snnssl_mm.checks.config.weights import check_weights
 from snnssl_mm.checks.data import check_data
-from snnssl_mm.checks.preflight import build_loops, check_batches
+from snnssl_mm.checks.preflight import build_loops, require_training_batches
 from snnssl_mm.engine import strategies
 from snnssl_mm.engine.guards.disk_space import (
     explain_disk_errors,
@@ -80,7 +80,7 @@ def train(
             model = unwrapped(runner.model)
             build_loops(runner)
             loop = runner.train_loop
-            check_batches(loop.dataloader)
+            require_training_batches(loop.dataloader)
             require_disk_space(cfg, model, loop.max_epochs, loop.max_iters)
             runner.logger.info(opening(runner, model))
             with explain_errors(runner):

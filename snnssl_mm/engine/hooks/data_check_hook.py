@@ -8,8 +8,8 @@ from mmengine.hooks import Hook
 
 from snnssl_mm.checkpoints.loading import unwrapped
 from snnssl_mm.checks.data import check_data
-from snnssl_mm.checks.labels import check_labels, classes_of
-from snnssl_mm.checks.preflight import check_batches, check_runner
+from snnssl_mm.checks.labels import classes_of, require_labels_in_range
+from snnssl_mm.checks.preflight import require_training_batches, run_preflight
 from snnssl_mm.registry import HOOKS
 
 
@@ -18,7 +18,7 @@ class DataCheckHook(Hook):
     """Run the pre-flight before the first iteration, and check every batch's labels.
 
     The pre-flight consists of :func:`snnssl_mm.checks.data.check_data` and
-    :func:`snnssl_mm.checks.preflight.check_runner`, which look at samples. A label out
+    :func:`snnssl_mm.checks.preflight.run_preflight`, which look at samples. A label out
     of range for a segmentor or classifier in another batch would cause an index error
     without a file name, which kills the process on a GPU; mmseg's mIoU would ignore it.
 
@@ -39,9 +39,9 @@ class DataCheckHook(Hook):
         if self.files:
             check_data(runner.cfg)
         if self.batches:
-            check_runner(runner)
+            run_preflight(runner)
         else:
-            check_batches(runner.train_dataloader)
+            require_training_batches(runner.train_dataloader)
 
     def before_run(self, runner: Any) -> None:
         """Read the number of classes from the model."""
@@ -51,4 +51,4 @@ class DataCheckHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None, mode: str = "train"
     ) -> None:
         """Check the labels of a batch, in training, validation and test."""
-        check_labels(data_batch, *self.classes)
+        require_labels_in_range(data_batch, *self.classes)
