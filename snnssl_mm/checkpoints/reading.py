@@ -306,7 +306,7 @@ def load_url(
             torch.hub.download_url_to_file(url, str(file), progress=progress)
         except OSError as error:
             raise OSError(
-                f"cannot download {url}: {error}; download it by hand and pass the "
+                f"cannot download {url}: {error}; download it manually and pass the "
                 "file instead"
             ) from error
     return load(str(file), map_location)

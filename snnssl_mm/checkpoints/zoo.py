@@ -167,7 +167,7 @@ def download(entry: Entry, url: str, file: Path) -> Path:
     except OSError as error:
         raise FileNotFoundError(
             f"cannot download the weights of {entry.name!r} from {url}: {error}; put "
-            f"{entry.file} into {file.parent} by hand"
+            f"{entry.file} into {file.parent} manually"
         ) from error
     return file
 

@@ -16,7 +16,7 @@ class Status(NamedTuple):
             works around it; ``'absent'``: the bug does not exist here; ``'not
             applicable'``: the affected part is not used on this machine; ``'broken'``:
             the user must act.
-        detail: One sentence: what was found, and the fix.
+        detail: What was found, and the fix.
     """
 
     state: Literal["cured", "absent", "not applicable", "broken"]

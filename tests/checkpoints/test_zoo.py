@@ -110,8 +110,8 @@ def test_shipped_weights_are_intact_small_and_plain(name):
 def test_mmengine_loads_by_the_zoos_address():
     config = "snnssl_mm::selfsup/spikformer_ctl.py"
     expected = torch.load(zoo.find_weights(NAME), weights_only=True)["state_dict"]
-    whole = mmengine.hub.get_model(config, pretrained=True)
-    for name, tensor in whole.state_dict().items():
+    model = mmengine.hub.get_model(config, pretrained=True)
+    for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, expected[name])
     arch = dict(embed_dims=64, depth=1, num_heads=4)
     backbone = MODELS.build(

@@ -42,13 +42,13 @@ def explain_errors(runner: Any) -> Iterator[None]:
     except (CheckpointError, TrainingStopped, PreflightError):
         raise
     except Exception as error:
-        told = cause(error, runner.cfg.get("train_dataloader") or {})
-        if told is None:
+        message = cause(error, runner.cfg.get("train_dataloader") or {})
+        if message is None:
             error.add_note(note(error) + resume_advice(runner))
             raise
-        told = f"{told}. {resume_advice(runner)}"
-        runner.logger.error(told)
-        raise TrainingStopped(told) from error
+        message = f"{message}. {resume_advice(runner)}"
+        runner.logger.error(message)
+        raise TrainingStopped(message) from error
 
 
 def cause(error: BaseException, loader: Any) -> str | None:
