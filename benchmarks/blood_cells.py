@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from snnssl_mm.checkpoints.resuming import noted_checkpoint
+from snnssl_mm.checkpoints.resuming import recorded_checkpoint
 from snnssl_mm.recording.machine import describe_machine
 from snnssl_mm.recording.probe_names import title
 from snnssl_mm.recording.run_log import read_scalars
@@ -64,7 +64,7 @@ def run_seed(seed: int, data_root: Path, work_dir: Path) -> dict[str, Any]:
     root = f"train_dataloader.dataset.data_root={work_dir / 'images'}"
     pretraining = work_dir / f"seed{seed}" / "pretraining"
     seconds = {"pretraining": train("blood_cells_ctl.py", pretraining, *options, root)}
-    checkpoint = noted_checkpoint(pretraining)
+    checkpoint = recorded_checkpoint(pretraining)
     for loader in ("train", "val", "test"):
         options.append(f"{loader}_dataloader.dataset.data_root={data_root}")
     for evaluator in ("val", "test"):

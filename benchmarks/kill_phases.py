@@ -94,7 +94,7 @@ class Phases:
         self.around(EpochBasedTrainLoop, "run_iter", "iteration")
         self.around(ProbeHook, "report", "evaluation")
         self.around(RepresentationHealthHook, "measure", "evaluation")
-        inner = atomic_files.written_whole
+        inner = atomic_files.open_atomically
 
         @contextlib.contextmanager
         def written_slowly(file: Path) -> Iterator[Any]:
@@ -102,4 +102,4 @@ class Phases:
                 slow = file.suffix == ".pth"
                 yield SlowFile(stream, self) if slow else stream
 
-        atomic_files.written_whole = written_slowly
+        atomic_files.open_atomically = written_slowly

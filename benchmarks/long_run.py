@@ -31,7 +31,7 @@ from steadiness import (
 )
 
 from snnssl_mm.checkpoints.writable import require_writable
-from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
 from snnssl_mm.recording.command import command_line
 from snnssl_mm.recording.results_file import ResultsFile
 
@@ -159,7 +159,7 @@ def main() -> None:
     args = parse_args()
     # The training must not outlive this program.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with errors_as_sentences():
+    with errors_as_messages():
         picture = args.out.with_suffix(".png")
         require_writable(args.out, picture)
         results = ResultsFile(args.out, "long_run", KEY)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
-from snnssl_mm.checkpoints.resuming import noted_checkpoint
+from snnssl_mm.checkpoints.resuming import recorded_checkpoint
 
 CLOCK = ("time", "memory", "eta")  # in names of what differs between any two runs
 RESULTS = ("probes.json", "health.json", "firing_rates.json")
@@ -77,7 +77,7 @@ def run_state(work_dir: Path, last: str) -> dict[str, Any]:
         ordered = sorted(rows, key=place)
         state |= dict(flat(ordered, name))
     files = sorted(file.name for file in work_dir.glob("*.pth"))
-    return state | {"files": files, "named": Path(noted_checkpoint(work_dir)).name}
+    return state | {"files": files, "named": Path(recorded_checkpoint(work_dir)).name}
 
 
 def place(row: Mapping[str, Any]) -> tuple[Any, ...]:

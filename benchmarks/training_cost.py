@@ -32,7 +32,7 @@ from torch import Tensor
 from training_cost_table import plot_training_cost, training_cost_table
 
 from snnssl_mm.checkpoints.writable import require_writable
-from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
 from snnssl_mm.engine.hooks.keep_memory_hook import keep_freed_memory
 from snnssl_mm.losses import (
     BoundaryTemporalLoss,
@@ -197,7 +197,7 @@ def main() -> None:
     if args.child:
         print_peak(args)
         return
-    with errors_as_sentences():
+    with errors_as_messages():
         require_writable(args.out)
         results = ResultsFile(args.out, "training_cost", KEY)
         if args.batch_size < 2:

@@ -1,8 +1,8 @@
 """Registries of the ``snnssl_mm`` scope, children of mmengine's root registries.
 
-mmengine imports this module when it meets a name such as ``snnssl_mm.Spikformer``,
-and then the modules listed in ``locations``. That is why configurations of mmdet,
-mmseg and mmpretrain need no ``custom_imports``.
+mmengine imports this module when it resolves a name such as ``snnssl_mm.Spikformer``,
+and then the modules listed in ``locations``. Therefore configs of mmdet, mmseg and
+mmpretrain need no ``custom_imports``.
 """
 
 from mmengine import registry as root
@@ -12,7 +12,7 @@ from snnssl_mm import compat
 
 
 class PatchingRegistry(Registry):
-    """Registry that applies the workarounds when it is first asked for a name."""
+    """Registry that applies the workarounds before its first lookup."""
 
     def import_from_location(self) -> None:
         """Apply the workarounds, then import the modules that register names."""
@@ -33,7 +33,7 @@ MODELS = _child("model", root.MODELS, "snnssl_mm.models")
 WEIGHT_INITIALIZERS = _child(
     "weight initializer", root.WEIGHT_INITIALIZERS, "snnssl_mm.models"
 )
-"""Ways to fill a module, such as from a pretrained backbone."""
+"""Weight initialisers, such as loading a pretrained backbone."""
 
 HOOKS = _child("hook", root.HOOKS, "snnssl_mm.engine")
 """Monitors that run during training."""
@@ -44,7 +44,7 @@ OPTIM_WRAPPERS = _child("optim_wrapper", root.OPTIM_WRAPPERS, "snnssl_mm.engine"
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS, "snnssl_mm.engine"
 )
-"""Rules by which parameters get their learning rates."""
+"""Constructors of optimizer wrappers, which set learning rates per parameter."""
 
 DATASETS = _child("dataset", root.DATASETS, "snnssl_mm.datasets")
 """Datasets, such as the embedded digit scenes."""

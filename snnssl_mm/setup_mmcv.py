@@ -4,18 +4,18 @@
 usage: python -m snnssl_mm.setup_mmcv
 
 Detection needs it after a ``pip install``; pretraining, probes and segmentation do not.
-It takes minutes and a C++ compiler; on a CUDA machine with its toolkit the operators
-are compiled for the GPU too. The wheel is kept in $SNNSSL_MM_CACHE (else
-$XDG_CACHE_HOME, else ~/.cache), under a key of all that its content depends on, and the
-next call takes it from there. Why this exists:
+It takes minutes and a C++ compiler; on a CUDA machine with the CUDA toolkit the
+operators are compiled for the GPU too. The wheel is cached in $SNNSSL_MM_CACHE (else
+$XDG_CACHE_HOME, else ~/.cache), under a key of everything that its content depends on.
+Why this exists:
 
-* In pip's isolated build torch is missing, so a plain ``pip install onedl-mmcv``
-  succeeds *without operators and without a word*; pip's wheel cache then hands
-  that wheel out again. Hence ``--no-build-isolation --no-cache-dir``.
-* Each of the 78 source files parses the same torch headers, 30 s apiece. One
-  precompiled header brings all of them from about 2,500 to about 330 CPU-seconds.
-  GCC takes it only if header and files are compiled with the same flags, so both
-  get theirs from here.
+* torch is missing in pip's isolated build, so a plain ``pip install onedl-mmcv``
+  succeeds *silently without operators*, and pip's wheel cache reuses that wheel.
+  Hence ``--no-build-isolation --no-cache-dir``.
+* Each of the 78 source files parses the same torch headers, which takes 30 s. One
+  precompiled header reduces the total from about 2,500 to about 330 CPU-seconds. GCC
+  uses it only if header and files are compiled with the same flags, so this file sets
+  both.
 
 Standard library only: tools/setup_env.py runs this file before the package exists.
 """
@@ -39,17 +39,17 @@ from pathlib import Path
 DEFAULT_REQUIREMENT = "onedl-mmcv==2.3.6"
 BUILD_TOOLS = ["setuptools", "wheel", "packaging", "ninja"]
 MMCV_STANDARD = "c++17"
-# Handed over as CFLAGS, which replace the interpreter's own in setuptools >= 75.
-# Debug symbols of torch headers would cost half of the compiler's time and memory.
+# Passed as CFLAGS, which replace the interpreter's own in setuptools >= 75.
+# Debug symbols of torch headers would take half of the compiler's time and memory.
 CFLAGS = ["-fPIC", "-g0", "-O2", "-DNDEBUG", "-fwrapv"]
 
 
 class BuildError(RuntimeError):
-    """Operators that cannot be compiled or do not work; the message is for the user."""
+    """Operators that cannot be built or do not work; the message is for the user."""
 
 
 def cache_folder() -> Path:
-    """Return the folder in which built wheels are kept, one subfolder a key."""
+    """Return the folder of cached wheels, with one subfolder per key."""
     for name in ("SNNSSL_MM_CACHE", "XDG_CACHE_HOME"):
         if os.environ.get(name):
             return Path(os.environ[name]).resolve() / "snnssl_mm" / "wheels"
@@ -57,12 +57,12 @@ def cache_folder() -> Path:
 
 
 def cache_key(requirement: str, torch: str, target: str) -> str:
-    """Name the cache's subfolder for a wheel; all parts of it change the content.
+    """Return the cache's subfolder for a wheel, from everything it depends on.
 
     Args:
-        requirement: Such as ``onedl-mmcv==2.3.6``.
+        requirement: Requirement such as ``onedl-mmcv==2.3.6``.
         torch: ``torch.__version__``, with ``+cpu`` or ``+cu130``.
-        target: As :func:`operators_target` returns it.
+        target: Result of :func:`operators_target`.
     """
     python = f"cp{sys.version_info.major}{sys.version_info.minor}"
     parts = [requirement, python, platform.machine(), f"torch-{torch}", target]
@@ -70,7 +70,7 @@ def cache_key(requirement: str, torch: str, target: str) -> str:
 
 
 def operators_target() -> str:
-    """Return what operators are compiled for: ``cpu`` or GPU architectures."""
+    """Return the target of the operators: ``cpu`` or GPU architectures."""
     import torch
 
     if os.environ.get("FORCE_CUDA") == "1":
@@ -78,13 +78,13 @@ def operators_target() -> str:
     if not torch.cuda.is_available():
         return "cpu"
     if shutil.which("nvcc") is None and not os.environ.get("CUDA_HOME"):
-        return "cpu"  # tools/check_env.py names the missing CUDA toolkit
+        return "cpu"  # snnssl doctor reports the missing CUDA toolkit
     major, minor = torch.cuda.get_device_capability()
     return os.environ.get("TORCH_CUDA_ARCH_LIST", f"{major}.{minor}")
 
 
-def whole_wheel(folder: Path) -> Path | None:
-    """Return the wheel with operators in `folder`; delete damaged ones."""
+def intact_wheel(folder: Path) -> Path | None:
+    """Return the intact wheel with operators in ``folder``; delete damaged ones."""
     for wheel in sorted(folder.glob("onedl_mmcv-*.whl")):
         try:
             with zipfile.ZipFile(wheel) as archive:
@@ -100,15 +100,18 @@ def whole_wheel(folder: Path) -> Path | None:
 def precompile_torch_header(folder: Path, standard: str) -> list[str]:
     """Precompile ``<torch/types.h>``; return the flags that make GCC use it.
 
-    Besides CFLAGS they are what torch's ``BuildExtension`` adds to a C++ source. There
-    are none if the header does not compile.
+    The header is compiled with CFLAGS and the flags that torch's ``BuildExtension``
+    adds to a C++ source.
 
     Args:
-        folder: Where it is written.
-        standard: Such as ``'c++17'``; the sources must be compiled by the same.
+        folder: Output folder.
+        standard: C++ standard such as ``'c++17'``, which the sources must use, too.
+
+    Returns:
+        The flags; none if the header does not compile.
     """
-    # In a process of its own: it imports setuptools, which another pip may have just
-    # installed, and which refuses to come after the distutils of this process.
+    # In a separate process: it imports setuptools, which pip may have just installed,
+    # and which cannot be imported after this process's distutils.
     code = "from torch.utils.cpp_extension import include_paths"
     code += "; print(*include_paths(), sep='|')"
     asked = [sys.executable, "-c", code]
@@ -129,9 +132,9 @@ def precompile_torch_header(folder: Path, standard: str) -> list[str]:
 
 
 def compiler_of(standard: str, folder: Path) -> str:
-    """Write a compiler that takes ``standard`` for the one that mmcv asks for.
+    """Write a compiler wrapper that replaces mmcv's C++ standard by ``standard``.
 
-    mmcv's setup.py puts ``-std=c++17`` last on the line; torch's headers need C++20
+    mmcv's setup.py appends ``-std=c++17`` to the command; torch's headers need C++20
     since 2.14.
     """
     script = folder / "c++"
@@ -149,9 +152,10 @@ def compiler_of(standard: str, folder: Path) -> str:
 
 
 def cpu_build_options(folder: Path) -> tuple[list[str], dict[str, str]]:
-    """Flags and environment for operators without CUDA, as torch's headers need them.
+    """Return compiler flags and environment for a build without CUDA.
 
-    Without a precompiled header the build takes eight times as long.
+    They contain a precompiled header, without which the build takes eight times as
+    long, and the C++ standard that torch's headers need.
     """
     for standard in (MMCV_STANDARD, "c++20", "c++23"):
         if flags := precompile_torch_header(folder, standard):
@@ -162,7 +166,7 @@ def cpu_build_options(folder: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def build_wheel(requirement: str, outdir: Path, target: str) -> Path:
-    """Build `requirement` for `target` into `outdir` and return the wheel's path."""
+    """Build ``requirement`` for ``target`` in ``outdir``; return the wheel's path."""
     env = dict(os.environ, MMCV_WITH_OPS="1")
     env.setdefault("MAX_JOBS", str(os.cpu_count() or 1))
     with tempfile.TemporaryDirectory(prefix="mmcv-build-") as scratch:
@@ -177,18 +181,18 @@ def build_wheel(requirement: str, outdir: Path, target: str) -> Path:
         pip = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation"]
         pip += ["--no-deps", "--no-cache-dir", "--no-binary", "onedl-mmcv"]
         subprocess.run([*pip, "-w", scratch, requirement], check=True, env=env)
-        built = whole_wheel(Path(scratch))
+        built = intact_wheel(Path(scratch))
         if built is None:
-            raise RuntimeError(f"the wheel of {requirement} holds no operators")
+            raise RuntimeError(f"the wheel of {requirement} has no operators")
         outdir.mkdir(parents=True, exist_ok=True)
-        # Copy under another name first: an interrupted copy must not look whole.
+        # Copy under another name first: an interrupted copy must not look complete.
         partial = outdir / f"{built.name}.partial"
         shutil.copyfile(built, partial)
         return partial.rename(outdir / built.name)
 
 
 def missing_compiler() -> str | None:
-    """Say what a build lacks on this machine, and the cure; None if nothing."""
+    """Describe what a build lacks on this machine, and the fix; None if nothing."""
     header = Path(sysconfig.get_path("include")) / "Python.h"
     if shutil.which("g++") is None:
         missing, package = "no C++ compiler (g++) was found", "g++"
@@ -197,13 +201,13 @@ def missing_compiler() -> str | None:
     else:
         return None
     return (
-        f"{missing}, but mmcv's operators must be compiled; install it (Debian: apt "
+        f"{missing}, which compiling mmcv's operators needs; install it (Debian: apt "
         f"install {package}) and run this again"
     )
 
 
 def installed_requirement() -> str:
-    """Return the mmcv that is installed, as pip names it; the tried one if none is."""
+    """Return the requirement of the installed mmcv; the tested version if none is."""
     try:
         return f"onedl-mmcv=={importlib.metadata.version('onedl-mmcv')}"
     except importlib.metadata.PackageNotFoundError:
@@ -211,7 +215,7 @@ def installed_requirement() -> str:
 
 
 def wheel_of(requirement: str, out: Path | None) -> Path:
-    """Return a wheel with operators, from the cache or built; into ``out`` if given.
+    """Return a wheel with operators from the cache, or build it; in ``out`` if given.
 
     Raises:
         subprocess.CalledProcessError: If compilation fails.
@@ -220,14 +224,14 @@ def wheel_of(requirement: str, out: Path | None) -> Path:
 
     target = operators_target()
     folder = out or cache_folder() / cache_key(requirement, torch.__version__, target)
-    wheel = whole_wheel(folder) if folder.is_dir() else None
+    wheel = intact_wheel(folder) if folder.is_dir() else None
     try:
         return wheel or build_wheel(requirement, folder, target)
     except subprocess.CalledProcessError:
         if target == "cpu":
             raise
-        # Pretraining and segmentation need no CUDA operator of mmcv; detection does.
-        print("mmcv's CUDA operators do not compile here; building those for the CPU")
+        # Only detection needs mmcv's CUDA operators.
+        print("mmcv's CUDA operators do not compile here; building them for the CPU")
         return build_wheel(requirement, folder, "cpu")
 
 
@@ -238,8 +242,8 @@ def pip_install(*arguments: str) -> None:
 
 
 def operators_work() -> bool:
-    """Whether ``import mmcv.ops`` works, in a process of its own."""
-    # the workarounds mend what breaks torchvision
+    """Whether ``import mmcv.ops`` works in a separate process."""
+    # the workarounds include one for torchvision, which mmcv imports
     code = "from snnssl_mm import compat; compat.apply(); import mmcv.ops"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, check=False)
@@ -247,17 +251,17 @@ def operators_work() -> bool:
 
 
 def install(requirement: str) -> str:
-    """Compile and install the operators; return what was done.
+    """Compile and install the operators; return a message about what was done.
 
     Raises:
-        BuildError: If something is missing; it says what, and the cure.
+        BuildError: If something is missing; says what, and how to fix it.
     """
     if operators_work():
         return f"{requirement} has its operators already"
     if importlib.util.find_spec("pip") is None:
         raise BuildError(
             f"{sys.executable} has no pip, which builds and installs mmcv; run "
-            "python -m ensurepip (uv: uv pip install pip) and this again"
+            "python -m ensurepip (uv: uv pip install pip), then run this again"
         )
     if missing := missing_compiler():
         raise BuildError(missing)
@@ -266,28 +270,28 @@ def install(requirement: str) -> str:
     if tools:
         pip_install(*tools)
     wheel = wheel_of(requirement, None)
-    # Forced, because to pip an mmcv without operators is the same thing.
+    # Forced, because pip does not distinguish an mmcv without operators.
     pip_install("--no-deps", "--force-reinstall", str(wheel))
     if not operators_work():
         raise BuildError(
             f"{wheel} is installed, but import mmcv.ops fails; run "
-            "snnssl doctor, which shows the error"
+            "snnssl doctor to see the error"
         )
     return f"{requirement} has its operators now"
 
 
 def main() -> int:
-    """Install the operators, or only make the wheel; return the exit status."""
+    """Install the operators, or only build the wheel; return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--requirement", help="which mmcv; the installed one by default"
+        "--requirement", help="requirement of mmcv; the installed version by default"
     )
     parser.add_argument(
         "--wheel-only",
         action="store_true",
-        help="install nothing; the last line printed is the wheel's path",
+        help="build only; the last line printed is the wheel's path",
     )
     parser.add_argument(
         "--out", type=Path, help="folder for the wheel; the cache by default"

@@ -1,9 +1,9 @@
-"""What the tests of tools, hooks and configs share: a job of a few seconds."""
+"""Fixtures of the tests of commands, hooks and configs: a job of a few seconds."""
 
 # ruff: noqa: E402
 from snnssl_mm import compat
 
-compat.apply()  # before anything that it mends is imported
+compat.apply()  # before any module that it patches is imported
 
 import contextvars
 import sys
@@ -41,7 +41,7 @@ MAIN_JOB = ROOT / "configs" / "selfsup" / "spikformer_ctl.py"
 
 @pytest.fixture(autouse=True)
 def no_scope_of_an_earlier_test():
-    """Let names without a scope mean what a test says, in whatever order they run."""
+    """Reset the default scope, so that tests do not depend on their order."""
     yield
     DefaultScope._instance_dict.clear()
 

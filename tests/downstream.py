@@ -20,7 +20,7 @@ NORMALISE = dict(mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True)
 
 
 def stock_model(folder, base, scope, changes):
-    """The ``model`` of one of a library's base configs, shrunk."""
+    """Return the ``model`` of a library's base config, shrunk."""
     file = folder / "stock.py"
     file.write_text(f"_base_ = {base!r}\n")
     cfg = Config.fromfile(file)

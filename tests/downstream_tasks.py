@@ -1,4 +1,4 @@
-"""A few images with boxes, masks and maps, and tiny models that take them."""
+"""A few images with boxes, masks and label maps, and tiny models for them."""
 
 import json
 
@@ -67,7 +67,7 @@ def loader(dataset, train):
 
 
 def detection(root):
-    """Mask R-CNN with the stock pipeline, on 64 px."""
+    """Mask R-CNN with the stock pipeline, on images of 64 pixels."""
     channels = 16
 
     def dataset(train):
@@ -180,7 +180,7 @@ def segmentation(root, divisor=32):
 
 
 def classification(root):
-    """A classifier of the three shapes."""
+    """A classifier for the three shapes."""
     images = [f"{index}.png {index % 3}" for index in range(4)]
     (root / "labels.txt").write_text("\n".join(images))
 

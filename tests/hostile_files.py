@@ -1,4 +1,4 @@
-"""Checkpoints that would run code when they are read."""
+"""Checkpoints that execute code when they are read."""
 
 import io
 import os
@@ -18,14 +18,14 @@ class Hostile:
 
 
 class HostileAttribute:
-    """Takes an attribute that mmengine's list of allowed functions would hand out."""
+    """Reads an attribute that mmengine's list of allowed functions gives access to."""
 
     def __reduce__(self):
         return getattr, (torch.nn.Module, "__init__")
 
 
 class Evaluated:
-    """As :class:`Hostile`, by evaluating text."""
+    """Makes a folder by evaluating text, see :class:`Hostile`."""
 
     def __init__(self, folder):
         self.folder = str(folder)
@@ -35,7 +35,7 @@ class Evaluated:
 
 
 def hostile_content(folder, state=None):
-    """A checkpoint, good but for one entry."""
+    """A checkpoint whose only fault is one entry."""
     return {"state_dict": state or {"weight": torch.ones(2)}, "meta": Hostile(folder)}
 
 
@@ -46,7 +46,7 @@ def saved(content, **options):
 
 
 def variants(folder):
-    """Bytes of hostile files by how they are made."""
+    """Return the bytes of hostile files by the way they are made."""
     content = hostile_content(folder)
     return {
         "function": saved(content),

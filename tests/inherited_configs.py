@@ -1,4 +1,4 @@
-"""Configs of a user, which inherit a shipped one from a folder of their own."""
+"""User configs in another folder that inherit shipped configs."""
 
 from pathlib import Path
 
@@ -17,11 +17,11 @@ def inheriting(file, folder):
 
 
 LARGE = ("16-512", "8-512", "resnet-50", "folder32", "cifar10_jpeg_gpu")
-"""What is in the names of configs whose networks take a test 7 seconds and more."""
+"""Parts of the names of configs whose networks make a test take 7 seconds or more."""
 
 
 def small_first(files):
-    """Parameters for a test of every config: those of large networks are slow."""
+    """Parametrise a test over all configs; those of large networks are marked slow."""
     return [
         pytest.param(
             file,

@@ -1,4 +1,4 @@
-"""Configs of pretraining without the hooks that they inherit."""
+"""Removal of inherited hooks from pretraining configs."""
 
 MONITORS = (
     *("keep_memory", "seeds", "non_finite", "collapse", "firing_rate"),
@@ -7,5 +7,5 @@ MONITORS = (
 
 
 def without_monitors(cfg, **kept):
-    """Remove the monitors from a config, but those that are given with settings."""
+    """Remove the monitors from a config, except those given with settings."""
     cfg.default_hooks.update({**dict.fromkeys(MONITORS), **kept})

@@ -45,7 +45,7 @@ def run_group(function, world, *args, gpu=False):
 
 
 def member(rank, world, folder, function, args):
-    """Be one process of the group."""
+    """Run the function in one process of the group."""
     torch.set_num_threads(1)
     gc.freeze()  # mmengine collects before each dataset, and a fork knows many objects
     store = dist.FileStore(f"{folder}/store", world)  # outlives every process

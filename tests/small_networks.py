@@ -1,4 +1,4 @@
-"""A small spiking backbone, for tests of what records and draws networks."""
+"""A small spiking backbone, for tests of recording and drawing."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ ARCH = dict(embed_dims=16, depth=1, num_heads=2, mlp_ratio=1)
 
 @pytest.fixture
 def backbone():
-    """With BatchNorm statistics of a batch: initial ones leave deep layers silent."""
+    """Take BatchNorm statistics of a batch; initial ones keep deep layers silent."""
     torch.manual_seed(0)
     net = Spikformer(ARCH, out_indices=(0, 1, 2, 3), time_steps=3)
     for module in net.modules():

@@ -1,4 +1,4 @@
-"""A few images of at most 96 pixels, in the layout and format of each dataset."""
+"""Stand-in data: a few images of at most 96 pixels in each dataset's layout."""
 
 import hashlib
 import json

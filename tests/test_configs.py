@@ -95,7 +95,7 @@ def with_stand_in_data(cfg, image_folder):
 
 
 def of_the_runner(file):
-    """Whether the Runner takes it; test_train_distributed.py trains the others."""
+    """Whether it uses Runner; test_train_distributed.py trains the others."""
     return "runner_type" not in load(file)
 
 
@@ -152,7 +152,7 @@ def test_first_line_links_to_what_is_inherited(file):
 
 
 def length(cfg):
-    """Training length as a number and its unit."""
+    """Return the training length as a number and its unit."""
     by_iterations = "max_iters" in cfg.train_cfg
     return cfg.train_cfg["max_iters" if by_iterations else "max_epochs"], by_iterations
 
@@ -190,7 +190,7 @@ def test_coco_and_ade20k_configs_name_their_length():
 
 
 def backbone_settings(cfg):
-    """What decides which weights fit a backbone and what they compute."""
+    """Return the settings that decide which weights fit and what they compute."""
     free = {"frozen_stages", "norm_eval", "with_cp", "out_indices", "init_cfg"}
     settings = {k: v for k, v in cfg.model.backbone.items() if k not in free}
     if settings["type"].endswith("Spikformer"):
@@ -241,7 +241,7 @@ def test_model_is_the_one_that_the_name_says(file):
 def test_pretrained_backbones_are_those_that_downstream_configs_take(
     pretraining, downstream
 ):
-    """Also in what no tensor shows: neurons, time steps, normalisation of images."""
+    """Also in settings that no tensor shows: neurons, time steps, normalisation."""
     cfg = load(FOLDER / f"{pretraining}.py")
     files = [f for f in DOWNSTREAM if f.match(f"*{downstream}.py")]
     assert files
@@ -267,7 +267,7 @@ def test_projector_fits_the_backbone(file):
 
 @pytest.mark.parametrize("file", SHIPPED + DOWNSTREAM, ids=lambda file: file.stem)
 def test_shipped_config_inherited_from_another_folder_is_the_same(file, tmp_path):
-    """Also its scopes, so that every name means what it means in the shipped one."""
+    """Also its scopes, so that every name resolves as in the shipped config."""
     own = Config.fromfile(inheriting(file, tmp_path))
     assert own.to_dict() == load(file).to_dict()
 

@@ -111,7 +111,7 @@ def test_forward_mode_raises(name, mode):
 
 @pytest.mark.parametrize("name", ["torch", "cpu", "norm"])
 def test_forward_mode_raises_in_compiled_functions(name):
-    """Where torch takes MixedLIF apart and would differentiate 1[v >= 0] itself."""
+    """torch decomposes MixedLIF here and would differentiate 1[v >= 0] itself."""
     forward = torch.compile(lambda x: FORWARD["jvp"](ALL[name], x), backend="eager")
     with pytest.raises(NotImplementedError):
         forward(X)
@@ -158,7 +158,7 @@ def test_second_derivative_is_not_lost_beside_a_first(name):
 @pytest.mark.parametrize("name", ["cpu", "norm", "loss"])
 @pytest.mark.parametrize("product", ["hvp", "vhp", "jvp"])
 def test_products_with_second_derivatives_raise(name, product):
-    """torch.autograd.functional takes what it does not reach for zero."""
+    """torch.autograd.functional returns zeros for inputs that it does not reach."""
     compute = getattr(torch.autograd.functional, product)
     with pytest.raises(RuntimeError):
         compute(lambda x: ALL[name](x).sum(), X, torch.ones_like(X))

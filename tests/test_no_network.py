@@ -1,4 +1,4 @@
-"""Nothing of the project talks to a network by itself."""
+"""The package uses no network by itself."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What an installation holds: built and looked into, without a network."""
+"""Contents of the built distributions and of an installation, without a network."""
 
 import importlib.util
 import os
@@ -74,7 +74,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (copy / "build/lib/snnssl_mm/deleted_long_ago.py").touch()
     (copy / "snnssl_mm/.mim/configs").mkdir(parents=True)
     (copy / "snnssl_mm/.mim/configs/stale.py").touch()
-    # One configuration that the wheel must hand to mmengine.
+    # A config that the wheel must provide to mmengine.
     (copy / "configs/selfsup").mkdir(exist_ok=True)
     (copy / "configs/selfsup/packaging.py").write_text("answer = 42\n")
     return copy

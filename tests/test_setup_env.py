@@ -1,4 +1,4 @@
-"""The set-up script: refusals in one sentence, the stamp, the pins, the cache."""
+"""The set-up script: error messages, the stamp, the pins, the cache."""
 
 import ast
 import importlib.util
@@ -51,7 +51,7 @@ def setup_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def refusal(setup_env: ModuleType, capsys: pytest.CaptureFixture[str]) -> str:
-    """Run main(); return its last line, which must be the whole complaint."""
+    """Run main(); return its last line, which must be the complete error message."""
     assert setup_env.main() == 1
     return capsys.readouterr().err.strip().splitlines()[-1]
 
@@ -69,20 +69,16 @@ def test_script_parses_and_refuses_on_python_3_6() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert re.fullmatch(
-        r"setup: this is Python .*, but snnssl_mm needs .*; run: .*\n", done.stderr
-    )
+    assert re.fullmatch(r"setup: .*Python.*\n", done.stderr)
 
 
-def test_no_compiler_is_said_before_anything_is_made(
+def test_a_missing_compiler_is_reported_before_anything_is_made(
     setup_env: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(setup_env.shutil, "which", lambda name: None)
-    said = refusal(setup_env, capsys)
-    assert "no C++ compiler" in said
-    assert "apt install g++" in said
+    assert "apt install g++" in refusal(setup_env, capsys)
     assert not setup_env.VENV.exists()
 
 
@@ -94,9 +90,9 @@ def test_no_python_header_is_named(
 ) -> None:
     monkeypatch.setattr(setup_env.shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
-    said = refusal(setup_env, capsys)
-    assert f"{tmp_path}/Python.h is missing" in said
-    assert "apt install python3-dev" in said
+    message = refusal(setup_env, capsys)
+    assert f"{tmp_path}/Python.h" in message
+    assert "apt install python3-dev" in message
 
 
 def test_a_cached_wheel_makes_a_compiler_unnecessary(
@@ -109,7 +105,7 @@ def test_a_cached_wheel_makes_a_compiler_unnecessary(
     setup_env.check_compiler()
 
 
-def test_too_little_space_is_said_with_both_numbers(
+def test_too_little_space_is_reported_with_both_numbers(
     setup_env: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -118,7 +114,8 @@ def test_too_little_space_is_said_with_both_numbers(
     monkeypatch.setattr(setup_env, "has_gpu", lambda: False)
     usage = SimpleNamespace(free=5.5e9)
     monkeypatch.setattr(setup_env.shutil, "disk_usage", lambda folder: usage)
-    assert "has 5.5 GB free, but setting up needs 6 GB" in refusal(setup_env, capsys)
+    message = refusal(setup_env, capsys)
+    assert all(number in message for number in ("5.5 GB", "6 GB"))
 
 
 @pytest.mark.parametrize("missing", ["venv", "ensurepip"])
@@ -139,7 +136,7 @@ def test_python_without_venv_is_refused(
     assert "apt install python3-venv" in refusal(setup_env, capsys)
 
 
-def test_closed_network_is_told_from_other_failures(
+def test_closed_network_is_distinguished_from_other_failures(
     setup_env: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(message: str) -> None:
@@ -149,11 +146,12 @@ def test_closed_network_is_told_from_other_failures(
         monkeypatch.setattr(setup_env, "run", run)
 
     fail("WARNING: Retrying after connection broken by NewConnectionError")
-    with pytest.raises(setup_env.SetupError, match="check network, index and proxy"):
+    with pytest.raises(setup_env.SetupError, match="proxy"):
         setup_env.pip_install("torch")
     fail("error: subprocess-exited-with-error")
-    with pytest.raises(setup_env.SetupError, match="see pip's words above"):
+    with pytest.raises(setup_env.SetupError) as error:
         setup_env.pip_install("torch")
+    assert "proxy" not in str(error.value)
 
 
 def test_stamp_goes_stale_with_each_of_its_sources(
@@ -251,21 +249,21 @@ def test_damaged_wheels_are_never_used(build_mmcv: ModuleType, tmp_path: Path) -
             archive.writestr(member, bytes(range(256)) * 100)
 
     write("mmcv/_ext.cpython-311-x86_64-linux-gnu.so")
-    whole = wheel.read_bytes()
-    assert build_mmcv.whole_wheel(tmp_path) == wheel
+    intact = wheel.read_bytes()
+    assert build_mmcv.intact_wheel(tmp_path) == wheel
 
-    flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 1
-    for damaged in (whole[: len(whole) // 2], whole[:-1], b"", bytes(flipped)):
+    flipped = bytearray(intact)
+    flipped[len(intact) // 2] ^= 1
+    for damaged in (intact[: len(intact) // 2], intact[:-1], b"", bytes(flipped)):
         wheel.write_bytes(damaged)
-        assert build_mmcv.whole_wheel(tmp_path) is None
+        assert build_mmcv.intact_wheel(tmp_path) is None
         assert not wheel.exists()
 
-    write("mmcv/ops/nms.py")  # whole, but without operators
-    assert build_mmcv.whole_wheel(tmp_path) is None
+    write("mmcv/ops/nms.py")  # intact, but without operators
+    assert build_mmcv.intact_wheel(tmp_path) is None
 
-    (tmp_path / f"{wheel.name}.partial").write_bytes(whole)
-    assert build_mmcv.whole_wheel(tmp_path) is None
+    (tmp_path / f"{wheel.name}.partial").write_bytes(intact)
+    assert build_mmcv.intact_wheel(tmp_path) is None
 
 
 def test_cache_folder_follows_the_environment(
@@ -281,12 +279,12 @@ def test_cache_folder_follows_the_environment(
     assert build_mmcv.cache_folder() == tmp_path / ".cache/snnssl_mm/wheels"
 
 
-def test_operators_that_work_are_left_alone(
+def test_operators_that_work_are_not_built_again(
     build_mmcv: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build_mmcv, "operators_work", lambda: True)
     monkeypatch.setattr(build_mmcv, "pip_install", None)
-    assert "already" in build_mmcv.install("onedl-mmcv==2.3.6")
+    assert "onedl-mmcv==2.3.6" in build_mmcv.install("onedl-mmcv==2.3.6")
 
 
 def test_operators_are_built_for_the_installed_mmcv_and_checked(
@@ -300,12 +298,12 @@ def test_operators_are_built_for_the_installed_mmcv_and_checked(
     monkeypatch.setattr(
         build_mmcv, "pip_install", lambda *arguments: installed.append(arguments)
     )
-    assert "now" in build_mmcv.install("onedl-mmcv==2.3.6")
+    build_mmcv.install("onedl-mmcv==2.3.6")
     assert installed == [("--no-deps", "--force-reinstall", str(wheel))]
 
 
 @pytest.mark.parametrize("missing", ["compiler", "pip"])
-def test_what_a_build_lacks_is_said_before_it_starts(
+def test_missing_requirements_of_a_build_are_reported_before_it_starts(
     build_mmcv: ModuleType, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     monkeypatch.setattr(build_mmcv, "operators_work", lambda: False)

@@ -1,4 +1,4 @@
-"""Threads: how long they spin, how many there are, and a word while they compile."""
+"""Threads: their waiting time, their number, and a message during compilation."""
 
 import os
 import subprocess

@@ -64,7 +64,7 @@ def at_data(data, monkeypatch):
 
 
 def shrink_images(pipeline):
-    """Bound what the transforms make by 96 pixels, in place."""
+    """Limit the outputs of the transforms to 96 pixels, in place."""
     for transform in pipeline:
         for key in {"scale", "crop_size"} & transform.keys():
             sides = transform[key]

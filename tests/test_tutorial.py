@@ -1,4 +1,4 @@
-"""The tutorial notebook runs, and what it shows is what is committed."""
+"""The tutorial notebook runs, and its output equals the committed output."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ NUMBER = re.compile(r"\d+\.\d+")
 
 
 def texts(notebook):
-    """What the cells print or return, beside pictures; numbers apart."""
+    """Return what the cells print or return, with numbers masked and unmasked."""
     shown = []
     for cell in notebook.cells[2:]:
         for output in cell.get("outputs", []):

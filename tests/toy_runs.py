@@ -18,7 +18,7 @@ class Stopped(Exception):
 
 
 class Noise(Dataset):
-    """Images that are drawn anew by each of the generators."""
+    """Random images from each of the three random generators."""
 
     def __len__(self):
         return 8
@@ -29,7 +29,7 @@ class Noise(Dataset):
 
 
 class Line(BaseModel):
-    """A linear layer with dropout; remembers what it was trained on."""
+    """A linear layer with dropout that records what it was trained on."""
 
     def __init__(self):
         super().__init__()
@@ -49,7 +49,7 @@ class Line(BaseModel):
 
 
 class Score(BaseMetric):
-    """Better and better, or as given."""
+    """Metric that improves with every call, or takes given values."""
 
     scores = None
 

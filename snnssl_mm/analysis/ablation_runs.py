@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from snnssl_mm.analysis.ablation import STATISTICS, Cell
-from snnssl_mm.checkpoints.resuming import noted_checkpoint
+from snnssl_mm.checkpoints.resuming import recorded_checkpoint
 from snnssl_mm.probing.probes import (
     eval_loaders,
     knn_accuracy,
@@ -37,7 +37,7 @@ def write_config(config: str, cell: Cell, seed: int, folder: Path) -> Path:
 def evaluate(folder: Path) -> dict[str, Any]:
     """Probe the checkpoint that a run ended with; write and return the accuracies."""
     cfg = Config.fromfile(folder / "config.py")
-    model = load_model(cfg, noted_checkpoint(folder))
+    model = load_model(cfg, recorded_checkpoint(folder))
     loaders = eval_loaders(cfg)
     results: dict[str, Any] = {}
     for kind in STATISTICS:

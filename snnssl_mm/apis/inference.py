@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from snnssl_mm import compat
-from snnssl_mm.checkpoints.loading import load_whole_model, read_checkpoint
+from snnssl_mm.checkpoints.loading import load_full_model, read_checkpoint
 from snnssl_mm.datasets.image_check import examine, unusual_note
 from snnssl_mm.datasets.image_files import find_images as find_images
 from snnssl_mm.datasets.image_files import log_once
@@ -89,7 +89,7 @@ class Inferencer:
         name_loading_step(cfg.test_dataloader.dataset.pipeline)
         init_default_scope(self.scope)
         self.inferencer = builders[self.scope](cfg, device)
-        load_whole_model(self.inferencer.model, checkpoint)
+        load_full_model(self.inferencer.model, checkpoint)
         self.set_classes(class_meta(cfg, checkpoint))
         self.out_dir, self.score_thr = out_dir, score_thr
         self.load = LoadIntactImage()

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from snnssl_mm import compat
 from snnssl_mm.analysis.images import NetworkImage, read_network_image
-from snnssl_mm.checkpoints.loading import load_whole_model
+from snnssl_mm.checkpoints.loading import load_full_model
 from snnssl_mm.checkpoints.preprocessing import preprocessor_settings
 from snnssl_mm.checkpoints.read_once import files_kept
 from snnssl_mm.models import load_backbone
@@ -42,7 +42,7 @@ def load_pictured_model(cfg: Config, checkpoint: str, whole: bool = False) -> An
 def load_either(model: Any, checkpoint: str, whole: bool) -> None:
     """Load a checkpoint of the model or of its backbone; arguments as above."""
     try:
-        load_whole_model(model, checkpoint)
+        load_full_model(model, checkpoint)
     except ValueError as misfit:
         try:
             load_backbone(model.backbone, checkpoint)

@@ -1,1 +1,1 @@
-"""Files of weights and runs: read safely, compared, loaded, written atomically."""
+"""Checkpoints: safe reading, strict loading, atomic writing, resume, model zoo."""

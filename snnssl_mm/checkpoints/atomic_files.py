@@ -1,4 +1,4 @@
-"""Atomic files: complete or absent, whatever stops the writer."""
+"""Atomic file writes: a file is complete or absent, even if the writer is killed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import BinaryIO
 
 
 @contextlib.contextmanager
-def written_whole(file: Path) -> Iterator[BinaryIO]:
+def open_atomically(file: Path) -> Iterator[BinaryIO]:
     """Open a file for atomic writing: it appears complete or not at all.
 
-    What is written goes to a hidden file ``.<name>.<process id>.part`` of the same
-    folder, to the disk, and then takes the name in one step. An old file of this name
-    stays as it is until then. A writer that is killed leaves the hidden file behind:
-    :func:`remove_parts`.
+    The content is written to a hidden file ``.<name>.<process id>.part`` in the same
+    folder, flushed to the disk, and renamed in one step. An existing file of this name
+    is kept until then. A killed writer leaves the hidden file behind, which
+    :func:`remove_partial_files` removes.
 
     Raises:
-        OSError: If it cannot be written; the old file is untouched.
+        OSError: If the file cannot be written; an existing file is untouched.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
@@ -39,13 +39,13 @@ def written_whole(file: Path) -> Iterator[BinaryIO]:
             os.close(folder)
 
 
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file atomically, see :func:`written_whole`."""
-    with written_whole(file) as stream:
+def write_atomically(file: Path, content: bytes) -> None:
+    """Write a file atomically, see :func:`open_atomically`."""
+    with open_atomically(file) as stream:
         stream.write(content)
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove the parts that killed writers left; no writer may be running."""
+def remove_partial_files(folder: Path) -> None:
+    """Remove the partial files of killed writers; no writer may be running."""
     for part in folder.glob(".*.*.part"):
         part.unlink(missing_ok=True)

@@ -1,8 +1,9 @@
-"""Weights that a config starts from, compared with the model before training.
+"""Comparison of the weights that a config starts from with its model, before training.
 
-These are ``init_cfg`` of any module, by ``BackboneInit`` (which ``--pretrained`` sets)
-or mmengine's ``Pretrained`` (which stock models make of ``pretrained=``), and
-``load_from``. mmengine loads what fits and trains with the rest as it is.
+Weights are given by the ``init_cfg`` of any module (``BackboneInit``, which
+``--pretrained`` sets, or mmengine's ``Pretrained``, which stock models make of
+``pretrained=``) and by ``load_from``. mmengine loads what fits and leaves the rest at
+its initial values without an error.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from torch import Tensor, nn
 
 from snnssl_mm.checkpoints import zoo
 from snnssl_mm.checkpoints.loading import (
-    below,
     find_prefix,
     find_state_dict,
     match_backbone,
-    misfit,
+    mismatch_message,
     read_checkpoint,
+    without_prefix,
 )
 from snnssl_mm.checkpoints.preprocessing import preprocessing_differences
 from snnssl_mm.checkpoints.stored_config import (
@@ -33,11 +34,11 @@ from snnssl_mm.checkpoints.stored_config import (
 from snnssl_mm.checkpoints.tensor_match import TensorMatch, first, match_tensors
 
 OURS, STOCK, LOAD_FROM = "BackboneInit", "Pretrained", "load_from"
-ANYWAY = (
+NOT_STRICT = (
     "load the backbone by init_cfg=dict(type='snnssl_mm.BackboneInit', strict=False) "
     "to take what fits"
 )
-LIKE_THEN = f"Use the config that it was trained with, or {ANYWAY}"
+SAME_CONFIG = f"Use the config that it was trained with, or {NOT_STRICT}"
 
 
 class Given(NamedTuple):
@@ -45,11 +46,11 @@ class Given(NamedTuple):
 
     Attributes:
         way: ``'BackboneInit'``, ``'Pretrained'`` or ``'load_from'``.
-        key: Where the config gives them.
+        key: Config key that gives them.
         target: The module's name in the model; empty for the model itself.
         path: The checkpoint.
-        prefix: Of names in the checkpoint, as ``Pretrained`` takes it.
-        strict: As ``BackboneInit`` takes it.
+        prefix: Prefix of the names in the checkpoint, an option of ``Pretrained``.
+        strict: Whether all tensors must fit, an option of ``BackboneInit``.
     """
 
     way: str
@@ -61,17 +62,17 @@ class Given(NamedTuple):
 
     @property
     def remote(self) -> bool:
-        """Whether the file is not on this machine, or the loader's own secret."""
+        """Whether the path is a URL, or a name that only mmengine's loader resolves."""
         return "://" in self.path and not self.path.startswith(zoo.SCHEME)
 
 
-class Finding(NamedTuple):
-    """What looking at given weights has found.
+class Comparison(NamedTuple):
+    """Result of comparing given weights with the model.
 
     Attributes:
         problem: Why training must not start from them, or None.
-        notes: What a user should know besides.
-        tensors: What the model's tensors must equal once they are loaded.
+        notes: Further messages for the user.
+        tensors: Values that the model's tensors must have after loading.
     """
 
     problem: str | None
@@ -98,31 +99,38 @@ def given_weights(cfg: Mapping[str, Any], model: nn.Module) -> list[Given]:
     return found
 
 
-def examine(given: Given, model: nn.Module, cfg: Mapping[str, Any]) -> Finding:
-    """Compare given weights with the model, by tensors and by what no tensor shows.
+def compare_weights(
+    given: Given, model: nn.Module, cfg: Mapping[str, Any]
+) -> Comparison:
+    """Compare given weights with the model: tensors, structure and preprocessing.
 
     Args:
         given: The weights.
-        model: That the config builds; its tensors may be without memory.
+        model: Model of the config; its tensors may be on the meta device.
         cfg: The config.
     """
     module = model.get_submodule(given.target)
     try:
         if given.way == OURS:
-            return examine_ours(given, module, cfg)
+            return compare_backbone_init(given, module, cfg)
         if "://" not in given.path and not Path(given.path).expanduser().is_file():
             text = zoo.does_not_exist(given.path)
             if given.path in zoo.entries():
-                text = f"no file is called so; write '{zoo.SCHEME}{given.path}'"
-            return Finding(text, [], {})
+                text = (
+                    f"{given.path} does not exist; for the zoo's model write "
+                    f"'{zoo.SCHEME}{given.path}'"
+                )
+            return Comparison(text, [], {})
         checkpoint = read_checkpoint(given.path)
     except (ValueError, OSError) as error:
-        return Finding(str(error), [], {})
-    return examine_stock(given, module, cfg, checkpoint)
+        return Comparison(str(error), [], {})
+    return compare_stock(given, module, cfg, checkpoint)
 
 
-def examine_ours(given: Given, module: nn.Module, cfg: Mapping[str, Any]) -> Finding:
-    """Compare as ``BackboneInit`` will, and the preprocessing."""
+def compare_backbone_init(
+    given: Given, module: nn.Module, cfg: Mapping[str, Any]
+) -> Comparison:
+    """Compare tensors as ``BackboneInit`` loads them, and the preprocessing."""
     match = match_backbone(module, given.path, given.strict)
     differing = preprocessing_differences(cfg, trained_config(given))
     tensors = {
@@ -130,20 +138,20 @@ def examine_ours(given: Given, module: nn.Module, cfg: Mapping[str, Any]) -> Fin
         for name, tensor in match.tensors.loadable.items()
     }
     if not differing:
-        return Finding(None, [], tensors)
-    text = other_pixels(given, differing)
+        return Comparison(None, [], tensors)
+    text = preprocessing_message(given, differing)
     if given.strict:
-        return Finding(f"{text}, or {given.key}.strict=False", [], {})
-    return Finding(None, [text], tensors)
+        return Comparison(f"{text}, or {given.key}.strict=False", [], {})
+    return Comparison(None, [text], tensors)
 
 
 def trained_config(given: Given) -> dict[str, Any]:
-    """Config in a checkpoint."""
+    """Return the config stored in a checkpoint."""
     return stored_config(read_checkpoint(given.path))
 
 
-def other_pixels(given: Given, differing: list[str]) -> str:
-    """Say that images come to the network in another way than in its training."""
+def preprocessing_message(given: Given, differing: list[str]) -> str:
+    """Describe how the preprocessing differs from that of the training."""
     return (
         f"{given.path} was trained on images with {', '.join(differing)}; set "
         "data_preprocessor (and how images are loaded) as in that training"
@@ -151,10 +159,10 @@ def other_pixels(given: Given, differing: list[str]) -> str:
 
 
 def offered_tensors(given: Given, checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Tensors by the names under which mmengine hands them to the module."""
+    """Return the tensors by the names under which mmengine loads them."""
     state_dict = checkpoint.get("state_dict", checkpoint)
     if given.prefix is not None:
-        return below(state_dict, given.prefix.removesuffix(".") + ".")
+        return without_prefix(state_dict, given.prefix.removesuffix(".") + ".")
     offered = OrderedDict(
         (re.sub(r"^module\.", "", name), value) for name, value in state_dict.items()
     )
@@ -164,7 +172,11 @@ def offered_tensors(given: Given, checkpoint: Mapping[str, Any]) -> Mapping[str,
 
 
 def backbones(given: Given, module: nn.Module) -> list[str]:
-    """Names, in the module, of what must be complete: its backbones, or itself."""
+    """Name the submodules that must be complete: the backbones, or the module itself.
+
+    Returns:
+        Names relative to the module.
+    """
     names: list[str] = []
     for name, child in module.named_modules():
         inside = any(f"{name}.".startswith(f"{outer}.") for outer in names if outer)
@@ -182,12 +194,13 @@ def loads_by_itself(module: nn.Module) -> bool:
     return code is not None and any("load" in name for name in code.co_names)
 
 
-def examine_stock(
+def compare_stock(
     given: Given, module: nn.Module, cfg: Mapping[str, Any], checkpoint: Any
-) -> Finding:
-    """Compare as mmengine will load: a backbone whole, of other modules what fits."""
+) -> Comparison:
+    """Compare as mmengine loads: backbones must be complete, other modules need not."""
     if loads_by_itself(module):
-        return Finding(None, [f"{given.path} is converted by the model, unseen"], {})
+        note = f"{given.path} is not checked: the model converts it when it loads it"
+        return Comparison(None, [note], {})
     offered = offered_tensors(given, checkpoint)
     tensors = match_tensors(module, offered)
     parts = backbones(given, module)
@@ -200,40 +213,44 @@ def examine_stock(
         ours = hasattr(backbone, "structure")
         if not part.fits and (ours or not is_extended(module, part, offered)):
             cure = remedy(backbone, part, checkpoint, given.way == STOCK and not name)
-            return Finding(f"{misfit(given.path, backbone, part)}. {cure}", [], {})
-        if not ours:  # its function is not ours to judge
+            return Comparison(
+                f"{mismatch_message(given.path, backbone, part)}. {cure}", [], {}
+            )
+        if not ours:  # only our backbones declare their structure
             continue
         differing = structural_differences(backbone, checkpoint)
         if differing:
             text = f"{given.path} was trained with {first(differing)}"
-            return Finding(f"{text}. {LIKE_THEN}", [], {})
+            return Comparison(f"{text}. {SAME_CONFIG}", [], {})
         differing = preprocessing_differences(cfg, stored_config(checkpoint))
         if differing:
-            return Finding(f"{other_pixels(given, differing)}, or {ANYWAY}", [], {})
+            return Comparison(
+                f"{preprocessing_message(given, differing)}, or {NOT_STRICT}", [], {}
+            )
         expected |= {
             ".".join(filter(None, (given.target, name))): tensor
             for name, tensor in part.loadable.items()
         }
     if tensors.empty:
         text = f"no tensor of {given.path} has a name and shape of this model"
-        return Finding(f"{text}. {LIKE_THEN}", [], {})
+        return Comparison(f"{text}. {SAME_CONFIG}", [], {})
     if tensors.problems:
         text = ", ".join([*tensors.problems.values()][:3])
         notes.append(
             f"{len(tensors.problems)} of {len(tensors.names)} tensors keep their "
             f"initial values, as {given.path} has none for them: {text}"
         )
-    return Finding(None, notes, expected)
+    return Comparison(None, notes, expected)
 
 
 def is_extended(
     module: nn.Module, part: TensorMatch, offered: Mapping[str, Any]
 ) -> bool:
-    """Whether a network is that of the checkpoint with layers of another kind added.
+    """Whether a network is the checkpoint's network plus layers of another kind.
 
-    These are deformable convolutions' offsets, plugins, or a norm for each map: the
-    checkpoint has no layer of such a name in any block, or they are only norms. Where
-    it has, blocks are missing.
+    Such layers are offsets of deformable convolutions, plugins, or a norm per feature
+    map: the checkpoint has no layer of that name in any block, or they are norms only.
+    If the checkpoint has such layers in other blocks, blocks are missing.
     """
     if part.left_over or 2 * part.loaded < len(part.names):
         return False
@@ -249,19 +266,20 @@ def is_extended(
 def remedy(
     backbone: nn.Module, part: TensorMatch, checkpoint: Mapping[str, Any], by_name: bool
 ) -> str:
-    """Tell what to do about weights that do not fit a backbone.
+    """Suggest a fix for weights that do not fit a backbone.
 
     Args:
         backbone: The backbone.
-        part: How it fits.
-        checkpoint: Where the weights are from.
-        by_name: Whether ``prefix`` of its own ``init_cfg`` says where they are.
+        part: Which of its tensors fit.
+        checkpoint: Checkpoint with the weights.
+        by_name: Whether the weights are given by the backbone's own ``init_cfg``, so
+            that its ``prefix`` can be set.
     """
     state_dict = find_state_dict(checkpoint)
     prefix = find_prefix(state_dict, set(backbone.state_dict()))
-    other = match_tensors(backbone, below(state_dict, prefix)).part("")
+    other = match_tensors(backbone, without_prefix(state_dict, prefix)).part("")
     if other.loaded <= part.loaded:
-        return LIKE_THEN
+        return SAME_CONFIG
     finds = "type='snnssl_mm.BackboneInit', which finds it"
     direct = state_dict is checkpoint.get("state_dict", checkpoint)
     if by_name and direct:

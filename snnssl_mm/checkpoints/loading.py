@@ -1,7 +1,7 @@
 """Strict loading of backbone and model weights; mismatches raise.
 
-Needs torch and mmengine only. ``init_cfg=dict(type='snnssl_mm.BackboneInit', ...)`` in
-:mod:`snnssl_mm.models.init` is how configs ask for it.
+Needs torch and mmengine only. Configs use it by
+``init_cfg=dict(type='snnssl_mm.BackboneInit', ...)``, see :mod:`snnssl_mm.models.init`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ __all__ = [
     "checkpoint_code_may_run",
     "find_state_dict",
     "load_backbone",
-    "load_whole_model",
+    "load_full_model",
     "match_backbone",
     "read_checkpoint",
 ]
 
-# Where the weights lie, the averaged ones first. mmengine's EMAHook needs no entry: it
-# saves the averaged weights as state_dict, and as ema_state_dict the others.
+# Keys of the weights, EMA weights first. mmengine's EMAHook needs no entry: it saves
+# the EMA weights as state_dict and the others as ema_state_dict.
 STATE_DICT_KEYS = (
     "state_dict_ema",  # timm
     "model_ema",  # DeiT, ConvNeXt
@@ -42,7 +42,7 @@ STATE_DICT_KEYS = (
     "module",  # DeepSpeed's mp_rank_00_model_states.pt
     "ema_state_dict",
 )
-# Modules of mmdet's and mmseg's models that train on labels of pixels or boxes.
+# Modules of mmdet's and mmseg's models that are trained on labelled pixels or boxes.
 LABELLED_HEADS = frozenset(
     (
         "auxiliary_head",
@@ -67,10 +67,9 @@ def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        UnsafeCheckpointError: If it would run code and is not trusted, see
+        UnsafeCheckpointError: If it would execute code and is not trusted, see
             :func:`checkpoint_code_may_run`.
-        ValueError: If it is empty, damaged, something else than a checkpoint, or has
-            no mapping inside.
+        ValueError: If it is empty, corrupt, not a checkpoint, or contains no mapping.
     """
     path = zoo.resolve(path)
     if "://" not in path:
@@ -85,16 +84,17 @@ def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
     if not isinstance(checkpoint, Mapping):
         raise ValueError(
             f"{path} holds a {type(checkpoint).__name__}, expected a checkpoint: a "
-            "dict of tensors, or one with such a dict as 'state_dict'; of a model save "
-            "model.state_dict()"
+            "dict of tensors, or a dict with such a dict under 'state_dict'; save "
+            "model.state_dict() instead of the model"
         )
     state_dict = checkpoint.get("state_dict", checkpoint)
     if not isinstance(state_dict, Mapping) or not all(
         isinstance(name, str) for name in (*checkpoint, *state_dict)
     ):
         raise ValueError(
-            f"{path} has no tensors by name; expected a checkpoint: a dict of tensors, "
-            "or one with such a dict as 'state_dict'"
+            f"{path} has keys that are not text, so no named tensors; expected a "
+            "checkpoint: a dict of tensors, or a dict with such a dict under "
+            "'state_dict'; save model.state_dict()"
         )
     return checkpoint
 
@@ -111,9 +111,9 @@ def find_state_dict(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
 
 
 def find_prefix(state_dict: Iterable[str], names: set[str]) -> str:
-    """Prefix under which most of ``names`` are found in ``state_dict``.
+    """Find the prefix under which ``state_dict`` has most of ``names``.
 
-    Among equally good ones the shortest wins: ``backbone.`` before
+    Of equally good prefixes the shortest is returned: ``backbone.`` rather than
     ``momentum_encoder.backbone.``.
     """
     found: Counter[str] = Counter()
@@ -128,15 +128,15 @@ def find_prefix(state_dict: Iterable[str], names: set[str]) -> str:
 
 
 class Match(NamedTuple):
-    """What of a checkpoint fits a backbone.
+    """Match of a checkpoint with a backbone.
 
     Attributes:
         path: The checkpoint.
-        prefix: Of the backbone's names in it.
+        prefix: Prefix of the backbone's names in the checkpoint.
         tensors: What fits and what does not, by the backbone's names.
         labelled: Detection and segmentation heads that the checkpoint has.
-        differing: One phrase for each setting that the checkpoint was trained with
-            otherwise and that no tensor shows.
+        differing: One phrase per setting that differs from the checkpoint's training
+            and is not visible in the tensors.
     """
 
     path: str
@@ -146,7 +146,7 @@ class Match(NamedTuple):
     differing: list[str]
 
     def __str__(self) -> str:
-        """Say what was, or will be, loaded."""
+        """Describe what was, or will be, loaded."""
         return (
             f"loaded {self.tensors.loaded}/{len(self.tensors.names)} backbone tensors "
             f"from {self.path} (prefix {self.prefix!r})"
@@ -154,18 +154,18 @@ class Match(NamedTuple):
 
 
 def match_backbone(backbone: nn.Module, path: str | Path, strict: bool = True) -> Match:
-    """Find a backbone's tensors in a checkpoint; nothing is loaded.
+    """Find a backbone's tensors in a checkpoint without loading them.
 
     Args:
-        backbone: The module to fill.
+        backbone: The module to load into.
         path: File, URL, or name of a model of the zoo.
-        strict: Whether every tensor must fit, and the checkpoint must be one of
-            pretraining (or of a classifier).
+        strict: Whether every tensor must fit, and the checkpoint must be from
+            pretraining (or from a classifier).
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is no checkpoint, if nothing fits, or if ``strict``
-            and something does not.
+            is set and something does not fit.
     """
     path = str(path)
     checkpoint = read_checkpoint(path)
@@ -175,26 +175,26 @@ def match_backbone(backbone: nn.Module, path: str | Path, strict: bool = True) -
         raise ValueError(
             f"{path} is the checkpoint of a detector or segmentor (it has "
             f"{', '.join(labelled)}), whose backbone was trained with labels; expected "
-            "one of pretraining. If it is meant, set "
+            "a checkpoint of pretraining. To use it anyway, set "
             "model.backbone.init_cfg.strict=False"
         )
     prefix = find_prefix(state_dict, set(backbone.state_dict()))
-    tensors = match_tensors(backbone, below(state_dict, prefix)).part("")
+    tensors = match_tensors(backbone, without_prefix(state_dict, prefix)).part("")
     if tensors.empty or (strict and not tensors.fits):
         remedy = "Use the config that the checkpoint was trained with"
         if not tensors.empty:
             remedy += ", or model.backbone.init_cfg.strict=False to load what fits"
-        raise ValueError(f"{misfit(path, backbone, tensors)}. {remedy}.")
+        raise ValueError(f"{mismatch_message(path, backbone, tensors)}. {remedy}.")
     differing = structural_differences(backbone, checkpoint)
     if differing and strict:
         raise ValueError(
-            f"{other_function(path, backbone, differing)}. Use a config like the one "
-            "that it was trained with, or set model.backbone.init_cfg.strict=False"
+            f"{other_settings_message(path, backbone, differing)}. Use the settings it "
+            "was trained with, or set model.backbone.init_cfg.strict=False"
         )
     return Match(path, prefix, tensors, labelled, differing)
 
 
-def below(state_dict: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+def without_prefix(state_dict: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """Return the entries whose names begin with ``prefix``, without it."""
     return {
         name.removeprefix(prefix): value
@@ -203,39 +203,40 @@ def below(state_dict: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     }
 
 
-def misfit(path: str, module: nn.Module, tensors: TensorMatch) -> str:
-    """Say how the tensors of a checkpoint and a module differ."""
+def mismatch_message(path: str, module: nn.Module, tensors: TensorMatch) -> str:
+    """Describe how the tensors of a checkpoint and a module differ."""
     nothing = "holds no backbone: it " if tensors.empty else ""
     return f"{path} {nothing}does not fit {type(module).__name__}: {tensors}"
 
 
-def other_function(path: str, module: nn.Module, differing: list[str]) -> str:
-    """Say which settings differ although all tensors fit."""
+def other_settings_message(path: str, module: nn.Module, differing: list[str]) -> str:
+    """Describe which settings differ although all tensors fit."""
     name = type(module).__name__
-    return f"{path} was trained with another {name}, of the same tensors: " + first(
-        differing
+    return (
+        f"{path} was trained with another {name} with the same tensors: "
+        f"{first(differing)}"
     )
 
 
 def labelled_heads(state_dict: Iterable[str]) -> list[str]:
-    """Names of detection and segmentation heads among the keys of a checkpoint."""
+    """List the detection and segmentation heads among the keys of a checkpoint."""
     return sorted(
         {part for key in state_dict for part in key.split(".")} & LABELLED_HEADS
     )
 
 
 def load_backbone(backbone: nn.Module, path: str | Path, strict: bool = True) -> str:
-    """Load a backbone's tensors from any checkpoint that holds them.
+    """Load a backbone's tensors from any checkpoint that contains them.
 
     A full self-supervised checkpoint, a backbone-only file, a wrapped model
     (``module.``) and EMA weights all work: the prefix is found from the names.
 
     Args:
-        backbone: The module to fill.
+        backbone: The module to load into.
         path: File, URL, or name of a model of the zoo.
-        strict: Whether a missing tensor, one of another shape, and a detector's or
-            segmentor's checkpoint are errors. If not, what fits is loaded and a
-            warning says what is not.
+        strict: Whether a missing tensor, a tensor of another shape, and a detector's
+            or segmentor's checkpoint are errors. Otherwise what fits is loaded, and a
+            warning lists what does not.
 
     Returns:
         What was loaded, such as ``loaded 142/142 backbone tensors from FILE
@@ -244,7 +245,7 @@ def load_backbone(backbone: nn.Module, path: str | Path, strict: bool = True) ->
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is no checkpoint, if nothing fits, or if ``strict``
-            and something does not; nothing is loaded then.
+            is set and something does not fit; nothing is loaded then.
     """
     match = match_backbone(backbone, path, strict)
     backbone.load_state_dict(match.tensors.loadable, strict=False)
@@ -253,19 +254,19 @@ def load_backbone(backbone: nn.Module, path: str | Path, strict: bool = True) ->
     if match.tensors.problems:
         problems = list(match.tensors.problems.values())
         text = f"{len(problems)} backbone tensors keep their initial values"
-        warn(f"{text}, first: {first(problems)}")
+        log_warning(f"{text}, first: {first(problems)}")
     if left_over := match.tensors.left_over:
         text = f"{len(left_over)} tensors of {path} are left over"
-        warn(f"{text}, first: {first(left_over)}")
+        log_warning(f"{text}, first: {first(left_over)}")
     if match.differing:
-        warn(f"{path} was trained with {first(match.differing)}")
+        log_warning(f"{path} was trained with {first(match.differing)}")
     if match.labelled:
         heads = ", ".join(match.labelled)
-        warn(f"the backbone in {path} was trained with labels: it has {heads}")
+        log_warning(f"the backbone in {path} was trained with labels: it has {heads}")
     return message
 
 
-def warn(message: str) -> None:
+def log_warning(message: str) -> None:
     """Log a warning."""
     print_log(message, logger="current", level=logging.WARNING)
 
@@ -275,8 +276,8 @@ def unwrapped(model: Any) -> Any:
     return model.module if is_model_wrapper(model) else model
 
 
-def load_whole_model(model: nn.Module, path: str | Path) -> None:
-    """Load every tensor of a model for evaluation.
+def load_full_model(model: nn.Module, path: str | Path) -> None:
+    """Load every tensor of a model for evaluation, strictly.
 
     Prefers EMA weights if the checkpoint has both.
 
@@ -286,8 +287,8 @@ def load_whole_model(model: nn.Module, path: str | Path) -> None:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no checkpoint, a tensor is missing, left over or of
-            another shape, or the backbone was trained with other settings.
+        ValueError: If the file is no checkpoint, if a tensor is missing, left over or
+            of another shape, or if the backbone was trained with other settings.
     """
     inner = unwrapped(model)
     checkpoint = read_checkpoint(path)
@@ -295,20 +296,20 @@ def load_whole_model(model: nn.Module, path: str | Path) -> None:
     stripped = OrderedDict(
         (k.removeprefix("module."), v) for k, v in state_dict.items()
     )
-    # Versions of layers, by which they convert their tensors of earlier versions.
+    # Versions of layers, from which they convert tensors of earlier versions.
     stripped._metadata = getattr(state_dict, "_metadata", {})  # type: ignore[attr-defined]
     tensors = match_tensors(inner, stripped)
     if not tensors.fits:
         raise ValueError(
             f"{path} does not fit the config's model {type(inner).__name__}: {tensors}."
-            " Use the config that it was trained with"
+            " Use the config it was trained with"
         )
     backbone = getattr(inner, "backbone", None)
     if backbone is not None and (
         differing := structural_differences(backbone, checkpoint)
     ):
         raise ValueError(
-            f"{other_function(str(path), backbone, differing)}. Use the config that it "
-            "was trained with"
+            f"{other_settings_message(str(path), backbone, differing)}. Use the config "
+            "it was trained with"
         )
     inner.load_state_dict(tensors.loadable, strict=False)

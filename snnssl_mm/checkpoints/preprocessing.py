@@ -1,4 +1,4 @@
-"""Preprocessing that weights were trained with: mean, std, order of channels."""
+"""Preprocessing that weights were trained with: mean, std, channel order."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any, NamedTuple
 from snnssl_mm.checkpoints.stored_config import type_name
 
 RGB_IN_MEMORY = ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "DigitScenes")
-"""Data sets that hand out RGB images without a transform that loads them."""
+"""Datasets that yield RGB images without a loading transform."""
 PUBLISHED = "trained_on"
-"""Where the short config of a published checkpoint holds a :class:`Preprocessing`."""
+"""Key of the :class:`Preprocessing` in the short config of a published checkpoint."""
 SWITCHES = ("to_rgb", "bgr_to_rgb", "rgb_to_bgr")
 
 
 class Preprocessing(NamedTuple):
-    """What a config does to pixels.
+    """Normalisation and channel order of a config.
 
     Attributes:
-        mean: Of three channels, in the order in which the network gets them.
-        std: The same.
-        order: ``'rgb'`` or ``'bgr'``, as the network gets it; None if unknown.
+        mean: Mean per channel, in the network's channel order.
+        std: Standard deviation per channel, in the same order.
+        order: Channel order of the network's input, ``'rgb'`` or ``'bgr'``; None if
+            unknown.
     """
 
     mean: tuple[float, ...]
@@ -31,29 +32,29 @@ class Preprocessing(NamedTuple):
 
 
 def preprocessor_settings(cfg: Mapping[str, Any]) -> Any:
-    """Settings of a config's data preprocessor: the model's own, else the common one.
+    """Find a config's data preprocessor: the model's own, else the top-level one.
 
     Returns:
-        The config's own dict; an empty one if it has neither.
+        The config's own dict, not a copy; an empty one if it has neither.
     """
     found = (cfg.get("model") or {}).get("data_preprocessor")
     return found or cfg.get("data_preprocessor") or {}
 
 
 def exchanges_channels(settings: Mapping[str, Any]) -> bool:
-    """Whether a data preprocessor exchanges the first and the last channel."""
+    """Whether a data preprocessor swaps the first and the last channel."""
     return any(settings.get(switch) for switch in SWITCHES)
 
 
 def read_as_files(cfg: Any) -> None:
-    """Have a config's data preprocessor turn BGR, as files are read, into RGB."""
+    """Make a config's data preprocessor convert BGR, as files are read, to RGB."""
     own = cfg.model.get("data_preprocessor")
     settings = cfg.setdefault("data_preprocessor", {}) if own is None else own
     settings["to_rgb"] = True
 
 
 def model_settings(cfg: Any) -> Any:
-    """Copy a config's model, with the data preprocessor that mmengine hands to it."""
+    """Copy a config's model settings, with the data preprocessor mmengine adds."""
     settings = copy.deepcopy(cfg.model)
     common = cfg.get("data_preprocessor")
     if settings.get("data_preprocessor") is None and common is not None:
@@ -62,23 +63,23 @@ def model_settings(cfg: Any) -> Any:
 
 
 def preprocessing(cfg: Mapping[str, Any]) -> Preprocessing | None:
-    """Read it from a config; None if the config does not tell.
+    """Read the preprocessing from a config; None if the config does not define it.
 
-    The forms of mmengine, mmpretrain, mmdet and mmseg mean the same: ``to_rgb``,
-    ``bgr_to_rgb`` and ``rgb_to_bgr`` each exchange the first and last channel, files
-    are loaded as BGR, and no ``mean`` is a mean of 0. mmcv's ``Normalize`` among the
-    transforms counts like a data preprocessor.
+    The forms of mmengine, mmpretrain, mmdet and mmseg are equivalent: ``to_rgb``,
+    ``bgr_to_rgb`` and ``rgb_to_bgr`` each swap the first and last channel, files are
+    loaded as BGR, and a missing ``mean`` means 0. mmcv's ``Normalize`` among the
+    transforms counts as a data preprocessor.
     """
     if PUBLISHED in cfg:
         return Preprocessing(**cfg[PUBLISHED])
     settings = preprocessor_settings(cfg)
     while isinstance(inner := settings.get("data_preprocessor"), Mapping):
-        settings = inner  # of one that hands several branches to it
+        settings = inner  # a wrapper for several branches
     steps = list(nested_steps(first_pipeline(cfg.get("train_dataloader"))))
     kinds = [type_name(step.get("type")) for step in steps]
     given = settings or cfg.get("data_preprocessor") is not None
     if not given and "train_dataloader" not in cfg:
-        return None  # a loader without a preprocessor leaves the pixels as they are
+        return None  # a loader without a preprocessor does not change the pixels
     if any("Normalize" in kind for kind in kinds):
         again = settings.get("mean") or exchanges_channels(settings)
         if again or kinds.count("Normalize") != 1:
@@ -103,12 +104,12 @@ def preprocessing(cfg: Mapping[str, Any]) -> Preprocessing | None:
 
 
 def loads_file(step: Mapping[str, Any]) -> bool:
-    """Whether a transform reads an image file (or annotations of one)."""
+    """Whether a transform reads an image file, or its annotations."""
     return type_name(step.get("type")).startswith("Load")
 
 
 def three(values: Any, default: float) -> tuple[float, ...]:
-    """Return one number for each channel."""
+    """Expand a setting to one number per channel."""
     if values is None:
         values = default
     listed = [values] if isinstance(values, (int, float)) else list(values)
@@ -116,7 +117,7 @@ def three(values: Any, default: float) -> tuple[float, ...]:
 
 
 def innermost(loader: Any) -> Iterator[Mapping[str, Any]]:
-    """The data set of a loader, and those that it wraps."""
+    """Yield the settings of a loader's dataset and of those that it wraps."""
     found = (loader or {}).get("dataset")
     while isinstance(found, Mapping):
         yield found
@@ -125,21 +126,21 @@ def innermost(loader: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def source_of(loader: Any) -> Any:
-    """Settings of a loader's data set inside all wrappers; an empty dict without one.
+    """Return the settings of a loader's innermost dataset; an empty dict without one.
 
-    Of several data sets that are joined, the first.
+    For concatenated datasets this is the first one.
     """
     return [{}, *innermost(loader)][-1]
 
 
 def first_pipeline(loader: Any) -> list[Any]:
-    """Transforms that the image passes, from its source on."""
+    """List the transforms that an image passes, from the innermost dataset on."""
     pipelines = [one.get("pipeline") or [] for one in innermost(loader)]
     return [step for pipeline in reversed(pipelines) for step in pipeline]
 
 
 def nested_steps(steps: Any) -> Iterator[Mapping[str, Any]]:
-    """Transforms and those inside of them, in their order."""
+    """Yield transforms and the transforms nested in them, in order."""
     if isinstance(steps, Mapping):
         if "type" in steps:
             yield steps
@@ -152,10 +153,10 @@ def nested_steps(steps: Any) -> Iterator[Mapping[str, Any]]:
 def preprocessing_differences(
     cfg: Mapping[str, Any], trained: Mapping[str, Any]
 ) -> list[str]:
-    """Compare a config with the one that a checkpoint was trained with.
+    """Compare the preprocessing of a config with that of a checkpoint's config.
 
     Returns:
-        A phrase for each difference; none if one of the two does not tell.
+        One phrase per difference; none if either config does not define it.
     """
     now, before = preprocessing(cfg), preprocessing(trained)
     if now is None or before is None:

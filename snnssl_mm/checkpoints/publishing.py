@@ -1,4 +1,4 @@
-"""Publishing of checkpoints: weights and plain values, named by their digest."""
+"""Publishing of checkpoints: weights and plain values, with the SHA-256 in the name."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from snnssl_mm.checkpoints.atomic_files import write_whole
+from snnssl_mm.checkpoints.atomic_files import write_atomically
 from snnssl_mm.checkpoints.loading import find_state_dict, read_checkpoint
 from snnssl_mm.checkpoints.preprocessing import PUBLISHED, preprocessing
 from snnssl_mm.checkpoints.stored_config import stored_config, stored_model
 
 BACKBONE = "backbone."
-DIGITS = 8  # of the sha256, in a file's name
+DIGITS = 8  # of the SHA-256, in a file's name
 PLAIN = (str, int, float, bool, type(None))
-"""Types of values that are stored as they are; their subclasses (numpy's) are not."""
+"""Types of values that are stored unchanged; subclasses such as numpy's are not."""
 
 
 def plain(value: Any) -> Any:
-    """Reduce a value to dicts, lists, text and numbers, or to its text."""
+    """Convert a value to dicts, lists, text and numbers; anything else to its text."""
     if type(value) in PLAIN:
         return value
     if isinstance(value, np.generic):
@@ -41,8 +41,8 @@ def plain(value: Any) -> Any:
 def pack(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
     """Make a checkpoint file that ``torch.load(weights_only=True)`` loads.
 
-    Tensors are copied to the CPU, so that views do not bring their whole storage
-    along. The same input gives the same bytes.
+    Tensors are copied to the CPU, so that a view does not store its full base tensor.
+    The same input gives the same bytes.
     """
     tensors = OrderedDict((k, v.detach().cpu().clone()) for k, v in state.items())
     buffer = io.BytesIO()
@@ -51,25 +51,25 @@ def pack(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
 
 
 def digest(content: bytes) -> str:
-    """Sha256 as hexadecimal digits."""
+    """Compute the SHA-256 as hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
 def publish(path: str, name: str, folder: Path, backbone_only: bool = False) -> Path:
     """Write a checkpoint's weights as ``folder/name-<8 digits of sha256>.pth``.
 
-    What training needs (optimizer, hooks, logs) and paths of the machine are left
-    out; EMA weights are preferred. ``meta`` holds the model's config and how images
-    came to it, by which loading checks what no tensor shows.
+    Training state (optimizer, hooks, logs) and paths of the machine are left out; EMA
+    weights are preferred. ``meta`` holds the model's config and its preprocessing, so
+    that loading can check settings that the tensors do not show.
 
     Args:
         path: File or URL.
-        name: Of the model.
-        folder: Where to write.
+        name: Name of the model.
+        folder: Output folder.
         backbone_only: Whether to keep the tensors of ``backbone.`` only.
 
     Raises:
-        ValueError: If it is no checkpoint, or has no backbone.
+        ValueError: If the file is no checkpoint, or has no backbone.
     """
     checkpoint = read_checkpoint(path)
     state = {
@@ -84,7 +84,7 @@ def publish(path: str, name: str, folder: Path, backbone_only: bool = False) -> 
     if not any(key.startswith(BACKBONE) for key in state):
         raise ValueError(
             f"{path} has no tensor whose name starts with {BACKBONE!r}; expected a "
-            "checkpoint of tools/train.py, or one that tools/convert.py wrote"
+            "checkpoint written by snnssl train or snnssl convert"
         )
     trained = checkpoint.get("meta") or {}
     meta = {key: trained[key] for key in ("epoch", "iter", "seed") if key in trained}
@@ -97,5 +97,5 @@ def publish(path: str, name: str, folder: Path, backbone_only: bool = False) -> 
         meta["dataset_meta"] = trained["dataset_meta"]
     content = pack(state, meta)
     file = folder / f"{name}-{digest(content)[:DIGITS]}.pth"
-    write_whole(file, content)
+    write_atomically(file, content)
     return file

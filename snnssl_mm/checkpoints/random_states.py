@@ -1,4 +1,4 @@
-"""Save, restore and set aside the states of all random generators of a process."""
+"""Save and restore the states of all random generators of a process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import torch
 def random_states() -> dict[str, Any]:
     """Return the states of Python's, NumPy's and torch's generators.
 
-    Those of torch are of the CPU and, where there is one, of the current CUDA device.
+    For torch they are the states of the CPU and, if there is one, of the current CUDA
+    device.
     """
     states = {
         "python": random.getstate(),
@@ -27,7 +28,7 @@ def random_states() -> dict[str, Any]:
 
 
 def set_random_states(states: Mapping[str, Any]) -> None:
-    """Restore what :func:`random_states` returned; another device is left alone."""
+    """Restore what :func:`random_states` returned; other devices keep their states."""
     version, numbers, gauss = states["python"]
     random.setstate((version, tuple(numbers), gauss))
     np.random.set_state(states["numpy"])  # noqa: NPY002
@@ -38,13 +39,13 @@ def set_random_states(states: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def random_states_kept(seed: int | None = None) -> Iterator[None]:
-    """Restore the global random states on leaving: Python's, NumPy's and torch's.
+    """Restore the global random states on exit: Python's, NumPy's and torch's.
 
     Args:
-        seed: Seed of all of them inside; None leaves them as they are.
+        seed: Seed of all generators inside; None does not seed them.
     """
     states = random_states()
-    # The other CUDA devices, which torch.manual_seed seeds too, have fork_rng only.
+    # torch.manual_seed seeds the other CUDA devices too; fork_rng restores those.
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         if seed is not None:
             random.seed(seed)

@@ -1,8 +1,8 @@
-"""Cache of checkpoints that several parts of one start-up read.
+"""Cache of checkpoints that are read several times during start-up.
 
-Checking the weights, loading them and proving that they were loaded each ask for the
-same file. Between :func:`files_kept` and :func:`forget` it stays in memory, and every
-reader gets containers of its own around the same tensors.
+Checking the weights, loading them and verifying the loaded weights each read the same
+file. Between :func:`files_kept` and :func:`forget` its content stays in memory; every
+reader gets its own containers with shared tensors.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _kept: dict[tuple[Any, ...], Any] = {}
 
 @contextlib.contextmanager
 def files_kept() -> Iterator[None]:
-    """Keep what is read until :func:`forget`, at the latest until the end.
+    """Cache the files that are read, until :func:`forget` or the end of the block.
 
-    Inside of another one it does nothing.
+    A nested block does nothing.
     """
     global _keeping
     if _keeping:
@@ -37,19 +37,19 @@ def files_kept() -> Iterator[None]:
 
 
 def forget() -> None:
-    """Free what was kept, and keep nothing further."""
+    """Clear the cache and stop caching."""
     global _keeping
     _keeping = False
     _kept.clear()
 
 
 def kept_or_read(file: Any, map_location: Any, read: Callable[[Any, Any], Any]) -> Any:
-    """Return what a file holds: from memory if it is kept, else as it is read.
+    """Return the content of a file, from the cache if it is there.
 
     Args:
-        file: Path, or a binary file object (which is never kept).
-        map_location: As ``torch.load`` takes it; only a device allows to keep the file.
-        read: Reads the file, given it and ``map_location``.
+        file: Path, or a binary file object (which is never cached).
+        map_location: As for ``torch.load``; the file is cached only for a device.
+        read: Reads the file; called with the file and ``map_location``.
     """
     if callable(map_location) or isinstance(map_location, Mapping) or not _keeping:
         return read(file, map_location)
@@ -62,7 +62,7 @@ def kept_or_read(file: Any, map_location: Any, read: Callable[[Any, Any], Any]) 
 
 
 def file_identity(file: Any) -> tuple[int, ...] | None:
-    """What tells a file and its content; None if it is no path or not there."""
+    """Identify a file and its content; None if it is no path or does not exist."""
     try:
         status = os.stat(file) if isinstance(file, (str, os.PathLike)) else None
     except OSError:
@@ -76,7 +76,7 @@ def file_identity(file: Any) -> tuple[int, ...] | None:
 
 
 def shared_tensors(content: Any, device: Any) -> Any:
-    """Copy all containers, and share the tensors if they are on the device already."""
+    """Copy all containers; share the tensors that are on the device already."""
     if isinstance(content, torch.Tensor):
         return content.to(device)
     if isinstance(content, dict):

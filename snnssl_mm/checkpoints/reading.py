@@ -1,9 +1,9 @@
-"""Safe reading of ``torch.save`` files: no code runs, damage is detected.
+"""Safe reading of ``torch.save`` files: no code is executed, corruption is detected.
 
-A pickle may name any function and have it called while it is read. Tensors, plain
-values, containers of them (such as the ``argparse.Namespace`` of a training script) and
-what mmengine's own training checkpoints hold are enough for a checkpoint, so all else
-is refused unless the user trusts the file. Needs torch and numpy only.
+Unpickling can call any function that the file names. A checkpoint needs only tensors,
+plain values, containers of them (such as the ``argparse.Namespace`` of a training
+script) and the classes in mmengine's training checkpoints; anything else is refused
+unless the user trusts the file. Needs torch and numpy only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from snnssl_mm.checkpoints import read_once
 from snnssl_mm.checkpoints.read_once import file_identity
 
 NUMBERS = "?bBhHiIlLqQefdgFDGSUMm"
-"""Codes of numpy's types without objects inside; mmengine logs its scalars in such."""
+"""Type codes of numpy's types without objects; mmengine logs scalars as such."""
 PLAIN: tuple[Any, ...] = (
     argparse.Namespace,
     types.SimpleNamespace,
@@ -41,9 +41,9 @@ PLAIN: tuple[Any, ...] = (
     *(datetime.datetime, datetime.date, datetime.time),
     *(datetime.timedelta, datetime.timezone),
 )
-"""Types of the standard library that run no code of anybody else when they are made.
+"""Standard-library types whose construction runs no foreign code.
 
-What they hold is read by the same rules, so a Namespace with a function is refused.
+Their content is read by the same rules, so a Namespace with a function is refused.
 """
 READ_AS_DICT = (
     "collections.defaultdict",
@@ -56,27 +56,27 @@ READ_AS_DICT = (
     "pytorch_lightning.utilities.parsing.AttributeDict",
     "yacs.config.CfgNode",
 )
-"""Dicts with code of their own; their items are read without it."""
+"""Subclasses of dict with their own code; their items are read without it."""
 STATISTICS = ("min", "max", "mean", "current")
 FOREIGN = (
-    (b"version https://git-lfs", "a pointer of Git LFS: get the file by git lfs pull"),
+    (b"version https://git-lfs", "a Git LFS pointer: get the file by git lfs pull"),
     (b"<", "a web page: download the file itself"),
-    (b"\x1f\x8b", "packed by gzip: unpack it"),
-    (b"\x89HDF", "a file of HDF5, such as Keras writes"),
+    (b"\x1f\x8b", "compressed by gzip: unpack it"),
+    (b"\x89HDF", "an HDF5 file, as Keras writes them"),
 )
-"""How other files begin that are given for checkpoints, and what they are."""
+"""First bytes of other file formats that are passed as checkpoints, and what to do."""
 _intact: set[tuple[int, ...]] = set()
-"""Files whose checksums were right: they are computed once in a process."""
+"""Files with correct checksums, which are computed once per process."""
 _code_may_run: ContextVar[bool] = ContextVar("checkpoint_code_may_run", default=False)
 
 
 class UnsafeCheckpointError(ValueError):
-    """A checkpoint would run code; the message says what it asks for and the cure."""
+    """A checkpoint that would execute code; the message names what, and the fix."""
 
 
 @contextlib.contextmanager
 def checkpoint_code_may_run() -> Iterator[None]:
-    """Read checkpoints whatever code they run: only for files whose maker you trust.
+    """Allow checkpoints to execute code: only for files from a source you trust.
 
     Example:
         >>> with checkpoint_code_may_run():  # doctest: +SKIP
@@ -90,15 +90,15 @@ def checkpoint_code_may_run() -> Iterator[None]:
 
 
 def trust_checkpoints() -> None:
-    """Let code in checkpoints run from now on, as ``--trust-checkpoint`` asks for."""
+    """Allow checkpoints to execute code from now on, as ``--trust-checkpoint`` does."""
     _code_may_run.set(True)
 
 
 def statistic(kind: Any, name: str) -> Any:
-    """What ``getattr`` stands for in a checkpoint: a method of HistoryBuffer.
+    """Replace ``getattr`` in a checkpoint: return a statistic of HistoryBuffer only.
 
-    mmengine pickles its HistoryBuffers so; ``getattr`` itself would hand out any
-    attribute of anything.
+    mmengine pickles its HistoryBuffers with ``getattr``, which itself would give
+    access to any attribute of any object.
     """
     if getattr(kind, "__name__", None) == "HistoryBuffer" and name in STATISTICS:
         return getattr(kind, name)
@@ -106,19 +106,19 @@ def statistic(kind: Any, name: str) -> Any:
 
 
 class PlainDict:
-    """Stands for a class of dicts, and makes none of its own.
+    """Replacement for a subclass of dict in a checkpoint: it makes an OrderedDict.
 
     The unpickler fills dicts and OrderedDicts only. The factory of a defaultdict is
     left out.
     """
 
     def __new__(cls, *arguments: Any) -> OrderedDict[Any, Any]:  # type: ignore[misc]
-        """Make a plain one of what the pickle hands to the class."""
+        """Make an OrderedDict from the arguments in the pickle."""
         return OrderedDict(*(one for one in arguments if isinstance(one, Mapping)))
 
 
-def paths() -> list[Any]:
-    """Paths of both kinds of systems; those of the other kind are pure ones here."""
+def path_types() -> list[Any]:
+    """List pathlib's classes; those of the other operating system become pure paths."""
     pure = {"Windows": pathlib.PureWindowsPath, "Posix": pathlib.PurePosixPath}
     kinds = {f"{system}Path": kind for system, kind in pure.items()}
     kinds |= {kind.__name__: kind for kind in pure.values()}
@@ -128,8 +128,8 @@ def paths() -> list[Any]:
 
 
 def allowed_globals() -> list[Any]:
-    """What training checkpoints hold beside tensors, by torch's safe unpickler."""
-    allowed: list[Any] = [*PLAIN, *paths(), np.ndarray, np.dtype]
+    """List what torch's safe unpickler may make besides tensors."""
+    allowed: list[Any] = [*PLAIN, *path_types(), np.ndarray, np.dtype]
     allowed += [(PlainDict, name) for name in READ_AS_DICT]
     allowed.append((statistic, "builtins.getattr"))
     allowed += {type(np.dtype(code)) for code in NUMBERS}
@@ -145,17 +145,17 @@ def allowed_globals() -> list[Any]:
 
 
 def require_intact(file: Any) -> bool:
-    """Compare every record of a file of ``torch.save`` with its checksum.
+    """Compare every record of a ``torch.save`` file with its checksum.
 
-    torch does not look at them, and would load flipped bits as other weights. It costs
-    65 ms for 100 MB, of which loading takes 100 ms. Files of torch before 1.6, which
-    are no zip archives, have no checksums: in them damage to numbers goes unseen.
+    torch does not verify checksums and would load flipped bits as weights. It costs 65
+    ms per 100 MB, whose loading takes 100 ms. Files of torch before 1.6 are no zip
+    archives and have no checksums: corrupt numbers in them are not detected.
 
     Returns:
-        Whether there are checksums.
+        Whether the file has checksums.
 
     Raises:
-        ValueError: It names the record.
+        ValueError: If a checksum is wrong; names the record.
     """
     identity = file_identity(file)
     if identity in _intact:
@@ -176,18 +176,18 @@ def require_intact(file: Any) -> bool:
 
 
 def load(file: Any, map_location: Any = None) -> Any:
-    """Read a file of ``torch.save``, once while :mod:`.read_once` keeps files.
+    """Read a ``torch.save`` file safely; :mod:`.read_once` may cache it.
 
     All checkpoints are read here: mmengine's loader calls it too.
 
     Args:
-        file: Path, or a binary file object (which is never kept).
-        map_location: As ``torch.load`` takes it.
+        file: Path, or a binary file object (which is never cached).
+        map_location: As for ``torch.load``.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        UnsafeCheckpointError: If it would run code.
-        ValueError: If it is damaged or something else.
+        UnsafeCheckpointError: If it would execute code.
+        ValueError: If it is corrupt or not a checkpoint.
     """
     return read_once.kept_or_read(file, map_location, load_from_disk)
 
@@ -195,12 +195,12 @@ def load(file: Any, map_location: Any = None) -> Any:
 def load_from_disk(
     file: Any, map_location: Any = None, trusted: bool | None = None
 ) -> Any:
-    """Read a file as :func:`load` does, from the disk in any case.
+    """Read a file as :func:`load` does, without the cache.
 
     Args:
         file: Path, or a binary file object.
-        map_location: As ``torch.load`` takes it.
-        trusted: Whether code in it may run; by default if the user trusts checkpoints.
+        map_location: As for ``torch.load``.
+        trusted: Whether code in it may be executed; by default what the user chose.
     """
     name = file if isinstance(file, (str, os.PathLike)) else "the checkpoint"
     trusted = _code_may_run.get() if trusted is None else trusted
@@ -216,39 +216,42 @@ def load_from_disk(
     except Exception as error:  # zipfile and unpickler raise anything on any bytes
         if not trusted and (wanted := refused(error, checked)):
             raise UnsafeCheckpointError(
-                f"{name} is refused, because reading it could run code: it asks for "
+                f"{name} is refused because reading it could execute code: it asks for "
                 f"{wanted}; expected tensors, numbers, text, lists and dicts only. If "
-                "you made the file, or trust whoever did with this machine, use "
-                "--trust-checkpoint, or in Python snnssl_mm.checkpoints.loading."
-                "checkpoint_code_may_run()"
+                "you wrote the file, or trust its source, use --trust-checkpoint, or "
+                "in Python snnssl_mm.checkpoints.loading.checkpoint_code_may_run()"
             ) from error
         text = str(error).rpartition("WeightsUnpickler error: ")[2]  # torch's own hint
         cause = next(iter(text.splitlines()), "") or type(error).__name__
-        what = kind_of(file) or "cut off, damaged or something else"
+        what = foreign_format(file) or "cut off, corrupt or another kind of file"
         raise ValueError(
-            f"{name} cannot be read as a checkpoint ({cause[:120]}); expected a whole "
-            f"file written by torch.save: it is {what}"
+            f"{name} cannot be read as a checkpoint ({cause[:120]}); expected a "
+            f"complete file written by torch.save: it is {what}"
         ) from error
-    return content if trusted else without_config_to_run(content, str(name))
+    return content if trusted else without_executable_config(content, str(name))
 
 
-def kind_of(file: Any) -> str | None:
-    """What a file is that is no checkpoint, if its first bytes tell."""
+def foreign_format(file: Any) -> str | None:
+    """Name the format of a file that is no checkpoint, from its first bytes.
+
+    Returns:
+        A phrase with what to do, or None for an unknown format.
+    """
     if not isinstance(file, (str, os.PathLike)):
         return None
     with open(file, "rb") as opened:
         start = opened.read(64)
     if start[8:9] == b"{" and b'"' in start[9:11]:
-        return "a file of safetensors, which torch reads after pip install safetensors"
+        return "a safetensors file, which torch reads after pip install safetensors"
     return next((what for begin, what in FOREIGN if start.startswith(begin)), None)
 
 
 def refused(error: BaseException, intact: bool) -> str | None:
-    """What torch's safe unpickler would not take, or None if that is not the cause.
+    """Name what torch's safe unpickler refused, or None if that is not the cause.
 
     Args:
         error: What reading raised.
-        intact: Whether damage is excluded as the cause.
+        intact: Whether the checksums exclude corruption as the cause.
     """
     if not isinstance(error, UnpicklingError):
         return None
@@ -257,20 +260,20 @@ def refused(error: BaseException, intact: bool) -> str | None:
     return f"more than that ({str(error).splitlines()[-1][:60]})" if intact else None
 
 
-def without_config_to_run(content: Any, name: str) -> Any:
-    """Take the text out of ``meta['config']`` that mmengine runs when it resumes.
+def without_executable_config(content: Any, name: str) -> Any:
+    """Remove ``meta['config']``, whose text mmengine executes when it resumes.
 
-    Files of mmcv have it; mmengine, which writes ``'cfg'``, looks in it for a number of
-    GPUs.
+    Files of mmcv have it; mmengine itself writes ``'cfg'``, and reads a number of GPUs
+    from ``'config'``.
 
     Warns:
-        UserWarning: It has been taken out.
+        UserWarning: If it was removed.
     """
     meta = content.get("meta") if isinstance(content, MutableMapping) else None
     if isinstance(meta, MutableMapping) and meta.pop("config", None) is not None:
         warnings.warn(
-            f"{name} holds Python text as meta['config'], which mmengine would run if "
-            "this training were resumed; it is left out",
+            f"{name} has Python code in meta['config'], which mmengine would execute "
+            "on resume; it is left out",
             stacklevel=3,
         )
     return content
@@ -282,18 +285,18 @@ def load_url(
     map_location: Any = None,
     progress: bool = True,
 ) -> Any:
-    """Read a file of ``torch.save`` from the network, or from torch's cache of them.
+    """Read a ``torch.save`` file from a URL, or from torch's download cache.
 
     Args:
         url: Its address.
-        model_dir: The cache; by default ``checkpoints`` in torch's.
-        map_location: As ``torch.load`` takes it.
-        progress: Whether a bar is shown while it is downloaded.
+        model_dir: The cache; by default ``checkpoints`` in torch's folder.
+        map_location: As for ``torch.load``.
+        progress: Whether to show a progress bar for the download.
 
     Raises:
         OSError: If it cannot be downloaded.
-        UnsafeCheckpointError: If it would run code.
-        ValueError: If it is damaged or no such file.
+        UnsafeCheckpointError: If it would execute code.
+        ValueError: If it is corrupt or not a checkpoint.
     """
     folder = Path(model_dir or Path(torch.hub.get_dir(), "checkpoints"))
     file = folder / Path(urlparse(url).path).name
@@ -303,7 +306,7 @@ def load_url(
             torch.hub.download_url_to_file(url, str(file), progress=progress)
         except OSError as error:
             raise OSError(
-                f"cannot download {url}: {error}; download it by hand, and name the "
+                f"cannot download {url}: {error}; download it manually and pass the "
                 "file instead"
             ) from error
     return load(str(file), map_location)

@@ -1,6 +1,6 @@
-"""Check on resume: the model and preprocessing of the checkpoint.
+"""Check on resume that model and preprocessing are those of the checkpoint.
 
-mmengine loads what fits into whatever the config describes by now.
+mmengine itself loads whatever fits the present config, without an error.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from snnssl_mm.checkpoints.tensor_match import first, match_tensors
 
 
 def require_same_model(runner: Any, checkpoint: Mapping[str, Any]) -> None:
-    """Compare a checkpoint's tensors, backbone and preprocessing with the run's.
+    """Require that a checkpoint's tensors, backbone and preprocessing are the run's.
 
-    To be called while a run resumes, before anything is loaded. Runners that shard
-    the model are left alone.
+    Call it while a run resumes, before anything is loaded. Runners that shard the
+    model are not checked.
 
     Raises:
-        CheckpointError: If they differ; it says in what.
+        CheckpointError: If they differ; names the differences.
     """
     if not isinstance(runner, Runner) or "state_dict" not in checkpoint:
         return
@@ -39,7 +39,7 @@ def require_same_model(runner: Any, checkpoint: Mapping[str, Any]) -> None:
     found += preprocessing_differences(runner.cfg, stored_config(checkpoint))
     if found:
         raise CheckpointError(
-            f"{source} was trained with another model or other pixels ({first(found)});"
-            " resume with the config of that run, or start a new one from its weights: "
-            "load_from in place of --resume"
+            f"{source} was trained with another model or preprocessing "
+            f"({first(found)}); resume with the config of that run, or start a new run "
+            "from its weights by load_from instead of --resume"
         )

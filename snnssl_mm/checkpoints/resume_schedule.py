@@ -1,8 +1,8 @@
-"""Check on resume: the schedule of the checkpoint, or its rebuilding.
+"""Check on resume that the schedule is the checkpoint's; rebuild it if asked for.
 
-mmengine restores schedulers and the optimizer's settings from the checkpoint over those
-of the config. After a change of batch size, length or learning rate a run would
-silently follow the schedule of the earlier settings.
+mmengine replaces the config's schedulers and optimizer settings by those of the
+checkpoint. After a change of batch size, length or learning rate a run would silently
+follow the schedule of the earlier settings.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ REBUILD = "rebuild"
 """Value of the config's ``resume_schedule`` that asks for a rebuilt schedule."""
 PROGRESS = {"last_step", "base_values", "verbose"}
 PROGRESS |= {"best", "num_bad_epochs", "cooldown_counter"}  # of ReduceOnPlateau
-"""What a scheduler's state holds besides its settings."""
-HOW = {"capturable", "differentiable", "foreach", "fused"}
-"""Settings of optimizers that change how a step is computed, not what."""
+"""Entries of a scheduler's state that are not settings."""
+IMPLEMENTATION = {"capturable", "differentiable", "foreach", "fused"}
+"""Settings of optimizers that select an implementation and do not change the result."""
 
 
 class ScheduleError(CheckpointError):
-    """A checkpoint whose schedule is not that of the run which resumes it."""
+    """A checkpoint whose schedule differs from that of the resuming run."""
 
 
 def fit_schedule(runner: Any, checkpoint: Any) -> None:
-    """Compare a checkpoint's schedule with the run's; rebuild it if asked for.
+    """Require the run's schedule to be the checkpoint's; rebuild it if asked for.
 
-    To be called while a run resumes, before mmengine restores its state. With
-    ``resume_schedule='rebuild'`` in the config ``checkpoint`` is edited: schedules,
-    hyperparameters and iteration become those of a run that had the present config
-    from its start and stands at the same epoch (without epochs: iteration).
+    Call it while a run resumes, before mmengine restores its state. With
+    ``resume_schedule='rebuild'`` in the config, ``checkpoint`` is edited: schedules,
+    hyperparameters and iteration become those of a run that used the present config
+    from the start and is at the same epoch (without epochs: iteration).
 
     Args:
-        runner: With built loop, optimizer and schedulers.
-        checkpoint: As it was read.
+        runner: Runner with built loop, optimizer and schedulers.
+        checkpoint: The checkpoint as it was read.
 
     Raises:
-        ScheduleError: If they differ and the config does not ask for rebuilding, or if
-            the new schedule ends before the checkpoint.
+        ScheduleError: If the schedules differ and the config does not ask for
+            rebuilding, or if the new schedule ends before the checkpoint.
     """
     present = dict(named(runner.param_schedulers))
     built = all(isinstance(one, _ParamScheduler) for one in present.values())
     if "message_hub" not in checkpoint or not built:
-        return  # a folder of DeepSpeed, or a runner that does not train yet
+        return  # a DeepSpeed folder, or a runner that is not built for training
     stored = dict(named(checkpoint.get("param_schedulers")))
     differences = [
         *length_differences(runner, checkpoint),
@@ -63,8 +63,9 @@ def fit_schedule(runner: Any, checkpoint: Any) -> None:
         source = getattr(runner, "_load_from", None) or "the checkpoint"
         raise ScheduleError(
             f"{source} was written with another schedule ({'; '.join(differences)}), "
-            "which would be kept; resume with the settings of that run, or with "
-            "--resume-schedule rebuild to continue from the same point of the new one"
+            "which resuming would restore; resume with the settings of that run, or "
+            "use --resume-schedule rebuild to continue at the same point of the new "
+            "schedule"
         )
     rebuild_schedule(runner, checkpoint, list(present.values()))
     meta = checkpoint["meta"]
@@ -75,7 +76,7 @@ def fit_schedule(runner: Any, checkpoint: Any) -> None:
 
 
 def named(found: Any) -> Iterator[tuple[str, Any]]:
-    """Schedulers, or their states, with their names in the config."""
+    """Yield schedulers, or their states, with their names in the config."""
     if isinstance(found, Mapping):  # of several optimizers
         for name, listed in found.items():
             for index, one in enumerate(listed):
@@ -85,23 +86,23 @@ def named(found: Any) -> Iterator[tuple[str, Any]]:
 
 
 def phrase(what: str, before: Any, now: Any) -> str:
-    """Name both values."""
-    return f"{what} {before} then, {now} now"
+    """Describe a setting by both values."""
+    return f"{what} was {before}, is now {now}"
 
 
 def length_differences(runner: Any, checkpoint: Mapping[str, Any]) -> Iterator[str]:
-    """Compare batch size, processes, accumulation and the training's length."""
+    """Compare global batch size, gradient accumulation and length of the training."""
     cfg = stored_config(checkpoint)
     info = checkpoint["message_hub"].get("runtime_info", {})
     epochs, iterations = info.get("max_epochs"), info.get("max_iters")
     processes = len(checkpoint.get("random_states") or ()) or get_world_size()
     loop = runner.train_loop
     batch = (cfg.get("train_dataloader") or {}).get("batch_size")
-    batch_now = batch_size(loop.dataloader)
+    batch_now = declared_batch_size(loop.dataloader)
     wrapper = cfg.get("optim_wrapper") or {}
     rows = [
         (
-            "total batch size",
+            "global batch size",
             batch and batch * processes,
             batch_now and batch_now * get_world_size(),
         ),
@@ -122,8 +123,8 @@ def length_differences(runner: Any, checkpoint: Mapping[str, Any]) -> Iterator[s
             yield phrase(what, before, now)
 
 
-def batch_size(loader: Any) -> int | None:
-    """Batch size of a data loader; a batch sampler of its own has it then."""
+def declared_batch_size(loader: Any) -> int | None:
+    """Return the batch size of a data loader or of its batch sampler; None if unset."""
     own: int | None = getattr(loader, "batch_size", None)
     return own or getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
 
@@ -131,10 +132,10 @@ def batch_size(loader: Any) -> int | None:
 def scheduler_differences(
     present: Mapping[str, _ParamScheduler], stored: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[str]:
-    """Compare schedulers by their settings; where they stand does not matter."""
+    """Compare schedulers by their settings, not by their progress."""
     for name in {**stored, **present}:
         if name not in stored or name not in present:
-            yield f"{name} {'is gone now' if name in stored else 'was not there then'}"
+            yield f"{name} {'was removed' if name in stored else 'was added'}"
             continue
         before, now = stored[name], present[name].state_dict()
         for key in sorted(before.keys() & now.keys() - PROGRESS):
@@ -145,7 +146,7 @@ def scheduler_differences(
 def optimizer_states(
     runner: Any, checkpoint: Mapping[str, Any]
 ) -> Iterator[tuple[Any, Any]]:
-    """Optimizer wrappers, each with its state in the checkpoint."""
+    """Yield each optimizer wrapper with its state in the checkpoint."""
     wrapper, stored = runner.optim_wrapper, checkpoint.get("optimizer") or {}
     several = getattr(wrapper, "optim_wrappers", None)
     for name, one in (several or {"": wrapper}).items():
@@ -155,7 +156,7 @@ def optimizer_states(
 
 
 def other_optimizer(runner: Any, checkpoint: Mapping[str, Any]) -> str | None:
-    """Phrase that names both optimizers if they are of different kinds."""
+    """Describe a change of the optimizer's type; None if it is the same."""
     settings = stored_config(checkpoint).get("optim_wrapper") or {}
     before = type_name((settings.get("optimizer") or {}).get("type", ""))
     optimizer = getattr(runner.optim_wrapper, "optimizer", None)
@@ -168,7 +169,7 @@ def other_optimizer(runner: Any, checkpoint: Mapping[str, Any]) -> str | None:
 def hyperparameter_differences(
     runner: Any, checkpoint: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Compare the optimizer and its settings; of scheduled ones, the initial values."""
+    """Compare the optimizer and its settings, scheduled ones by initial value."""
     if other := other_optimizer(runner, checkpoint):
         yield other
     for wrapper, state in optimizer_states(runner, checkpoint):
@@ -176,23 +177,23 @@ def hyperparameter_differences(
         for before, now in pairs:
             scheduled = {k[8:] for k in {*before, *now} if k.startswith("initial_")}
             if "momentum" in scheduled:
-                scheduled.add("betas")  # mmengine schedules Adam's first beta so
-            for key in sorted(before.keys() & now.keys() - scheduled - HOW):
-                if is_number(now[key]) and before[key] != now[key]:
+                scheduled.add("betas")  # mmengine's momentum of Adam is its first beta
+            for key in sorted(before.keys() & now.keys() - scheduled - IMPLEMENTATION):
+                if is_numeric(now[key]) and before[key] != now[key]:
                     yield phrase(key.removeprefix("initial_"), before[key], now[key])
 
 
-def is_number(value: Any) -> bool:
-    """Whether a setting is a number, or several; a switch counts as one."""
+def is_numeric(value: Any) -> bool:
+    """Whether a setting is a number, a boolean, or a list or tuple of them."""
     if isinstance(value, (list, tuple)):
-        return all(is_number(one) for one in value)
+        return all(is_numeric(one) for one in value)
     return isinstance(value, (int, float))
 
 
 def rebuild_schedule(
     runner: Any, checkpoint: Any, schedulers: list[_ParamScheduler]
 ) -> None:
-    """Edit a checkpoint into that of a run which had the present config throughout."""
+    """Edit a checkpoint as if its run had used the present config from the start."""
     meta, loop = checkpoint["meta"], runner.train_loop
     info = checkpoint["message_hub"].get("runtime_info", {})
     done, length = meta["iter"], loop.max_iters
@@ -202,14 +203,14 @@ def rebuild_schedule(
         if not meta["epoch"] and meta["iter"]:
             raise ScheduleError(
                 f"the checkpoint is at iteration {meta['iter']} of a training without "
-                "epochs; continue it by iterations (IterBasedTrainLoop), or start from "
-                "its weights by load_from"
+                "epochs; continue it by iterations (IterBasedTrainLoop), or start a "
+                "new run from its weights by load_from"
             )
         done, length = meta["epoch"] * per_epoch, loop.max_epochs * per_epoch
     if done > length:
         raise ScheduleError(
-            f"the new schedule ends after {length} iterations and the checkpoint is at "
-            f"{done} of it; set a longer train_cfg, or take an earlier checkpoint"
+            f"the new schedule ends after {length} iterations, but the checkpoint is "
+            f"at iteration {done}; set a longer train_cfg, or use an earlier checkpoint"
         )
     advance(schedulers, done, per_epoch)
     if schedulers:
@@ -228,7 +229,7 @@ def rebuild_schedule(
         ):
             other = other or switched(before, now)
             replace_settings(before, now)
-        if other:  # the moments that it needs are not there
+        if other:  # the checkpoint lacks the moments that it needs
             state["state"] = {}
         if "base_param_settings" in state:
             replace_settings(state["base_param_settings"], wrapper.base_param_settings)
@@ -238,13 +239,13 @@ def rebuild_schedule(
 
 
 def switched(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a switch such as ``amsgrad`` has another position."""
-    switches = [k for k in now.keys() & before.keys() - HOW if isinstance(now[k], bool)]
-    return any(before[k] != now[k] for k in switches)
+    """Whether a boolean setting such as ``amsgrad`` differs."""
+    shared = now.keys() & before.keys() - IMPLEMENTATION
+    return any(isinstance(now[k], bool) and before[k] != now[k] for k in shared)
 
 
 def replace_settings(group: MutableMapping[str, Any], other: Mapping[str, Any]) -> None:
-    """Give a group of parameters all settings of another."""
+    """Replace all settings of a parameter group by those of another."""
     for key in [key for key in group if key != "params"]:
         del group[key]
     group.update({key: value for key, value in other.items() if key != "params"})
@@ -253,11 +254,11 @@ def replace_settings(group: MutableMapping[str, Any], other: Mapping[str, Any]) 
 def advance(schedulers: list[_ParamScheduler], done: int, per_epoch: int) -> None:
     """Step schedulers as a training of ``done`` iterations does.
 
-    Schedules multiply the present value, so that several of them are followed step by
-    step and in the order of the training.
+    Schedules multiply the current value, so they are stepped one by one, in the order
+    of the training.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the optimizer has made no step yet
+        warnings.simplefilter("ignore")  # that the optimizer has made no step yet
         for iteration in range(1, done + 1):
             epoch_ends = per_epoch and iteration % per_epoch == 0
             for ends in (False, True) if epoch_ends else (False,):

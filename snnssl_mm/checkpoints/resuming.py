@@ -1,4 +1,4 @@
-"""Resume: find the newest undamaged checkpoint of a run."""
+"""Resume: find the newest intact checkpoint of a run."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from mmengine.logging import print_log
 from snnssl_mm.checkpoints import reading
 
 OWN_NAME = re.compile(r"(epoch|iter)_(\d+)\.pth")
-"""Checkpoints with all that resuming needs; those of ``save_best`` have less."""
-NAMING_FILE = "last_checkpoint"
+"""Checkpoints with the complete training state; those of ``save_best`` lack parts."""
+LAST_CHECKPOINT = "last_checkpoint"
 
 
 class CheckpointError(ValueError):
-    """A checkpoint from which a run cannot go on."""
+    """A checkpoint from which a run cannot resume."""
 
 
 def damage(file: Path) -> str | None:
-    """Tell what is wrong with a file of ``torch.save``, which ``torch.load`` may not.
+    """Describe the damage of a ``torch.save`` file, also if ``torch.load`` accepts it.
 
-    Every byte is read and compared with the checksums in the file; nothing of it is
-    executed. A second per gigabyte.
+    Every byte is read and compared with the checksums in the file; nothing is
+    executed. It takes a second per gigabyte.
 
     Returns:
-        A phrase, or None if the file is whole.
+        A phrase, or None if the file is intact.
     """
     try:
         if reading.require_intact(file):
@@ -39,11 +39,11 @@ def damage(file: Path) -> str | None:
         return str(error)
     except zipfile.BadZipFile:
         pass
-    return f"its {file.stat().st_size:,} bytes are no whole file of torch.save"
+    return f"its {file.stat().st_size:,} bytes are no complete torch.save file"
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """The files ``epoch_<n>.pth`` and ``iter_<n>.pth`` of a folder, by their age."""
+    """List a folder's ``epoch_<n>.pth`` and ``iter_<n>.pth`` files, newest first."""
     found = [(f, OWN_NAME.fullmatch(f.name)) for f in folder.glob("*.pth")]
     dated = [
         (f.stat().st_mtime_ns, int(m[2]), f) for f, m in found if m and f.is_file()
@@ -51,37 +51,38 @@ def newest_first(folder: Path) -> list[Path]:
     return [file for *_, file in sorted(dated, reverse=True)]
 
 
-def noted_checkpoint(work_dir: str | Path) -> str:
-    """Read which checkpoint a run noted as its last; empty if it noted none."""
-    note = Path(work_dir, NAMING_FILE)
+def recorded_checkpoint(work_dir: str | Path) -> str:
+    """Read the checkpoint that ``last_checkpoint`` names; empty if there is none."""
+    note = Path(work_dir, LAST_CHECKPOINT)
     return note.read_text(errors="replace").strip() if note.is_file() else ""
 
 
-def newest_whole(folder: Path) -> Path | None:
-    """Find the newest checkpoint of a folder that is undamaged."""
+def newest_intact(folder: Path) -> Path | None:
+    """Find the newest intact checkpoint of a folder."""
     return next((f for f in newest_first(folder) if damage(f) is None), None)
 
 
-def last_whole_checkpoint(work_dir: str) -> str | None:
-    """Find the checkpoint that ``--resume`` without a path goes on from.
+def last_intact_checkpoint(work_dir: str) -> str | None:
+    """Find the checkpoint that ``--resume`` without a path continues from.
 
-    It is the newest of the work directory that is whole. The file ``last_checkpoint``
-    is believed if nothing is newer; a warning says why it was not.
+    It is the newest intact one of the work directory. The one that the file
+    ``last_checkpoint`` names is used if none is newer; otherwise a warning says why
+    it was not.
 
     Returns:
         A path; None if there is no checkpoint at all.
 
     Raises:
-        CheckpointError: If there are checkpoints and none is whole.
+        CheckpointError: If there are checkpoints and none is intact.
     """
-    note = Path(work_dir, NAMING_FILE)
-    named = noted_checkpoint(work_dir)
+    note = Path(work_dir, LAST_CHECKPOINT)
+    named = recorded_checkpoint(work_dir)
     if "://" in named or (named and Path(named).is_dir()):  # remote, or DeepSpeed's
         return named
     files = newest_first(Path(work_dir))
     reasons = []
     if not note.is_file():
-        reasons.append(f"there is no {note}")
+        reasons.append(f"{note} does not exist")
     elif not named:
         reasons.append(f"{note} is empty")
     elif not Path(named).is_file():
@@ -91,7 +92,7 @@ def last_whole_checkpoint(work_dir: str) -> str | None:
     elif not files[0].samefile(named):
         reasons.append(f"{note} names {named}, which is older")
     if not files:
-        text = f"no checkpoint in {work_dir} yet: training starts from the beginning"
+        text = f"no checkpoint in {work_dir}: training starts from the beginning"
         print_log(text, "current")
         return None
     for file in files:
@@ -101,38 +102,40 @@ def last_whole_checkpoint(work_dir: str) -> str | None:
         reasons.append(f"{file} is damaged ({fault})")
     else:
         raise CheckpointError(
-            f"no checkpoint in {work_dir} is whole: {'; '.join(reasons)}; copy a whole "
-            "one there, or start anew in another --work-dir"
+            f"no checkpoint in {work_dir} is intact: {'; '.join(reasons)}; copy an "
+            "intact one there, or start a new run in another --work-dir"
         )
     if reasons:
-        text = f"resuming from {file}, the newest whole checkpoint: "
+        text = f"resuming from {file}, the newest intact checkpoint: "
         print_log(text + "; ".join(reasons), "current", logging.WARNING)
     return str(file)
 
 
-def check_resumable(checkpoint: Mapping[str, Any], path: str) -> None:
-    """Refuse a checkpoint that would silently resume a part of the training's state.
+def require_resumable(checkpoint: Mapping[str, Any], path: str) -> None:
+    """Require that a checkpoint has the complete training state.
+
+    mmengine would silently resume a part of it.
 
     Raises:
-        CheckpointError: If the optimizer's state or the counters are not in it.
+        CheckpointError: If it lacks the optimizer's state or the counters.
     """
     missing = [k for k in ("meta", "optimizer", "message_hub") if k not in checkpoint]
     if missing:
         raise CheckpointError(
             f"{path} cannot be resumed: it has no {' and no '.join(missing)}; expected "
-            "an epoch_<n>.pth or iter_<n>.pth of a training (the best_*.pth hold "
+            "an epoch_<n>.pth or iter_<n>.pth of a training (best_*.pth files contain "
             "weights only); to start from its weights, set load_from in the config"
         )
 
 
-def resume_from_whole(cfg: Config) -> None:
-    """Decide where a config with ``resume=True`` goes on; do nothing with others.
+def prepare_resume(cfg: Config) -> None:
+    """Set the checkpoint of a config with ``resume=True``; do nothing with others.
 
-    Sets ``load_from``, and the seed of the interrupted run if the config has none: the
-    order of the images follows from it.
+    Sets ``load_from``, and the seed of the interrupted run if the config has none,
+    since it determines the order of the images.
 
     Raises:
-        CheckpointError: If a checkpoint is damaged or lacks what resuming needs.
+        CheckpointError: If a checkpoint is damaged or lacks training state.
         OSError: If it cannot be read.
     """
     if not cfg.get("resume"):
@@ -140,19 +143,18 @@ def resume_from_whole(cfg: Config) -> None:
     path = cfg.get("load_from")
     if path and zipfile.is_zipfile(path) and (fault := damage(Path(path))):
         raise CheckpointError(
-            f"{path} is damaged ({fault}); --resume without a path takes the last "
-            "whole checkpoint of the work directory"
+            f"{path} is damaged ({fault}); --resume without a path uses the last "
+            "intact checkpoint of the work directory"
         )
-    path = path or last_whole_checkpoint(cfg.work_dir)
+    path = path or last_intact_checkpoint(cfg.work_dir)
     cfg.load_from, cfg.resume = path, path is not None
     if path is None or "://" in path or Path(path).is_dir():
         return
-    from snnssl_mm.checkpoints.loading import (
-        read_checkpoint,  # it imports mmengine.runner
-    )
+    # imported late, because it imports mmengine.runner
+    from snnssl_mm.checkpoints.loading import read_checkpoint
 
     checkpoint = read_checkpoint(path)
-    check_resumable(checkpoint, path)
+    require_resumable(checkpoint, path)
     seed = checkpoint["meta"].get("seed")
     randomness = cfg.get("randomness") or {}
     if randomness.get("seed") is None and seed is not None:

@@ -1,4 +1,4 @@
-"""Config stored in a checkpoint, parsed without running it."""
+"""Config stored in a checkpoint, parsed without executing it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 
 def type_name(kind: Any) -> str:
-    """Name of what a config's ``type`` means: text with or without a scope, or a class.
+    """Name the class of a config's ``type``: text with or without a scope, or a class.
 
     Example:
         >>> type_name("snnssl_mm.Spikformer"), type_name(nn.Conv2d)
@@ -24,10 +24,10 @@ def type_name(kind: Any) -> str:
 def stored_config(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Read the config text that mmengine saves in ``meta``.
 
-    The text is parsed as literals and ``dict(...)`` calls: nothing of it is executed.
+    The text is parsed as literals and ``dict(...)`` calls; nothing is executed.
 
     Returns:
-        Its settings as far as they are literals; none if there is no such text.
+        The settings that are literals; none if there is no such text.
     """
     meta = checkpoint.get("meta")
     text = meta.get("cfg") if isinstance(meta, Mapping) else None
@@ -45,13 +45,13 @@ def stored_config(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stored_model(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Find ``model`` in the config of a checkpoint, see :func:`stored_config`."""
+    """Find ``model`` in the config of a checkpoint."""
     model = stored_config(checkpoint).get("model")
     return model if isinstance(model, dict) else None
 
 
 def stored_backbone(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Find ``model.backbone`` there, see :func:`stored_config`."""
+    """Find ``model.backbone`` in the config of a checkpoint."""
     backbone = (stored_model(checkpoint) or {}).get("backbone")
     return backbone if isinstance(backbone, dict) else None
 
@@ -78,15 +78,15 @@ def literal(node: ast.expr) -> Any:
 def structural_differences(
     backbone: nn.Module, checkpoint: Mapping[str, Any]
 ) -> list[str]:
-    """Compare what no tensor shows, such as the stem's strides or the threshold.
+    """Compare settings that the tensors do not show, such as strides or threshold.
 
     Args:
-        backbone: With an attribute ``structure``: names of settings and their values.
-        checkpoint: With the config that it was trained with, or without.
+        backbone: Backbone with an attribute ``structure``: settings by name.
+        checkpoint: Checkpoint, with the config of its training or without.
 
     Returns:
-        One phrase for each setting that differs; none if either side does not tell, or
-        the checkpoint's backbone is of another class.
+        One phrase per setting that differs; none if the backbone has no ``structure``,
+        the checkpoint no config, or its backbone is of another class.
     """
     structure: Any = getattr(backbone, "structure", None)
     settings = stored_backbone(checkpoint)
@@ -110,7 +110,7 @@ def structural_differences(
 
 
 def differing(name: str, then: Any, now: Any) -> list[str]:
-    """Phrases about a setting that differs; of a named tuple, about its fields."""
+    """Describe how a setting differs, a named tuple field by field."""
     if then == now:
         return []
     if type(then) is type(now) and hasattr(now, "_fields"):

@@ -18,10 +18,10 @@ class TensorMatch(NamedTuple):
     """The result of :func:`match_tensors`.
 
     Attributes:
-        loadable: Tensors of the state dict that the module takes.
-        names: All names of the module.
-        problems: A phrase for each of them that is missing or of another shape.
-        left_over: Names of the state dict that the module has no place for.
+        loadable: Tensors of the state dict that the module loads.
+        names: All tensor names of the module.
+        problems: A phrase for each of them that is missing or has another shape.
+        left_over: Names in the state dict that the module does not have.
     """
 
     loadable: Mapping[str, Tensor]
@@ -30,10 +30,10 @@ class TensorMatch(NamedTuple):
     left_over: list[str]
 
     def part(self, prefix: str) -> TensorMatch:
-        """Return what concerns the names that begin with ``prefix``.
+        """Restrict the match to the names that begin with ``prefix``.
 
-        Of tensors that are left over it counts those below a child that the module
-        has, such as further blocks, and no classifier on top.
+        Left-over tensors count if they belong to a child that the module has, such as
+        further blocks; a classifier on top does not count.
         """
         names = frozenset(name for name in self.names if name.startswith(prefix))
         children = {name[len(prefix) :].partition(".")[0] for name in names}
@@ -51,12 +51,12 @@ class TensorMatch(NamedTuple):
 
     @property
     def fits(self) -> bool:
-        """Whether every tensor has its counterpart."""
+        """Whether every tensor has a counterpart."""
         return not self.problems and not self.left_over
 
     @property
     def empty(self) -> bool:
-        """Whether nothing fits but counters, which BatchNorm makes up if need be."""
+        """Whether nothing fits except BatchNorm's counters, which have a default."""
         return all(
             name in self.problems
             or (name.endswith("num_batches_tracked") and name not in self.loadable)
@@ -65,16 +65,16 @@ class TensorMatch(NamedTuple):
 
     @property
     def loaded(self) -> int:
-        """How many tensors of the module are in the state dict."""
+        """Number of the module's tensors that the state dict provides."""
         return len(self.names) - len(self.problems)
 
     def __str__(self) -> str:
-        """Say what does not fit."""
+        """Describe what does not fit."""
         text = f"{len(self.problems)} of {len(self.names)} tensors do not match"
         if self.left_over:
             text += f" and {len(self.left_over)} are left over"
         phrases = [*self.problems.values()]
-        phrases += [f"{name} has no place" for name in self.left_over]
+        phrases += [f"{name} is not in the model" for name in self.left_over]
         return f"{text}, first: {first(phrases)}"
 
 
@@ -86,12 +86,13 @@ def first(phrases: list[str]) -> str:
 def match_tensors(module: nn.Module, offered: Mapping[str, Any]) -> TensorMatch:
     """Find what a module would load, by name, shape and its own conversions.
 
-    The modules' own loading runs, on a copy without memory, so that what they convert
-    (names of earlier versions, position embeddings of another size) counts as fitting.
+    The modules' own loading code runs on a copy on the meta device, so tensors that
+    they convert (names of earlier versions, position embeddings of another size) count
+    as fitting.
 
     Args:
-        module: The module, whose tensors stay as they are.
-        offered: Tensors by the module's names; its ``_metadata`` is heeded.
+        module: The module; its tensors are not changed.
+        offered: Tensors by the module's names; its ``_metadata`` is used.
     """
     wanted = module.state_dict()
     tensors = OrderedDict((k, v) for k, v in offered.items() if isinstance(v, Tensor))
@@ -100,14 +101,14 @@ def match_tensors(module: nn.Module, offered: Mapping[str, Any]) -> TensorMatch:
     unfilled = unfilled_copy(module)
     problems: dict[str, str] = {}
     try:
-        missing, left_over = load(unfilled, tensors)
-    except RuntimeError:  # of other shapes, and the module does not convert them
+        missing, left_over = load_unfilled(unfilled, tensors)
+    except RuntimeError:  # other shapes, which the module does not convert
         for name in wanted.keys() & tensors.keys():
             shapes = tuple(tensors[name].shape), tuple(wanted[name].shape)
             if shapes[0] != shapes[1]:
                 problems[name] = f"{name} has shape {shapes[0]} instead of {shapes[1]}"
                 del tensors[name]
-        missing, left_over = load(unfilled, tensors)
+        missing, left_over = load_unfilled(unfilled, tensors)
     for name in missing:
         problems.setdefault(name, f"{name} is missing")
     ordered = {name: problems[name] for name in wanted if name in problems}
@@ -115,7 +116,7 @@ def match_tensors(module: nn.Module, offered: Mapping[str, Any]) -> TensorMatch:
 
 
 def unfilled_copy(module: nn.Module) -> nn.Module:
-    """Copy a module with tensors that have shapes and no memory."""
+    """Copy a module with its tensors on the meta device."""
     memo: dict[int, Any] = {}
     for tensor in (*module.parameters(), *module.buffers()):
         empty: Tensor = torch.empty_like(tensor, device="meta")
@@ -125,10 +126,10 @@ def unfilled_copy(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module, memo)
 
 
-def load(
+def load_unfilled(
     module: nn.Module, tensors: Mapping[str, Tensor]
 ) -> tuple[list[str], list[str]]:
-    """Load into a copy without memory; return missing and left-over names."""
+    """Load into a module on the meta device; return missing and left-over names."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*meta parameter.*")
         result = module.load_state_dict(tensors, strict=False)

@@ -1,4 +1,4 @@
-"""Whether output files and folders can be written, before any work is done."""
+"""Check before any work is done that output files and folders can be written."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from pathlib import Path
 def require_writable(
     *places: Path | None, folder: bool = False, option: str = "--out"
 ) -> None:
-    """Refuse outputs that cannot be written; create nothing.
+    """Require that outputs can be written; create nothing.
 
     Args:
-        *places: Files, or folders; None stands for an output that nobody asked for.
+        *places: Files, or folders; None for an output that is not requested.
         folder: Whether they are folders.
-        option: How the user chooses their place.
+        option: Option by which the user chooses them.
 
     Raises:
-        OSError: Names the first place that cannot be written, and the reason.
+        OSError: Names the first path that cannot be written, and the reason.
     """
     for place in filter(None, places):
         if reason := obstacle(place.absolute(), folder):
-            raise OSError(f"cannot write {place}: {reason}; choose another by {option}")
+            raise OSError(
+                f"cannot write {place}: {reason}; choose another path by {option}"
+            )
 
 
 def obstacle(place: Path, folder: bool) -> str | None:
-    """Say why an absolute path cannot be written; None if it can."""
+    """Return why an absolute path cannot be written; None if it can."""
     try:
         near = next(path for path in (place, *place.parents) if path.exists())
         if near == place and near.is_dir() != folder:

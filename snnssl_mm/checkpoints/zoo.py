@@ -1,10 +1,10 @@
-"""Model zoo: names, configs and weights, found offline first.
+"""Model zoo: names, configs and weights; local weights are used first.
 
 ``model-index.yml`` lists the ``metafile.yml`` of each folder of configs. An entry with
-weights says ``Weights: snnssl_mm://NAME``, an address that mmengine's own loading
-understands (``init_cfg``, ``load_from``, ``get_model``), and beside it the file, its
-sha256 and, if it is published somewhere, its URL. The file is looked for in the
-package, then in the cache, then at the URL; whatever has another sha256 is refused.
+weights has ``Weights: snnssl_mm://NAME``, an address that mmengine can load
+(``init_cfg``, ``load_from``, ``get_model``), the file's name, its SHA-256 and, if it is
+published, its URL. The file is searched in the package, then in the cache, then
+downloaded; a file with another SHA-256 is refused.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ SCHEME = "snnssl_mm://"
 PACKAGE = Path(__file__).resolve().parents[1]
 SHIPPED = PACKAGE / "weights"
 STALE_SECONDS = 3600.0
-"""After so long an unfinished download is nobody's any more."""
+"""Age after which an unfinished download counts as abandoned."""
 
 
 class Entry(NamedTuple):
     """A model of the zoo.
 
     Attributes:
-        name: Of the model.
+        name: Name of the model.
         config: Its config file.
         file: Name of its weights' file, or None without weights.
-        sha256: Of that file.
-        url: Where to get it, or None.
-        meta: All that the metafile says.
+        sha256: SHA-256 of that file.
+        url: URL of that file, or None.
+        meta: The complete entry of the metafile.
     """
 
     name: str
@@ -53,14 +53,14 @@ class Entry(NamedTuple):
 
 
 def index_file() -> Path:
-    """``model-index.yml``: the installed one, else the source tree's."""
+    """Return ``model-index.yml``: the installed one, else the source tree's."""
     installed = PACKAGE / ".mim" / "model-index.yml"
     return installed if installed.exists() else PACKAGE.parent / "model-index.yml"
 
 
 @functools.cache
 def entries() -> dict[str, Entry]:
-    """All models by name."""
+    """Return all models by name."""
     index = index_file()
     found = {}
     for metafile in yaml.safe_load(index.read_text())["Import"]:
@@ -77,12 +77,12 @@ def entries() -> dict[str, Entry]:
 
 
 def names_with_weights() -> list[str]:
-    """Names of the models that have weights."""
+    """List the names of the models that have weights."""
     return sorted(name for name, entry in entries().items() if entry.file)
 
 
 def cache_folder() -> Path:
-    """``$SNNSSL_MM_ZOO``, else ``snnssl_mm`` in the user's cache folder (XDG)."""
+    """Return ``$SNNSSL_MM_ZOO``, else ``snnssl_mm`` in the user's XDG cache folder."""
     if chosen := os.environ.get("SNNSSL_MM_ZOO"):
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -93,12 +93,12 @@ def find_weights(name: str) -> Path:
     """Find the weights of a model, downloading them if need be.
 
     Args:
-        name: Of the model, with or without ``snnssl_mm://``.
+        name: Name of the model, with or without ``snnssl_mm://``.
 
     Raises:
         ValueError: If there is no such model, it has no weights, or a file has another
-            sha256 than the entry; such a file does not stay in the cache.
-        FileNotFoundError: If the file is nowhere and cannot be got.
+            SHA-256 than the entry; such a file is removed from the cache.
+        FileNotFoundError: If the file is not found and cannot be downloaded.
     """
     name = name.removeprefix(SCHEME)
     entry = entries().get(name)
@@ -113,8 +113,8 @@ def find_weights(name: str) -> Path:
     if shipped.is_file():
         if not is_intact(shipped, entry.sha256):
             raise ValueError(
-                f"{shipped} is damaged (another sha256 than the zoo's entry); install "
-                "snnssl_mm again"
+                f"{shipped} is damaged (its SHA-256 is not that of the zoo's entry); "
+                "reinstall snnssl_mm"
             )
         return shipped
     remove_stale_downloads(cached)
@@ -124,8 +124,8 @@ def find_weights(name: str) -> Path:
         cached.unlink(missing_ok=True)
         if entry.url is None:
             raise ValueError(
-                f"{cached} was not the file of {name!r} (another sha256 than the zoo's "
-                "entry) and has been removed; put the right one there"
+                f"{cached} was not the file of {name!r} (its SHA-256 is not that of "
+                "the zoo's entry) and was removed; copy the correct file there"
             )
     if entry.url is None:
         raise FileNotFoundError(
@@ -136,46 +136,46 @@ def find_weights(name: str) -> Path:
 
 
 def is_intact(file: Path, sha256: str) -> bool:
-    """Whether a file has the sha256; the same content is read once only."""
+    """Whether a file has this SHA-256; the same content is read only once."""
     return digest(file, file_identity(file)) == sha256
 
 
 @functools.lru_cache(8)
 def digest(file: Path, _identity: Any) -> str:
-    """Compute a file's sha256."""
+    """Compute a file's SHA-256."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def remove_stale_downloads(file: Path) -> None:
-    """Remove what downloads that were killed have left."""
+    """Remove the partial files of killed downloads."""
     for part in file.parent.glob(f"{file.name}.*.partial"):
         if time.time() - part.stat().st_mtime > STALE_SECONDS:
             part.unlink(missing_ok=True)
 
 
 def download(entry: Entry, url: str, file: Path) -> Path:
-    """Download weights; the file is there whole and right, or not at all."""
+    """Download weights atomically; a file with another SHA-256 is refused."""
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         torch.hub.download_url_to_file(url, str(file), entry.sha256, progress=False)
-    except RuntimeError as error:  # torch's word for another sha256
+    except RuntimeError as error:  # what torch raises for another SHA-256
         raise ValueError(
-            f"{url} is not the file of {entry.name!r}: cut off, or replaced (another "
-            "sha256 than the zoo's entry); nothing was kept, try again"
+            f"{url} is not the file of {entry.name!r}: truncated or replaced (its "
+            "SHA-256 is not that of the zoo's entry); nothing was saved, try again"
         ) from error
     except OSError as error:
         raise FileNotFoundError(
             f"cannot download the weights of {entry.name!r} from {url}: {error}; put "
-            f"{entry.file} into {file.parent} by hand"
+            f"{entry.file} into {file.parent} manually"
         ) from error
     return file
 
 
 def resolve(path: str | Path) -> str:
-    """Return the file of a zoo model's name or address; of a path, what ``~`` means.
+    """Resolve a zoo model's name or address to its file; expand ``~`` in a path.
 
-    A file of that name comes first.
+    An existing file takes precedence over a zoo model of the same name.
     """
     path = str(path)
     if path.startswith(SCHEME) or (path in entries() and not Path(path).is_file()):
@@ -184,7 +184,7 @@ def resolve(path: str | Path) -> str:
 
 
 def does_not_exist(path: str) -> str:
-    """Say that there is no such file, and which one or which model may be meant."""
+    """Say that a file does not exist, and suggest a file or model of a similar name."""
     path = os.path.expanduser(path)
     folder, name = Path(path).parent, Path(path).name
     if Path(path).is_dir():

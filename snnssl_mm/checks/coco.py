@@ -1,4 +1,4 @@
-"""Whether a COCO annotation file fits a dataset, a detector and an evaluator."""
+"""Checks of a COCO annotation file against a dataset, a detector and an evaluator."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from snnssl_mm.checks.coco_structure import (
-    check_structure,
     is_number,
     is_segmentation,
     other_kind,
+    require_valid_entries,
 )
 from snnssl_mm.datasets.data_error import DataError, shortened
 
 Content = dict[str, Any]
-SHORT = "a polygon of"  # how the fault of one with fewer than 3 points begins
+SHORT = "a polygon of"  # start of the message for fewer than 3 points
 
 
 def read_annotations(file: str, labelled: bool = True) -> Content:
@@ -29,17 +29,18 @@ def read_annotations(file: str, labelled: bool = True) -> Content:
 
     Args:
         file: Its path.
-        labelled: Whether it must have annotations; that of COCO's test-dev has none.
+        labelled: Whether it must have annotations; COCO's test-dev has none.
 
     Raises:
         DataError: If it is no JSON, lacks one of COCO's three lists or any image, or
-            has an entry in them that mmdet or pycocotools would trip over.
+            has an entry that mmdet or pycocotools cannot process.
     """
     try:
         content = json.loads(Path(file).read_text("utf-8"))  # as COCO's readers do
     except (ValueError, RecursionError) as error:
         raise DataError(
-            f"{file} is not a JSON file in UTF-8 without a byte order mark: {error}"
+            f"{file} cannot be read: {error}; expected a JSON file in UTF-8 without a "
+            "byte order mark"
         ) from error
     if isinstance(content, dict) and not labelled:
         content.setdefault("annotations", [])
@@ -50,7 +51,7 @@ def read_annotations(file: str, labelled: bool = True) -> Content:
             f"{file} has no list of {' and '.join(missing)}; expected COCO's layout: "
             "dict(images=[...], annotations=[...], categories=[...])"
         )
-    check_structure(content, file)
+    require_valid_entries(content, file)
     if not content["images"]:
         raise DataError(f"{file} lists no images")
     return content
@@ -62,18 +63,18 @@ def check_categories(
     """Compare the categories of a file with a dataset's classes.
 
     Args:
-        content: Of the file.
+        content: Content of the file.
         file: Its path, for messages.
-        classes: Those of the dataset.
-        explicit: Whether the config itself names the classes; then categories that are
-            not among them are left out deliberately.
-        where: The dataset's place in the config, for messages.
+        classes: Classes of the dataset.
+        explicit: Whether the config itself names the classes; then other categories
+            are left out deliberately.
+        where: The dataset's key in the config, for messages.
 
     Returns:
         The classes as mmdet numbers them, and lines for the log.
 
     Raises:
-        DataError: If annotations would be lost or mean another class.
+        DataError: If annotations would be dropped or assigned to another class.
     """
     names = {category["id"]: category["name"] for category in content["categories"]}
     unknown = [name for name in names.values() if name not in classes]
@@ -90,23 +91,23 @@ def check_categories(
     if known != in_order:
         raise DataError(
             f"{where} names its classes in the order {shortened(in_order)}, {file} in "
-            f"the order {shortened(known)}, which is the one that mmdet numbers them "
-            f"by; set metainfo=dict(classes={tuple(known)})"
+            f"the order {shortened(known)}, by which mmdet numbers them; set "
+            f"metainfo=dict(classes={tuple(known)})"
         )
     counts = Counter(a.get("category_id") for a in content["annotations"])
     foreign = sorted(set(counts) - set(names), key=str)
     if foreign:
         raise DataError(
             f"{file} has {sum(counts[i] for i in foreign)} annotations of category_id "
-            f"{shortened(list(map(repr, foreign)))}, which its list of categories lacks"
-            + (other_kind(foreign[0], names) or "; add them to it")
+            f"{shortened(list(map(repr, foreign)))}, which are not in its list of "
+            "categories" + (other_kind(foreign[0], names) or "; add them")
         )
     absent = [name for name in classes if name not in known]
     for name in unknown:
         if same := [one for one in absent if plain(one) == plain(name)]:
             raise DataError(
-                f"{file} has the category {name!r}, {where} the class {same[0]!r}: its "
-                "objects would be left out; write both alike"
+                f"{file} has the category {name!r}, {where} the class {same[0]!r}, so "
+                "its objects would be dropped; use the same spelling"
             )
     if not absent:
         return known, []
@@ -117,7 +118,7 @@ def check_categories(
 
 
 def plain(name: str) -> str:
-    """A name in lower case, without what separates its words."""
+    """Normalise a name: lower case, without separators between words."""
     return "".join(re.split(r"[\s_-]+", name.casefold()))
 
 
@@ -130,17 +131,17 @@ def check_masks_of_objects(
     """Check the segmentations of a file that mmdet loads or an evaluator compares.
 
     Args:
-        content: Of the file.
+        content: Content of the file.
         file: Its path, for messages.
-        loaded: Whether mmdet loads them, which passes over polygons of two points;
+        loaded: Whether mmdet loads them, which ignores polygons of two points;
             pycocotools, which evaluates, does not.
-        classes: Names of the categories that are used; all for None.
+        classes: Names of the used categories; None for all.
 
     Returns:
         Lines for the log.
 
     Raises:
-        DataError: It counts them and names the first.
+        DataError: If some cannot be used; gives their number and the first.
     """
     sizes = {i["id"]: [i["height"], i["width"]] for i in content["images"]}
     annotations = used_annotations(content, classes)
@@ -148,7 +149,7 @@ def check_masks_of_objects(
     found = [(a, f) for a, f in faults if f]
     fatal = [(a, f) for a, f in found if not (loaded and f.startswith(SHORT))]
     if found and len(found) == len(annotations):
-        fatal = found  # nothing is left to be learnt
+        fatal = found  # nothing is left to learn
     if fatal:
         annotation, fault = fatal[0]
         bare = sum(fault == "no segmentation" for _, fault in fatal)
@@ -157,16 +158,17 @@ def check_masks_of_objects(
             f"{'no segmentation' if bare else 'a segmentation that cannot be used'}, "
             f"from which masks are {'loaded' if loaded else 'evaluated'} (first: "
             f"id {annotation['id']!r} of image {annotation['image_id']!r}, {fault}); "
-            "mend them, or take a model and a metric without masks"
+            "correct them, or use a model and a metric without masks"
         )
-    short = f"{file}: {len(found)} polygons of fewer than 3 points: ignored"
-    return [short] * bool(found)
+    if not found:
+        return []
+    return [f"{file}: {len(found)} polygons of fewer than 3 points: ignored"]
 
 
 def used_annotations(
     content: Content, classes: Sequence[str] | None
 ) -> list[dict[str, Any]]:
-    """Annotations of some categories; of all for None."""
+    """Select the annotations of some categories; None for all."""
     used = {
         category["id"]
         for category in content["categories"]
@@ -176,7 +178,7 @@ def used_annotations(
 
 
 def mask_fault(annotation: Mapping[str, Any], size: list[int]) -> str | None:
-    """Say why no mask ``size = [height, width]`` can be made of an annotation."""
+    """Return why an annotation gives no mask of ``size = [height, width]``, or None."""
     segmentation = annotation.get("segmentation")
     if not segmentation:
         return "no segmentation"
@@ -185,22 +187,23 @@ def mask_fault(annotation: Mapping[str, Any], size: list[int]) -> str | None:
     if isinstance(segmentation, Mapping):
         found, counts = segmentation["size"], segmentation["counts"]
         if list(found) != size:
-            return f"run lengths of size {found}, but its image has {size}"
-        pixels = sum(counts) if isinstance(counts, list) else unpacked(counts).sum()
+            return f"run lengths of size {found}, but its image has size {size}"
+        packed = isinstance(counts, str)
+        pixels = decode_run_lengths(counts).sum() if packed else sum(counts)
         if pixels != size[0] * size[1]:
             return f"run lengths of {pixels} pixels, expected {size}"
         return None
     if wrong := [len(p) for p in segmentation if len(p) < 6 or len(p) % 2]:
-        return f"{SHORT} {wrong[0]} numbers, expected x and y of 3 or more points"
+        return f"{SHORT} {wrong[0]} numbers, expected x and y of at least 3 points"
     return None
 
 
-def unpacked(text: str) -> np.ndarray:
-    """Run lengths that pycocotools has packed into text.
+def decode_run_lengths(text: str) -> np.ndarray:
+    """Decode run lengths that pycocotools has packed into text.
 
-    Each character holds five bits, the lowest first, and one that says whether more
-    follow; from the fourth on a run is stored as the difference to the last but one.
-    pycocotools itself may loop for ever over runs of too few pixels.
+    Each character holds five bits, the lowest first, and one bit that says whether more
+    follow. From the fourth run on, the difference to the last run but one is stored.
+    pycocotools itself may loop endlessly over runs of too few pixels.
     """
     bits = np.frombuffer(text.encode(errors="replace"), np.uint8).astype(np.int64) - 48
     ends = np.flatnonzero((bits & 32) == 0)
@@ -219,13 +222,13 @@ def unpacked(text: str) -> np.ndarray:
 def check_evaluated(
     content: Content, file: str, masks: bool, classes: Sequence[str] | None = None
 ) -> list[str]:
-    """Check what pycocotools needs of every annotation when it evaluates.
+    """Check what pycocotools needs in every annotation for evaluation.
 
     Args:
-        content: Of the file.
+        content: Content of the file.
         file: Its path, for messages.
         masks: Whether masks are evaluated.
-        classes: Names of the evaluated categories; all for None.
+        classes: Names of the evaluated categories; None for all.
 
     Returns:
         Lines for the log.
@@ -239,55 +242,56 @@ def check_evaluated(
     if bare:
         raise DataError(
             f"{len(bare)} of {len(annotations)} annotations of {file} have "
-            f"no iscrowd (first: id {bare[0]!r}), without which the evaluation fails; "
-            "write iscrowd=0 into them"
+            f"no iscrowd (first: id {bare[0]!r}), which the evaluation needs; add "
+            "iscrowd=0 to them"
         )
     if masks:
         check_masks_of_objects(content, file, loaded=False, classes=classes)
     if texts := [a["id"] for a in annotations if not is_number(a["id"])]:
         raise DataError(
-            f"{file} has annotations whose ids are texts (first: {texts[0]!r}), with "
-            "which pycocotools cannot count; number them from 1"
+            f"{file} has annotations whose ids are text (first: {texts[0]!r}); "
+            "pycocotools needs numbers: number them from 1"
         )
     if any(a["id"] == 0 for a in annotations):
         return [
-            f"warning: {file} has an annotation with the id 0, which pycocotools takes "
-            "for an object that was not found; number them from 1"
+            f"warning: {file} has an annotation with id 0, which pycocotools counts as "
+            "an object that was not found; number annotations from 1"
         ]
     return []
 
 
-def doubled_images(content: Content, file: str) -> list[str]:
-    """Say, in lines for the log, which image files have several entries."""
+def duplicate_images(content: Content, file: str) -> list[str]:
+    """Report image files with several entries, as lines for the log."""
     counts = Counter(image["file_name"] for image in content["images"])
     doubled = [name for name, count in counts.items() if count > 1]
     if not doubled:
         return []
     return [
         f"warning: {file} lists {len(doubled)} image files more than once, first "
-        f"{doubled[0]}: each entry has a part of the objects, or one that is seen twice"
+        f"{doubled[0]}: each entry has only a part of the objects, or objects are used "
+        "twice; merge the entries"
     ]
 
 
 def indexed(kind: Any, content: Content) -> Any:
-    """Make a COCO object of a file that has been read already."""
+    """Make a COCO object from the content of a file."""
     coco = kind()
     coco.dataset = content
-    with contextlib.redirect_stdout(None):  # it says that it does
+    with contextlib.redirect_stdout(None):  # it prints its progress
         coco.createIndex()
     coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs
     return coco
 
 
-def why_dropped(
+def drop_reasons(
     content: Content, samples: Iterable[Mapping[str, Any]], classes: list[str]
 ) -> Counter[str]:
-    """Count the annotations that a dataset does not keep, by what is odd in them.
+    """Count the annotations that a dataset drops, by reason.
 
     Args:
-        content: Of the annotation file.
-        samples: What the dataset made of it, with boxes as corners.
-        classes: Those of the dataset.
+        content: Content of the annotation file.
+        samples: Samples of the dataset, with boxes as corners.
+        classes: Classes of the dataset.
     """
     kept: Counter[Any] = Counter(
         (sample["img_id"], *instance["bbox"])

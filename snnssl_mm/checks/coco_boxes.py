@@ -1,4 +1,4 @@
-"""Boxes of a COCO file against the areas and polygons of the same objects."""
+"""Checks of a COCO file's boxes against the areas and polygons of the same objects."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from snnssl_mm.checks.coco_structure import is_segmentation
 from snnssl_mm.datasets.data_error import DataError
 
 
-def check_corners(content: Mapping[str, Any], file: str) -> None:
-    """Refuse boxes of which area or polygons show that they are stored as corners.
+def require_sides(content: Mapping[str, Any], file: str) -> None:
+    """Require boxes [x, y, width, height]; areas and polygons reveal corners.
 
     Raises:
-        DataError: If it is more than half of the boxes.
+        DataError: If more than half of the boxes are stored as corners.
     """
     as_corners = as_sides = 0
     for annotation in content["annotations"]:
@@ -29,7 +29,7 @@ def check_corners(content: Mapping[str, Any], file: str) -> None:
     if as_corners > max(as_sides, count / 2):
         raise DataError(
             f"{file}: {as_corners} of {count} boxes seem to be corners [x1, y1, x2, "
-            "y2], by their area or polygons; expected COCO's [x, y, width, height]"
+            "y2], judging by area or polygons; expected COCO's [x, y, width, height]"
         )
 
 
@@ -37,16 +37,16 @@ def check_outlines(content: Mapping[str, Any], file: str, masks: bool) -> list[s
     """Compare boxes with the polygons of the same objects.
 
     Args:
-        content: Of the file.
+        content: Content of the file.
         file: Its path, for messages.
-        masks: Whether the polygons are learnt.
+        masks: Whether the model learns the polygons.
 
     Returns:
         Lines for the log.
 
     Raises:
         DataError: If more than half of the polygons lie outside of their boxes, and
-            are learnt.
+            the model learns them.
     """
     outlined = elsewhere = 0
     for annotation in content["annotations"]:
@@ -57,9 +57,9 @@ def check_outlines(content: Mapping[str, Any], file: str, masks: bool) -> list[s
     if elsewhere <= outlined / 2:
         return []
     text = (
-        f"{file}: {elsewhere} of {outlined} boxes lie elsewhere than the polygons of "
-        "their objects; expected [x of the left side, y of the upper side, width, "
-        "height], in pixels of the same image"
+        f"{file}: {elsewhere} of {outlined} boxes do not contain the polygons of their "
+        "objects; expected [x of the left side, y of the upper side, width, height], "
+        "in pixels of the same image"
     )
     if masks:
         raise DataError(text)
@@ -67,12 +67,12 @@ def check_outlines(content: Mapping[str, Any], file: str, masks: bool) -> list[s
 
 
 def alike(area: float, product: float) -> bool:
-    """Whether an area is a product of sides, but for rounding."""
+    """Whether an area equals the product of two sides, up to rounding."""
     return abs(area - product) <= max(0.01 * abs(product), 0.5)
 
 
 def outline(annotation: Mapping[str, Any]) -> tuple[float, ...] | None:
-    """Corners of the box around an annotation's polygons; None without such."""
+    """Return the corners of the box around an annotation's polygons; None without."""
     segmentation = annotation.get("segmentation")
     if not isinstance(segmentation, list) or not is_segmentation(segmentation):
         return None
@@ -84,14 +84,14 @@ def outline(annotation: Mapping[str, Any]) -> tuple[float, ...] | None:
 
 
 def near(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Whether two boxes end at the same right and lower sides, in pixels."""
+    """Whether two boxes have the same right and lower sides, to 2 pixels."""
     return abs(one[2] - other[2]) < 2 and abs(one[3] - other[3]) < 2
 
 
 def inside(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    """Share of a box that lies in another one, both given by their corners.
+    """Compute the fraction of a box inside another one; both are given as corners.
 
-    A pixel is added to each side, so that thin ones count.
+    A pixel is added to each side, so that thin boxes have an area.
     """
 
     def area(x1: float, y1: float, x2: float, y2: float) -> float:

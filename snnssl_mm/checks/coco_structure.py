@@ -1,4 +1,4 @@
-"""Whether the entries of a COCO annotation file are what readers of it rely on."""
+"""Types and references in the entries of a COCO annotation file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from snnssl_mm.datasets.data_error import DataError
 
-LARGEST = 2**63  # of a float64 or an int64
+LARGEST = 2**63  # limit of an int64
 
 
 def is_number(value: Any) -> bool:
@@ -48,7 +48,7 @@ EXPECTED: dict[str, dict[str, Field]] = {
     "categories": dict(id=ID, name=TEXT),
     "annotations": dict(id=ID, image_id=ID, category_id=ID, bbox=BOX, area=AREA),
 }
-"""List -> key -> what it must be, in words and as a test."""
+"""List -> key -> expected value, as text and as a test."""
 OPTIONAL = dict(iscrowd=CROWD)
 UNIQUE = (
     ("images", "id"),
@@ -58,15 +58,15 @@ UNIQUE = (
 )
 
 
-def check_structure(content: Mapping[str, Any], file: str) -> None:
-    """Refuse entries of wrong types, without a key, doubled or pointing nowhere.
+def require_valid_entries(content: Mapping[str, Any], file: str) -> None:
+    """Require entries with all keys, correct types, unique ids and known images.
 
     Args:
-        content: Of the file, with COCO's three lists.
+        content: Content of the file, with COCO's three lists.
         file: Its path, for messages.
 
     Raises:
-        DataError: It names the file and the first such entry.
+        DataError: Names the file and the first invalid entry.
     """
     for name, fields in EXPECTED.items():
         entries = content[name]
@@ -81,27 +81,27 @@ def check_structure(content: Mapping[str, Any], file: str) -> None:
         value, times = max(counts.items(), key=lambda pair: pair[1], default=("", 0))
         if times > 1:
             raise DataError(
-                f"{file} has {times} {name} with the {key} {value!r}; expected each "
-                "once: renumber or rename them, or remove one"
+                f"{file} has {times} {name} with the {key} {value!r}; expected unique "
+                "values: renumber or rename them, or remove duplicates"
             )
     images = {image["id"] for image in content["images"]}
     for index, annotation in enumerate(content["annotations"]):
         if annotation["image_id"] not in images:
             raise DataError(
-                f"{file}: annotations[{index}] belongs to the image "
-                f"{annotation['image_id']!r}, which the list of images lacks"
+                f"{file}: annotations[{index}] has image_id "
+                f"{annotation['image_id']!r}, which is not in the list of images"
                 + other_kind(annotation["image_id"], images)
             )
 
 
 def other_kind(value: Any, known: Iterable[Any]) -> str:
-    """Say if a list has a number as text, or a text as number."""
+    """Point out that a list has the value as text, or as a number, instead."""
     same = [one for one in known if str(one) == str(value)]
-    return f"; it has {same[0]!r}: numbers and texts differ" if same else ""
+    return f"; it has {same[0]!r}: use numbers or text in both" if same else ""
 
 
 def entry_fault(entry: Any, fields: Mapping[str, Field]) -> str | None:
-    """Say what is wrong with one entry of a list, or return None."""
+    """Return what is wrong with an entry of a list, or None."""
     if not isinstance(entry, Mapping):
         return f"is a {type(entry).__name__}; expected a dict with {', '.join(fields)}"
     for key, (expected, fits) in {**fields, **OPTIONAL}.items():

@@ -1,4 +1,4 @@
-"""Whether a config's datasets fit its model, found out before any time is spent."""
+"""Check before training that a config's datasets exist and fit its model."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from snnssl_mm.checkpoints.preprocessing import loads_file
 from snnssl_mm.checks import coco
-from snnssl_mm.checks.coco_boxes import check_corners, check_outlines
+from snnssl_mm.checks.coco_boxes import check_outlines, require_sides
 from snnssl_mm.checks.evaluators import check_evaluator_files
-from snnssl_mm.checks.image_lists import check_class_labels, check_list, left_in_folders
+from snnssl_mm.checks.image_lists import (
+    check_class_labels,
+    left_in_folders,
+    require_valid_list,
+)
 from snnssl_mm.checks.label_maps import Expected
 from snnssl_mm.checks.samples import MAX_FILES, check_boxes, check_samples
 from snnssl_mm.checks.settings import (
@@ -40,7 +44,7 @@ COVERED = {"CocoDataset", "BaseSegDataset", "CustomDataset"}
 
 
 def say(text: str) -> None:
-    """Log a line of the pre-flight."""
+    """Log a line of the pre-flight; with the prefix ``warning:``, as a warning."""
     warns = text.startswith("warning: ")
     level = logging.WARNING if warns else logging.INFO
     print_log(f"pre-flight: {text.removeprefix('warning: ')}", "current", level)
@@ -48,10 +52,10 @@ def say(text: str) -> None:
 
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
-    """Keep lines of the pre-flight, and tables of evaluators, from screen and log."""
+    """Suppress log lines, and tables that evaluators print."""
     logger = MMLogger.get_current_instance()
     level = logger.level
-    logger.setLevel("ERROR")  # logging.disable would outlast this in mmengine's cache
+    logger.setLevel("ERROR")  # mmengine would cache the effect of logging.disable
     try:
         with contextlib.redirect_stdout(None):
             yield
@@ -62,24 +66,24 @@ def silent() -> Iterator[None]:
 def check_data(
     cfg: Config, loaders: Sequence[str] = LOADERS, max_files: int | None = MAX_FILES
 ) -> dict[str, list[str]]:
-    """Refuse datasets that do not fit the model or are not there.
+    """Check that all datasets exist and fit the model.
 
-    Builds every dataset inside the data loaders with its filters, and says how many
-    images and objects it keeps; loads a sample of the files as the training does. No
-    model is built. Of several processes the first checks.
+    Builds every dataset in the data loaders with its filters, logs how many images and
+    objects it keeps, and loads a sample of the files as training does. No model is
+    built. Under DDP, only rank 0 checks.
 
     Args:
         cfg: Config of any scope.
-        loaders: Names of the data loaders to look at; missing ones are passed over.
-            Test data, which a training does not read, are only warned of unless
-            they are all that is asked for.
-        max_files: How many files of each dataset are loaded; None for all.
+        loaders: Names of the data loaders to check; missing ones are skipped. Problems
+            of test data, which training does not read, are warnings, unless only test
+            data are checked.
+        max_files: Number of files to load from each dataset; None for all.
 
     Returns:
-        Classes of COCO datasets as mmdet numbers them, by place.
+        Classes of COCO datasets as mmdet numbers them, by config key.
 
     Raises:
-        DataError: A sentence that names what was found, what was expected, the cure.
+        DataError: Says what was found, what was expected and what to do.
     """
     if int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))):
         return {}
@@ -92,8 +96,8 @@ def check_data(
         except DataError as error:
             if name != "test_dataloader" or len(loaders) == 1:
                 raise
-            say(f"warning: {error}; the training does not need these, a test will")
-    check_numbering(numbered)
+            say(f"warning: {error}; training does not read test data, but testing does")
+    require_same_numbering(numbered)
     if "val_dataloader" in loaders:
         for line in reduced_alike(cfg, ("train_dataloader", "val_dataloader")):
             say(line)
@@ -106,7 +110,7 @@ def check_loader(
     """Check the datasets of one data loader, and the files of its evaluator.
 
     Returns:
-        Classes of COCO datasets as mmdet numbers them, by place.
+        Classes of COCO datasets as mmdet numbers them, by config key.
     """
     numbered = {}
     images: set[Any] = set()
@@ -114,7 +118,7 @@ def check_loader(
     inside = (cfg.get(name) or {}).get("dataset")
     for where, settings in leaf_datasets(inside, f"{name}.dataset"):
         before = [checked for one, checked in seen if one == settings]
-        if not before:  # test data may be the validation's
+        if not before:  # test data are often the validation data
             with step(f"{where}: building {settings['type']}"):
                 before = [check_dataset(cfg, settings, where, max_files)]
             seen.append((settings, before[0]))
@@ -129,14 +133,14 @@ def check_loader(
     return numbered
 
 
-def check_numbering(numbered: dict[str, list[str]]) -> None:
-    """Refuse datasets that number the same classes differently.
+def require_same_numbering(numbered: dict[str, list[str]]) -> None:
+    """Require that all datasets number the same classes in the same way.
 
-    mmdet numbers the classes that an annotation file has, without a gap for one that it
-    lacks.
+    mmdet numbers the classes that an annotation file contains, without gaps for missing
+    ones.
 
     Raises:
-        DataError: It names two datasets and their classes.
+        DataError: Names two datasets and their classes.
     """
     first, *others = numbered.items() or [("", [])]
     for where, classes in others:
@@ -144,19 +148,19 @@ def check_numbering(numbered: dict[str, list[str]]) -> None:
             differ = shortened(sorted(set(classes) ^ set(first[1]))) or "the order"
             raise DataError(
                 f"{first[0]} numbers its classes {shortened(first[1])}, {where} "
-                f"{shortened(classes)}: a class would be taken for another (different: "
-                f"{differ}). Name all classes in the categories of both annotation "
-                "files, or give both the same class folders"
+                f"{shortened(classes)}, so classes would be confused (different: "
+                f"{differ}). List all classes in the categories of both annotation "
+                "files, or use the same class folders for both"
             )
 
 
 class Checked(NamedTuple):
-    """What is known of a dataset that was checked.
+    """Result of checking a dataset.
 
     Attributes:
-        classes: In the order of their numbers, of a COCO dataset (as mmdet numbers
-            them) and of class folders; None for others.
-        images: Ids of its images, if they have such.
+        classes: Classes in the order of their numbers, for a COCO dataset (as mmdet
+            numbers them) and class folders; None for other datasets.
+        images: Ids of its images, if they have ids.
     """
 
     classes: list[str] | None = None
@@ -166,20 +170,20 @@ class Checked(NamedTuple):
 def check_dataset(
     cfg: Config, settings: Any, where: str, max_files: int | None
 ) -> Checked:
-    """Check one dataset, given by its settings and its place in the config."""
+    """Check one dataset, given by its settings and its key in the config."""
     if settings.get("backend_args") or "://" in str(settings.get("data_root")):
-        say(f"{where} is not on this machine's disk: not looked at")
+        say(f"{where} is not on a local disk: not checked")
         return Checked()
     dataset = built(settings)
     if not isinstance(dataset, BaseDataset):
         say(f"{where}: {len(dataset)} samples")
         return Checked()
     if reads_files(type(dataset)):
-        require_files(dataset, where)
+        require_dataset_files(dataset, where)
     heads = dict(class_counts(cfg.get("model")))
     known, content = None, None
     bases = {base.__name__ for base in type(dataset).__mro__}
-    panoptic = "CocoPanopticDataset" in bases  # things and stuff: counted otherwise
+    panoptic = "CocoPanopticDataset" in bases  # counts things and stuff
     reader = type(dataset).load_data_list.__qualname__
     if reader == "CocoDataset.load_data_list" and not panoptic:
         known, content = read_coco(dataset, settings, where)
@@ -199,7 +203,7 @@ def check_dataset(
     count = (len(classes) or min(heads.values())) if segments else None
     if segments and not classes and where.startswith(("val", "test")):
         raise DataError(
-            f"{where} has no names of classes, which the evaluation needs; set metainfo"
+            f"{where} has no class names, which the evaluation needs; set metainfo"
             f"=dict(classes=(...)) with {count} names"
         )
     skip = getattr(dataset, "on_error", "raise") == "skip"
@@ -216,7 +220,7 @@ def check_dataset(
 
 
 def built(settings: Any) -> Any:
-    """Build a dataset that has listed nothing yet, with its loading transforms only."""
+    """Build a dataset without reading its list, with its loading transforms only."""
     lazy = copy.deepcopy(settings)
     loading = [
         transform
@@ -230,26 +234,26 @@ def built(settings: Any) -> Any:
         return DATASETS.build(lazy)
     lazy.update(lazy_init=True, pipeline=copy.deepcopy(loading))
     dataset = DATASETS.build(lazy)
-    if hasattr(dataset, "verify"):  # ImageFolder decodes all files when training starts
+    if hasattr(dataset, "verify"):  # ImageFolder verifies all files in training itself
         dataset.verify = None
     return dataset
 
 
-def require_files(dataset: Any, where: str) -> None:
-    """Refuse a dataset whose annotation file or folders are not there."""
+def require_dataset_files(dataset: Any, where: str) -> None:
+    """Require that a dataset's annotation file and folders exist."""
     if dataset.ann_file:
         require_file(dataset.ann_file, where)
         if lists_files(type(dataset)):
-            check_list(dataset)
+            require_valid_list(dataset)
     for prefix in filter(None, dataset.data_prefix.values()):
         require_folder(prefix, where)
 
 
 def reads_files(kind: type) -> bool:
-    """Whether a class takes its paths as OpenMMLab's three basic datasets do.
+    """Whether a class reads its paths like OpenMMLab's three basic datasets.
 
-    Ours have sentences of their own; a user's may do anything, unless it only renames
-    the classes.
+    This package's datasets have their own messages; a user's class may read anything,
+    unless it only changes the class names.
     """
     listing = getattr(kind, "load_data_list", kind).__module__
     stock = listing.startswith(("mmdet.", "mmseg.", "mmpretrain."))
@@ -258,23 +262,23 @@ def reads_files(kind: type) -> bool:
 
 
 def lists_files(kind: type) -> bool:
-    """Whether a class lists folders or text files as those of mmseg and mmpretrain."""
+    """Whether a class lists folders or text files like mmseg's and mmpretrain's."""
     reader = getattr(kind, "load_data_list", kind).__qualname__
     return reader in ("BaseSegDataset.load_data_list", "CustomDataset.load_data_list")
 
 
 def read_coco(dataset: Any, settings: Any, where: str) -> tuple[list[str], Any]:
-    """Check a COCO annotation file, and let the dataset use what was read."""
+    """Check a COCO annotation file, and make the dataset use the content."""
     content = coco.read_annotations(dataset.ann_file, not where.startswith("test"))
     explicit = "classes" in (settings.get("metainfo") or {})
     classes = list(dataset.metainfo["classes"])
     known, notes = coco.check_categories(
         content, dataset.ann_file, classes, explicit, where
     )
-    check_corners(content, dataset.ann_file)
+    require_sides(content, dataset.ann_file)
     if needs_masks(settings):
         notes += coco.check_masks_of_objects(content, dataset.ann_file, True, classes)
-    for note in [*notes, *coco.doubled_images(content, dataset.ann_file)]:
+    for note in [*notes, *coco.duplicate_images(content, dataset.ann_file)]:
         say(note)
     kind = dataset.COCOAPI
     dataset.COCOAPI = lambda _: coco.indexed(kind, content)
@@ -290,10 +294,10 @@ def needs_masks(settings: Any) -> bool:
 def report_kept(
     dataset: Any, content: Any, listed: list[Any], kept: list[Any], where: str
 ) -> None:
-    """Say how many images and objects a dataset keeps, and what it drops.
+    """Log how many images and objects a dataset keeps, and what it drops.
 
     Raises:
-        DataError: If it keeps none of them.
+        DataError: If it keeps none of them, or only crowds.
     """
     source = dataset.ann_file or next(iter(dataset.data_prefix.values()), "")
     before = sum(len(s.get("instances") or ()) for s in listed)
@@ -302,7 +306,7 @@ def report_kept(
     if content is not None:
         classes = list(dataset.metainfo["classes"])
         before = len(content["annotations"])
-        why = coco.why_dropped(content, listed, classes)
+        why = coco.drop_reasons(content, listed, classes)
         reasons = [f"{count} {text}" for text, count in why.most_common()]
     text = f"{where}: {len(kept):,} of {len(listed):,} images"
     if before or content is not None:
@@ -317,29 +321,32 @@ def report_kept(
     if not kept or (not after and (before or learns)):
         what = "objects" if kept else "images"
         raise DataError(
-            f"{text}{why_text}: no {what} of {source} are left; mend it, or set "
-            f"data_prefix, filter_cfg, img_suffix or the like of {where}"
+            f"{text}{why_text}: no {what} of {source} are left; correct it, or set "
+            f"data_prefix, filter_cfg, img_suffix or similar of {where}"
         )
     crowds = sum(o.get("ignore_flag", 0) for s in kept for o in s.get("instances", ()))
     if learns and crowds == after:
         raise DataError(
-            f"{text}, but all of them are crowds (iscrowd=1), from which no detector "
-            f"learns; write iscrowd=0 for single objects into {source}"
+            f"{text}, but all of them are crowds (iscrowd=1), which detectors do not "
+            f"learn; set iscrowd=0 for single objects in {source}"
         )
     if learns and crowds:
-        text += f", {crowds:,} of them as crowds (iscrowd=1), which are not learnt"
-    say("warning: " * bool(reasons) + text + why_text)
+        text += f", {crowds:,} of them crowds (iscrowd=1), which are not learnt"
+    say(f"{'warning: ' if reasons else ''}{text}{why_text}")
 
 
 def reduced_alike(cfg: Config, loaders: Sequence[str]) -> list[str]:
-    """Say if label maps of some data loaders count from 1, and of others from 0."""
+    """Report data loaders whose label maps differ in counting from 0 or from 1."""
     found = {}
     for name in loaders:
         inside = (cfg.get(name) or {}).get("dataset")
         for where, settings in leaf_datasets(inside, f"{name}.dataset"):
-            with contextlib.suppress(Exception):  # its own check reports it
+            with contextlib.suppress(Exception):  # check_dataset reports it
                 found[where] = bool(built(settings).reduce_zero_label)
     if len(set(found.values())) < 2:
         return []
     places = ", ".join(f"{where} {reduced}" for where, reduced in found.items())
-    return [f"warning: labels mean other classes, reduce_zero_label differs: {places}"]
+    return [
+        "warning: the same label means different classes, since reduce_zero_label "
+        f"differs: {places}"
+    ]

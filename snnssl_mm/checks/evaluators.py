@@ -1,4 +1,4 @@
-"""Evaluators of a config: what they read, and whether they find annotations correct."""
+"""Checks of a config's evaluators: their files, and their metrics on annotations."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from snnssl_mm.checks import coco
 from snnssl_mm.datasets.data_error import DataError, PreflightError
 
 WRITTEN = ("outfile_prefix", "output_dir", "out_file_path", "out_dir")
-"""Settings of metrics that name what they write."""
+"""Settings of metrics for the files that they write."""
 READ_BOXES = ("CocoMetric", "CocoFastMetric", "CocoOccludedSeparatedMetric")
-"""Metrics whose annotation file lists boxes; those of captions and others do not."""
+"""Metrics whose annotation file lists boxes, unlike those for captions and others."""
 
 
 def metrics_of(evaluator: Any) -> list[Any]:
-    """Settings of the metrics of an evaluator, in any form that a Runner takes."""
+    """List the settings of an evaluator's metrics, in any form that Runner accepts."""
     if isinstance(evaluator, Mapping) and "metrics" in evaluator:
         evaluator = evaluator["metrics"]
     if evaluator is None:
@@ -31,14 +31,14 @@ def metrics_of(evaluator: Any) -> list[Any]:
     return list(evaluator) if isinstance(evaluator, (list, tuple)) else [evaluator]
 
 
-def shares_out(evaluator: Any) -> bool:
-    """Whether an evaluator may give each metric other samples, as mmdet's does."""
+def splits_samples(evaluator: Any) -> bool:
+    """Whether an evaluator may give each metric different samples, as mmdet's does."""
     nested = isinstance(evaluator, Mapping) and "metrics" in evaluator
-    return nested and kind_of(evaluator) not in ("dict", "Evaluator")
+    return nested and class_name(evaluator) not in ("dict", "Evaluator")
 
 
-def kind_of(settings: Any) -> str:
-    """Name of the class of a metric or an evaluator, without its scope."""
+def class_name(settings: Any) -> str:
+    """Name the class of a metric or an evaluator, without its scope."""
     kind: Any = None
     if isinstance(settings, Mapping):
         kind = settings.get("type", "Evaluator")
@@ -52,16 +52,16 @@ def check_evaluator_files(
     """Check the annotation files that COCO evaluators read.
 
     Args:
-        evaluator: Its settings.
-        name: ``'val'`` or the like.
-        images: Ids of the images that are evaluated; empty if they are not known.
-        classes: Names of the categories that are evaluated; all for None.
+        evaluator: Settings of the evaluator.
+        name: ``'val'`` or ``'test'``.
+        images: Ids of the evaluated images; empty if unknown.
+        classes: Names of the evaluated categories; None for all.
 
     Returns:
         Lines for the log.
 
     Raises:
-        DataError: If one is missing, or lacks what pycocotools needs.
+        DataError: If a file is missing, or lacks what pycocotools needs.
     """
     lines = []
     for metric in metrics_of(evaluator):
@@ -71,12 +71,12 @@ def check_evaluator_files(
         where = f"{name}_evaluator.ann_file"
         if not Path(path).is_file():
             raise DataError(f"{where}: {path} does not exist; check the path")
-        if kind_of(metric) not in READ_BOXES or metric.get("format_only"):
+        if class_name(metric) not in READ_BOXES or metric.get("format_only"):
             continue
         content = coco.read_annotations(path, labelled=name != "test")
         masks = "segm" in (metric.get("metric") or ())
         lines += coco.check_evaluated(content, path, masks, classes)
-        if images and not shares_out(evaluator):
+        if images and not splits_samples(evaluator):
             lines += compare_images(content, path, images, classes, name)
     return lines
 
@@ -88,31 +88,31 @@ def compare_images(
     classes: Sequence[str] | None,
     name: str,
 ) -> list[str]:
-    """Compare the images of an evaluator's file with those that are evaluated.
+    """Compare the images of an evaluator's file with the evaluated images.
 
     Returns:
         Lines for the log.
 
     Raises:
-        DataError: If the file lacks some, with which pycocotools fails.
+        DataError: If the file lacks some, so that pycocotools would fail.
     """
-    cure = f"let {name}_evaluator and {name}_dataloader read the same file"
+    cure = f"use the same file in {name}_evaluator and {name}_dataloader"
     listed = {image["id"] for image in content["images"]}
     if lost := sorted(images - listed, key=str):
         raise DataError(
             f"{file} lacks {len(lost)} of the {len(images)} images of {name}_dataloader"
-            f", first of id {lost[0]!r}: the evaluation would fail; {cure}"
+            f", first with id {lost[0]!r}, so the evaluation would fail; {cure}"
         )
     annotated = {a["image_id"] for a in coco.used_annotations(content, classes)}
     if more := len(annotated - images):
         return [
-            f"warning: {name}_evaluator counts the objects of {more} images of {file} "
-            f"as missed that {name}_dataloader does not have; {cure}"
+            f"warning: {file} has {more} annotated images that {name}_dataloader does "
+            f"not have; {name}_evaluator counts their objects as missed; {cure}"
         ]
     return []
 
 
-def evaluate(
+def run_metric(
     runner: Any,
     metric: Any,
     outputs: Sequence[Any],
@@ -121,19 +121,19 @@ def evaluate(
     dataset: Any,
     folder: Path,
 ) -> None:
-    """Have one metric evaluate outputs; it must know the annotated objects.
+    """Evaluate outputs with one metric, which must know the annotated objects.
 
     Args:
-        runner: Builds the evaluator.
-        metric: Its settings.
+        runner: Runner, which builds the evaluator.
+        metric: Settings of the metric.
         outputs: Samples with predictions.
-        fed: Those of them whose predictions are the annotated objects.
-        batch: What the model got.
-        dataset: The validation's.
-        folder: Where files may be written.
+        fed: The outputs whose predictions were replaced by the annotated objects.
+        batch: The model's input.
+        dataset: The validation dataset.
+        folder: Folder for files that the metric writes.
 
     Raises:
-        PreflightError: If masks are evaluated that nothing predicts, or the metric
+        PreflightError: If masks are evaluated but not predicted, or if the metric
             reads other objects.
     """
     evaluator = runner.build_evaluator([copy.deepcopy(metric)])
@@ -147,19 +147,19 @@ def evaluate(
         masks = "segm" in (getattr(part, "metrics", None) or ())
         if masks and not all("masks" in o.get("pred_instances", ()) for o in outputs):
             raise PreflightError(
-                "val_evaluator evaluates masks (metric 'segm'), and the model predicts "
-                "none; set metric='bbox', or take a model with masks"
+                "val_evaluator evaluates masks (metric 'segm'), but the model predicts "
+                "none; set metric='bbox', or use a model with masks"
             )
         if hasattr(part, "img_ids") and getattr(part, "_coco_api", None):
             part.img_ids = [output.img_id for output in outputs]
-            if kind_of(part) in READ_BOXES:
+            if class_name(part) in READ_BOXES:
                 compare_objects(part, evaluator.dataset_meta["classes"], fed)
     evaluator.process(data_samples=outputs, data_batch=batch)
     evaluator.evaluate(len(outputs) * get_world_size())
 
 
 def compare_objects(metric: Any, classes: Sequence[str], fed: Iterable[Any]) -> None:
-    """Look for the objects of a dataset in what a COCO metric has read.
+    """Find a dataset's objects among those that a COCO metric has read.
 
     Raises:
         PreflightError: If it has less than half of them.
@@ -181,18 +181,18 @@ def compare_objects(metric: Any, classes: Sequence[str], fed: Iterable[Any]) -> 
                 known += bool((found > 0.5).any())
     if known < count / 2:
         raise PreflightError(
-            f"val_evaluator knows only {known} of {count} annotated boxes: it reads "
-            "other annotations than val_dataloader; compare ann_file and classes of "
-            "both"
+            f"val_evaluator has only {known} of {count} annotated boxes: it reads "
+            "other annotations than val_dataloader; use the same ann_file and classes "
+            "for both"
         )
 
 
-def feed_back(outputs: Sequence[Any], infos: Sequence[Any]) -> list[Any]:
-    """Put annotated objects in the place of a detector's predictions.
+def insert_ground_truth(outputs: Sequence[Any], infos: Sequence[Any]) -> list[Any]:
+    """Replace a detector's predictions by the annotated objects.
 
     Args:
         outputs: Samples with predictions.
-        infos: What their dataset knows of them.
+        infos: The dataset's info of each sample.
 
     Returns:
         The outputs that were changed.
@@ -218,7 +218,7 @@ def feed_back(outputs: Sequence[Any], infos: Sequence[Any]) -> list[Any]:
 
 
 def run_lengths(annotated: Any, height: int, width: int) -> Any:
-    """COCO's run lengths of an annotated mask; of the box, if there is no mask."""
+    """Encode an annotated mask, or the box if there is none, as COCO's run lengths."""
     x1, y1, x2, y2 = annotated["bbox"]
     mask = annotated.get("mask") or [[x1, y1, x2, y1, x2, y2, x1, y2]]
     if isinstance(mask, dict) and not isinstance(mask["counts"], list):

@@ -1,4 +1,4 @@
-"""What image files hold, compared with what a pipeline's loading shows of them."""
+"""Properties of image files that a pipeline's loading may not show."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from snnssl_mm.datasets.image_files import ORIENTATION, image_suffixes
 
 
 class Stored(NamedTuple):
-    """What an image file holds.
+    """Header of an image file.
 
     Attributes:
-        width: In pixels, before it is turned.
-        height: The same.
-        orientation: EXIF's, from 1 to 8; 1 if it has none.
-        unseen: What OpenCV's loading does not show as it is, in words.
+        width: Stored width in pixels, before the EXIF rotation.
+        height: Stored height in pixels, before the EXIF rotation.
+        orientation: EXIF orientation, from 1 to 8; 1 if it has none.
+        unseen: Properties that OpenCV's loading does not preserve, as text.
     """
 
     width: int
@@ -30,24 +30,26 @@ class Stored(NamedTuple):
 
 
 def stored(path: str) -> Stored | None:
-    """Look into an image file; None if Pillow does not know such files."""
+    """Read the header of an image file; None if Pillow cannot."""
     try:
         with Image.open(path) as image:
             size, kind = image.size, image.format
             orientation = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # Pillow's decoders raise many kinds on any bytes
+    except Exception:  # Pillow's decoders raise anything on damaged files
         return None
     if kind == "JPEG":  # 8 bits, opaque
         return Stored(*size, orientation)
     found = examine(path, decoded=True)
-    parts = ["transparent pixels, whose colours it shows"] * found.transparent
+    parts = []
+    if found.transparent:
+        parts.append("transparent pixels, whose colours it shows")
     if found.depth and found.depth < 16:
         parts += [f"{found.depth} bits in 16, of which it keeps the upper 8"]
     return Stored(*size, orientation, " and ".join(parts))
 
 
 def nearby(path: str) -> str:
-    """Name a file that is there, and differs in case, suffix or a doubled folder."""
+    """Suggest a file that differs in case, suffix or a duplicated folder."""
     folder, name = os.path.split(path)
     for place in (folder, os.path.dirname(folder)):
         with contextlib.suppress(OSError, ValueError):
@@ -58,7 +60,7 @@ def nearby(path: str) -> str:
 
 
 def bare(name: str) -> str:
-    """A file's name in lower case, without folders, byte order mark and suffixes."""
+    """Normalise a file name: lower case, no folders, byte order mark or suffixes."""
     plain = name.lstrip("\ufeff").replace("\\", "/").rpartition("/")[2].lower()
     while plain.endswith(image_suffixes()):
         plain = os.path.splitext(plain)[0]

@@ -1,4 +1,4 @@
-"""Lists of images, and the folders that they lie in: what of them is not taken."""
+"""Checks of image lists, and of images in folders that a dataset does not use."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ TAB = re.compile(r"\t\S+$")
 MANY = 100_000  # listing a folder of more images once more takes seconds
 
 
-def check_list(dataset: Any) -> None:
-    """Check the text file by which mmpretrain or mmseg lists images.
+def require_valid_list(dataset: Any) -> None:
+    """Require a valid text file that lists images for mmpretrain or mmseg.
 
     Raises:
-        DataError: It names the file, the line and what is expected.
+        DataError: Names the file, the line and what is expected.
     """
     file = Path(dataset.ann_file)
     content = file.read_bytes()
     if any(content.startswith(mark) for mark in BYTE_ORDER_MARKS):
         raise DataError(
-            f"{file} begins with a byte order mark, which would become a part of the "
-            "first path; save it as UTF-8 without one (a classifier may also take "
-            "snnssl_mm.ImageFolder, which reads it)"
+            f"{file} begins with a byte order mark, which would become part of the "
+            "first path; save it as UTF-8 without one (or use snnssl_mm.ImageFolder "
+            "for a classifier, which accepts it)"
         )
     try:
         found = read_annotation_file(file, getattr(dataset, "with_label", False))
@@ -41,18 +41,18 @@ def check_list(dataset: Any) -> None:
     tabs = [n for n, line in enumerate(lines, 1) if TAB.search(line.rstrip())]
     if tabs and getattr(dataset, "with_label", False):
         raise DataError(
-            f"Line {tabs[0]} of {file} has a tab before the label; mmpretrain expects "
-            "a blank (snnssl_mm.ImageFolder takes both)"
+            f"Line {tabs[0]} of {file} has a tab before the label; replace it by a "
+            "blank, as mmpretrain expects (snnssl_mm.ImageFolder accepts both)"
         )
 
 
 def left_in_folders(
     dataset: Any, listed: Sequence[Mapping[str, Any]], where: str
 ) -> list[str]:
-    """Count the images and masks of a dataset's folders that it does not take.
+    """Count the images and masks in a dataset's folders that it does not use.
 
     Returns:
-        Lines for the log; none for datasets with a list of their files.
+        Lines for the log; none for datasets with a list of files.
     """
     if dataset.ann_file or len(listed) > MANY:
         return []
@@ -67,7 +67,7 @@ def left_in_folders(
         if not folder:
             continue
         images = list_images(folder).images
-        if key == "seg_map_path":  # among previews and masks of other kinds
+        if key == "seg_map_path":  # the folder may have previews and other masks
             images = [name for name in images if name.endswith(dataset.seg_map_suffix)]
         left = [name for name in images if str(Path(folder, name)) not in taken]
         if left:
@@ -75,7 +75,7 @@ def left_in_folders(
             counts = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(6))
             lines.append(
                 f"warning: {where}: {len(left)} of {len(images)} images of {folder} "
-                f"are passed over: {counts}, first {left[0]}"
+                f"are not used: {counts}, first {left[0]}"
             )
     return lines
 
@@ -83,13 +83,13 @@ def left_in_folders(
 def check_class_labels(
     infos: Sequence[Mapping[str, Any]], heads: Mapping[str, int], where: str
 ) -> list[str]:
-    """Compare the labels of all images with the number of a classifier's classes.
+    """Check that the labels of all images are classes of a classifier.
 
     Returns:
         Lines for the log.
 
     Raises:
-        DataError: It counts the labels that are none and names the first image.
+        DataError: If some are not; gives their number and the first image.
     """
     found = [(i["gt_label"], i) for i in infos if isinstance(i.get("gt_label"), int)]
     if not found or not heads:
@@ -100,8 +100,8 @@ def check_class_labels(
         label, info = wrong[0]
         shifted = min(label for label, _ in found) == 1
         raise DataError(
-            f"{len(wrong)} of {len(found)} images of {where} have a label that is none "
-            f"of 0 to {count - 1}, first {info.get('img_path')} with {label}; "
+            f"{len(wrong)} of {len(found)} images of {where} have a label outside of 0 "
+            f"to {count - 1}, first {info.get('img_path')} with {label}; "
             + ("number the classes from 0, or " if shifted else "")
             + f"correct the labels or {head}={count}"
         )

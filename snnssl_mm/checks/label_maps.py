@@ -1,4 +1,4 @@
-"""Label maps of segmentation: their numbers against the classes of the model."""
+"""Checks of segmentation label maps against the classes of the model."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from PIL import Image
 
 from snnssl_mm.datasets.data_error import DataError, shortened
 
-IGNORED = 255  # what mmseg's LoadAnnotations makes of labels to be ignored
+IGNORED = 255  # the label that mmseg's LoadAnnotations uses for ignored pixels
 LOSSY = (".jpg", ".jpeg", ".jfif")
 
 
 class Expected(NamedTuple):
-    """What loaded samples are compared with.
+    """Expectations that loaded samples are compared with.
 
     Attributes:
-        where: The dataset's place in the config.
-        num_classes: Of a segmentor; None for other models.
-        ignored: Label without a loss.
-        skip: Whether the dataset itself leaves unreadable images out.
+        where: The dataset's key in the config.
+        num_classes: Number of classes of a segmentor; None for other models.
+        ignored: Label that the loss ignores.
+        skip: Whether the dataset itself skips unreadable images.
     """
 
     where: str
@@ -34,20 +34,20 @@ class Expected(NamedTuple):
 def labels_of(
     loaded: Any, info: Mapping[str, Any], expected: Expected
 ) -> tuple[tuple[int, ...], str | None]:
-    """Labels of a sample's map, and what is wrong with them."""
+    """Return the labels in a sample's map, and a fault if there is one."""
     labels = loaded.get("gt_seg_map")
     if not isinstance(labels, np.ndarray) or expected.num_classes is None:
         return (), None
     path = info.get("seg_map_path")
     if labels.ndim != 2:
         return (), (
-            f"{path}: the mask is a colour image, {labels.shape}; expected one channel "
-            "with the number of a class in each pixel"
+            f"{path}: the mask is a colour image of shape {labels.shape}; expected one "
+            "channel with the number of a class in each pixel"
         )
     if labels.dtype == np.uint8 and is_cut_off(str(path)):
         return (), (
-            f"{path}: the mask has numbers that are not integers of 8 bits, which the "
-            "loading cuts off; save the classes' numbers with 8 bits"
+            f"{path}: the mask has numbers that are no 8-bit integers, which loading "
+            "truncates; save the class numbers with 8 bits"
         )
     found = tuple(np.unique(labels).tolist())
     largest = max((x for x in found if x != expected.ignored), default=-1)
@@ -58,71 +58,73 @@ def labels_of(
 
 
 def is_cut_off(file: str) -> bool:
-    """Whether a file has numbers that 8 bits do not hold."""
+    """Whether a file has numbers that are not representable with 8 bits."""
     try:
         with Image.open(file) as image:
             if not image.mode.startswith(("I", "F")):
                 return False
             values = np.asarray(image)
-    except (OSError, ValueError):  # of another library
+    except (OSError, ValueError):  # a format of another library
         return False
     with np.errstate(invalid="ignore"):
         return bool((values != values.astype(np.uint8)).any())
 
 
 def beyond(label: int, num_classes: int, path: Any, reduced: bool) -> str:
-    """Return the sentence about a label beyond the classes."""
+    """Return the message for a label out of range."""
     cure = "if the masks count from 1 (0: unlabelled), set reduce_zero_label=True"
     if reduced:
         cure = "reduce_zero_label=True has lowered the labels by one (stored as "
         cure += f"{label + 1})"
     elif is_lossy(path):
-        cure = "JPEG does not keep numbers: save masks as PNG"
+        cure = "JPEG changes numbers: save masks as PNG"
     return (
         f"the mask {path} has the label {label}, but there are {num_classes} "
         f"classes, numbered 0 to {num_classes - 1} ({IGNORED}: ignored); {cure}; "
-        "otherwise mend the mask, or set the dataset's classes and num_classes of the "
-        "heads"
+        "otherwise correct the mask, or set the dataset's classes and num_classes of "
+        "the heads"
     )
 
 
 def absent_classes(
     labels: Counter[int], expected: Expected, reduced: bool, complete: bool
 ) -> list[str]:
-    """Compare the classes that occur in label maps with those of the model.
+    """Report the classes of the model that do not occur in label maps.
 
     Args:
-        labels: In how many maps each occurs.
-        expected: Which are expected.
+        labels: Number of maps in which each label occurs.
+        expected: Expectations of the dataset.
         reduced: Whether ``reduce_zero_label`` has made 0 the ignored label.
         complete: Whether these are all maps of the dataset.
 
+    Returns:
+        Lines for the log.
+
     Raises:
-        DataError: If a training has one class only: the loss is right already.
+        DataError: If training data have one class only, so that nothing is learnt.
     """
     count = expected.num_classes or 0
     ignored = labels.pop(expected.ignored or IGNORED, 0)
     absent = [c for c in range(count) if c not in labels]
     if not absent or not (labels or ignored):
         return []
-    seen = f"{expected.where}: no mask that was looked at has the class "
-    text = seen + shortened(absent)
-    cure = f"all pixels are {shortened(list(labels))}; are these the right masks?"
+    text = f"{expected.where}: no checked mask has the class {shortened(absent)}"
+    cure = f"all pixels are {shortened(list(labels))}; check that these are the masks"
     if ignored:
         text += f", while {ignored} have pixels of {IGNORED}, which the loss ignores"
         cure = (
-            f"if {IGNORED} is meant to be a class, write its number (1, 2, ...) into "
-            "the masks"
+            f"if {IGNORED} is meant to be a class, replace it by the class's number "
+            "(1, 2, ...) in the masks"
         )
         if reduced:
             cure = (
-                "reduce_zero_label=True makes 0 the ignored label; leave it out if 0 "
-                "is a class"
+                "reduce_zero_label=True makes 0 the ignored label; remove it if 0 is a "
+                "class"
             )
     learns = expected.where.startswith("train")
     if learns and len(labels) < 2 and count > 1 and (ignored or complete):
-        raise DataError(f"{text}: nothing would be learnt; {cure}")
-    return ["warning: " * bool(ignored or complete) + text]
+        raise DataError(f"{text}, so nothing would be learnt; {cure}")
+    return [f"warning: {text}" if ignored or complete else text]
 
 
 def is_lossy(path: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Whether the labels of a batch are those of a model's classes."""
+"""Check that the labels of a batch are classes of the model."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from snnssl_mm.datasets.data_error import DataError
 
 
 def classes_of(model: Any) -> tuple[int | None, int | None]:
-    """Number of classes of a segmentor or classifier, and the label without a loss."""
+    """Return a segmentor's or classifier's number of classes, and its ignored label."""
     head = getattr(model, "decode_head", None) or getattr(model, "head", None)
-    # The last of a cascade of segmentation heads.
+    # The last head of a cascade of segmentation heads.
     last: Any = head[-1] if isinstance(head, nn.ModuleList) else head
     return getattr(last, "num_classes", None), getattr(last, "ignore_index", None)
 
 
-def check_labels(batch: Any, num_classes: int | None, ignored: int | None) -> None:
-    """Refuse labels beyond the classes, by the names of their files.
+def require_labels_in_range(
+    batch: Any, num_classes: int | None, ignored: int | None
+) -> None:
+    """Require that all labels of a batch are classes.
 
-    In the loss they would end in an index error that names no file, on a GPU in one
-    that kills the process; and mmseg's mIoU would pass over them.
+    The loss would raise an index error without a file name, which kills the process on
+    a GPU; mmseg's mIoU would ignore such labels.
 
     Args:
-        batch: Of a data loader.
-        num_classes: Of the model; None for other models, whose batches pass.
-        ignored: Label without a loss.
+        batch: Batch of a data loader.
+        num_classes: Number of classes; None for models that are not checked.
+        ignored: Label that the loss ignores.
 
     Raises:
-        DataError: It names the file.
+        DataError: Names the file of the first label out of range.
     """
     if num_classes is None or not isinstance(batch, Mapping):
         return

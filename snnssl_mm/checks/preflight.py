@@ -1,8 +1,8 @@
-"""One batch of training, one of validation and every evaluator, before the first step.
+"""Pre-flight: a batch of training and validation, and every evaluator, before step 1.
 
-What would end a training in its first iteration, in the last batch of its first epoch
-or in the evaluation after that ends it now, with a sentence. The training is left as it
-is: copies of the model are run, and the random generators are put back.
+Errors that would stop training in its first iteration, in the last batch of its first
+epoch or in the evaluation after it are raised now, with a message. Training is not
+affected: copies of the model are run, and the random states are restored.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from snnssl_mm.checkpoints.loading import unwrapped
 from snnssl_mm.checkpoints.random_states import random_states, set_random_states
 from snnssl_mm.checks.data import say, silent
 from snnssl_mm.checks.evaluators import (
-    evaluate,
-    feed_back,
-    kind_of,
+    class_name,
+    insert_ground_truth,
     metrics_of,
-    shares_out,
+    run_metric,
+    splits_samples,
 )
-from snnssl_mm.checks.labels import check_labels, classes_of
+from snnssl_mm.checks.labels import classes_of, require_labels_in_range
 from snnssl_mm.datasets.data_error import (
     DataError,
     PreflightError,
@@ -41,37 +41,37 @@ from snnssl_mm.datasets.data_error import (
     step,
 )
 
-TRAINED, EVALUATED = 32, 8  # samples in a batch at most
+TRAINED, EVALUATED = 32, 8  # maximum number of samples in a batch
 SHARDED = ("FullySharded", "DeepSpeed")
 
 
-def check_runner(runner: Any) -> None:
-    """Run the pre-flight of a built runner, whose weights are loaded.
+def run_preflight(runner: Any) -> None:
+    """Run the pre-flight of a built runner with loaded weights.
 
     Every process of a training must call it.
 
     Raises:
-        PreflightError: In every process, for the first fault of any.
+        PreflightError: In every process, for the first fault in any process.
     """
     model = unwrapped(runner.model)
-    together(lambda: check_batches(runner.train_loop.dataloader))
+    in_all_processes(lambda: require_training_batches(runner.train_loop.dataloader))
     if any(name in type(runner.model).__name__ for name in SHARDED):
         say("the model is sharded: no batch is run through it")
         return
     if not isinstance(model, BaseModel):
         say("the model is not one of mmengine's: no batch is run through it")
         return
-    with left_alone(model):
-        together(lambda: check_loss(runner, model))
+    with state_restored(model):
+        in_all_processes(lambda: require_finite_loss(runner, model))
         if runner.val_loop is not None:
-            together(lambda: check_evaluation(runner, model))
+            in_all_processes(lambda: require_evaluation(runner, model))
 
 
 def build_loops(runner: Any) -> None:
-    """Build what a runner reads: data loaders and evaluators.
+    """Build a runner's data loaders, evaluators and loops.
 
     Raises:
-        PreflightError: It names the settings that cannot be built.
+        PreflightError: Names the settings that cannot be built.
     """
     for name in ("train", "val"):
         parts = f"building {name}_dataloader, {name}_evaluator, {name}_cfg"
@@ -81,8 +81,8 @@ def build_loops(runner: Any) -> None:
             getattr(runner, f"{name}_loop")
 
 
-def together(check: Any) -> None:
-    """Call ``check``; raise in every process what it raises in any."""
+def in_all_processes(check: Any) -> None:
+    """Call ``check``; raise in every process if it raises in any process."""
     fault = None
     try:
         check()
@@ -96,10 +96,11 @@ def together(check: Any) -> None:
 
 
 @contextlib.contextmanager
-def left_alone(model: torch.nn.Module) -> Iterator[None]:
-    """Put random generators and the model's buffers back afterwards.
+def state_restored(model: torch.nn.Module) -> Iterator[None]:
+    """Restore the random states and the model's buffers on exit.
 
-    A copy of a compiled or checkpointed model still calls layers of the original.
+    The buffers may change, since a copy of a compiled or checkpointed model still calls
+    layers of the original.
     """
     states = random_states()
     buffers = {name: b.detach().clone() for name, b in model.named_buffers()}
@@ -113,12 +114,12 @@ def left_alone(model: torch.nn.Module) -> Iterator[None]:
                     buffer.copy_(buffers[name])
 
 
-def check_batches(loader: DataLoader) -> None:
-    """Refuse a dataset that does not fill one batch, and unequal shares of it.
+def require_training_batches(loader: DataLoader) -> None:
+    """Require at least one training batch, and equally many in every process.
 
     Raises:
-        PreflightError: In every process, if the training would see nothing in one of
-            them, or if one would have fewer batches and leave the others waiting.
+        PreflightError: In every process, if one of them has no batch, or fewer batches
+            than others, which would then wait for it.
     """
     dataset: Any = loader.dataset
     batches = all_gather_object(len(loader))
@@ -126,76 +127,79 @@ def check_batches(loader: DataLoader) -> None:
         counts = ", ".join(f"{n} in process {rank}" for rank, n in enumerate(batches))
         raise PreflightError(
             "every process needs the same number of training batches, got "
-            f"{counts}; take a sampler that gives each as many images "
+            f"{counts}; use a sampler that gives each process equally many images "
             "(DefaultSampler with round_up=True)"
         )
     if len(dataset) == 0:
-        raise PreflightError("train_dataloader.dataset has no image after its filters")
+        raise PreflightError(
+            "train_dataloader.dataset has no image after filtering; check data_root "
+            "and filter_cfg"
+        )
     if len(loader) == 0:
         raise PreflightError(
-            f"{len(dataset)} training images do not fill one batch of "
-            f"{batch_size(loader)}; lower train_dataloader.batch_size"
+            f"{len(dataset)} training images are fewer than one batch of "
+            f"{process_batch_size(loader)}; lower train_dataloader.batch_size"
         )
 
 
-def batch_size(loader: DataLoader) -> int:
-    """Images in a batch of one process."""
+def process_batch_size(loader: DataLoader) -> int:
+    """Return the number of images in a batch of one process."""
     batches: Any = loader.batch_sampler
     return int(getattr(batches, "batch_size", 1))
 
 
 def last_batch(loader: DataLoader) -> int:
-    """Images in the smaller batch that ends an epoch; 0 if there is none."""
+    """Return the size of the smaller batch that ends an epoch; 0 if there is none."""
     batches: Any = loader.batch_sampler
     sampler: Any = getattr(batches, "sampler", loader.sampler)
     if getattr(batches, "drop_last", True) or isinstance(sampler, InfiniteSampler):
         return 0
-    return len(sampler) % batch_size(loader)
+    return len(sampler) % process_batch_size(loader)
 
 
-def check_loss(runner: Any, model: BaseModel) -> None:
-    """Pass a batch, and the smaller one that ends an epoch, through the loss.
+def require_finite_loss(runner: Any, model: BaseModel) -> None:
+    """Require a finite loss of a batch, and of the smaller one that ends an epoch.
 
     Raises:
-        PreflightError: It names the images.
+        PreflightError: If the loss fails or is not finite; names the images.
     """
     loader = runner.train_loop.dataloader
     if type(model).train_step is not BaseModel.train_step:
-        say("the model has a training step of its own: no loss is computed")
+        say("the model has a custom training step: no loss is computed")
         return
     twin: Any = copy_of(model)
     if twin is None:
         return
     twin.train()
-    full, last = batch_size(loader), last_batch(loader)
+    full, last = process_batch_size(loader), last_batch(loader)
     sizes = {min(full, TRAINED, len(loader.dataset)): "a batch"}
     if 0 < last < min(full, TRAINED):
         sizes[last] = "the last batch of an epoch (left out by drop_last=True)"
     for size, name in sizes.items():
         indices = spread(len(loader.dataset), size)
         batch = batch_of(loader, indices, "train_dataloader")
-        check_labels(batch, *classes_of(model))
+        require_labels_in_range(batch, *classes_of(model))
         images = f"{name} of {size} training image{'s' * (size > 1)}"
-        of = f"{images} ({shortened(paths(loader.dataset, indices), 2)})"
+        of = f"{images} ({shortened(image_names(loader.dataset, indices), 2)})"
         with step(f"train_dataloader: the loss of {of}", PreflightError, twin):
-            with context_of(runner.optim_wrapper, twin):
+            with autocast_context(runner.optim_wrapper, twin):
                 data = twin.data_preprocessor(batch, True)
                 losses = twin._run_forward(data, mode="loss")
             if bad := [name for name, value in losses.items() if not finite(value)]:
                 raise PreflightError(
                     f"train_dataloader: {' and '.join(bad)} of {of} is not finite "
-                    "before the first step; look at these images, their annotations "
-                    "and the initial weights"
+                    "before the first step; check these images, their annotations and "
+                    "the initial weights"
                 )
             total, _ = twin.parse_losses(losses)
         say(f"{images}: transforms, model and loss pass, loss {total.item():.4g}")
 
 
 def copy_of(model: BaseModel) -> BaseModel | None:
-    """Copy a model; None, and a line in the log, if it cannot be copied."""
+    """Copy a model; log a warning and return None if it cannot be copied."""
     try:
         return copy.deepcopy(model)
-    except Exception as error:  # of hooks and process groups that somebody added
+    except Exception as error:  # hooks or process groups that cannot be copied
         say(f"warning: the model cannot be copied ({error}): no batch is run")
         return None
 
@@ -207,35 +211,35 @@ def finite(value: Any) -> bool:
     return all(finite(v) for v in value) if isinstance(value, (list, tuple)) else True
 
 
-def context_of(optim_wrapper: Any, model: Any) -> Any:
-    """Return the autocast that an optimizer wrapper trains with, if it is one."""
+def autocast_context(optim_wrapper: Any, model: Any) -> Any:
+    """Return the autocast context of an optimizer wrapper; an empty one for others."""
     if isinstance(optim_wrapper, OptimWrapper):
         return optim_wrapper.optim_context(model)
     return contextlib.nullcontext()
 
 
 def spread(length: int, count: int) -> list[int]:
-    """Indices that are evenly spread over a dataset."""
+    """Return indices that are evenly spread over a dataset."""
     return sampled(range(length), count)
 
 
 def batch_of(loader: DataLoader, indices: Sequence[int], where: str) -> Any:
-    """Collate samples in this process, by copies of the dataset's transforms."""
+    """Load and collate samples in this process, with copies of the transforms."""
     dataset: Any = loader.dataset
     samples = []
     with pipelines_copied(dataset):
         for index in indices:
-            path = paths(dataset, [index])[0]
+            path = image_names(dataset, [index])[0]
             with step(f"{where}: the transforms of {path}", PreflightError):
                 samples.append(dataset[index])
     collate: Any = loader.collate_fn
-    with step(f"{where}: collating {shortened(paths(dataset, indices), 2)}"):
+    with step(f"{where}: collating {shortened(image_names(dataset, indices), 2)}"):
         return collate(samples)
 
 
 @contextlib.contextmanager
 def pipelines_copied(dataset: Any) -> Iterator[None]:
-    """Replace the transforms of a dataset, and of those inside it, for a while."""
+    """Use copies of the transforms of a dataset and of those that it wraps."""
     owners = [one for one in inner_datasets(dataset) if hasattr(one, "pipeline")]
     pipelines = [owner.pipeline for owner in owners]
     for owner in owners:
@@ -248,7 +252,7 @@ def pipelines_copied(dataset: Any) -> Iterator[None]:
 
 
 def inner_datasets(dataset: Any) -> Iterator[Any]:
-    """A dataset and those that it wraps."""
+    """Yield a dataset and those that it wraps."""
     yield dataset
     for inner in (getattr(dataset, "dataset", None), *getattr(dataset, "datasets", ())):
         if inner is not None:
@@ -256,28 +260,28 @@ def inner_datasets(dataset: Any) -> Iterator[Any]:
 
 
 def info_of(dataset: Any, index: int) -> Any:
-    """What a dataset knows of a sample; empty if it does not tell."""
+    """Return a dataset's info of a sample; an empty dict if it has none."""
     try:
         return dataset.get_data_info(index)
-    except Exception:  # of datasets without files
+    except Exception:  # datasets without files may raise anything
         return {}
 
 
-def paths(dataset: Any, indices: Sequence[int]) -> list[str]:
-    """Image files of samples, or their numbers."""
+def image_names(dataset: Any, indices: Sequence[int]) -> list[str]:
+    """Name samples by their image files, or by their indices."""
     return [
         str(info_of(dataset, index).get("img_path", f"sample {index}"))
         for index in indices
     ]
 
 
-def check_evaluation(runner: Any, model: BaseModel) -> None:
-    """Pass a batch of validation through the model and every evaluator.
+def require_evaluation(runner: Any, model: BaseModel) -> None:
+    """Require that a validation batch passes through the model and all evaluators.
 
-    Detectors' evaluators are given the annotated objects as if they were predicted.
+    Detectors' evaluators get the annotated objects as predictions.
 
     Raises:
-        PreflightError: It names images, evaluator and settings.
+        PreflightError: Names images, evaluator and settings.
     """
     loader = runner.val_loop.dataloader
     dataset: Any = loader.dataset
@@ -288,28 +292,29 @@ def check_evaluation(runner: Any, model: BaseModel) -> None:
     some = spread(len(dataset), 200)
     annotated = [i for i in some if info_of(dataset, i).get("instances")]
     among = annotated or range(len(dataset))
-    count = min(EVALUATED, batch_size(loader), len(dataset))
+    count = min(EVALUATED, process_batch_size(loader), len(dataset))
     indices = [among[i] for i in spread(len(among), count)]
     batch = batch_of(loader, indices, "val_dataloader")
-    check_labels(batch, *classes_of(model))
-    of = f"{len(indices)} validation images ({shortened(paths(dataset, indices), 2)})"
+    require_labels_in_range(batch, *classes_of(model))
+    names = shortened(image_names(dataset, indices), 2)
+    of = f"{len(indices)} validation images ({names})"
     with (
         step(f"val_dataloader: the prediction of {of}", PreflightError, twin),
         torch.no_grad(),
-        context_of(runner.optim_wrapper, twin),
+        autocast_context(runner.optim_wrapper, twin),
     ):
         outputs = twin.val_step(batch)
-    fed = feed_back(outputs, [info_of(dataset, index) for index in indices])
+    fed = insert_ground_truth(outputs, [info_of(dataset, index) for index in indices])
     settings = runner.cfg.get("val_evaluator")
-    if settings is None:  # a Runner that was made of objects
+    if settings is None:  # a Runner that was built from objects
         settings = copy.deepcopy(runner.val_loop.evaluator.metrics)
-    if shares_out(settings):
-        say(f"{kind_of(settings)} is not run: it shares out the samples by itself")
+    if splits_samples(settings):
+        say(f"{class_name(settings)} is not run: it distributes the samples itself")
         return
     metrics = metrics_of(settings)
-    with tempfile.TemporaryDirectory() as name, silent():
+    with tempfile.TemporaryDirectory() as folder, silent():
         for metric in metrics:
             with step(f"val_evaluator: {metric} of {of}", PreflightError):
-                evaluate(runner, metric, outputs, fed, batch, dataset, Path(name))
-    names = shortened(list(map(kind_of, metrics)))
-    say(f"{len(indices)} validation images: prediction and evaluation pass ({names})")
+                run_metric(runner, metric, outputs, fed, batch, dataset, Path(folder))
+    kinds = shortened(list(map(class_name, metrics)))
+    say(f"{len(indices)} validation images: prediction and evaluation pass ({kinds})")

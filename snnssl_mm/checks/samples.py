@@ -1,4 +1,4 @@
-"""What a dataset's own loading makes of its files: sizes, boxes, label maps."""
+"""Checks of loaded samples: sizes, boxes, label maps."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ from snnssl_mm.datasets.data_error import DataError, described, sampled
 from snnssl_mm.datasets.image_files import TURNED
 from snnssl_mm.datasets.loading import LoadIntactImage
 
-MAX_FILES = 200  # samples looked at in each dataset, evenly spread
-MAX_SECONDS = 4.0  # spent on them
-TOLERANCE = 2  # pixels: sides and boxes are rounded
+MAX_FILES = 200  # samples to check in each dataset, evenly spread
+MAX_SECONDS = 4.0  # time limit for checking them
+TOLERANCE = 2  # pixels, since sides and boxes are rounded
 
 
-class Look(NamedTuple):
-    """What one sample shows.
+class Inspection(NamedTuple):
+    """Result of checking one sample.
 
     Attributes:
-        path: Its image.
-        missing: What does not exist.
+        path: Its image file.
+        missing: File that does not exist.
         unreadable: Why it cannot be loaded.
-        fault: What does not fit in what was loaded.
-        labels: Those of its label map.
-        turned: Whether EXIF turns it: ``'seen'`` if its size shows that, ``'unseen'``.
-        unusual: What its loading does not show as it is.
+        fault: What does not fit in the loaded sample.
+        labels: Labels in its label map.
+        turned: Whether loading applies an EXIF rotation: ``'seen'`` if the image size
+            shows it, ``'unseen'`` if not, empty without rotation.
+        unusual: Properties that its loading does not preserve.
     """
 
     path: str
@@ -58,81 +59,88 @@ def check_samples(
     expected: Expected,
     max_files: int | None = MAX_FILES,
 ) -> list[str]:
-    """Load a sample of the files as the training does, and compare what comes out.
+    """Load a sample of the files as training does, and check the results.
 
     Args:
         infos: Samples of a dataset, as its pipeline gets them.
         load: The loading transforms of its pipeline.
-        expected: What to compare with.
-        max_files: How many are looked at, as far as there is time; None for all.
+        expected: Expectations of the dataset.
+        max_files: Maximum number of samples within the time limit; None for all.
 
     Returns:
         Lines for the log.
 
     Raises:
-        DataError: It counts what is missing, unreadable or of another size, and names
-            the first.
+        DataError: If files are missing, unreadable or of another size; gives their
+            number and the first.
     """
     if not load.transforms:
         return []
     chosen = sampled(infos, max_files)
-    random.Random(0).shuffle(chosen)  # the clock may stop it before the last
-    looks: list[Look] = []
+    random.Random(0).shuffle(chosen)  # the time limit may end it before the last
+    inspected: list[Inspection] = []
     end = time.monotonic() + MAX_SECONDS
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(chosen), 16):
             some = chosen[start : start + 16]
-            looks += pool.map(lambda info: look_at(info, load, expected), some)
+            inspected += pool.map(
+                lambda info: inspect_sample(info, load, expected), some
+            )
             if max_files is not None and time.monotonic() > end:
                 break
-    of, where = f"of {len(looks)} samples looked at in {expected.where}", expected.where
+    where = expected.where
+    of = f"of {len(inspected)} checked samples of {where}"
     for kind in ("missing", "unreadable", "fault"):
-        found = sorted(getattr(look, kind) for look in looks if getattr(look, kind))
+        found = sorted(getattr(one, kind) for one in inspected if getattr(one, kind))
         if found and kind == "missing":
             names = "data_root and data_prefix"
             if chosen[0].get("seg_map_path"):
                 names = "data_root, data_prefix, img_suffix and seg_map_suffix"
             raise DataError(
                 f"{len(found)} {of} do not exist, first {found[0]}{nearby(found[0])}; "
-                f"set {names} of {where}, or mend its list of files"
+                f"set {names} of {where}, or correct its list of files"
             )
         if found and not (kind == "unreadable" and expected.skip):
             text = f"{len(found)} {of} cannot be used, first {found[0]}"
-            if kind == "unreadable" and 1 < len(found) == len(looks):
-                text += "; if the files are intact, mend the transforms that load them"
+            if kind == "unreadable" and 1 < len(found) == len(inspected):
+                text += (
+                    "; if the files are intact, correct the transforms that load them"
+                )
             raise DataError(text)
-    labels = Counter(label for look in looks for label in look.labels)
+    labels = Counter(label for one in inspected for label in one.labels)
     reduced = any(info.get("reduce_zero_label") for info in chosen)
-    lines = absent_classes(labels, expected, reduced, len(looks) == len(infos))
+    lines = absent_classes(labels, expected, reduced, len(inspected) == len(infos))
     if labels and (masks := [x for x in infos if is_lossy(x.get("seg_map_path"))]):
         lines.append(
-            f"warning: {where}: {len(masks)} masks are JPEG, which does not keep "
-            f"numbers, first {masks[0]['seg_map_path']}; save them as PNG"
+            f"warning: {where}: {len(masks)} masks are JPEG, which changes numbers, "
+            f"first {masks[0]['seg_map_path']}; save them as PNG"
         )
-    lines += [*turned(looks, where), *unusual(looks, where)]
-    return [f"{where}: {len(looks)} samples loaded", *lines]
+    lines += [*turned(inspected, where), *unusual(inspected, where)]
+    return [f"{where}: {len(inspected)} samples loaded", *lines]
 
 
-def look_at(info: Mapping[str, Any], load: Compose, expected: Expected) -> Look:
-    """Load one sample; say what it shows."""
+def inspect_sample(
+    info: Mapping[str, Any], load: Compose, expected: Expected
+) -> Inspection:
+    """Load one sample and check it."""
     path = str(info.get("img_path", "sample"))
     for file in (info.get("img_path"), info.get("seg_map_path")):
         if isinstance(file, str) and "://" not in file and not exists(file):
-            return Look(path, missing=file)
+            return Inspection(path, missing=file)
     try:
         loaded = load(copy.deepcopy(dict(info)))
         if loaded is None:
-            return Look(path, unreadable=f"{path}: it cannot be loaded")
+            return Inspection(path, unreadable=f"{path}: the transforms return None")
         header = stored(path)
         fault = size_fault(loaded, info, path, header)
         labels, wrong = labels_of(loaded, info, expected)
-    except Exception as error:  # of any decoder
+    except Exception as error:  # decoders raise anything
         mask = info.get("seg_map_path")
         files = f"{path} (mask {mask})" if mask else path
         empty = [f for f in (path, mask) if f and exists(f) and not size_of(f)]
         why = f"{empty[0]} is empty" if empty else described(error)
-        return Look(path, unreadable=f"{files}: {why}; mend or remove it")
-    return Look(
+        return Inspection(path, unreadable=f"{files}: {why}; repair or remove it")
+    return Inspection(
         path,
         fault=fault or wrong or "",
         labels=labels,
@@ -144,7 +152,7 @@ def look_at(info: Mapping[str, Any], load: Compose, expected: Expected) -> Look:
 def turning(
     loaded: Any, info: Mapping[str, Any], load: Compose, header: Stored | None
 ) -> str:
-    """Whether loading turns an annotated image as its EXIF data say, see Look."""
+    """Tell whether loading rotates an annotated image by EXIF, see Inspection."""
     if "width" not in info and "gt_seg_map" not in loaded:
         return ""
     kinds = [str(getattr(one, "color_type", "")) for one in load.transforms]
@@ -158,38 +166,39 @@ def turning(
     return "seen" if header.orientation in TURNED and differs else "unseen"
 
 
-def turned(looks: Sequence[Look], where: str) -> list[str]:
-    """Say that nothing tells whether annotations are of the turned images."""
-    found = sorted(look.path for look in looks if look.turned == "unseen")
-    if not found or any(look.turned == "seen" for look in looks):
+def turned(inspected: Sequence[Inspection], where: str) -> list[str]:
+    """Report that annotations may not be of the rotated images."""
+    found = sorted(one.path for one in inspected if one.turned == "unseen")
+    if not found or any(one.turned == "seen" for one in inspected):
         return []
     return [
-        f"warning: {where}: {len(found)} of {len(looks)} images are turned by their "
-        f"EXIF orientation, first {found[0]}, and their sizes do not tell whether the "
-        "annotations are of the turned images; compare them in tools/browse_dataset.py"
+        f"warning: {where}: {len(found)} of {len(inspected)} images are rotated by "
+        f"their EXIF orientation, first {found[0]}, and their sizes do not show if the "
+        "annotations are of the rotated images; check them with "
+        "tools/browse_dataset.py"
     ]
 
 
 def loads_intact(load: Compose) -> bool:
-    """Whether a pipeline loads by the package's rules for unusual images."""
+    """Whether a pipeline uses this package's loading of unusual images."""
     return any(isinstance(one, LoadIntactImage) for one in load.transforms)
 
 
-def unusual(looks: Sequence[Look], where: str) -> list[str]:
-    """Say what of the images the pipeline's own loading does not show."""
+def unusual(inspected: Sequence[Inspection], where: str) -> list[str]:
+    """Report properties of images that the pipeline's loading does not preserve."""
     lines = []
-    for what in sorted({look.unusual for look in looks if look.unusual}):
-        found = sorted(look.path for look in looks if look.unusual == what)
+    for what in sorted({one.unusual for one in inspected if one.unusual}):
+        found = sorted(one.path for one in inspected if one.unusual == what)
         lines.append(
-            f"warning: {where}: LoadImageFromFile reads {len(found)} of {len(looks)} "
-            f"images that have {what}, first {found[0]}; snnssl_mm.LoadIntactImage "
-            "shows them as they are"
+            f"warning: {where}: LoadImageFromFile changes {len(found)} of "
+            f"{len(inspected)} images, which have {what}, first {found[0]}; use "
+            "snnssl_mm.LoadIntactImage"
         )
     return lines
 
 
 def exists(file: str) -> bool:
-    """Whether a file is there; a path that no file can have is not."""
+    """Whether a file exists; False for an invalid path."""
     try:
         return Path(file).exists()
     except (ValueError, OSError):
@@ -197,7 +206,7 @@ def exists(file: str) -> bool:
 
 
 def size_of(file: str) -> int:
-    """Bytes of a file."""
+    """Return the size of a file in bytes."""
     return Path(file).stat().st_size
 
 
@@ -211,8 +220,8 @@ def size_fault(
     height, width = image.shape[:2]
     if isinstance(labels, np.ndarray) and labels.shape[:2] != (height, width):
         return (
-            f"{path}: the image loads as {width} x {height} pixels, its label map "
-            f"{info.get('seg_map_path')} as {labels.shape[1]} x {labels.shape[0]}; "
+            f"{path}: the image has {width} x {height} pixels, its label map "
+            f"{info.get('seg_map_path')} has {labels.shape[1]} x {labels.shape[0]}; "
             "resize one of them"
         )
     annotated = (info.get("width"), info.get("height"))
@@ -222,35 +231,35 @@ def size_fault(
     if off <= TOLERANCE:
         return None
     cure = (
-        "it was resized after the annotation; scale boxes and masks, or take the "
-        "original images"
+        "it was resized after annotation; scale boxes and masks, or use the original "
+        "images"
     )
     if annotated == (height, width):
-        cure = "exchange width and height in the annotation file"
+        cure = "swap width and height in the annotation file"
         if header and header.orientation in TURNED:
             cure = (
-                "it is turned by its EXIF orientation; annotate the turned image, or "
+                "it is rotated by its EXIF orientation; annotate the rotated image, or "
                 "load with LoadImageFromFile(color_type='color_ignore_orientation') in "
                 "every pipeline"
             )
     return (
-        f"{path}: it loads as {width} x {height} pixels, but its annotation says "
+        f"{path}: it has {width} x {height} pixels, but its annotation says "
         f"{annotated[0]} x {annotated[1]}: {cure}"
     )
 
 
 def check_boxes(infos: Sequence[Mapping[str, Any]], where: str) -> list[str]:
-    """Look for boxes that reach beyond their images.
+    """Check for boxes that exceed their images.
 
     Args:
         infos: Samples with ``width``, ``height`` and ``instances``, boxes as corners.
-        where: The dataset's place in the config.
+        where: The dataset's key in the config.
 
     Returns:
         Lines for the log.
 
     Raises:
-        DataError: If it is more than one box and more than a twentieth of them.
+        DataError: If more than one box, and more than 5 % of the boxes, exceed theirs.
     """
     rows = [
         (*instance["bbox"], info["width"], info["height"], number)
@@ -268,21 +277,21 @@ def check_boxes(infos: Sequence[Mapping[str, Any]], where: str) -> list[str]:
     if not count:
         return []
     first = int(np.flatnonzero(outside)[0])
-    # As corners they would be [x1, y1, x2 - x1, y2 - y1].
+    # If stored as corners, they were [x1, y1, x2 - x1, y2 - y1].
     inside = (x2 - x1 <= width + TOLERANCE) & (y2 - y1 <= height + TOLERANCE)
     corners = bool((inside & (x2 >= 2 * x1) & (y2 >= 2 * y1)).all())
     box = [round(float(value), 1) for value in rows[first][:4]]
     text = (
-        f"{where}: {count} of {len(rows)} boxes reach beyond their image, first "
+        f"{where}: {count} of {len(rows)} boxes exceed their image, first "
         f"x1, y1, x2, y2 = {box} in {infos[int(numbers[first])].get('img_path')} of "
         f"{width[first]:g} x {height[first]:g} pixels"
     )
     if count <= max(1, len(rows) // 20):
         return [f"warning: {text}"]
     cure = (
-        "the file seems to hold corners [x1, y1, x2, y2]; COCO's are [x, y, width, "
-        "height]"
+        "the file seems to contain corners [x1, y1, x2, y2]; expected COCO's [x, y, "
+        "width, height]"
         if corners
-        else "are they of larger images?"
+        else "check whether the images were resized after annotation"
     )
     raise DataError(f"{text}; {cure}")

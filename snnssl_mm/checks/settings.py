@@ -1,4 +1,4 @@
-"""What the text of a config says about its datasets and heads."""
+"""Datasets and heads in the text of a config."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOADERS = tuple(
 
 
 def leaf_datasets(settings: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """Places and settings of the datasets that read files, inside wrappers too."""
+    """Yield keys and settings of the innermost datasets, which read files."""
     if not isinstance(settings, dict):
         return
     inner = {"dataset": settings.get("dataset")}
@@ -26,10 +26,10 @@ def leaf_datasets(settings: Any, where: str) -> Iterator[tuple[str, Any]]:
 
 
 def class_counts(model: Any, name: str = "model") -> Iterator[tuple[str, int]]:
-    """``num_classes`` of a model's heads, by the names that they have in the config.
+    """Yield ``num_classes`` of a model's heads, by their keys in the config.
 
-    Heads that learn other things do not count: region proposals know foreground only,
-    auxiliary ones of HTC and STDC stuff and edges.
+    Heads with other targets are left out: region proposals have foreground only,
+    auxiliary heads of HTC and STDC have stuff and edges.
     """
     if isinstance(model, (list, tuple)):
         for index, part in enumerate(model):
@@ -44,7 +44,7 @@ def class_counts(model: Any, name: str = "model") -> Iterator[tuple[str, int]]:
 
 
 def ignored_label(model: Any) -> int | None:
-    """Label that a segmentor's loss passes over."""
+    """Return the label that a segmentor's loss ignores."""
     head = (model or {}).get("decode_head") or {}
     label: int | None = (head[-1] if isinstance(head, list) else head).get(
         "ignore_index", 255

@@ -1,13 +1,13 @@
-"""What helps and what does not: a grid of small pretraining runs on digit scenes.
+"""Ablation study: a grid of small pretraining runs on digit scenes.
 
 Axes: loss (flat, btl, ctl), neuron (lif on both views, mixed, analog on both), bn
 (pooled, split), pairs (all, cross-view) and steps (T). A --grid crosses its axes with
-each other and leaves the others at the method's choice; without one, loss x neuron is
-crossed and bn, pairs and steps are varied one by one. Every run is judged twice, with
-BatchNorm statistics as trained and recalibrated on the spiking path.
+each other and leaves the others at the method's defaults; without --grid, loss x neuron
+is crossed and bn, pairs and steps are varied one by one. Every run is evaluated twice,
+with BatchNorm statistics as trained and recalibrated on the spiking path.
 
-Runs go in parallel, one a core. Results are appended as they come; the same command
-again continues where it stopped.
+Runs are executed in parallel, one per core. Results are appended to the file when a
+run ends; run the same command again to continue an interrupted grid.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared import children
 from snnssl_mm.cli.shared.arguments import positive, seed_number
 from snnssl_mm.cli.shared.config_files import read_config
-from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
 from snnssl_mm.recording.command import command_line
 
 if TYPE_CHECKING:
@@ -32,35 +32,41 @@ if TYPE_CHECKING:
     from snnssl_mm.analysis.ablation import Cell
     from snnssl_mm.recording.results_file import ResultsFile, Row
 
-AGAIN = ""
+RESUME_OPTION = ""
 CONFIG = "configs/selfsup/spikformer_ctl_5e.py"
 KEY = ("config", "seed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--config", default=CONFIG, help=f"the job ({CONFIG})")
     parser.add_argument(
-        "--grid", action="append", metavar="AXES", help="such as 'loss=ctl,btl neuron'"
+        "--config", default=CONFIG, help=f"config of the pretraining ({CONFIG})"
+    )
+    parser.add_argument(
+        "--grid",
+        action="append",
+        metavar="AXES",
+        help="axes to cross, such as 'loss=ctl,btl neuron'",
     )
     parser.add_argument("--seeds", type=seed_number, nargs="+", default=[0, 1, 2])
     parser.add_argument(
         "--jobs",
         type=positive(int),
         default=os.cpu_count() or 1,
-        help="runs at a time (cores)",
+        help="number of parallel runs (number of cores)",
     )
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/ablation"))
     parser.add_argument(
         "--out",
         type=Path,
-        help="JSON file to add to, picture beside it; WORK_DIR/ablation.json",
+        help="JSON file to append to, with a picture next to it; "
+        "WORK_DIR/ablation.json by default",
     )
     parser.add_argument("--evaluate", type=Path, help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the grid, or judge one of its runs."""
+    """Run the grid, or evaluate one of its runs."""
     from snnssl_mm.analysis.ablation import (
         DEFAULT_GRIDS,
         Cell,
@@ -71,11 +77,11 @@ def run(args: argparse.Namespace) -> None:
     from snnssl_mm.analysis.ablation_runs import evaluate
     from snnssl_mm.recording.results_file import ResultsFile
 
-    if args.evaluate:  # as a child of the grid's process
+    if args.evaluate:  # in a child process of the grid
         evaluate(args.evaluate)
         return
     out = args.out or args.work_dir / "ablation.json"
-    with errors_as_sentences():
+    with errors_as_messages():
         require_writable(out, args.work_dir / "any")
         cells = cells_of(args.grid or DEFAULT_GRIDS)
         results = ResultsFile(out, "ablation", (*KEY, *Cell._fields))
@@ -90,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
 def run_all(
     args: argparse.Namespace, tasks: list[tuple[Cell, int]], results: ResultsFile
 ) -> None:
-    """Compute the rows that are missing, as many at a time as there are jobs."""
+    """Compute the missing rows, ``args.jobs`` at a time."""
     from snnssl_mm.analysis.ablation import Cell, labels_of
 
     missing = [
@@ -145,10 +151,10 @@ def compute(args: argparse.Namespace, cell: Cell, seed: int) -> Row:
 
 
 def start_child(command: list[str], log: Path, threads: int) -> None:
-    """Run a command whose output goes to a file.
+    """Run a command and write its output to a file.
 
     Raises:
-        ChildError: If it fails, with its last lines.
+        ChildError: If it fails; with the last lines of its output.
     """
     env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with log.open("a") as out:
@@ -160,7 +166,7 @@ def start_child(command: list[str], log: Path, threads: int) -> None:
 
 
 def bar_of_runs() -> Progress:
-    """Progress bar whose remaining time is that of the last hour's speed."""
+    """Make a progress bar that estimates the remaining time from the last hour."""
     from rich import progress
 
     return progress.Progress(

@@ -1,4 +1,4 @@
-"""Draw what a config feeds to the network, as one picture.
+"""Draw the network's inputs of a config, as one picture.
 
 Originals above their augmented views, then the images of the evaluation loaders.
 """
@@ -21,16 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_config_arguments(parser)
     parser.add_argument(
-        "--num", type=positive(int), default=8, help="samples a row (8)"
+        "--num", type=positive(int), default=8, help="samples per row (8)"
     )
     parser.add_argument(
-        "--seed", type=seed_number, default=0, help="draws samples and views (0)"
+        "--seed", type=seed_number, default=0, help="seed for samples and views (0)"
     )
     add_out_argument(parser, "browse_dataset.png", "picture to draw")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Browse the loaders of a config."""
+    """Draw samples of a config's data loaders."""
     import numpy as np
     import torch
     from mmengine.registry import DATASETS, init_default_scope
@@ -49,7 +49,9 @@ def run(args: argparse.Namespace) -> None:
         if config.get(key)
     }
     if not loaders:
-        raise ValueError(f"{file} has none of {', '.join(LOADERS)} to show")
+        raise ValueError(
+            f"{file} has no data loader to show; expected one of {', '.join(LOADERS)}"
+        )
     rows = []
     for name, loader in loaders.items():
         dataset = DATASETS.build(loader["dataset"])

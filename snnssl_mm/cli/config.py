@@ -1,4 +1,4 @@
-"""Print a config with everything that it inherits, as text that is itself a config."""
+"""Print a config with everything that it inherits; the output is a valid config."""
 
 from __future__ import annotations
 

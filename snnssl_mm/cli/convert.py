@@ -1,12 +1,12 @@
 """Convert a backbone's checkpoint from or to another project's layout.
 
-The layout that the file has is found from the names in it. Without --to it becomes
-ours, for --pretrained and init_cfg; with --to one of ours (or of any layout) becomes
-another project's. Conversion is exact: the network computes the same spikes, given the
-printed settings. They are stored with the weights, and loading into a backbone with
-other ones is refused; those that the tensors do not show and the layout leaves open
-are asked for, such as --num-heads. Names that are left out are listed; a name that no
-layout knows stops the conversion. --list names the layouts.
+The layout of the file is detected from its tensor names. Without --to it is converted
+to this package's layout, for --pretrained and init_cfg; with --to, any layout is
+converted to that project's. Conversion is exact: with the printed settings the network
+computes the same spikes. The settings are stored with the weights, and loading into a
+backbone with other settings is refused; settings that neither tensors nor layout define
+must be given, such as --num-heads. Tensors that are left out are listed; a tensor that
+is unknown to the layout stops the conversion. --list lists the layouts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared.arguments import one_of, positive
 from snnssl_mm.cli.shared.options import add_out_argument, add_trust_argument
-from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
 
 if TYPE_CHECKING:
     from snnssl_mm.conversion import Conversion
@@ -31,14 +31,14 @@ OPTIONS = {
     "shortcut": "--shortcut sew (or spiking, ms)",
     "neuron": "--neuron tau=2.0 v_threshold=1.0 (and what else it was trained with)",
 }
-"""How a setting that is asked for is given."""
+"""Options by which required settings are given."""
 
 
 class ListLayouts(argparse.Action):
-    """Print the layouts and end."""
+    """Print the layouts and exit."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        """Print them."""
+        """Print the layouts."""
         from snnssl_mm.conversion import LAYOUTS
 
         for name, layout in LAYOUTS.items():
@@ -54,19 +54,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_out_argument(parser, "converted.pth", "file to write")
     add_trust_argument(parser)
     parser.add_argument("--to", type=names, default="ours", help="layout to write")
-    parser.add_argument("--from", dest="source", type=names, help="layout that it has")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        type=names,
+        help="layout of the file; detected if unset",
+    )
     parser.add_argument(
         "--allow-unknown",
         action="store_true",
         help="leave out tensors that the layout does not know, instead of stopping",
     )
     parser.add_argument(
-        "--num-heads", type=positive(int), help="of attention, which no tensor shows"
+        "--num-heads",
+        type=positive(int),
+        help="number of attention heads, which the tensors do not show",
     )
     parser.add_argument("--stem", help="Spikformer's strides: imagenet or cifar")
     parser.add_argument("--pooled", help="what a Spikformer's stem pools")
-    parser.add_argument("--shortcut", help="of a ResNet: sew, spiking or ms")
-    parser.add_argument("--merge", help="of its shortcuts, such as add or iand")
+    parser.add_argument("--shortcut", help="shortcut of a ResNet: sew, spiking or ms")
+    parser.add_argument(
+        "--merge", help="merging of a ResNet's shortcuts, such as add or iand"
+    )
     parser.add_argument(
         "--neuron",
         nargs="+",
@@ -74,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="settings of MixedLIF that the weights were trained with",
     )
-    parser.add_argument("--list", nargs=0, action=ListLayouts, help="name the layouts")
+    parser.add_argument("--list", nargs=0, action=ListLayouts, help="list the layouts")
 
 
 def setting(text: str) -> tuple[str, Any]:
@@ -86,53 +95,53 @@ def setting(text: str) -> tuple[str, Any]:
         return key, float(value)
     try:
         return key, ast.literal_eval(value)
-    except (SyntaxError, ValueError):  # a word
+    except (SyntaxError, ValueError):  # plain text
         return key, value
 
 
 def given_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """What the user says about the backbone."""
+    """Collect the settings of the backbone that the user gives."""
     names = ("num_heads", "stem", "pooled", "shortcut", "merge")
     given = {k: getattr(args, k) for k in names if getattr(args, k) is not None}
     return given | ({"neuron": dict(args.neuron)} if args.neuron else {})
 
 
 def require_settings(conversion: Conversion) -> None:
-    """Ask for what decides the function and is not known.
+    """Require that all settings that the function depends on are known.
 
     Raises:
-        ValueError: It names the options.
+        ValueError: Names the options for the missing settings.
     """
     if conversion.required:
         wanted = ", ".join(conversion.required)
         options = " ".join(OPTIONS[name] for name in conversion.required)
         raise ValueError(
-            f"the tensors of {conversion.source} do not show {wanted}, which decides "
-            f"what the network computes; pass {options}"
+            f"the tensors of {conversion.source} do not show {wanted}, which the "
+            f"network's function depends on; pass {options}"
         )
 
 
 def backbone_config(conversion: Conversion) -> dict[str, Any]:
-    """Our backbone with the settings that are known."""
+    """Make the config of this package's backbone with the known settings."""
     return dict(type=f"snnssl_mm.{conversion.family}", **conversion.settings)
 
 
-def describe(conversion: Conversion) -> None:
-    """Print what was done and what a user must know."""
+def print_conversion(conversion: Conversion) -> None:
+    """Print what was converted and left out, and notes for the user."""
     from mmengine.config import Config
 
     from snnssl_mm.conversion import LAYOUTS
 
     layout = LAYOUTS.get(conversion.source)
-    source = layout.source if layout else "a checkpoint of ours"
+    source = layout.source if layout else "a checkpoint of snnssl_mm"
     count = len(conversion.state)
     print(f"{source} -> {conversion.target}: {count} tensors")
     for what, found in (
-        ("left out, they follow the backbone", conversion.heads),
-        ("left out, their code never computes with them", conversion.unused),
+        ("left out, not part of the backbone", conversion.heads),
+        ("left out, never used by their code", conversion.unused),
         ("left out, UNKNOWN to the layout", conversion.unknown),
         ("filled with zeros, not in the source", conversion.added),
-        ("biases absorbed by the batch norm behind them", conversion.absorbed),
+        ("biases absorbed by the following batch norm", conversion.absorbed),
     ):
         if found:
             print(f"{what} ({len(found)}): {', '.join(found)}")
@@ -141,8 +150,8 @@ def describe(conversion: Conversion) -> None:
     if not conversion.complete:
         wanted = ", ".join(OPTIONS[name] for name in conversion.missing)
         print(
-            "note: not stored, so that loading cannot compare them: the settings that "
-            f"the weights were trained with; to store them, pass {wanted}"
+            "note: the settings of the training are not stored, so loading cannot "
+            f"compare them; to store them, pass {wanted}"
         )
     for note in conversion.notes:
         print(f"note: {note}")
@@ -152,7 +161,7 @@ def run(args: argparse.Namespace) -> None:
     """Convert."""
     from mmengine.config import Config
 
-    from snnssl_mm.checkpoints.atomic_files import write_whole
+    from snnssl_mm.checkpoints.atomic_files import write_atomically
     from snnssl_mm.checkpoints.loading import find_state_dict, read_checkpoint
     from snnssl_mm.checkpoints.publishing import BACKBONE, pack
     from snnssl_mm.checkpoints.stored_config import stored_backbone
@@ -160,7 +169,7 @@ def run(args: argparse.Namespace) -> None:
     from snnssl_mm.recording.results_file import file_sha
 
     out = args.place or args.out
-    with errors_as_sentences():
+    with errors_as_messages():
         require_writable(out)
         checkpoint = read_checkpoint(args.checkpoint)
         conversion = convert(
@@ -173,7 +182,7 @@ def run(args: argparse.Namespace) -> None:
         )
         if args.to == OURS:
             require_settings(conversion)
-    describe(conversion)
+    print_conversion(conversion)
     tensors = conversion.state
     meta: dict[str, Any] = {
         "converted_from": conversion.source,
@@ -186,5 +195,5 @@ def run(args: argparse.Namespace) -> None:
     if conversion.complete:
         model = {"backbone": backbone_config(conversion)}
         meta["cfg"] = Config({"model": model}).pretty_text
-    write_whole(out, pack(tensors, meta))
+    write_atomically(out, pack(tensors, meta))
     print(f"written: {out}")

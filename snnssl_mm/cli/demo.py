@@ -1,10 +1,11 @@
-"""Run the main job from end to end on the embedded data and say what came out.
+"""Run the main job end to end on the embedded data and print the results.
 
 For every seed: pretrain a small Spikformer without labels, evaluate the checkpoint
 (k-NN and linear probe on unseen digits, compared with a random network and raw
-pixels), draw the training curves and the nearest neighbours. Then train mmdet's and
-mmseg's own models on scenes with several digits, from the pretrained and from a random
-backbone, and draw what they find. An interrupted demo continues where it stopped.
+pixels), draw the training curves and the nearest neighbours. Then train stock mmdet
+and mmseg models on scenes with several digits, from the pretrained and from a random
+backbone, and draw their predictions. Run the same command again to continue an
+interrupted demo.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from snnssl_mm.cli.shared.arguments import results_file, seed_number
 from snnssl_mm.cli.shared.config_files import find_config
 from snnssl_mm.recording.command import command_line
 
-AGAIN = ""
+RESUME_OPTION = ""
 CONFIG = "configs/selfsup/spikformer_ctl.py"
 TRANSFER = {
     "mask-rcnn": "configs/detection/mask-rcnn_spikformer_fpn_digits.py",
@@ -34,14 +35,16 @@ METRICS = {
     "mask AP": ("coco/segm_mAP", 1.0),
     "mIoU": ("mIoU", 0.01),
 }
-"""Column of the table -> name in the log and what turns it into a share of 1."""
+"""Column of the table -> name in the log, and factor that scales it to 1."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--config", default=CONFIG, help=f"the job ({CONFIG})")
     parser.add_argument(
-        "--seeds", type=seed_number, nargs="+", default=[0], help="one run each"
+        "--config", default=CONFIG, help=f"config of the pretraining ({CONFIG})"
+    )
+    parser.add_argument(
+        "--seeds", type=seed_number, nargs="+", default=[0], help="one run per seed"
     )
     parser.add_argument(
         "--work-dir",
@@ -57,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def start(*command: str) -> float:
-    """Run a subcommand; return the seconds that it took."""
+    """Run a subcommand; return its duration in seconds."""
     from rich.console import Console
 
     Console().rule(f"snnssl {command[0]}")
@@ -69,27 +72,27 @@ def start(*command: str) -> float:
     return time.monotonic() - begin
 
 
-def places(work_dir: Path) -> tuple[tuple[str, ...], bool]:
-    """Arguments of ``snnssl train`` for a run's folder; whether the run continues."""
+def run_arguments(work_dir: Path) -> tuple[tuple[str, ...], bool]:
+    """Return arguments of ``snnssl train`` for a folder, and whether it resumes."""
     where, resumed = ("--work-dir", str(work_dir)), any(work_dir.glob("*.pth"))
     return (*where, "--resume") if resumed else where, resumed
 
 
 def last_checkpoint(work_dir: Path) -> Path:
-    """Checkpoint that the run ended with, by mmengine's own record."""
-    from snnssl_mm.checkpoints.resuming import noted_checkpoint
+    """Return the last checkpoint of a run, as recorded by mmengine."""
+    from snnssl_mm.checkpoints.resuming import recorded_checkpoint
 
-    return Path(noted_checkpoint(work_dir))
+    return Path(recorded_checkpoint(work_dir))
 
 
 def pretrain_and_evaluate(config: str, seed: int, work_dir: Path) -> dict[str, Any]:
-    """Do the job for one seed; return its results.
+    """Pretrain, evaluate and draw with one seed; return the results.
 
-    ``train_seconds`` is the time of ``snnssl train``, start-up, k-NN monitor and linear
-    probe included; None if this run continued an earlier one.
+    ``train_seconds`` is the time of ``snnssl train`` including start-up, k-NN monitor
+    and linear probe; None if this run resumed an earlier one.
     """
     options = ("--cfg-options", f"randomness.seed={seed}")
-    where, resumed = places(work_dir)
+    where, resumed = run_arguments(work_dir)
     seconds = start("train", config, *where, *options)
     checkpoint = str(last_checkpoint(work_dir))
     results = work_dir / "results.json"
@@ -106,7 +109,7 @@ def pretrain_and_evaluate(config: str, seed: int, work_dir: Path) -> dict[str, A
 
 
 def last_metrics(work_dir: Path) -> dict[str, float]:
-    """Metrics of the last evaluation that a run's log holds, from 0 to 1."""
+    """Read the metrics of a run's last evaluation from its log, from 0 to 1."""
     from snnssl_mm.recording.run_log import read_scalars
 
     found: dict[str, float] = {}
@@ -120,7 +123,7 @@ def last_metrics(work_dir: Path) -> dict[str, float]:
 
 
 def transfer(seed: int, checkpoint: Path, work_dir: Path) -> dict[str, Any]:
-    """Train detection and segmentation, each from both backbones; draw the results.
+    """Train detection and segmentation, each from both backbones; draw predictions.
 
     ``transfer_seconds`` is the time of the four trainings with their evaluations.
     """
@@ -131,7 +134,7 @@ def transfer(seed: int, checkpoint: Path, work_dir: Path) -> dict[str, Any]:
     for task, config in TRANSFER.items():
         for backbone, arguments in starts.items():
             folder = work_dir / f"{task}_{backbone}"
-            where, before = places(folder)
+            where, before = run_arguments(folder)
             resumed |= before
             seconds += start("train", config, *where, *arguments, *options)
             results[backbone] |= last_metrics(folder)
@@ -142,7 +145,7 @@ def transfer(seed: int, checkpoint: Path, work_dir: Path) -> dict[str, Any]:
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
-    """Mean and standard deviation over the seeds, in percent."""
+    """Compute mean and standard deviation over the seeds, in percent."""
     first = rows[0]["results"]
     summary: dict[str, dict[str, str]] = {}
     for features in first:
@@ -157,7 +160,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
 
 
 def print_summary(summary: dict[str, dict[str, str]], seeds: int) -> None:
-    """Print the table of all seeds."""
+    """Print the table over all seeds."""
     from snnssl_mm.recording.probe_names import title
     from snnssl_mm.recording.table import Table
 
@@ -171,7 +174,7 @@ def print_summary(summary: dict[str, dict[str, str]], seeds: int) -> None:
 
 
 def print_paths(work_dir: Path) -> None:
-    """Say where everything lies."""
+    """Print the paths of checkpoint, log and pictures."""
     log = max(work_dir.glob("*/*.log"))
     for what, path in (
         ("checkpoint", last_checkpoint(work_dir)),
@@ -194,7 +197,7 @@ def run(args: argparse.Namespace) -> None:
     for seed in args.seeds:
         work_dir = args.work_dir / f"seed{seed}"
         row = pretrain_and_evaluate(args.config, seed, work_dir)
-        if Path(args.config).samefile(find_config(CONFIG)):  # their backbone
+        if Path(args.config).samefile(find_config(CONFIG)):  # they use its backbone
             moved = transfer(seed, last_checkpoint(work_dir), work_dir)
             for backbone, measures in moved.pop("results").items():
                 row["results"][backbone] |= measures

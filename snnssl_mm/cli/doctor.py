@@ -1,7 +1,7 @@
-"""Print what is installed, and for each known trap whether it is here and cured.
+"""Check the environment: installed libraries, and known bugs with their status.
 
-Every library is imported in a process of its own, so that the cause that is named is
-the library's own. The exit status is 1 if something is broken.
+Every library is imported in a separate process, so that its error is its own. The exit
+status is 1 if something is broken.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ STYLES = {"broken": "bold red", "cured": "green", "absent": "green"}
 
 
 def try_import(code: str) -> tuple[bool, str]:
-    """Run `code`, which imports something as ``m``, in a process of its own.
+    """Run ``code``, which imports a module as ``m``, in a separate process.
 
     Returns:
-        Whether it worked, and the version or the last line of the error.
+        Whether it succeeded, and the version or the last line of the error.
     """
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code + VERSION],
@@ -69,9 +69,9 @@ def torch_and_gpu() -> Status:
         name = torch.cuda.get_device_name()
         return Status("absent", f"CUDA {torch.version.cuda}, {name}")
     if gpu and torch.version.cuda is None:
-        return Status("broken", "nvidia-smi is here, but torch is built for CPUs only")
+        return Status("broken", "nvidia-smi exists, but torch is built for CPUs only")
     if gpu:
-        return Status("broken", f"torch has CUDA {torch.version.cuda} but sees no GPU")
+        return Status("broken", f"torch has CUDA {torch.version.cuda} but finds no GPU")
     return Status("not applicable", "no GPU")
 
 
@@ -113,7 +113,7 @@ def stray_packages() -> Status:
     stray = {"tests", "docs"} & metadata.packages_distributions().keys()
     if not stray:
         return Status("absent", "neither tests nor docs is in site-packages")
-    return Status("cured", f"{', '.join(sorted(stray))}: our tests import nothing so")
+    return Status("cured", f"{', '.join(sorted(stray))}: our tests do not import them")
 
 
 MACHINE: tuple[Callable[[], Status], ...] = (
@@ -125,10 +125,10 @@ MACHINE: tuple[Callable[[], Status], ...] = (
 
 
 def status_of(function: Callable[[], Status]) -> Status:
-    """Ask a row; one that cannot even import what it mends is broken."""
+    """Return the status of a check; one that raises is broken."""
     try:
         return function()
-    except Exception as error:  # whatever a damaged installation raises
+    except Exception as error:  # a damaged installation may raise anything
         return Status("broken", f"{type(error).__name__}: {error}")
 
 
@@ -137,8 +137,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print both tables; return 1 if a row of them is broken."""
-    broken = print_libraries() + print_traps()
+    """Print both tables; return 1 if a row is broken."""
+    broken = print_libraries() + print_bugs()
     print(f"{broken} broken" if broken else "nothing is broken")
     return int(broken > 0)
 
@@ -162,14 +162,14 @@ def print_libraries() -> int:
     return broken
 
 
-def print_traps() -> int:
-    """Print which known traps are here; return how many are not cured."""
+def print_bugs() -> int:
+    """Print the status of known bugs; return how many are not worked around."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     broken = 0
-    table = Table("trap", "here", "what was found")
+    table = Table("known bug", "status", "what was found")
     for function in (*MACHINE, *(row.function for row in WORKAROUNDS)):
         status = status_of(function)
         broken += status.state == "broken"

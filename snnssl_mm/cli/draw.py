@@ -1,7 +1,7 @@
-"""Draw a network at work, its features, its predictions, or the curves of a run.
+"""Draw a network's maps and spikes, its features and predictions, or training curves.
 
-Maps and spikes work with configs of pretraining, classification, detection and
-segmentation; embeddings and neighbours with those of pretraining.
+Maps and spikes support configs of pretraining, classification, detection and
+segmentation; embeddings and neighbours support pretraining.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from snnssl_mm.cli.shared.options import (
     add_trust_argument,
     run_folder,
 )
-from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
 
 Parser = argparse.ArgumentParser
 Arguments = argparse.Namespace
@@ -38,11 +38,11 @@ def add_model_arguments(parser: Parser, out: str) -> None:
 
 
 def backbone_and_image(args: Arguments) -> tuple[Any, Any]:
-    """Load the checkpoint's backbone, and the image as it sees it."""
+    """Load the checkpoint's backbone, and the image as its input."""
     from snnssl_mm.apis.loaded_models import load_backbone_and_image
 
     cfg = load_config(args)
-    with errors_as_sentences():
+    with errors_as_messages():
         return load_backbone_and_image(cfg, args.checkpoint, args.image, args.max_size)
 
 
@@ -54,12 +54,12 @@ def add_feature_maps(parser: Parser) -> None:
         "--channels",
         type=positive(int),
         default=6,
-        help="channels drawn of each level (6)",
+        help="channels to draw per level (6)",
     )
 
 
 def draw_feature_maps(args: Arguments) -> None:
-    """Draw the feature maps that a backbone hands to a neck."""
+    """Draw the feature maps that a backbone gives to a neck."""
     from snnssl_mm.analysis.feature_maps import feature_maps, plot_feature_maps
 
     backbone, image = backbone_and_image(args)
@@ -85,7 +85,7 @@ def draw_spike_maps(args: Arguments) -> None:
     from snnssl_mm.analysis.spike_maps import plot_spike_maps, spike_maps
 
     backbone, image = backbone_and_image(args)
-    with errors_as_sentences():
+    with errors_as_messages():
         layers = spike_maps(backbone, image, args.layers)
     print(plot_spike_maps(layers, image.picture, args.out))
 
@@ -95,16 +95,16 @@ def add_attention_maps(parser: Parser) -> None:
     add_model_arguments(parser, "attention_maps.png")
     add_image_arguments(parser)
     parser.add_argument(
-        "--heads", type=positive(int), default=6, help="heads drawn at most (6)"
+        "--heads", type=positive(int), default=6, help="maximum number of heads (6)"
     )
 
 
 def draw_attention_maps(args: Arguments) -> None:
-    """Draw where spiking self-attention looks."""
+    """Draw maps of spiking self-attention."""
     from snnssl_mm.analysis.attention_maps import attention_maps, plot_attention_maps
 
     backbone, image = backbone_and_image(args)
-    with errors_as_sentences():
+    with errors_as_messages():
         blocks = attention_maps(backbone, image)
     print(plot_attention_maps(blocks, image.picture, args.out, args.heads))
 
@@ -112,12 +112,14 @@ def draw_attention_maps(args: Arguments) -> None:
 def add_spike_raster(parser: Parser) -> None:
     """Add the arguments of ``spike-raster``."""
     add_model_arguments(parser, "spike_raster.png")
-    parser.add_argument("--images", type=positive(int), default=8)
     parser.add_argument(
-        "--neurons", type=positive(int), default=64, help="of each layer (64)"
+        "--images", type=positive(int), default=8, help="number of images (8)"
     )
     parser.add_argument(
-        "--seed", type=seed_number, default=0, help="chooses the neurons"
+        "--neurons", type=positive(int), default=64, help="neurons per layer (64)"
+    )
+    parser.add_argument(
+        "--seed", type=seed_number, default=0, help="seed for choosing neurons (0)"
     )
 
 
@@ -129,7 +131,7 @@ def draw_spike_raster(args: Arguments) -> None:
     from snnssl_mm.probing.probes import eval_loaders
 
     cfg = load_config(args)
-    with errors_as_sentences():
+    with errors_as_messages():
         model = load_pictured_model(cfg, args.checkpoint)
         samples = sample_images(model, eval_loaders(cfg).test, args.images)
         rasters = spike_rasters(model.backbone, samples.inputs, args.neurons, args.seed)
@@ -140,18 +142,21 @@ def add_embedding(parser: Parser) -> None:
     """Add the arguments of ``embedding``."""
     add_model_arguments(parser, "feature_embedding.png")
     parser.add_argument(
-        "--images", type=positive(int), default=1000, help="at most (1000)"
+        "--images",
+        type=positive(int),
+        default=1000,
+        help="maximum number of images (1000)",
     )
 
 
 def draw_embedding(args: Arguments) -> None:
-    """Draw features of unseen images in the plane."""
+    """Draw a 2-D embedding of the features of unseen images."""
     from snnssl_mm.analysis.feature_embedding import embed_test_images, plot_embedding
     from snnssl_mm.apis.loaded_models import load_pictured_model
     from snnssl_mm.probing.probes import eval_loaders, random_init_model
 
     cfg = load_config(args)
-    with errors_as_sentences():
+    with errors_as_messages():
         pretrained = load_pictured_model(cfg, args.checkpoint)
         cfg.max_probe_samples = args.images
         loaders = eval_loaders(cfg)
@@ -177,9 +182,9 @@ def draw_neighbours(args: Arguments) -> None:
     )
 
     cfg = load_config(args)
-    with errors_as_sentences():
+    with errors_as_messages():
         model = load_model(cfg, args.checkpoint)
-    # Of the training and of the test images; all are kept in memory.
+    # Limit of training and of test images, since all are kept in memory.
     cfg.max_probe_samples = 5_000
     loaders = eval_loaders(cfg)
     train, test = (
@@ -191,7 +196,7 @@ def draw_neighbours(args: Arguments) -> None:
 
 
 class Named(NamedTuple):
-    """A model and its column's title."""
+    """A model to draw, and the title of its column."""
 
     name: str
     config: str
@@ -225,7 +230,7 @@ def add_predictions(parser: Parser) -> None:
 
 
 def draw_predictions(args: Arguments) -> None:
-    """Draw what detectors and segmentors find."""
+    """Draw the predictions of detectors and segmentors."""
     from snnssl_mm.analysis.predictions import columns_of, plot_predictions
 
     models = []
@@ -234,7 +239,7 @@ def draw_predictions(args: Arguments) -> None:
         models.append((name, load_config(given), checkpoint))
     _, config, checkpoint = args.models[0]
     out = args.out or run_folder(checkpoint, config) / "predictions.png"
-    with errors_as_sentences():
+    with errors_as_messages():
         columns = columns_of(models, args.count)
     print(plot_predictions(columns, out))
 
@@ -248,7 +253,7 @@ def add_training(parser: Parser) -> None:
 
 
 def draw_training(args: Arguments) -> None:
-    """Draw the curves of a run."""
+    """Draw the training curves of a run."""
     from snnssl_mm.analysis.plots.training_curves import plot_training
 
     default = run_folder(args.work_dir / "log", args.work_dir) / "curves.png"
@@ -269,17 +274,17 @@ KINDS = {
         draw_spike_maps,
     ),
     "attention-maps": Kind(
-        "Where spiking self-attention looks in an image: every block, head by head.",
+        "Spiking self-attention in an image: every block, head by head.",
         add_attention_maps,
         draw_attention_maps,
     ),
     "spike-raster": Kind(
-        "Which neurons of each layer fire when, on unseen images, one of each class.",
+        "Spikes of each layer's neurons over time, on unseen images, one per class.",
         add_spike_raster,
         draw_spike_raster,
     ),
     "embedding": Kind(
-        "Features of unseen images in the plane (t-SNE), pretrained and random.",
+        "2-D embedding (t-SNE) of features of unseen images, pretrained and random.",
         add_embedding,
         draw_embedding,
     ),
@@ -289,8 +294,9 @@ KINDS = {
         draw_neighbours,
     ),
     "predictions": Kind(
-        "What detectors and segmentors find on the same test images, and the truth.\n\n"
-        "The first detector and the first segmentor give the columns of the truth.",
+        "Predictions of detectors and segmentors on the same test images, and ground "
+        "truth.\n\n"
+        "The first detector and the first segmentor define the ground truth columns.",
         add_predictions,
         draw_predictions,
     ),

@@ -1,9 +1,10 @@
-"""Export a pretrained backbone: to NIR, torch.export's .pt2 or ONNX.
+"""Export a pretrained backbone to NIR, torch.export's .pt2 or ONNX.
 
-Of a config's model only the backbone is exported, in eval mode and fully spiking, for
-normalised images of one size; mean and standard deviation are in the file's metadata.
-The file is read again and held against the backbone, and kept only if it computes the
-same. NIR has no node for a product of signals: Spikformers go to pt2 and ONNX only.
+Only the backbone of a config's model is exported, in eval mode and fully spiking, for
+normalised images of one size; mean and standard deviation are stored in the file's
+metadata. The file is read again, compared with the backbone, and kept only if it gives
+the same results. NIR has no node for a product of signals, so Spikformers can be
+exported to pt2 and ONNX only.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared.arguments import one_of, positive
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
-from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
 from snnssl_mm.recording.command import command_line
 
 if TYPE_CHECKING:
@@ -42,24 +43,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive(int),
         nargs=2,
         metavar=("H", "W"),
-        help="224 224 for ImageNet's stems, 32 32 for CIFAR's, unless given",
+        help="image size; 224 224 for ImageNet's stems, 32 32 for CIFAR's by default",
     )
     parser.add_argument(
         "--time-steps",
         type=positive(int),
         metavar="T",
-        help="the config's, unless given",
+        help="number of time steps; the config's by default",
     )
     parser.add_argument(
         "--time-readout",
         choices=["mean", "none"],
         default="mean",
-        help="mean of the maps over time, or the maps of all steps (pt2 and onnx)",
+        help="output the mean of the maps over time, or the maps of all time steps "
+        "(pt2 and onnx)",
     )
 
 
 def origin(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
-    """What the file's metadata say: where it is from, how images are normalised."""
+    """Make the file's metadata: its origin, and the normalisation of images."""
     from snnssl_mm.checkpoints.preprocessing import preprocessor_settings
 
     settings = preprocessor_settings(cfg)
@@ -81,14 +83,14 @@ def run(args: argparse.Namespace) -> None:
     if out.name == "backbone.<format>":  # the default
         out = out.with_suffix(f".{args.format}")
     cfg = load_config(args)
-    # Of torch.export about itself, and of heads that get their weights here.
+    # torch.export warns about its own calls.
     warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
     start = time.perf_counter()
     try:
         require_packages(args.format)
     except ImportError as error:
         raise SystemExit(f"error: {error}") from None
-    with errors_as_sentences():
+    with errors_as_messages():
         require_writable(out)
         backbone = load_pictured_model(cfg, args.checkpoint).backbone
         if args.time_steps is not None:
@@ -104,4 +106,4 @@ def run(args: argparse.Namespace) -> None:
         f"images of {height}x{width}, {out.stat().st_size / 1e6:.1f} MB, "
         f"{time.perf_counter() - start:.0f} s"
     )
-    print(f"read again and compared on random images: {found}")
+    print(f"verified on random images: {found}")

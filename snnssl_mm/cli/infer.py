@@ -1,9 +1,9 @@
 """Predict on images: drawn results, and predictions as files.
 
-IMAGES is a file or a folder. OUT/vis receives the drawn results; OUT/pred boxes, masks
-and scores (detection) or the best classes (classification) as JSON, label maps
-(segmentation) as PNG, in which 0 is the first class. All weights must fit. Images that
-cannot be read are left out and named at the end, with exit status 1.
+IMAGES is a file or a folder. Drawn results are written to OUT/vis; OUT/pred gets boxes,
+masks and scores (detection) or the best classes (classification) as JSON, and label
+maps (segmentation) as PNG, in which 0 is the first class. All weights must fit. Images
+that cannot be read are skipped and listed at the end; the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
-from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--score-thr", type=float, default=0.3, help="lowest score of a drawn box (0.3)"
     )
-    parser.add_argument("--device", help="cpu, cuda:0, ...; a GPU if there is one")
+    parser.add_argument(
+        "--device", help="cpu, cuda:0, ...; by default a GPU if there is one"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,10 +44,10 @@ def run(args: argparse.Namespace) -> None:
 
     mpl.use("Agg")
     cfg = load_config(args)
-    # That they have no weights (they get them here, strictly), no folder of their own,
-    # that boxes touch the border.
+    # Irrelevant warnings: models without weights (loaded strictly below), no output
+    # folder, boxes that touch the border.
     warnings.filterwarnings("ignore", module=r"mm(engine|det|seg|pretrain)\.")
-    with errors_as_sentences():
+    with errors_as_messages():
         found = find_images(args.images)
         require_own_names(found)
         inferencer = Inferencer(
@@ -59,5 +61,5 @@ def run(args: argparse.Namespace) -> None:
         listing = "\n  ".join(faults)
         raise SystemExit(
             f"error: {len(faults)} of {len(images) + len(faults)} images could not be "
-            f"read and are left out:\n  {listing}"
+            f"read and were skipped:\n  {listing}"
         )

@@ -1,8 +1,8 @@
 """The installed command ``snnssl``.
 
 Each subcommand is a module of this package with ``add_arguments(parser)`` and
-``run(args)``; its docstring is what ``--help`` says. A module is imported when its
-subcommand is used, and imports what is slow inside ``run``: ``--help`` is quick.
+``run(args)``; ``--help`` prints its docstring. A module is imported when its subcommand
+is used, and slow imports are inside ``run``, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from snnssl_mm.version import __version__
 COMMANDS = {
     "train": "train anything: pretraining, detection, segmentation",
     "test": "evaluate a checkpoint",
-    "probe": "judge a pretrained backbone by labelled images",
-    "report": "write everything about a pretrained checkpoint on one page",
+    "probe": "evaluate a pretrained backbone on labelled images",
+    "report": "write a report about a pretrained checkpoint on one page",
     "new": "write configs for your own images, sized for them and this machine",
     "check": "find mistakes in a config before they cost time",
     "config": "print a config with everything that it inherits",
@@ -31,23 +31,23 @@ COMMANDS = {
     "convert": "convert a checkpoint from or to another project's layout",
     "export": "write a backbone as NIR, torch.export or ONNX",
     "zoo": "list, show, get or publish models",
-    "browse": "draw what a config's datasets yield",
+    "browse": "draw samples of a config's datasets",
     "infer": "predict on images: drawn results, and predictions as files",
     "draw": "draw maps, spikes, attention, embeddings, predictions, curves",
     "measure": "measure time steps, firing rates, energy, representation health",
     "ablate": "run a grid of small pretrainings",
     "demo": "pretrain and evaluate a small network on this machine",
 }
-"""Subcommand, which is the name of its module, and what ``snnssl --help`` says."""
+"""Subcommand, which is the name of its module, and its line in ``snnssl --help``."""
 
 
 class CommandParser(argparse.ArgumentParser):
     """The parser of a subcommand, whose module is imported when it is used.
 
     Args:
-        *args: Those of ``ArgumentParser``.
-        command: One of :data:`COMMANDS`; None for a parser below a subcommand's.
-        **kwargs: Those of ``ArgumentParser``.
+        *args: Arguments of ``ArgumentParser``.
+        command: One of :data:`COMMANDS`; None for a parser of a nested subcommand.
+        **kwargs: Arguments of ``ArgumentParser``.
     """
 
     def __init__(self, *args: Any, command: str | None = None, **kwargs: Any) -> None:
@@ -58,7 +58,7 @@ class CommandParser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Any = None, namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse; arguments that are left over are an error here, not higher up."""
+        """Parse; left-over arguments are an error of this parser, not of its parent."""
         if self.command:
             module = command_module(self.command)
             self.command = None
@@ -77,11 +77,11 @@ def command_module(command: str) -> Any:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of ``snnssl``; those of the subcommands fill themselves."""
+    """Build the parser of ``snnssl``; subcommands add their arguments when used."""
     parser = argparse.ArgumentParser(
         "snnssl",
         description="Self-supervised pretraining of spiking networks on OpenMMLab.",
-        epilog="snnssl COMMAND --help says more.",
+        epilog="See snnssl COMMAND --help for the arguments of a command.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(
@@ -93,7 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
-    """End with what there is in place of an unknown subcommand."""
+    """Exit with an error that suggests subcommands for an unknown one."""
     near = difflib.get_close_matches(word, COMMANDS, 1)
     meant = f"is {near[0]} meant? " if near else ""
     parser.error(
@@ -102,10 +102,10 @@ def refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
 
 
 def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
-    """Build the parser of the installed command, whose arguments are given.
+    """Build the parser of the installed command for the given arguments.
 
     Raises:
-        SystemExit: With status 2, if there are none, or the first is unknown.
+        SystemExit: With status 2, if there are none, or if the first is unknown.
     """
     parser = build_parser()
     if not words:
@@ -120,12 +120,12 @@ def main(*command: str) -> None:
     """Run a subcommand with the arguments of this process.
 
     Args:
-        *command: The subcommand that a file in ``tools/`` stands for; none for the
-            installed command, whose first argument it is.
+        *command: The subcommand of a file in ``tools/``; none for the installed
+            command, whose first argument is the subcommand.
 
     Raises:
-        SystemExit: As :func:`~snnssl_mm.cli.shared.user_errors.run_tool` says; 2 if
-            the command line cannot be read.
+        SystemExit: See :func:`~snnssl_mm.cli.shared.user_errors.run_tool`; with status
+            2 if the command line is invalid.
     """
     words = [*command, *sys.argv[1:]]
     if words[:1] == ["help"]:
@@ -133,7 +133,7 @@ def main(*command: str) -> None:
     PROGRAM[:] = [] if command else ["snnssl"]
     again = None
     if words and words[0] in COMMANDS:
-        again = getattr(command_module(words[0]), "AGAIN", None)
+        again = getattr(command_module(words[0]), "RESUME_OPTION", None)
     if command:
         parser: argparse.ArgumentParser
         parser = CommandParser(" ".join(program()), command=words.pop(0))

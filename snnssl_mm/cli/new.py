@@ -1,6 +1,6 @@
 """Write a folder of configs for your own images, sized for them and this machine.
 
-The folder holds pretrain.py and, as far as there are labels, probe.py, detect.py and
+The folder gets pretrain.py and, depending on the labels, probe.py, detect.py and
 segment.py, which share one backbone, and a README.md with the commands.
 """
 
@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from snnssl_mm.cli.shared.arguments import positive
-from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,18 +20,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels",
         type=Path,
-        help="COCO file, text file ('path,class' or a class a line), or folder of "
-        "masks; by default what is found in IMAGES: folders of classes, a COCO file, "
-        "or masks",
+        help="COCO file, text file ('path,class' or a class per line), or folder of "
+        "masks; by default what is found in IMAGES: class folders, a COCO file, or "
+        "masks",
     )
     parser.add_argument(
-        "--val-images", type=Path, help="images of the validation; a fifth by default"
+        "--val-images",
+        type=Path,
+        help="images for validation; a fifth of IMAGES by default",
     )
-    parser.add_argument("--val-labels", type=Path, help="labels of the validation")
+    parser.add_argument("--val-labels", type=Path, help="labels for validation")
     parser.add_argument(
         "--size",
         type=positive(int),
-        help="side of the pretraining's crops in pixels",
+        help="side of the pretraining crops in pixels; chosen from the images by "
+        "default",
     )
     parser.add_argument(
         "--minutes",
@@ -40,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="time for all trainings together on this machine (40)",
     )
     parser.add_argument(
-        "--out", type=Path, help="folder to write; work_dirs/<name of IMAGES>_project"
+        "--out",
+        type=Path,
+        help="folder to write; work_dirs/<name of IMAGES>_project by default",
     )
     parser.set_defaults(folder_out=True)
 
@@ -51,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
     from snnssl_mm.recording.command import command_line
 
     name = Path(os.path.abspath(args.images)).name
-    with errors_as_sentences():
+    with errors_as_messages():
         new_project(
             args.images,
             args.out or Path("work_dirs", f"{name}_project"),

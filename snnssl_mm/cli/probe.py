@@ -1,7 +1,7 @@
-"""Judge a pretrained backbone by labelled images: one table, one results file.
+"""Evaluate a pretrained backbone on labelled images: one table, one results file.
 
-CONFIG is the pretraining's; its eval_train_dataloader and eval_test_dataloader are the
-labelled images, or --data names a folder of others. The probes:
+CONFIG is the pretraining's; the labelled images are those of its eval_train_dataloader
+and eval_test_dataloader, or those of the folder --data. The probes:
 
     knn               weighted k-NN on frozen features
     linear            logistic regression on frozen features
@@ -10,8 +10,8 @@ labelled images, or --data names a folder of others. The probes:
     semi-10pct        fine-tuning on 10 % of them
     finetune          fine-tuning on all of them
 
-Rows that the results file has are not computed again; an interrupted probe continues
-where it stopped.
+Rows already present in the results file are skipped; run the same command again to
+continue an interrupted probe.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared.arguments import one_of, positive, seed_number
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
-from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
 from snnssl_mm.recording.probe_names import FROZEN, STARTS
 
-AGAIN = ""
+RESUME_OPTION = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,43 +37,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=one_of("snnssl_mm.probing.protocols:PROTOCOLS", *FROZEN),
         default=list(FROZEN),
-        help="the probes above by name; knn and linear by default",
+        help="names of the probes above; knn and linear by default",
     )
     parser.add_argument(
         "--start",
         nargs="+",
         choices=list(STARTS),
         default=["pretrained"],
-        help="the checkpoint's backbone; for comparison, one of random weights, or the "
-        "pixels themselves (frozen probes only)",
+        help="the checkpoint's backbone, or for comparison a backbone with random "
+        "weights, or raw pixels (frozen probes only)",
     )
     parser.add_argument(
         "--data",
         type=Path,
-        help="{train,test}/<class>/* in place of the config's images, or images in "
-        "train and test with a class a line in train.txt and test.txt",
+        help="folder with {train,test}/<class>/* to use instead of the config's "
+        "images, or with images in train and test and a class per line in train.txt "
+        "and test.txt",
     )
-    parser.add_argument("--k", type=positive(int), nargs="+", default=[20])
     parser.add_argument(
-        "--temperature", type=positive(float), nargs="+", default=[0.07]
+        "--k",
+        type=positive(int),
+        nargs="+",
+        default=[20],
+        help="numbers of neighbours of the k-NN probe (20)",
     )
-    parser.add_argument("--seed", type=seed_number, help="instead of the config's")
+    parser.add_argument(
+        "--temperature",
+        type=positive(float),
+        nargs="+",
+        default=[0.07],
+        help="temperatures of the k-NN probe (0.07)",
+    )
+    parser.add_argument(
+        "--seed", type=seed_number, help="seed to use instead of the config's"
+    )
     parser.add_argument(
         "--no-recalibrate",
         action="store_true",
-        help="keep the BatchNorm statistics, averages over the spiking and the analog "
-        "path, instead of re-estimating them on the spiking one",
+        help="keep the BatchNorm statistics, which average over spiking and analog "
+        "path, instead of re-estimating them on the spiking path",
     )
     parser.add_argument(
         "--cache",
         type=Path,
-        help="folder of features and trained probes; 'features' beside --out",
+        help="folder for features and trained probes; 'features' next to --out by "
+        "default",
     )
-    add_out_argument(parser, "probe_results.json", "JSON file to add to")
+    add_out_argument(parser, "probe_results.json", "JSON file to append to")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Probe."""
+    """Compute the missing rows and print the table."""
     from snnssl_mm.probing.labelled_folder import with_labelled_folder
     from snnssl_mm.probing.plan import KEY, Request, console, fill, plan
     from snnssl_mm.probing.probe_table import probe_table
@@ -81,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
     from snnssl_mm.recording.results_file import ResultsFile
 
     cache = args.cache or args.out.parent / "features"
-    with errors_as_sentences():
+    with errors_as_messages():
         cfg = load_config(args)
         require_local(args.checkpoint)
         if args.seed is not None:

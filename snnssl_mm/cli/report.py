@@ -1,8 +1,9 @@
-"""Write everything about a pretrained checkpoint as one HTML page and as Markdown.
+"""Write a report about a pretrained checkpoint as one HTML page and as Markdown.
 
-The other commands measure: probes, time steps, firing rates, energy, representation
-health; each keeps its results in OUT, so an interrupted report continues where it
-stopped. Then the network is shown at work. The page needs no other file.
+Other commands measure probes, time steps, firing rates, energy and representation
+health; their results are kept in OUT, so that running the same command again continues
+an interrupted report. Pictures show spikes, maps and features. The page needs no other
+file.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from snnssl_mm.cli.shared import children
 from snnssl_mm.cli.shared.arguments import one_of, positive
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_out_argument, add_trust_argument
-from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
 from snnssl_mm.recording.probe_names import FROZEN
 
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
     from snnssl_mm.recording.table import Table
 
 
-AGAIN = ""
-IMAGES = 8  # of the rasters
+RESUME_OPTION = ""
+IMAGES = 8  # in the spike rasters
 MEASURED = ("firing_rates", "energy", "representation_health")
-"""Results files whose pictures are drawn by the command that writes them."""
+"""Results files whose pictures are drawn by the command that writes the file."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,12 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="file of a pretraining, or a name of the model zoo; all weights must fit",
     )
     parser.add_argument(
-        "--config", help="of the pretraining; the one beside the checkpoint by default"
+        "--config",
+        help="config of the pretraining; the one next to the checkpoint by default",
     )
     parser.add_argument(
         "--data",
         type=Path,
-        help="labelled images, {train,test}/<class>/*, in place of the config's",
+        help="folder of labelled images, {train,test}/<class>/*, to use instead of the "
+        "config's",
     )
     add_out_argument(parser, "report", "folder for the page, pictures and numbers")
     parser.add_argument(
@@ -54,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=one_of("snnssl_mm.probing.protocols:PROTOCOLS", *FROZEN),
         default=list(FROZEN),
-        help="see snnssl probe --help",
+        help="names of probes, see snnssl probe --help; knn and linear by default",
     )
     parser.add_argument(
         "--time-steps",
@@ -62,14 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive(int),
         default=[1, 2, 4, 8, 16],
         metavar="T",
+        help="numbers of time steps to measure (1 2 4 8 16)",
     )
     add_trust_argument(parser)
 
 
 def config_beside(checkpoint: str) -> str:
-    """The config that a training leaves beside its checkpoints.
-
-    The zoo knows those of its models.
+    """Find the config of a model of the zoo, or the one next to a checkpoint.
 
     Raises:
         FileNotFoundError: If there is none, or more than one.
@@ -81,14 +83,14 @@ def config_beside(checkpoint: str) -> str:
     found = sorted(Path(checkpoint).parent.glob("*.py"))
     if len(found) != 1:
         raise FileNotFoundError(
-            f"expected one config beside {checkpoint}, found {len(found)}; name the "
-            "pretraining's with --config"
+            f"expected one config next to {checkpoint}, found {len(found)}; pass the "
+            "pretraining's config by --config"
         )
     return str(found[0])
 
 
 def measurements(args: argparse.Namespace) -> dict[str, list[str]]:
-    """What is run: results file -> subcommand and its arguments."""
+    """Return the measurements: results file -> subcommand and its arguments."""
     model = [args.config, args.checkpoint]
     if args.trust_checkpoint:
         model.append("--trust-checkpoint")
@@ -130,7 +132,7 @@ def measure(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
 
 
 def pictures(args: argparse.Namespace, cfg: Config, model: Any) -> list[Section]:
-    """Show the network at work."""
+    """Draw spikes, maps, embedding and neighbours of the network."""
     from snnssl_mm.analysis.report import report_pictures
     from snnssl_mm.analysis.sample_images import sample_images
     from snnssl_mm.probing.probes import eval_loaders
@@ -154,7 +156,7 @@ def compose(
     shown: list[Section],
     about: Table,
 ) -> Report:
-    """Put the sections together."""
+    """Compose the report of its sections."""
     from snnssl_mm.analysis.report import report_sections
     from snnssl_mm.analysis.report.report import Report
     from snnssl_mm.recording.machine import describe_machine
@@ -203,14 +205,14 @@ def run(args: argparse.Namespace) -> None:
 
     page, text = args.out / "report.html", args.out / "report.md"
     args.cfg_options = None
-    with errors_as_sentences():
+    with errors_as_messages():
         args.config = args.config or config_beside(args.checkpoint)
         cfg = load_config(args)
         args.checkpoint = zoo.resolve(args.checkpoint)
         require_local(args.checkpoint)
         require_writable(page, text)
         args.out.mkdir(parents=True, exist_ok=True)
-        if args.data:  # the commands that measure read it from a config of its own
+        if args.data:  # the measuring commands read it from a separate config
             from snnssl_mm.probing.labelled_folder import with_labelled_folder
 
             cfg = with_labelled_folder(cfg, args.data.absolute())
@@ -219,7 +221,7 @@ def run(args: argparse.Namespace) -> None:
         model = load_model(cfg, args.checkpoint)
         eval_loaders(cfg)
     rows = measure(args)
-    Console().rule("the network at work")
+    Console().rule("pictures")
     table = about(cfg, args.checkpoint, model, rows["probes"][0])
     report = compose(args, rows, pictures(args, cfg, model), table)
     page.write_text(report.html())

@@ -1,9 +1,9 @@
 """Evaluate a checkpoint: probes for pretraining, the dataset's metric otherwise.
 
-A pretrained model is judged by k-NN and by a linear probe on its frozen, fully spiking
+A pretrained model is evaluated by k-NN and a linear probe on its frozen, fully spiking
 features, compared with a random network and raw pixels. For a config with a
-test_dataloader (classification, detection, segmentation) this is mmengine's
-Runner.test. All weights of the checkpoint must fit the config's model.
+test_dataloader (classification, detection, segmentation) mmengine's Runner.test is run.
+All weights of the checkpoint must fit the config's model.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from snnssl_mm.cli.shared.arguments import results_file
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_config_arguments, add_launcher_arguments
-from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         type=Path,
-        help="labelled images to judge a pretraining by, {train,test}/<class>/*, in "
-        "place of the config's",
+        help="folder of labelled images for a pretrained model, "
+        "{train,test}/<class>/*, to use instead of the config's",
     )
     parser.add_argument(
         "--out", type=results_file, help="JSON file for the results; none by default"
@@ -58,7 +58,7 @@ def probe(cfg: Config, checkpoint: str) -> Probes:
         raw_pixels,
     )
 
-    with errors_as_sentences():
+    with errors_as_messages():
         loaders = eval_loaders(cfg)
         model = load_model(cfg, checkpoint)
     untrained = random_init_model(cfg)
@@ -73,12 +73,12 @@ def probe(cfg: Config, checkpoint: str) -> Probes:
     }
 
 
-def evaluate(cfg: Config, args: argparse.Namespace) -> Metrics:
-    """Run the config's test loop; return its metrics, None where one is not a number.
+def run_test_loop(cfg: Config, args: argparse.Namespace) -> Metrics:
+    """Run the config's test loop; return its metrics, None for NaN and infinity.
 
-    mmengine's own loading skips weights that do not fit; here they stop the program.
+    Weights are loaded strictly, while mmengine skips those that do not fit.
     """
-    from snnssl_mm.checkpoints.loading import load_whole_model
+    from snnssl_mm.checkpoints.loading import load_full_model
     from snnssl_mm.checkpoints.read_once import files_kept
     from snnssl_mm.checks.data import check_data
     from snnssl_mm.engine.hooks.data_check_hook import DataCheckHook
@@ -86,12 +86,12 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Metrics:
     from snnssl_mm.probing.probe_models import warn_of_other_pixels
 
     cfg.load_from, cfg.resume = None, False
-    with errors_as_sentences():
+    with errors_as_messages():
         check_data(cfg, ["test_dataloader"])
     runner: Any = build_runner(cfg, args.launcher, args.local_rank)
     runner.register_hook(DataCheckHook(files=False))
-    with errors_as_sentences(), files_kept():
-        load_whole_model(runner.model, args.checkpoint)
+    with errors_as_messages(), files_kept():
+        load_full_model(runner.model, args.checkpoint)
         warn_of_other_pixels(cfg, args.checkpoint)
     metrics = runner.test()
     return {
@@ -115,7 +115,7 @@ def print_probes(results: Probes) -> None:
 
 
 def print_metrics(metrics: Metrics, caption: str) -> None:
-    """Print metrics as the dataset's evaluator scales them."""
+    """Print metrics in the units of the dataset's evaluator."""
     from snnssl_mm.recording.table import Table
 
     rows = [
@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     results: Any
     if args.data:
-        with errors_as_sentences():
+        with errors_as_messages():
             cfg = with_labelled_folder(cfg, args.data)
     if cfg.get("test_dataloader") is None:
         results = probe(cfg, args.checkpoint)
@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         name = Path(args.config).stem
         cfg.work_dir = args.work_dir or str(Path("work_dirs", name))
-        results = evaluate(cfg, args)
+        results = run_test_loop(cfg, args)
         if not is_main_process():
             return
         print_metrics(results, f"{name}, {Path(args.checkpoint).name}")

@@ -1,4 +1,4 @@
-"""Train anything of the three scopes: pretraining, detection, segmentation.
+"""Train a config of any scope: pretraining, classification, detection, segmentation.
 
 On several GPUs: torchrun --nproc-per-node=8 tools/train.py CONFIG --launcher pytorch
 """
@@ -14,7 +14,7 @@ from snnssl_mm.cli.shared.options import (
     add_trust_argument,
 )
 
-AGAIN = "--resume"
+RESUME_OPTION = "--resume"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,17 +31,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="auto",
         metavar="CKPT",
-        help="continue from CKPT, or from the last checkpoint of the work directory",
+        help="resume from CKPT, or from the last intact checkpoint in the work "
+        "directory",
     )
     parser.add_argument(
         "--resume-schedule",
         choices=["refuse", "rebuild"],
         default="refuse",
-        help="if batch size, length or learning rate are not those of the checkpoint: "
-        "refuse, or continue from the same point of the new schedule",
+        help="if global batch size, length or learning rate differ from the "
+        "checkpoint's: refuse, or continue at the same point of the new schedule",
     )
     parser.add_argument(
-        "--pretrained", metavar="CKPT", help="start from this backbone; it must fit"
+        "--pretrained",
+        metavar="CKPT",
+        help="start from the backbone of this checkpoint, which must fit",
     )
     add_trust_argument(parser)
     parser.add_argument(
@@ -49,17 +52,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="float16",
         choices=["float16", "bfloat16"],
-        help="mixed precision; fp16 with loss scaling by default, always bf16 on a CPU",
+        help="train in mixed precision; fp16 with loss scaling by default, always bf16 "
+        "on a CPU",
     )
     parser.add_argument(
         "--no-preflight",
         action="store_true",
-        help="start without looking at data, batches and evaluators first",
+        help="start without checking data, batches and evaluators first",
     )
     parser.add_argument(
         "--auto-scale-lr",
         action="store_true",
-        help="scale the learning rate from the config's batch size to the actual one",
+        help="scale the learning rate from the config's base_batch_size to the global "
+        "batch size",
     )
 
 

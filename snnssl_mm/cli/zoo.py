@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from snnssl_mm.cli.shared.kinds import Kind, add_kinds
 from snnssl_mm.cli.shared.options import add_out_argument, add_trust_argument
-from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
 
 if TYPE_CHECKING:
     from snnssl_mm.checkpoints.zoo import Entry
@@ -30,7 +30,7 @@ def add_pattern(parser: argparse.ArgumentParser) -> None:
 
 
 def list_models(args: argparse.Namespace) -> None:
-    """Print a line for every model."""
+    """Print one line per model."""
     from fnmatch import fnmatch
 
     from snnssl_mm.checkpoints import zoo
@@ -42,17 +42,20 @@ def list_models(args: argparse.Namespace) -> None:
         if fnmatch(name, args.pattern)
     ]
     if not lines:
-        raise ValueError(f"no model of the zoo has a name like {args.pattern!r}")
+        raise ValueError(
+            f"no model of the zoo has a name like {args.pattern!r}; snnssl zoo list "
+            "lists all"
+        )
     Table(["model", "task", "training data", "weights"], lines, words=4).print()
 
 
 def add_name(parser: argparse.ArgumentParser) -> None:
-    """Add the name of a model."""
-    parser.add_argument("name", help="of the model, as snnssl zoo list prints it")
+    """Add the argument for the name of a model."""
+    parser.add_argument("name", help="name of the model, as in snnssl zoo list")
 
 
 def show_model(args: argparse.Namespace) -> None:
-    """Print all that the zoo says about a model."""
+    """Print the entry of a model."""
     import yaml
 
     entry = entry_of(args.name)
@@ -66,13 +69,12 @@ def add_get(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="file for a copy; none by default: the weights stay in the package or the "
-        "cache",
+        help="file for a copy of the weights; none by default",
     )
 
 
 def get_model(args: argparse.Namespace) -> None:
-    """Print where a model's weights are, after downloading them if need be."""
+    """Print the file of a model's weights; download it if necessary."""
     import shutil
 
     from snnssl_mm.checkpoints import zoo
@@ -87,18 +89,20 @@ def get_model(args: argparse.Namespace) -> None:
 def add_publish(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``publish``."""
     parser.add_argument("checkpoint", help="file or URL")
-    parser.add_argument("name", help="of the model, such as spikformer-digits_ctl")
+    parser.add_argument("name", help="name of the model, such as spikformer-digits_ctl")
     add_out_argument(parser, "published", "folder for the files", "--out-dir")
     add_trust_argument(parser)
 
 
 def publish_model(args: argparse.Namespace) -> None:
-    """Write a checkpoint's files for others."""
+    """Write the files of a published checkpoint."""
     from snnssl_mm.checkpoints.publishing import digest, publish
 
-    with errors_as_sentences():
+    with errors_as_messages():
         if not args.name or Path(args.name).name != args.name:
-            raise ValueError(f"a model's name has no folders, got {args.name!r}")
+            raise ValueError(
+                f"expected a model's name without folders, got {args.name!r}"
+            )
         for name, only in ((args.name, False), (f"{args.name}_backbone", True)):
             file = publish(args.checkpoint, name, args.out, backbone_only=only)
             size = file.stat().st_size / MEGABYTE
@@ -116,23 +120,23 @@ def entry_of(name: str) -> Entry:
     name = name.removeprefix(zoo.SCHEME)
     if name not in zoo.entries():
         near = difflib.get_close_matches(name, zoo.entries(), 1)
-        meant = f"is {near[0]} meant?" if near else "snnssl zoo list names all"
+        meant = f"is {near[0]} meant?" if near else "snnssl zoo list lists all"
         raise ValueError(f"{name!r} is no model of the zoo; {meant}")
     return zoo.entries()[name]
 
 
 def task_of(entry: Entry) -> str:
-    """Task of a model: the folder of its config."""
+    """Return the task of a model: the folder of its config."""
     return entry.config.parent.name
 
 
 def data_of(entry: Entry) -> str:
-    """Images that a model is trained on."""
+    """Return the name of a model's training data."""
     return str((entry.meta.get("Metadata") or {}).get("Training Data", ""))
 
 
 def weights_of(entry: Entry) -> str:
-    """Say where a model's weights are."""
+    """Describe where a model's weights are."""
     from snnssl_mm.checkpoints import zoo
 
     if entry.file is None:
@@ -140,24 +144,25 @@ def weights_of(entry: Entry) -> str:
     for place, folder in (("installed", zoo.SHIPPED), ("cached", zoo.cache_folder())):
         if (folder / entry.file).is_file():
             return place
-    return "to be downloaded" if entry.url else "nowhere"
+    return "to be downloaded" if entry.url else "not available"
 
 
 KINDS = {
-    "list": Kind("Print a line for every model.", add_pattern, list_models),
-    "show": Kind("Print all that the zoo says about a model.", add_name, show_model),
+    "list": Kind("Print one line per model.", add_pattern, list_models),
+    "show": Kind("Print the entry of a model.", add_name, show_model),
     "get": Kind(
-        "Print the file of a model's weights; download it if need be.",
+        "Print the file of a model's weights; download it if necessary.",
         add_get,
         get_model,
     ),
     "publish": Kind(
-        "Write a checkpoint for others: weights and plain values, its SHA-256 in the "
+        "Publish a checkpoint: weights and plain values, with the SHA-256 in the "
         "name.\n\n"
-        "Writes OUT/NAME-<sha>.pth with the whole model and "
+        "Writes OUT/NAME-<sha>.pth with the complete model and "
         "OUT/NAME_backbone-<sha>.pth\nwith its backbone; <sha> are the first 8 digits "
         "of the file's SHA-256. Optimizer,\nlogs and paths are left out, and "
-        "torch.load(weights_only=True) loads both. Prints\nwhat a metafile.yml needs.",
+        "torch.load(weights_only=True) loads both. Prints\nthe values for a "
+        "metafile.yml.",
         add_publish,
         publish_model,
     ),

@@ -1,10 +1,10 @@
 """Workarounds for other projects' bugs, one function each.
 
 Each function's docstring names the symptom (its first line), the cause, and when the
-function can be removed. All are idempotent. Importing this package applies none;
-:func:`apply` does, and imports nothing of torch or OpenMMLab: each workaround waits
-until somebody imports the module that it mends (:mod:`snnssl_mm.compat.mending`).
-Their :class:`Status` is what ``snnssl doctor`` prints.
+function can be removed. All are idempotent. Importing this package applies none of
+them. :func:`apply` does, and imports neither torch nor OpenMMLab: each workaround is
+applied when the module that it patches is imported
+(:mod:`snnssl_mm.compat.patching`). ``snnssl doctor`` prints their :class:`Status`.
 """
 
 from snnssl_mm.compat.checkpoints import (
@@ -23,13 +23,13 @@ from snnssl_mm.compat.cpu import (
 )
 from snnssl_mm.compat.distributions import mixed_distributions
 from snnssl_mm.compat.hooks import removed_hooks
-from snnssl_mm.compat.mending import FINDER, Workaround
 from snnssl_mm.compat.mmpretrain_parts import (
     dataset_downloads,
     import_mmpretrain,
     multimodal_models,
 )
 from snnssl_mm.compat.noise import printed_debug_messages, unasked_metric
+from snnssl_mm.compat.patching import FINDER, Workaround
 from snnssl_mm.compat.status import Status
 from snnssl_mm.compat.strategies import (
     cpu_strategies,
@@ -75,14 +75,14 @@ WORKAROUNDS = (
     Workaround(cpu_strategies),
     Workaround(cpu_sync_batch_norm),
 )
-"""Every workaround; those without a module are asked for by the training command."""
+"""All workarounds; those without a module are applied by the training command."""
 
 
 def apply() -> None:
-    """Mend the modules that are imported already, and the others once they are.
+    """Patch the modules that are imported already, and others when they are imported.
 
     The command and the ``snnssl_mm`` scope call it. Call it yourself before you read
-    configs or checkpoints by other means, best before OpenMMLab is imported; a second
-    call does nothing.
+    configs or checkpoints in another way, preferably before OpenMMLab is imported; a
+    second call does nothing.
     """
-    FINDER.mend(row for row in WORKAROUNDS if row.module)
+    FINDER.patch(row for row in WORKAROUNDS if row.module)

@@ -1,4 +1,4 @@
-"""Checkpoints: safe to read, atomic on the disk; recomputation that trains."""
+"""Checkpoints: safe reading, atomic writing; activation checkpointing that trains."""
 
 from __future__ import annotations
 
@@ -30,50 +30,50 @@ def activation_checkpointing() -> Status:
 def atomic_writes() -> Status:
     """A kill or a full disk during a write: ``resume=True`` reads half a checkpoint.
 
-    Cause: mmengine writes over files in place, and ``resume=True`` believes the file
-    ``last_checkpoint`` whatever it names. Here local files are written atomically, and
-    resuming looks for the last intact checkpoint. The order in which checkpoints are
-    saved and removed is that of the hook, see :class:`snnssl_mm.engine.
-    AtomicCheckpointHook`. Folders of DeepSpeed are as they were.
+    Cause: mmengine overwrites files in place, and ``resume=True`` loads whatever the
+    file ``last_checkpoint`` names. Here local files are written atomically, and
+    resuming finds the last intact checkpoint. The order of saving and removing is up
+    to the hook, see :class:`snnssl_mm.engine.AtomicCheckpointHook`. DeepSpeed's
+    folders are not changed.
     Removable: when ``LocalBackend.put`` of onedl-mmengine renames a complete file and
-    ``find_latest_checkpoint`` looks at what it finds; in 0.10.12 they do not.
+    ``find_latest_checkpoint`` verifies the file; in 0.10.12 they do not.
     """
     if module_of("mmengine.runner") is None:
         return Status("not applicable", "mmengine is not installed")
     from mmengine.fileio import LocalBackend
 
-    from snnssl_mm.checkpoints.atomic_files import write_whole
+    from snnssl_mm.checkpoints.atomic_files import write_atomically
 
     def put(self: Any, obj: bytes, filepath: str | Path) -> None:
-        write_whole(Path(filepath), obj)
+        write_atomically(Path(filepath), obj)
 
     def put_text(
         self: Any, obj: str, filepath: str | Path, encoding: str = "utf-8"
     ) -> None:
-        write_whole(Path(filepath), obj.encode(encoding))
+        write_atomically(Path(filepath), obj.encode(encoding))
 
     def find_latest_checkpoint(path: str) -> str | None:
-        # imported late: mmengine.runner may be half imported when this is applied
-        from snnssl_mm.checkpoints.resuming import last_whole_checkpoint
+        # imported late: mmengine.runner may be partly imported when this is applied
+        from snnssl_mm.checkpoints.resuming import last_intact_checkpoint
 
-        return last_whole_checkpoint(path)
+        return last_intact_checkpoint(path)
 
     LocalBackend.put, LocalBackend.put_text = put, put_text
     for name in ("", ".checkpoint", ".runner", "._flexible_runner"):
         module = sys.modules[f"mmengine.runner{name}"]
         vars(module)["find_latest_checkpoint"] = find_latest_checkpoint
-    return Status("cured", "local files are atomic, resuming takes an intact one")
+    return Status("cured", "files are written atomically, resume finds an intact one")
 
 
 def safe_checkpoints() -> Status:
-    """Loading a checkpoint, or ``--resume``, runs code that is hidden in the file.
+    """Loading a checkpoint, or ``--resume``, executes code that is hidden in the file.
 
-    Cause: onedl-mmengine reads what torch's safe unpickler refuses once more without
-    it, after a warning; what is behind a URL it unpickles unsafely at once; and
-    ``Runner.resume`` runs the text ``meta['config']``.
-    :mod:`snnssl_mm.checkpoints.reading` takes the place of both readers. It still
-    allows mmengine's own classes, without which no training could be resumed, and
-    checks what torch does not: the checksums.
+    Cause: onedl-mmengine repeats an unsafe read, after a warning, if torch's safe
+    unpickler refuses a file; it unpickles files from a URL unsafely at once; and
+    ``Runner.resume`` executes the text ``meta['config']``.
+    :mod:`snnssl_mm.checkpoints.reading` replaces both readers. It allows mmengine's
+    own classes, which resuming needs, and verifies the checksums, which torch does
+    not.
     Removable: when mmengine's loaders raise instead of falling back, and
     ``load_url`` passes ``weights_only=True``; in onedl-mmengine 0.10.12 they do not.
     The checksums then move to :mod:`snnssl_mm.checkpoints.loading`.
@@ -85,4 +85,4 @@ def safe_checkpoints() -> Status:
 
     module._safe_torch_load = reading.load
     module.load_url = reading.load_url
-    return Status("cured", "checkpoints that would run code are refused")
+    return Status("cured", "checkpoints that would execute code are refused")

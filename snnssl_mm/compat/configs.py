@@ -13,8 +13,8 @@ def mmseg_configs() -> Status:
 
     Cause: mmengine asks for the distribution ``mmsegmentation``; the maintained one is
     called ``onedl-mmsegmentation``. Asked for ``mmseg``, it finds the module itself.
-    Removable: when ``MODULE2PACKAGE['mmseg']`` of onedl-mmengine names something that
-    is installed beside onedl-mmsegmentation; in 0.10.12 it does not.
+    Removable: when ``MODULE2PACKAGE['mmseg']`` of onedl-mmengine names a distribution
+    that onedl-mmsegmentation installs; in 0.10.12 it does not.
     """
     utils = module_of("mmengine.config.utils")
     if utils is None or importlib.util.find_spec("mmseg") is None:
@@ -28,13 +28,12 @@ def mmseg_configs() -> Status:
 def own_configs() -> Status:
     """``_base_ = 'snnssl_mm::...'``: mmengine does not support to load this config.
 
-    Cause: mmengine knows OpenMMLab's own packages by a fixed table only. (A
-    configuration can inherit so only after ``import snnssl_mm``; our tools do that.)
-    And it takes the package for the scope of every name in the config, but ours are
-    for mmpretrain, mmdet or mmseg, as their ``default_scope`` says: the scope of the
-    package, which has no optimizer, neck or visualizer of theirs, is left out.
-    Removable: when mmengine takes any installed package that has a ``.mim`` folder,
-    and the scope from the config's ``default_scope``.
+    Cause: mmengine finds packages by a fixed table of OpenMMLab's own. It also uses
+    the package as the scope of every name in the config, but our configs are for
+    mmpretrain, mmdet or mmseg, as their ``default_scope`` says; so the scope
+    ``snnssl_mm``, which does not have those packages' parts, is left out.
+    Removable: when mmengine accepts any installed package with a ``.mim`` folder, and
+    takes the scope from the config's ``default_scope``.
     """
     module = module_of("mmengine.config.config")
     if module is None:

@@ -9,13 +9,13 @@ from snnssl_mm.compat.status import Status, has_gpu
 
 
 def amp_optim_wrapper_cfg(dtype: str = "float16") -> dict[str, Any]:
-    """Return the optimizer wrapper's settings that ``--amp`` stands for here.
+    """Return the optimizer wrapper's settings for ``--amp`` on this machine.
 
     Args:
-        dtype: ``'float16'`` or ``'bfloat16'``; a CPU always takes the latter.
+        dtype: ``'float16'`` or ``'bfloat16'``; a CPU always uses the latter.
     """
     if has_gpu():
-        # bf16 has float32's exponents; a scaler would only leave out steps with NaN
+        # bf16 has float32's exponents; a scaler would only skip steps with NaN
         scale = "dynamic" if dtype == "float16" else {"enabled": False}
         return {"type": "AmpOptimWrapper", "dtype": dtype, "loss_scale": scale}
     return {"type": "snnssl_mm.CpuAmpOptimWrapper"}
@@ -39,11 +39,11 @@ TORCHRUN_VARIABLES = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 def init_cpu_process_group() -> bool:
     """Join gloo's process group if launched by torchrun on a machine without GPU.
 
-    Call it before the Runner is built: the Runner then finds a group and makes none.
+    Call it before the Runner is built, which then uses this group.
 
     Returns:
-        Whether this process is one of several, or of one, on CPUs; then the Runner
-        needs :func:`cpu_model_wrapper_cfg`.
+        Whether torchrun launched this process on a CPU; if so, the Runner needs
+        :func:`cpu_model_wrapper_cfg`.
     """
     if has_gpu() or not os.environ.keys() >= TORCHRUN_VARIABLES:
         return False
@@ -67,8 +67,8 @@ def cpu_process_group() -> Status:
     """``torchrun`` on a CPU: the Runner dies in ``torch.cuda.set_device``.
 
     Cause: mmengine's ``init_dist`` selects a CUDA device whatever the backend is, and
-    its default model wrapper hands a device id to DistributedDataParallel.
-    :func:`init_cpu_process_group` and :func:`cpu_model_wrapper_cfg` do without.
+    its default model wrapper passes a device id to DistributedDataParallel.
+    :func:`init_cpu_process_group` and :func:`cpu_model_wrapper_cfg` avoid both.
     Removable: when ``init_dist('pytorch', backend='gloo')`` works without CUDA.
     """
     if has_gpu():

@@ -20,12 +20,12 @@ def mixed_distributions() -> Status:
     """Errors that name missing or wrong attributes anywhere in mmengine, mmcv, mmdet.
 
     Cause: the original distribution (``mmdet``) and the maintained one
-    (``onedl-mmdetection``) install the same files; pip lets both in, and the files of
-    the one that came last win, module by module.
+    (``onedl-mmdetection``) install the same files; pip allows both, and those that
+    were installed last overwrite the others.
     Removable: when the onedl distributions can declare the conflict to pip.
 
     Warns:
-        RuntimeWarning: Both distributions of a module are installed.
+        RuntimeWarning: If both distributions of a module are installed.
     """
     mixed = []
     for maintained, originals in MM_DISTRIBUTIONS.values():

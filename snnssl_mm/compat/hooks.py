@@ -12,16 +12,16 @@ OWN_NAMES = (
     *("runtime_info", "timer", "sampler_seed"),
     *("logger", "param_scheduler", "checkpoint"),
 )
-"""Entries of ``default_hooks`` that a Runner has of itself."""
+"""Entries of ``default_hooks`` that a Runner has by itself."""
 
 
 def removed_hooks() -> Status:
     """``default_hooks = dict(knn=None)``: AssertionError.
 
-    Cause: None removes one of the six default hooks that mmengine's Runner has of
-    itself; an entry of any other name, which it takes as well, must be a hook. A config
-    could change what it inherits and not remove it.
-    Removable: when ``register_default_hooks`` passes over every entry that is None; in
+    Cause: mmengine's Runner accepts None for its own six default hooks only; an entry
+    of any other name must be a hook. A config could change an inherited hook but not
+    remove it.
+    Removable: when ``register_default_hooks`` skips every entry that is None; in
     onedl-mmengine 0.10.12 it does not.
     """
     module = module_of("mmengine.runner")
@@ -35,7 +35,7 @@ def removed_hooks() -> Status:
 
 
 def without_removed(register: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a method ``register_default_hooks``: leave out what was set to None."""
+    """Wrap a method ``register_default_hooks``: skip hooks that are set to None."""
 
     @functools.wraps(register)
     def register_default_hooks(

@@ -1,4 +1,4 @@
-"""mmpretrain beside newer libraries, and without a network."""
+"""mmpretrain with newer libraries, and without a network."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ def multimodal_models() -> Status:
 
     Cause: mmpretrain imports its multi-modal models where transformers is installed in
     any version from 4.28 on, and they need names that transformers 5 no longer has.
-    Nothing of ours is multi-modal: mmpretrain is told that it cannot have them, and
-    registers a placeholder with a message for each.
-    Removable: when mmpretrain's ``WITH_MULTIMODAL`` has an upper bound; in
-    onedl-mmpretrain 1.3.6 it does not.
+    This package has no multi-modal models: the switch ``WITH_MULTIMODAL`` is set to
+    False, and mmpretrain registers a placeholder with a message for each.
+    Removable: when mmpretrain's ``WITH_MULTIMODAL`` has an upper bound for the version
+    of transformers; in onedl-mmpretrain 1.3.6 it has none.
     """
     if not installed("transformers") or importlib.util.find_spec("mmpretrain") is None:
         return Status("not applicable", "transformers or mmpretrain is not installed")
     version = importlib.metadata.version("transformers")
     if int(version.partition(".")[0]) < 5:
-        return Status("absent", f"transformers {version} has what mmpretrain imports")
+        return Status("absent", f"mmpretrain works with transformers {version}")
     module_of("mmpretrain.utils.dependency").WITH_MULTIMODAL = False
     return Status("cured", f"no multi-modal models with transformers {version}")
 
 
 def import_mmpretrain(*parts: str) -> None:
-    """Import parts of mmpretrain, also where their own import fails or prints.
+    """Import parts of mmpretrain where a plain import would fail or print.
 
-    For parts of this package that are built on mmpretrain: unlike the workarounds it
-    changes no attribute. Missing operators of torchvision are declared to torch, and
-    what :func:`multimodal_models` sets is set back.
+    For modules of this package that are built on mmpretrain. Unlike the workarounds it
+    changes no attribute: missing operators of torchvision are declared to torch, and
+    the switch that :func:`multimodal_models` sets is restored.
 
     Args:
         *parts: Such as ``'models'``.
@@ -60,10 +60,10 @@ def import_mmpretrain(*parts: str) -> None:
 def dataset_downloads() -> Status:
     """CIFAR-10 is missing and there is no network: a traceback of urllib.
 
-    Cause: mmpretrain's CIFAR and MNIST download themselves; what they raise then names
-    neither the folder nor the file that would have helped.
-    Removable: when ``mmpretrain.datasets.utils.download_url`` says where it looked; in
-    onedl-mmpretrain 1.3.6 it does not.
+    Cause: mmpretrain's CIFAR and MNIST download themselves; their error names neither
+    the folder nor the file that is missing.
+    Removable: when the error of ``mmpretrain.datasets.utils.download_url`` names the
+    folder; in onedl-mmpretrain 1.3.6 it does not.
     """
     if importlib.util.find_spec("mmpretrain") is None:
         return Status("not applicable", "mmpretrain is not installed")
@@ -81,9 +81,9 @@ def dataset_downloads() -> Status:
                 name = filename or url.rpartition("/")[2]
                 raise FileNotFoundError(
                     f"{name} is not in {Path(root).absolute()} and could not be "
-                    f"downloaded ({error}): get {url}, put it there, and run this "
-                    "again, or let data_root of the dataset name a folder that has it"
+                    f"downloaded ({error}): copy {url} there and run this again, or "
+                    "set data_root of the dataset to a folder that has it"
                 ) from None
 
         module.download_url = download_url
-    return Status("cured", "a download that fails says where the file is expected")
+    return Status("cured", "a failed download names the folder of the missing file")

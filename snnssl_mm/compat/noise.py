@@ -1,4 +1,4 @@
-"""Messages that concern nobody."""
+"""Irrelevant messages of other libraries."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from snnssl_mm.compat.status import Status, module_of
 def printed_debug_messages() -> Status:
     """Every start prints "Could not import OneDL".
 
-    Cause: mmseg logs that at the level DEBUG without naming a logger, and mmengine's
-    ``print_log`` prints what has no logger, whatever its level. Here it prints from
-    INFO on.
-    Removable: when ``print_log`` compares the level before it prints; in
+    Cause: mmseg logs this at level DEBUG without a logger, and mmengine's
+    ``print_log`` prints messages without a logger at any level. Here it prints from
+    level INFO on.
+    Removable: when ``print_log`` checks the level before it prints; in
     onedl-mmengine 0.10.12 it does not.
     """
     module = module_of("mmengine.logging.logger")
@@ -41,9 +41,9 @@ def printed_debug_messages() -> Status:
 def unasked_metric() -> Status:
     """Importing mmdet warns: faster_coco_eval is not installed, metrics will not be ...
 
-    Cause: mmdet warns of a metric that no config asks for; ``CocoMetric`` computes its
-    numbers without it. A config that does ask for the metric still gets an error.
-    Removable: when mmdet warns where ``FasterCocoMetric`` is built; in
+    Cause: mmdet warns about a metric that no config uses; ``CocoMetric`` computes its
+    numbers without it. A config that uses the metric still gets an error.
+    Removable: when mmdet warns only where ``FasterCocoMetric`` is built; in
     onedl-mmdetection 3.5.1 it does not.
     """
     if importlib.util.find_spec("mmdet") is None:
@@ -51,4 +51,4 @@ def unasked_metric() -> Status:
     message = "faster_coco_eval is not installed"
     if not any(found[1] and found[1].pattern == message for found in warnings.filters):
         warnings.filterwarnings("ignore", message, UserWarning)
-    return Status("cured", "no warning of a metric that nobody asked for")
+    return Status("cured", "no warning about an unused metric")

@@ -1,4 +1,4 @@
-"""What is found of a bug on this machine."""
+"""Status of a known bug on this machine."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any, Literal, NamedTuple
 
 
 class Status(NamedTuple):
-    """What a trap is like on this machine.
+    """Status of a known bug on this machine.
 
     Attributes:
-        state: ``'cured'``: the bug is here, and this module or tools/setup_env.py works
-            around it; ``'absent'``: the bug is not here; ``'not applicable'``: what it
-            concerns is not used on this machine; ``'broken'``: the user must act.
-        detail: One sentence: what was found, and the cure.
+        state: ``'cured'``: the bug exists here, and this package or tools/setup_env.py
+            works around it; ``'absent'``: the bug does not exist here; ``'not
+            applicable'``: the affected part is not used on this machine; ``'broken'``:
+            the user must act.
+        detail: What was found, and the fix.
     """
 
     state: Literal["cured", "absent", "not applicable", "broken"]
@@ -23,7 +24,7 @@ class Status(NamedTuple):
 
 
 def installed(distribution: str) -> bool:
-    """Tell whether a distribution is installed (its version is not parsed: slow)."""
+    """Whether a distribution is installed; its version is not read, which is slow."""
     try:
         importlib.metadata.distribution(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -39,7 +40,7 @@ def module_of(name: str) -> Any:
 
 
 def has_gpu() -> bool:
-    """Tell whether torch has a GPU to work on."""
+    """Whether torch has a GPU."""
     import torch
 
     return torch.cuda.is_available()

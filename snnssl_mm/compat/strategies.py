@@ -11,7 +11,7 @@ from snnssl_mm.compat.status import Status, has_gpu, module_of
 
 
 def full_state_dict_configs() -> tuple[Any, Any]:
-    """Return how FSDP gathers whole weights, and optimizer states, in one process."""
+    """Return FSDP's options for gathering weights and optimizer states on rank 0."""
     from torch.distributed.fsdp import FullOptimStateDictConfig, FullStateDictConfig
 
     options = {"offload_to_cpu": has_gpu(), "rank0_only": True}
@@ -19,7 +19,7 @@ def full_state_dict_configs() -> tuple[Any, Any]:
 
 
 def cpu_strategy(strategy: Any) -> None:
-    """Fit a strategy of mmengine's FlexibleRunner to processes on CPUs, see below."""
+    """Adapt a strategy of FlexibleRunner to CPUs, see :func:`cpu_strategies`."""
     if has_gpu():
         return
     if hasattr(strategy, "state_dict_config"):  # FSDPStrategy
@@ -38,23 +38,24 @@ def cpu_strategy(strategy: Any) -> None:
 def cpu_strategies() -> Status:
     """FlexibleRunner with DDPStrategy or FSDPStrategy on CPUs: no such device; a crash.
 
-    Cause: both name a GPU for the wrapper. FSDP without one needs a ``torch.device``,
-    which no config file can hold; and whole weights that it "offloads" to the CPU that
-    they are on are memory which it then frees. :func:`cpu_strategy` sets both right.
+    Cause: both pass a GPU to the wrapper. Without a GPU, FSDP needs a
+    ``torch.device``, which a config file cannot contain; and if it "offloads" full
+    weights that are on the CPU already, it frees their memory. :func:`cpu_strategy`
+    avoids both.
     Removable: when both strategies leave the device to the wrapper without CUDA, and
-    torch's FSDP copies whole weights that are on a CPU already.
+    torch's FSDP copies full weights that are on a CPU already.
     """
     if has_gpu():
         return Status("not applicable", "there is a GPU: strategies use it")
-    return Status("cured", "tools/train.py fits the strategy before training")
+    return Status("cured", "tools/train.py adapts the strategy before training")
 
 
 def sharded_optimizer() -> Status:
     """FSDPStrategy, ``--resume``: 'MMFullyShardedDataParallel' object has no ...
 
-    Cause: mmengine hands torch's ``optim_state_dict_to_load`` its arguments in the
+    Cause: mmengine passes the arguments of torch's ``optim_state_dict_to_load`` in the
     order of torch 2.0 (state, model, optimizer); since 2.1 the state comes last.
-    Removable: when ``FSDPStrategy.load_optim_state_dict`` names its arguments; in
+    Removable: when ``FSDPStrategy.load_optim_state_dict`` passes them by name; in
     onedl-mmengine 0.10.12 it does not.
     """
     module = module_of("mmengine._strategy.fsdp")
@@ -70,16 +71,16 @@ def sharded_optimizer() -> Status:
         )
 
     module.FSDPStrategy.load_optim_state_dict = load_optim_state_dict
-    return Status("cured", "FSDP's optimizer state is loaded by name")
+    return Status("cured", "arguments for FSDP's optimizer state are passed by name")
 
 
 def deepspeed_optimizers() -> Status:
     """DeepSpeedStrategy: No module named 'deepspeed.runtime.fp16.onebit'.
 
     Cause: mmengine registers DeepSpeed's own optimizers, and DeepSpeed 0.19 no longer
-    has some of them. AdamW is torch's and needs none, so what is missing is left out.
-    Removable: when mmengine's ``register_deepspeed_optimizers`` passes over optimizers
-    that DeepSpeed does not have; in onedl-mmengine 0.10.12 it does not.
+    has some of them. AdamW is torch's own, so missing optimizers are skipped.
+    Removable: when mmengine's ``register_deepspeed_optimizers`` skips optimizers that
+    DeepSpeed does not have; in onedl-mmengine 0.10.12 it does not.
     """
     module = module_of("mmengine._strategy.deepspeed")
     if module is None or module.deepspeed is None:
@@ -94,4 +95,4 @@ def deepspeed_optimizers() -> Status:
             return []
 
         module.register_deepspeed_optimizers = register_existing
-    return Status("cured", "DeepSpeed's optimizers are registered if it has them")
+    return Status("cured", "missing optimizers of DeepSpeed are skipped")

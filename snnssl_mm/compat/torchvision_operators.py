@@ -16,11 +16,11 @@ _fragment: Any = None  # a torch.library.Library, which must outlive its operato
 def torchvision_operators() -> Status:
     """``import torchvision``: operator torchvision::nms does not exist.
 
-    Cause: torchvision's compiled library does not load (a build for CUDA beside a CPU
-    torch), but its Python code registers shapes for the operators that are in it.
-    mmengine's Runner, mmpretrain and parts of spikingjelly import torchvision, for
-    things other than these operators. Declaring them lets the import pass; a call
-    still fails, and says that no kernel exists.
+    Cause: torchvision's compiled library does not load (a CUDA build with a CPU build
+    of torch), but its Python code registers shape functions for its operators.
+    mmengine's Runner, mmpretrain and parts of spikingjelly import torchvision without
+    using these operators. Declaring the operators makes the import succeed; calling
+    one still fails with the message that no kernel exists.
     Removable: when torchvision guards ``register_fake("torchvision::nms")`` by
     ``_has_ops()``; up to 0.29.1 it does not.
     """
@@ -33,7 +33,7 @@ def torchvision_operators() -> Status:
     if spec is None or spec.origin is None:
         return Status("not applicable", "torchvision is not installed")
     if not torch._C._dispatch_has_kernel("torchvision::nms"):
-        # Loading is what torchvision does on import; a second time costs nothing.
+        # torchvision loads the library on import; loading it twice costs nothing.
         loader = (
             importlib.machinery.ExtensionFileLoader,
             importlib.machinery.EXTENSION_SUFFIXES,
@@ -42,7 +42,7 @@ def torchvision_operators() -> Status:
         for name in ("_C_stable", "_C"):  # from 0.29 on, and before
             library = finder.find_spec(name)
             if library is not None and library.origin is not None:
-                with contextlib.suppress(OSError):  # what is registered then decides
+                with contextlib.suppress(OSError):  # the check below decides
                     torch.ops.load_library(library.origin)
     if torch._C._dispatch_has_kernel("torchvision::nms"):
         return Status("absent", "compiled library loads")

@@ -1,4 +1,4 @@
-"""Hooks and optimizer wrappers that run with mmengine's Runner."""
+"""Hooks and optimizer wrappers for mmengine's Runner."""
 
 from snnssl_mm.compat import import_mmpretrain
 

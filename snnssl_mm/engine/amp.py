@@ -14,9 +14,9 @@ from snnssl_mm.registry import OPTIM_WRAPPERS
 class CpuAmpOptimWrapper(OptimWrapper):
     """Optimizer wrapper that runs the forward pass under bf16 autocast on a CPU.
 
-    It is what ``--amp`` stands for on a machine without GPU, where mmengine's
-    ``AmpOptimWrapper`` refuses to work. Parameters, gradients and the optimizer stay in
-    float32. bf16 has float32's range of exponents, so losses are not scaled.
+    ``--amp`` selects it on a machine without GPU, which mmengine's ``AmpOptimWrapper``
+    does not support. Parameters, gradients and optimizer states stay in float32. bf16
+    has float32's range of exponents, so losses are not scaled.
 
     Args:
         **kwargs: As for :class:`mmengine.optim.OptimWrapper`.
@@ -28,18 +28,18 @@ class CpuAmpOptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Autocast, besides what the parent does for accumulated gradients."""
-        self._check(model)
+        """Enter autocast and the parent's context for gradient accumulation."""
+        self._require_supported(model)
         with super().optim_context(model), torch.autocast("cpu", torch.bfloat16):
             yield
 
     @staticmethod
-    def _check(model: nn.Module) -> None:
+    def _require_supported(model: nn.Module) -> None:
         inner = getattr(model, "module", model)  # inside DistributedDataParallel
         if any(base.__module__.startswith("mmdet.") for base in type(inner).__mro__):
             raise RuntimeError(
-                f"--amp on a CPU does not work for {type(inner).__name__}: mmcv's "
-                "operators there take float32 only; train without --amp"
+                f"--amp on a CPU does not support {type(inner).__name__}: mmcv's CPU "
+                "operators take float32 only; train without --amp"
             )
         device = next(inner.parameters()).device.type
         if device != "cpu":

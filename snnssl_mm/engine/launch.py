@@ -1,4 +1,4 @@
-"""Train what a config describes: adjust it, check it, build its runner, train."""
+"""Training from a config: adjust and check it, build its runner, train."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from snnssl_mm import compat
 from snnssl_mm.checkpoints.loading import unwrapped
 from snnssl_mm.checkpoints.read_once import files_kept
-from snnssl_mm.checkpoints.resuming import resume_from_whole
+from snnssl_mm.checkpoints.resuming import prepare_resume
 from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.checks.config import check_text
 from snnssl_mm.checks.config.build import build_unfilled
@@ -25,19 +25,19 @@ from snnssl_mm.checks.config.names import check_names
 from snnssl_mm.checks.config.problem import ConfigError, Problem
 from snnssl_mm.checks.config.weights import check_weights
 from snnssl_mm.checks.data import check_data
-from snnssl_mm.checks.preflight import build_loops, check_batches
+from snnssl_mm.checks.preflight import build_loops, require_training_batches
 from snnssl_mm.engine import strategies
 from snnssl_mm.engine.guards.disk_space import (
-    check_disk_space,
-    disk_faults_as_sentences,
+    explain_disk_errors,
+    require_disk_space,
 )
-from snnssl_mm.engine.guards.run_lock import alone_in
+from snnssl_mm.engine.guards.run_lock import locked_folder
 from snnssl_mm.engine.guards.worker_errors import explain_errors
 from snnssl_mm.engine.hooks.atomic_checkpoint_hook import use_atomic_checkpoints
-from snnssl_mm.engine.screen import opening, quiet
+from snnssl_mm.engine.screen import opening, quiet_runner
 
 NAMING_WEIGHTS = ("checkpoint", "pretrained", "frozen_stages")
-"""Settings of a model by which weights come into it, or have to."""
+"""Settings of a model that load weights, or require them."""
 
 
 def train(
@@ -46,42 +46,42 @@ def train(
     """Check a config, build its runner and train.
 
     Args:
-        cfg: Of any scope; :func:`adjust` has set its ``work_dir``.
+        cfg: Config of any scope; :func:`adjust` has set its ``work_dir``.
         launcher: How this process was started: ``'none'``, ``'pytorch'``, ``'slurm'``
             or ``'mpi'``.
-        local_rank: Of this process, where the launcher does not put it into the
+        local_rank: Local rank of this process, if the launcher does not set it in the
             environment.
-        preflight: Whether to look at data, batches and evaluators first.
+        preflight: Whether to check data, batches and evaluators first.
 
     Returns:
         mmengine's Runner, or FlexibleRunner, after the training.
 
     Raises:
         ConfigError: If the config's text or weights are wrong.
-        DataError: If the data do not fit, or a batch cannot be trained on.
+        DataError: If the data do not fit the model, or a batch fails.
         CheckpointError: If the checkpoint to resume from is damaged.
         FolderInUse: If another training writes to the work directory.
-        OSError: If there is no room in the work directory.
+        OSError: If there is too little disk space for the checkpoints.
     """
-    check_text_of(cfg)
-    with files_kept():  # until PretrainedCheckHook has compared them
-        check_weights_of(cfg)
+    require_valid_text(cfg)
+    with files_kept():  # until PretrainedCheckHook has compared the weights
+        require_fitting_weights(cfg)
         if preflight:
             check_data(cfg)
         folder = Path(cfg.work_dir)
         require_writable(folder / "last_checkpoint", option="--work-dir")
         folder.mkdir(parents=True, exist_ok=True)
-        resume_from_whole(cfg)
+        prepare_resume(cfg)
         add_hook(cfg, "DataCheckHook", files=False, batches=preflight)
         # Several processes are one training.
-        lock = alone_in(folder) if launcher == "none" else contextlib.nullcontext()
-        with disk_faults_as_sentences(cfg.work_dir), lock:
+        lock = locked_folder(folder) if launcher == "none" else contextlib.nullcontext()
+        with explain_disk_errors(cfg.work_dir), lock:
             runner = build_runner(cfg, launcher, local_rank)
             model = unwrapped(runner.model)
             build_loops(runner)
             loop = runner.train_loop
-            check_batches(loop.dataloader)
-            check_disk_space(cfg, model, loop.max_epochs, loop.max_iters)
+            require_training_batches(loop.dataloader)
+            require_disk_space(cfg, model, loop.max_epochs, loop.max_iters)
             runner.logger.info(opening(runner, model))
             with explain_errors(runner):
                 runner.train()
@@ -97,22 +97,22 @@ def adjust(
     amp: str | None = None,
     auto_scale_lr: bool = False,
 ) -> Config:
-    """Apply what a user asks for besides the config; return the config.
+    """Apply the options of the training command to a config; return the config.
 
     Args:
-        cfg: Read from a file.
-        work_dir: For logs and checkpoints; the config's, or ``work_dirs/<its name>``,
-            by default.
-        resume: Checkpoint to continue from; ``'auto'`` is the last one of the work
+        cfg: Config as read from a file.
+        work_dir: Folder for logs and checkpoints; the config's, or
+            ``work_dirs/<its name>``, by default.
+        resume: Checkpoint to resume from; ``'auto'`` is the last one in the work
             directory.
-        resume_schedule: ``'refuse'`` or ``'rebuild'``, if the schedule is not the
-            checkpoint's.
+        resume_schedule: ``'refuse'`` or ``'rebuild'``, if the schedule differs from
+            the checkpoint's.
         pretrained: Checkpoint of the backbone to start from.
         amp: ``'float16'`` or ``'bfloat16'`` for mixed precision.
-        auto_scale_lr: Whether the learning rate follows the batch size.
+        auto_scale_lr: Whether to scale the learning rate with the global batch size.
 
     Raises:
-        ValueError: If the config does not allow what is asked for.
+        ValueError: If an option does not fit the config.
     """
     use_atomic_checkpoints(cfg)
     name = Path(cfg.filename or "config").stem
@@ -138,7 +138,7 @@ def add_hook(cfg: Config, name: str, **settings: Any) -> None:
 
 
 def start_from(cfg: Config, checkpoint: str) -> None:
-    """Load a pretrained backbone; keep ``init_cfg.strict=False`` of the config.
+    """Set the backbone's pretrained checkpoint; keep the config's ``strict=False``.
 
     Raises:
         ValueError: If the model has no backbone.
@@ -146,21 +146,22 @@ def start_from(cfg: Config, checkpoint: str) -> None:
     backbone = cfg.model.get("backbone")
     if backbone is None:
         raise ValueError(
-            "--pretrained expects a model with a backbone, and "
-            f"{cfg.model.get('type')} of {cfg.filename} has none of its own"
+            "--pretrained expects a model with a backbone, but "
+            f"{cfg.model.get('type')} of {cfg.filename} has none; set init_cfg of the "
+            "part that has one"
         )
     before = backbone.get("init_cfg")
     strict = before.get("strict", True) if isinstance(before, dict) else True
     backbone.init_cfg = dict(
         type="snnssl_mm.BackboneInit", checkpoint=checkpoint, strict=strict
     )
-    for owner in (cfg.model, backbone):  # mmseg's and old ways, which would win
+    for owner in (cfg.model, backbone):  # mmseg's and old options take precedence
         if "pretrained" in owner:
             owner.pretrained = None
 
 
 def enable_amp(cfg: Config, dtype: str) -> None:
-    """Swap the optimizer wrapper for one with autocast; keep the user's loss scale."""
+    """Replace the optimizer wrapper by one with autocast; keep the loss scale."""
     amp = compat.amp_optim_wrapper_cfg(dtype)
     scale = cfg.optim_wrapper.pop("loss_scale", None)
     cfg.optim_wrapper.pop("dtype", None)
@@ -170,38 +171,38 @@ def enable_amp(cfg: Config, dtype: str) -> None:
 
 
 def enable_auto_scale_lr(cfg: Config) -> None:
-    """Switch on mmengine's learning-rate scaling.
+    """Enable mmengine's learning-rate scaling.
 
     Raises:
-        ValueError: If the config does not say which batch size it is made for.
+        ValueError: If the config does not define the batch size of its learning rate.
     """
     scaling = cfg.get("auto_scale_lr", ConfigDict())
     if "base_batch_size" not in scaling:
         raise ValueError(
             "--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the "
-            "config: the batch size that its learning rate is made for"
+            "config: the global batch size that its learning rate is for"
         )
     scaling.enable = True
 
 
-def check_text_of(cfg: Config) -> None:
-    """Refuse names and arguments that would fail later; log what else looks wrong.
+def require_valid_text(cfg: Config) -> None:
+    """Require a config without wrong names and arguments; log other problems.
 
     Raises:
-        ConfigError: If there are any, or a section is missing.
+        ConfigError: If there are errors, or a section is missing.
     """
     if absent := missing(cfg):
         raise ConfigError(
-            f"the config has no {', '.join(absent)}, so nothing can be trained; "
-            "inherit a config that has it"
+            f"the config has no {', '.join(absent)}, which training needs; inherit a "
+            "config that has it"
         )
-    problems = check_text(cfg)  # makes the config's scope the one in force
+    problems = check_text(cfg)  # activates the config's scope
     refuse_errors(check_names(cfg))
-    warn(problems)
+    log_warnings(problems)
 
 
-def check_weights_of(cfg: Config) -> None:
-    """Refuse weights that do not fit the model, before its data are looked at.
+def require_fitting_weights(cfg: Config) -> None:
+    """Require weights that fit the model, before the data are checked.
 
     Raises:
         ConfigError: If they do not fit.
@@ -210,10 +211,10 @@ def check_weights_of(cfg: Config) -> None:
     named = any(f"'{key}'" in text for key in NAMING_WEIGHTS)
     loaded = cfg.get("load_from") and not cfg.get("resume")
     if named or loaded:
-        model, _ = build_unfilled(cfg)  # what it cannot build, the runner cannot either
+        model, _ = build_unfilled(cfg)  # if it fails, building the runner fails too
         problems = check_weights(cfg, model, files=True)
         refuse_errors(problems)
-        warn(problems)
+        log_warnings(problems)
 
 
 def refuse_errors(problems: list[Problem]) -> None:
@@ -227,23 +228,23 @@ def refuse_errors(problems: list[Problem]) -> None:
         raise ConfigError("\n".join(errors).removeprefix("error: "))
 
 
-def warn(problems: list[Problem]) -> None:
+def log_warnings(problems: list[Problem]) -> None:
     """Log problems as warnings."""
     for problem in problems:
         print_log(str(problem), logger="current", level=logging.WARNING)
 
 
 def build_runner(cfg: Config, launcher: str = "none", local_rank: int = 0) -> Any:
-    """Build the runner of a config for the launcher of this process."""
+    """Build the runner of a config for this process's launcher."""
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
     cfg.launcher = launcher
     if launcher == "pytorch" and compat.init_cpu_process_group():
         cfg.model_wrapper_cfg = compat.cpu_model_wrapper_cfg()
     if "runner_type" not in cfg:
-        with quiet():
+        with quiet_runner():
             return Runner.from_cfg(cfg)
     strategies.fit_strategy(cfg)
-    with quiet():
+    with quiet_runner():
         runner = RUNNERS.build(cfg)
         strategies.build_model(runner, cfg)
     return runner

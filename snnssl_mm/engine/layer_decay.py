@@ -15,10 +15,10 @@ from snnssl_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 class LayerDecayOptimWrapperConstructor(LearningRateDecayOptimWrapperConstructor):
     """Smaller learning rates for earlier layers of the backbone.
 
-    A parameter of depth l out of n (0 the stem, then the blocks, n - 1 whatever
-    follows the backbone) gets base_lr * rate^(n - 1 - l). mmpretrain's constructor of
-    that name takes its own models only; this one takes any model whose ``backbone``
-    has ``get_layer_depth``. In a config::
+    A parameter at depth l of n (0: the stem, then the blocks, n - 1: everything after
+    the backbone) gets the learning rate base_lr * rate^(n - 1 - l). mmpretrain's
+    constructor supports its own models only; this one supports any model whose
+    ``backbone`` has ``get_layer_depth``. In a config::
 
         optim_wrapper = dict(
             constructor='snnssl_mm.LayerDecayOptimWrapperConstructor',
@@ -26,8 +26,8 @@ class LayerDecayOptimWrapperConstructor(LearningRateDecayOptimWrapperConstructor
             optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05))
 
     Raises:
-        ValueError: If the backbone does not tell the depths, if the optimizer has no
-            ``weight_decay``, or if ``custom_keys`` asks for an ``lr_mult``.
+        ValueError: If the backbone has no ``get_layer_depth``, if the optimizer has no
+            ``weight_decay``, or if ``custom_keys`` sets an ``lr_mult``.
     """
 
     def add_params(
@@ -42,12 +42,12 @@ class LayerDecayOptimWrapperConstructor(LearningRateDecayOptimWrapperConstructor
         if get_layer_depth is not None:
             super().add_params(params, module, prefix, get_layer_depth, **kwargs)
             return
-        self._check_options()
+        self._require_options()
         super().add_params(params, module, prefix, depth_in(module), **kwargs)
-        # A module in two places, such as a shared head, is added twice.
+        # A module used twice, such as a shared head, is added twice.
         params[:] = {id(group["params"][0]): group for group in params}.values()
 
-    def _check_options(self) -> None:
+    def _require_options(self) -> None:
         if self.base_wd is None:
             raise ValueError(
                 "layer-wise learning-rate decay expects weight_decay in the optimizer, "
@@ -57,12 +57,12 @@ class LayerDecayOptimWrapperConstructor(LearningRateDecayOptimWrapperConstructor
             if "lr_mult" in options:
                 raise ValueError(
                     f"custom_keys[{key!r}] has lr_mult, which layer-wise decay would "
-                    "ignore: the depth decides; use decay_mult only"
+                    "ignore, since it sets learning rates by depth; use decay_mult only"
                 )
 
 
 def depth_in(model: nn.Module) -> Callable[[str], tuple[int, int]]:
-    """Return the function that tells the depth of a parameter of ``model``."""
+    """Return a function that maps a parameter's name to its depth in ``model``."""
     backbone: Any = getattr(model, "backbone", None)
     if not hasattr(backbone, "get_layer_depth"):
         found = "no backbone" if backbone is None else type(backbone).__name__

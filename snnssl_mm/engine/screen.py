@@ -1,4 +1,4 @@
-"""What the screen shows of a training: how it starts, iterations, every warning."""
+"""Screen output of a training: a summary at the start, iterations, all warnings."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ FILE_ONLY = re.compile(
     r"\s*(?:-+\s+)?(?:System environment:|Config:|Hooks will be executed in|"
     r"paramwise_options|Distributed training is not used)"
 )
-"""How messages begin that the log file keeps and the screen does not show."""
+"""Beginnings of messages that are written to the log file but not to the screen."""
 
 
-CONCERNS_NOBODY = re.compile(
+IRRELEVANT = re.compile(
     r'"FileClient" will be deprecated|"HardDiskBackend" is the alias of'
 )
-"""How warnings begin that mmengine gives about its own calls."""
+"""Beginnings of warnings that mmengine emits about its own calls."""
 
 
 def is_for_screen(record: logging.LogRecord) -> bool:
-    """Tell whether a message of a training belongs on the screen."""
+    """Whether a log message of a training is shown on the screen."""
     message = record.getMessage()
     if record.levelno >= logging.WARNING:
-        return not CONCERNS_NOBODY.match(message)
+        return not IRRELEVANT.match(message)
     return not FILE_ONLY.match(message)
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep long descriptions off the screen for the runner that is built inside.
+def quiet_runner() -> Iterator[None]:
+    """Hide long descriptions from the screen for the runner that is built inside.
 
-    mmengine's Runner makes its logger and writes them in one go, so the filter is put
-    on the screen's handler (never on a file's) while the logger is made.
+    mmengine's Runner creates its logger and writes to it in one call, so the filter is
+    added to the screen's handler (never to a file's) while the logger is created.
     """
     make = MMLogger.__init__
 
@@ -57,11 +57,11 @@ def quiet() -> Iterator[None]:
 
 
 def opening(runner: Any, model: torch.nn.Module) -> str:
-    """Describe a training that is about to start: model, device, data, folder.
+    """Summarise a training that is about to start: model, device, data, folder.
 
     Args:
-        runner: Its training loop is built.
-        model: Not wrapped.
+        runner: Runner with a built training loop.
+        model: The model, not wrapped.
     """
     parameters = list(model.parameters())
     backbone = getattr(model, "backbone", None)
@@ -81,7 +81,7 @@ def opening(runner: Any, model: torch.nn.Module) -> str:
     log = getattr(runner.logger, "log_file", None) or Path(runner.log_dir)
     batch = getattr(loader, "batch_size", None)
     if batch is not None:
-        data += f", {batch} in a batch of each process"
+        data += f", batch size per process: {batch}"
     return "\n".join(
         (
             "Training starts",

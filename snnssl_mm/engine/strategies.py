@@ -1,4 +1,4 @@
-"""mmengine's FlexibleRunner with the strategies DDP, FSDP and DeepSpeed."""
+"""Support of mmengine's FlexibleRunner with the strategies DDP, FSDP and DeepSpeed."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from snnssl_mm import compat
 
 
 class StrategyError(ValueError):
-    """A strategy that its config or the launcher does not fit."""
+    """A strategy that does not fit the config or the launcher."""
 
 
 def fit_strategy(cfg: Config) -> None:
-    """Fit a FlexibleRunner's config to how its processes were started.
+    """Adapt a FlexibleRunner's config to its launcher.
 
-    A single process without a launcher has nobody to share with: it trains by
-    SingleDeviceStrategy, and is told.
+    A single process without a launcher cannot be part of a distributed training, so it
+    uses SingleDeviceStrategy, which is logged.
 
     Args:
-        cfg: Its ``launcher`` is set.
+        cfg: Config with ``launcher``.
 
     Raises:
-        StrategyError: If DeepSpeed is asked for, and is not installed, has no launcher
-            or another optimizer wrapper than its own.
+        StrategyError: If DeepSpeed is configured but not installed, has no launcher,
+            or has another optimizer wrapper than its own.
     """
     name = (cfg.get("strategy") or {}).get("type", "SingleDeviceStrategy")
     if name == "DeepSpeedStrategy":
         if importlib.util.find_spec("deepspeed") is None:
             raise StrategyError(
                 "DeepSpeedStrategy needs DeepSpeed, which is not installed; "
-                "pip install deepspeed, or take the config of FSDPStrategy"
+                "pip install deepspeed, or use the config with FSDPStrategy"
             )
         if cfg.optim_wrapper.type != "DeepSpeedOptimWrapper":
             raise StrategyError(
@@ -45,20 +45,21 @@ def fit_strategy(cfg: Config) -> None:
             )
         if cfg.launcher == "none":
             raise StrategyError(
-                "DeepSpeedStrategy needs a launcher, also for one process: "
+                "DeepSpeedStrategy needs a launcher, even for one process: "
                 "torchrun --nproc-per-node=1 tools/train.py CONFIG --launcher pytorch"
             )
     elif cfg.launcher == "none" and name != "SingleDeviceStrategy":
-        print_log(f"one process without --launcher: {name} is left out", "current")
+        text = f"one process without --launcher: SingleDeviceStrategy replaces {name}"
+        print_log(text, "current")
         cfg.strategy = ConfigDict(type="SingleDeviceStrategy")
 
 
 def build_model(runner: Any, cfg: Config) -> None:
-    """Build a FlexibleRunner's model now, with ``sync_bn`` of its config.
+    """Build a FlexibleRunner's model now, with the ``sync_bn`` of its config.
 
-    mmengine's Runner builds its model at once and reads ``sync_bn`` itself.
-    FlexibleRunner does neither: FSDPStrategy and DeepSpeedStrategy would train with
-    batch norms of each process's own statistics, and say nothing.
+    mmengine's Runner builds its model at once and applies ``sync_bn`` itself.
+    FlexibleRunner does neither: with FSDPStrategy and DeepSpeedStrategy, batch norms
+    would silently use the statistics of each process only.
 
     Args:
         runner: FlexibleRunner before training.

@@ -4,7 +4,7 @@ from snnssl_mm.compat import import_mmpretrain
 
 import_mmpretrain("models")
 
-from snnssl_mm.checkpoints.loading import load_backbone, load_whole_model
+from snnssl_mm.checkpoints.loading import load_backbone, load_full_model
 from snnssl_mm.losses import (
     BoundaryTemporalLoss,
     CrossTemporalLoss,
@@ -39,5 +39,5 @@ __all__ = [
     "TimeFlattenedLoss",
     "TwoViewDataPreprocessor",
     "load_backbone",
-    "load_whole_model",
+    "load_full_model",
 ]

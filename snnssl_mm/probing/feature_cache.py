@@ -16,7 +16,7 @@ from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 
 from snnssl_mm.checkpoints import reading
-from snnssl_mm.checkpoints.atomic_files import written_whole
+from snnssl_mm.checkpoints.atomic_files import open_atomically
 from snnssl_mm.checkpoints.preprocessing import preprocessor_settings
 from snnssl_mm.datasets.loading import DECODING
 from snnssl_mm.probing.digests import samples_digest, settings_digest, weights_digest
@@ -102,7 +102,7 @@ class CachedBackbone:
             if self.recalibrate_bn:
                 text = f"{self.start}: BatchNorm statistics"
                 recalibrate(self.model, self.loaders.train, text)
-            with written_whole(file) as part:
+            with open_atomically(file) as part:
                 seconds = time.monotonic() - began
                 state = self.model.backbone.state_dict()
                 torch.save({"state_dict": state, "seconds": seconds}, part)
@@ -162,7 +162,7 @@ class CachedBackbone:
             text = f"{self.start}: features, {name}"
             features, labels = self.compute(model, loader, text)
             arrays: dict[str, Any] = {"features": features, "labels": labels}
-            with written_whole(file) as part:
+            with open_atomically(file) as part:
                 np.savez(part, seconds=time.monotonic() - began, **arrays)
         with damage_named(file), np.load(file) as found:
             return {name: found[name] for name in ("features", "labels", "seconds")}

@@ -15,7 +15,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from snnssl_mm.checkpoints.loading import (
     load_backbone,
-    load_whole_model,
+    load_full_model,
     read_checkpoint,
 )
 from snnssl_mm.checkpoints.preprocessing import (
@@ -52,7 +52,7 @@ def load_model(cfg: Config, checkpoint: str) -> Model:
     """
     model = build_model(cfg)
     with files_kept():
-        load_whole_model(model, checkpoint)
+        load_full_model(model, checkpoint)
         warn_of_other_pixels(cfg, checkpoint)
     return model
 

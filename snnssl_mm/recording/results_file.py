@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snnssl_mm.checkpoints.atomic_files import write_whole
+from snnssl_mm.checkpoints.atomic_files import write_atomically
 from snnssl_mm.recording.machine import describe_machine
 from snnssl_mm.recording.probe_names import rows_of_monitors, todays_names
 
@@ -67,7 +67,7 @@ class ResultsFile:
         """Write everything: whole, or not at all."""
         report = {"what": self.what, "machine": self.machine, "rows": self.rows}
         text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
-        write_whole(self.path, text.encode())
+        write_atomically(self.path, text.encode())
 
 
 def read_report(path: Path, what: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Files are whole or not there; what a dead writer left is removed."""
+"""Files are complete or absent; the partial files of killed writers are removed."""
 
 import os
 import signal
@@ -6,13 +6,17 @@ import stat
 
 import pytest
 
-from snnssl_mm.checkpoints.atomic_files import remove_parts, write_whole, written_whole
+from snnssl_mm.checkpoints.atomic_files import (
+    open_atomically,
+    remove_partial_files,
+    write_atomically,
+)
 
 
-def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path):
+def test_an_old_file_is_kept_until_the_new_one_is_complete(tmp_path):
     file = tmp_path / "folder" / "a.pth"
-    write_whole(file, b"old")
-    with written_whole(file) as stream:
+    write_atomically(file, b"old")
+    with open_atomically(file) as stream:
         stream.write(b"new")
         stream.flush()
         assert file.read_bytes() == b"old"
@@ -25,26 +29,26 @@ def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path):
 
 def test_a_failed_writer_leaves_the_old_file_only(tmp_path):
     file = tmp_path / "a.pth"
-    write_whole(file, b"old")
-    with pytest.raises(OSError, match="full"), written_whole(file) as stream:  # noqa: PT012
+    write_atomically(file, b"old")
+    with pytest.raises(OSError, match="full"), open_atomically(file) as stream:  # noqa: PT012
         stream.write(b"new")
         raise OSError("full")
     assert file.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.pth"]
 
 
-def test_a_killed_writer_leaves_a_part_that_is_removed(tmp_path):
+def test_the_partial_file_of_a_killed_writer_is_removed(tmp_path):
     file = tmp_path / "a.pth"
-    write_whole(file, b"old")
+    write_atomically(file, b"old")
     (tmp_path / ".hidden").touch()
     child = os.fork()
     if child == 0:
-        with written_whole(file) as stream:
+        with open_atomically(file) as stream:
             stream.write(b"ne")
             stream.flush()
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     assert file.read_bytes() == b"old"
     assert len(os.listdir(tmp_path)) == 3
-    remove_parts(tmp_path)
+    remove_partial_files(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".hidden", "a.pth"]

@@ -1,4 +1,4 @@
-"""Weights fit their model by tensors and by function, whichever way they are given."""
+"""Weights must fit their model in tensors and settings, however they are given."""
 
 import copy
 import functools
@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from snnssl_mm.checkpoints import read_once, reading
-from snnssl_mm.checkpoints.given_weights import examine, given_weights
+from snnssl_mm.checkpoints.given_weights import compare_weights, given_weights
 from snnssl_mm.checkpoints.loading import read_checkpoint
 from snnssl_mm.checks.config.build import build_unfilled
 from snnssl_mm.checks.config.weights import check_weights
@@ -85,7 +85,7 @@ def test_weights_of_the_pretraining_pass_and_are_those_expected(way, pretrained)
     assert not found(cfg)
     model, _ = build_unfilled(cfg)
     (given,) = given_weights(cfg, model)
-    expected = examine(given, model, cfg).tensors
+    expected = compare_weights(given, model, cfg).tensors
     stored = torch.load(pretrained, weights_only=False)["state_dict"]
     names = {k for k in model.state_dict() if k.startswith("backbone.")}
     assert expected.keys() == names
@@ -94,12 +94,12 @@ def test_weights_of_the_pretraining_pass_and_are_those_expected(way, pretrained)
 
 MISFITS = {
     "depth": (dict(arch=dict(depth=2)), "blocks.1"),
-    "width": (dict(arch=dict(embed_dims=128)), r"has shape \(8, .*instead of \(16, "),
-    "heads": (dict(arch=dict(num_heads=2)), "num_heads=4 instead of 2"),
+    "width": (dict(arch=dict(embed_dims=128)), r"\(8, .*\(16, "),
+    "heads": (dict(arch=dict(num_heads=2)), r"num_heads=4\b.* 2\b"),
     "stem": (dict(stem="imagenet", out_indices=(0, 1, 2)), "stem='cifar'"),
     "neuron": (
         dict(neuron=dict(v_threshold=0.5)),
-        r"neuron\.v_threshold=1\.0 instead of 0\.5\.",
+        r"neuron\.v_threshold=1\.0\b.* 0\.5\b",
     ),
 }
 
@@ -114,9 +114,6 @@ def test_another_backbone_is_refused(way, misfit, pretrained):
         cfg.model.neck.in_channels = [64, 128, 128]
     (problem,) = [text for k, text in found(cfg).items() if k == key]
     assert re.search(text, problem), problem
-    assert ("same tensors" in problem) == (
-        way == "BackboneInit" and misfit in ("heads", "stem", "neuron")
-    )
 
 
 PIXELS = {
@@ -132,8 +129,8 @@ PIXELS = {
 def test_other_preprocessing_is_refused(way, pixels, pretrained):
     cfg, key = giving(way, pretrained, **PIXELS[pixels])
     text = found(cfg)[key]
-    named = {"none": "mean", "order": "channels in rgb instead of bgr"}
-    assert named.get(pixels, pixels) in text
+    named = {"none": "mean", "order": "rgb.*bgr"}
+    assert re.search(named.get(pixels, pixels), text)
     assert "data_preprocessor" in text
 
 
@@ -149,13 +146,13 @@ def test_only_our_initialiser_takes_a_part_if_asked(pretrained):
 def test_wrong_prefix_names_the_right_one(prefix, pretrained):
     cfg, key = giving("init_cfg of the backbone", pretrained)
     cfg.model.backbone.init_cfg.prefix = prefix
-    assert "write prefix='backbone.'" in found(cfg)[key]
+    assert "prefix='backbone.'" in found(cfg)[key]
 
 
 def test_bare_backbone_has_no_prefix(tmp_path):
     bare = saved(tmp_path / "bare.pth", changed(PRETRAINING), "backbone.")
     cfg, key = giving("init_cfg of the backbone", bare)
-    assert "leave prefix out" in found(cfg)[key]
+    assert "prefix" in found(cfg)[key]
     del cfg.model.backbone.init_cfg["prefix"]
     assert not found(cfg)
 
@@ -175,13 +172,13 @@ STOCK_RESNET = dict(type="mmdet.ResNet", depth=18, base_channels=8)
     ("keep", "prefix", "text"),
     [
         ("", "", None),
-        ("", "backbone.", "begin with 'backbone.'"),
-        ("layer4", "", "layer4.* missing"),
-        ("nothing", "", "holds no backbone"),
+        ("", "backbone.", "'backbone.'"),
+        ("layer4", "", "layer4"),
+        ("nothing", "", r"resnet\.pth"),
     ],
 )
 def test_stock_backbone_of_a_local_file(tmp_path, keep, prefix, text):
-    """With a classifier on top, as a rule; only what is incomplete is refused."""
+    """The file has a classifier on top; only an incomplete backbone is refused."""
     init_default_scope("mmdet")
     state = MODELS.build(STOCK_RESNET).state_dict()
     kept = {
@@ -213,10 +210,10 @@ def test_absent_file_names_the_nearest(way, pretrained):
     near = str(Path(pretrained).with_name("sll.pth"))
     cfg, _ = giving(way, near)
     (text,) = found(cfg).values()
-    assert f"is {pretrained} meant" in text
+    assert pretrained in text
     cfg, _ = giving(way, "spikformer-digits_ct")
     (text,) = found(cfg).values()
-    assert "is spikformer-digits_ctl meant" in text
+    assert "spikformer-digits_ctl" in text
 
 
 def test_a_kept_file_is_read_once_and_readers_do_not_disturb_each_other(

@@ -1,4 +1,4 @@
-"""Equal ways of preparing pixels are equal, whatever the library calls them."""
+"""Equivalent preprocessing is recognised in the settings of all libraries."""
 
 from pathlib import Path
 
@@ -114,9 +114,9 @@ def test_published_checkpoints_still_tell(tmp_path):
         meta=dict(cfg=Config(trained).pretty_text),
         state_dict={"backbone.a": torch.ones(1)},
     )
-    torch.save(checkpoint, tmp_path / "whole.pth")
+    torch.save(checkpoint, tmp_path / "full.pth")
     for backbone_only in (False, True):
-        file = publish(str(tmp_path / "whole.pth"), "it", tmp_path, backbone_only)
+        file = publish(str(tmp_path / "full.pth"), "it", tmp_path, backbone_only)
         published = stored_config(torch.load(file))
         assert preprocessing(published) == preprocessing(trained)
 

@@ -25,7 +25,7 @@ REBUILD = dict(resume_schedule="rebuild")
 
 
 class Rates(Hook):
-    """Records where the training stands and its learning rate and momentum."""
+    """Record epoch, iteration, learning rate and momentum before each step."""
 
     def __init__(self):
         self.seen = []
@@ -77,11 +77,11 @@ def folder(half_done, tmp_path):
 
 
 CHANGES = {
-    "batch size": (dict(batch=4), r"total batch size 2 then, 4 now; iterations per ep"),
-    "longer": (dict(length=epochs(6)), "epochs 4 then, 6 now.*T_max 4 then, 6 now"),
-    "lowest rate": (dict(schedule=dict(COSINE, eta_min=0.0)), "eta_min 0.01 then, 0.0"),
-    "none": (dict(schedule=None), r"param_scheduler\[0\] is gone now"),
-    "more": (dict(schedule=WARM_UP), r"param_scheduler\[1\] was not there then"),
+    "batch size": (dict(batch=4), r"batch size.* 2\b.* 4\b.*iterations per epoch"),
+    "longer": (dict(length=epochs(6)), r"epochs.* 4\b.* 6\b.*T_max.* 4\b.* 6\b"),
+    "lowest rate": (dict(schedule=dict(COSINE, eta_min=0.0)), r"eta_min.* 0\.01\b.* 0"),
+    "none": (dict(schedule=None), r"param_scheduler\[0\]"),
+    "more": (dict(schedule=WARM_UP), r"param_scheduler\[1\]"),
 }
 
 
@@ -105,17 +105,19 @@ def test_changed_hyperparameters_are_refused(folder, monkeypatch, key):
         return build(self, wrapper)
 
     monkeypatch.setattr(Runner, "build_optim_wrapper", other)
-    with pytest.raises(ScheduleError, match=rf"{key} .* then, .* now"):
+    with pytest.raises(ScheduleError) as caught:
         train(folder, epochs(4), resume=True)
+    assert key in str(caught.value)
+    assert str(changed) in str(caught.value)
 
 
-def test_other_processes_with_the_same_total_batch_are_fine(folder):
-    """Written by two processes of one image each, resumed by one of two."""
+def test_the_number_of_processes_may_change_with_the_same_global_batch(folder):
+    """Written by two processes with one image each, resumed by one with two."""
     file = folder / "epoch_2.pth"
     checkpoint = torch.load(file, weights_only=False)
     checkpoint["random_states"] *= 2
     torch.save(checkpoint, file)
-    with pytest.raises(ScheduleError, match="total batch size 4 then, 2 now"):
+    with pytest.raises(ScheduleError, match=r"batch size.* 4\b.* 2\b"):
         train(folder, epochs(4), resume=True)
     checkpoint["meta"]["cfg"] = "train_dataloader = dict(batch_size=1)"
     torch.save(checkpoint, file)
@@ -145,20 +147,20 @@ def test_rebuilt_cosine_is_that_of_the_new_length(folder, batch, length):
 def test_rebuilt_schedules_are_those_of_an_uninterrupted_run(folder, tmp_path):
     """Warm-up, cosine and momentum by iteration, in place of a cosine by epoch."""
     options = dict(length=epochs(5), schedule=WARM_UP, batch=4)
-    expected = train(tmp_path / "whole", **options)[4:]
+    expected = train(tmp_path / "uninterrupted", **options)[4:]
     seen = train(folder, **options, resume=True, cfg=REBUILD)
     assert [s[:2] for s in seen] == [s[:2] for s in expected]
     for one, other in zip(seen, expected, strict=True):
         assert one == pytest.approx(other)
-    train(folder, **options, resume=True)  # the schedule of its checkpoint by now
+    train(folder, **options, resume=True)  # its checkpoint now has this schedule
 
 
 def test_training_by_iterations_stays_at_its_iteration(tmp_path):
     schedule = dict(COSINE, by_epoch=False)
     train(tmp_path, iterations(8), schedule, stop_at=5)
-    with pytest.raises(ScheduleError, match="iterations 8 then, 16 now"):
+    with pytest.raises(ScheduleError, match=r"iterations.* 8\b.* 16\b"):
         train(tmp_path, iterations(16), schedule, resume=True)
-    with pytest.raises(ScheduleError, match="ends after 3 iterations"):
+    with pytest.raises(ScheduleError, match=r" 3 iterations.* 4\b"):
         train(tmp_path, iterations(3), schedule, resume=True, cfg=REBUILD)
     seen = train(tmp_path, iterations(16), schedule, resume=True, cfg=REBUILD)
     assert [place for _, place, *_ in seen] == [*range(4, 16)]
@@ -167,7 +169,7 @@ def test_training_by_iterations_stays_at_its_iteration(tmp_path):
 
 
 def optimizing(monkeypatch, **settings):
-    """Let toy runs have another optimizer, and tell so in their checkpoints."""
+    """Give toy runs another optimizer; return the config entry for checkpoints."""
 
     def other(self, wrapper):
         if isinstance(wrapper, dict):
@@ -181,13 +183,13 @@ def optimizing(monkeypatch, **settings):
 @pytest.mark.parametrize(
     ("first", "then", "text"),
     [
-        (dict(type="Adam"), dict(type="AdamW"), "optimizer Adam then, AdamW now"),
-        (dict(type="SGD", momentum=0.9), dict(type="Adam"), "optimizer SGD then, Adam"),
+        (dict(type="Adam"), dict(type="AdamW"), r"optimizer.* Adam\b.* AdamW\b"),
         (
+            dict(type="SGD", momentum=0.9),
             dict(type="Adam"),
-            dict(type="Adam", amsgrad=True),
-            "amsgrad False then, True now",
+            r"optimizer.* SGD\b.* Adam",
         ),
+        (dict(type="Adam"), dict(type="Adam", amsgrad=True), "amsgrad.* False.* True"),
     ],
 )
 def test_another_optimizer_is_refused_or_rebuilt(
@@ -214,17 +216,17 @@ def test_batch_size_of_a_batch_sampler_counts(tmp_path):
         return toy_run(tmp_path, data, epochs(3), saving, cfg=cfg, **more)
 
     run(5, stop_at=4)
-    with pytest.raises(ScheduleError, match="batch size 5 then, 6 now"):
+    with pytest.raises(ScheduleError, match=r"batch size.* 5\b.* 6\b"):
         run(6, resume=True)
 
 
 def test_a_training_by_iterations_is_not_counted_in_epochs(tmp_path):
     train(tmp_path, iterations(8), dict(COSINE, by_epoch=False), stop_at=5)
-    with pytest.raises(ScheduleError, match="without epochs"):
+    with pytest.raises(ScheduleError, match="IterBasedTrainLoop"):
         train(tmp_path, epochs(4), resume=True, cfg=REBUILD)
 
 
-def test_another_model_or_other_pixels_are_refused(folder):
+def test_another_model_or_preprocessing_is_refused(folder):
     file = folder / "epoch_2.pth"
     checkpoint = torch.load(file, weights_only=False)
     pixels = dict(data_preprocessor=dict(mean=[1.0], std=[2.0]))
@@ -235,5 +237,5 @@ def test_another_model_or_other_pixels_are_refused(folder):
         train(folder, epochs(4), resume=True, cfg=cfg)
     checkpoint["state_dict"]["layer.weight"] = torch.zeros(3, 4)
     torch.save(checkpoint, file)
-    with pytest.raises(CheckpointError, match=r"\(3, 4\) instead of \(2, 4\)"):
+    with pytest.raises(CheckpointError, match=r"\(3, 4\).*\(2, 4\)"):
         train(folder, epochs(4), resume=True)

@@ -1,9 +1,10 @@
-"""A checkpoint that would run code: refused wherever one is read, unless trusted."""
+"""Checkpoints that would execute code are refused wherever they are read."""
 
 import argparse
 import contextlib
 import datetime
 import functools
+import re
 import shutil
 import sys
 from collections import OrderedDict, defaultdict
@@ -28,15 +29,13 @@ from snnssl_mm.cli.main import COMMANDS, command_module
 from snnssl_mm.probing.feature_cache import CachedBackbone
 from snnssl_mm.probing.probes import build_model
 
-REFUSED = (
-    "is refused, because reading it could run code: it asks for posix.mkdir; expected "
-    "tensors.*trust.*--trust-checkpoint.*checkpoint_code_may_run"
-)
+REFUSED = r".*posix\.mkdir.*--trust-checkpoint.*checkpoint_code_may_run"
+"""What was found in the file, and the two ways to trust it."""
 
 
 @pytest.fixture
 def job(tiny_config, tmp_path, run_tool, task):
-    """A job, a hostile checkpoint for it, and the folder that must not appear."""
+    """A job, a hostile checkpoint, and the folder that its code would make."""
     made, file = tmp_path / "made by the checkpoint", tmp_path / "hostile.pth"
     torch.save(hostile_content(made), file)
     note = tmp_path / "run" / "last_checkpoint"
@@ -53,14 +52,14 @@ def job(tiny_config, tmp_path, run_tool, task):
 
 
 def initialised(job, **init_cfg):
-    """Weights by ``init_cfg``."""
+    """Initialise a model with weights given by ``init_cfg``."""
     cfg = Config.fromfile(job.config)
     cfg.model.backbone.init_cfg = dict(checkpoint=job.file, **init_cfg)
     build_model(cfg).init_weights()
 
 
 def from_network(job):
-    """What mmengine does with a URL; the cable is a copy."""
+    """Read a checkpoint by URL as mmengine does; a copy stands for the download."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(job.folder / "torch"))
         download = lambda url, to, **_: shutil.copy(job.file, to)  # noqa: E731
@@ -71,7 +70,7 @@ def from_network(job):
 CALLS = {
     "read_checkpoint": lambda job: checkpoints.read_checkpoint(job.file),
     "load_backbone": lambda job: checkpoints.load_backbone(nn.Linear(1, 1), job.file),
-    "load_whole_model": lambda job: checkpoints.load_whole_model(
+    "load_full_model": lambda job: checkpoints.load_full_model(
         nn.Linear(1, 1), job.file
     ),
     "api": lambda job: apis.load_model(str(job.config), job.file),
@@ -111,11 +110,11 @@ ARGUMENTS = {
     "export": ["{config}", "{file}", "--format", "nir", "--out", "{folder}/x.nir"],
     "infer": ["{classifier}", "{file}", "{images}", "--out-dir", "{folder}"],
 }
-"""Of commands that take other ones than config, checkpoint, image and ``--out``."""
+"""Arguments of commands that take more than config, checkpoint, image and --out."""
 
 
 def leaves(name, parser):
-    """Names and parsers of a subcommand, or of its kinds."""
+    """Yield names and parsers of a subcommand, or of its kinds."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for kind, below in action.choices.items():
@@ -125,7 +124,7 @@ def leaves(name, parser):
 
 
 def commands_with_checkpoints():
-    """All subcommands that read one, and their arguments."""
+    """Return all subcommands that read a checkpoint, with their arguments."""
     found = {}
     for command in COMMANDS:
         parser = argparse.ArgumentParser()
@@ -157,7 +156,7 @@ def test_commands_refuse_code_unless_told_to_trust(job, name):
     )
     arguments = [argument.format(**names) for argument in PROGRAMS[name]]
     command = name.partition(",")[0]
-    with pytest.raises(SystemExit, match=f"error: .*hostile.pth {REFUSED}"):
+    with pytest.raises(SystemExit, match=rf"error: .*hostile\.pth{REFUSED}"):
         job.run(command, *arguments)
     assert not job.made.exists()
     with pytest.raises((SystemExit, ValueError, TypeError, KeyError)):  # does not fit
@@ -172,7 +171,7 @@ def test_commands_refuse_code_unless_told_to_trust(job, name):
 def test_every_way_to_hide_code_is_refused(tmp_path, kind):
     file = tmp_path / "file.pth"
     file.write_bytes(variants(tmp_path / "made")[kind])
-    with pytest.raises(ValueError, match=r"file.pth (is refused|cannot be read)"):
+    with pytest.raises(ValueError, match=r"file\.pth"):
         checkpoints.read_checkpoint(str(file))
     assert not (tmp_path / "made").exists()
     if kind not in ("attribute", "bare pickle, protocol 4"):
@@ -182,11 +181,11 @@ def test_every_way_to_hide_code_is_refused(tmp_path, kind):
 
 
 class Settings(argparse.Namespace):
-    """A class of its own, which may do anything when it is made."""
+    """A class of a training script, whose construction may run any code."""
 
 
 def settings_of_a_script():
-    """What training scripts of other projects store beside the tensors."""
+    """Values that training scripts of other projects store besides the tensors."""
     counts = defaultdict(list, a=[1])
     return argparse.Namespace(
         lr=0.1,
@@ -258,7 +257,7 @@ def test_nothing_but_data_is_let_in_with_settings(tmp_path, kind, container):
 def test_an_odd_checkpoint_is_let_in_if_trusted(tmp_path):
     file, odd = tmp_path / "odd.pth", Settings(lr=0.1)
     torch.save({"model": {"weight": torch.ones(1)}, "args": odd}, file)
-    with pytest.raises(UnsafeCheckpointError, match=r"asks for \S+\.Settings;"):
+    with pytest.raises(UnsafeCheckpointError, match=r"\.Settings\b"):
         checkpoints.read_checkpoint(str(file))
     with checkpoint_code_may_run():
         assert checkpoints.read_checkpoint(str(file))["args"] == odd
@@ -287,7 +286,7 @@ def test_text_that_mmengine_would_run_when_resuming_is_left_out(tmp_path):
     file, made = tmp_path / "file.pth", tmp_path / "made"
     meta = {"config": f"import os\nos.mkdir({str(made)!r})", "epoch": 1}
     torch.save({"state_dict": {}, "meta": meta}, file)
-    with pytest.warns(UserWarning, match=r"file.pth holds Python text as meta"):
+    with pytest.warns(UserWarning, match=r"file\.pth.*meta\['config'\]"):
         assert checkpoints.read_checkpoint(str(file))["meta"] == {"epoch": 1}
     with checkpoint_code_may_run():
         assert checkpoints.read_checkpoint(str(file))["meta"] == meta
@@ -298,28 +297,29 @@ def test_the_cache_of_features_is_never_trusted(tmp_path, job):
         backbone_file=lambda: Path(job.file), file=lambda name: tmp_path / name
     )
     with checkpoint_code_may_run():
-        with pytest.raises(ValueError, match=r"hostile.pth cannot be read.*remove it"):
+        with pytest.raises(ValueError, match=r"hostile\.pth"):
             CachedBackbone.stored_backbone(cache)
         np.savez(tmp_path / "train.npz", features=np.array([object()]))
-        with pytest.raises(ValueError, match=r"train.npz cannot be read.*remove it"):
+        with pytest.raises(ValueError, match=r"train\.npz"):
             CachedBackbone.split(cache, "train")
         (tmp_path / "train.npz").write_bytes(b"PK\3\4 cut off")
-        with pytest.raises(ValueError, match=r"train.npz cannot be read.*remove it"):
+        with pytest.raises(ValueError, match=r"train\.npz"):
             CachedBackbone.split(cache, "train")
     assert not job.made.exists()
 
 
-def test_another_file_in_the_place_of_the_zoos_is_refused(job, monkeypatch):
+def test_a_replaced_file_of_the_zoo_is_refused(job, monkeypatch):
     name = zoo.names_with_weights()[0]
+    file = zoo.entries()[name].file
     monkeypatch.setattr(zoo, "SHIPPED", job.folder)
-    shutil.copy(job.file, job.folder / zoo.entries()[name].file)
-    with checkpoint_code_may_run(), pytest.raises(ValueError, match="another sha256"):
+    shutil.copy(job.file, job.folder / file)
+    with checkpoint_code_may_run(), pytest.raises(ValueError, match=re.escape(file)):
         CheckpointLoader.load_checkpoint(zoo.SCHEME + name)
     assert not job.made.exists()
 
 
 def test_checkpoints_of_numpy_1_are_read(tmp_path):
-    """Trained with earlier versions: numpy 2 has other names for the same."""
+    """numpy 2 has other names for the same functions."""
     log, file = {"loss": np.float64(0.5), "all": np.ones(2)}, tmp_path / "file.pth"
     new = saved(log, _use_new_zipfile_serialization=False)
     old = new.replace(b"numpy._core.multi", b"numpy.core.multi")

@@ -1,4 +1,4 @@
-"""Files and networks that are not the usual ones: taken if they fit, else named."""
+"""Unusual weight files and networks: loaded if they fit, refused by name otherwise."""
 
 import argparse
 import urllib.error
@@ -74,16 +74,16 @@ def test_stock_networks_without_some_of_their_blocks_are_refused(tmp_path, more)
 def test_wrapped_weights_are_refused_with_what_finds_them(tmp_path, prefix):
     file = saved(tmp_path / "wrapped.pth", OURS, prefix)
     (text,) = problems(OURS, load_from=file)
-    assert f"begin with {prefix!r}" in text
+    assert repr(prefix) in text
     assert "--pretrained" in text
     init_cfg = dict(type="snnssl_mm.BackboneInit", checkpoint=file)
     assert problems(dict(OURS, init_cfg=init_cfg)) == []
 
 
-def test_frozen_layers_without_weights_are_said(tmp_path):
+def test_frozen_layers_without_weights_are_reported(tmp_path):
     frozen = dict(OURS, frozen_stages=1)
-    assert "random" in problems(frozen, "warning")[0]
-    file = saved(tmp_path / "whole.pth", OURS)
+    assert "--pretrained" in problems(frozen, "warning")[0]
+    file = saved(tmp_path / "complete.pth", OURS)
     assert problems({**frozen, **given(file)}, "warning") == []
     assert problems(OURS, "warning") == []
 
@@ -92,8 +92,8 @@ def test_frozen_layers_without_weights_are_said(tmp_path):
     "name", ["torchvision://resnet05", "open-mmlab://detectron2/resnet50_cafe"]
 )
 def test_misspelt_names_of_published_weights(name):
-    assert "is " in unknown_name(name)
-    assert " meant?" in unknown_name(name)
+    known = {"resnet05": "resnet50", "resnet50_cafe": "resnet50_caffe"}
+    assert known[name.rpartition("/")[2]] in unknown_name(name)
     (text,) = problems({**DEEP, **given(name)})
     assert name in text
     assert unknown_name("torchvision://resnet50") is None
@@ -120,14 +120,14 @@ def test_other_files_are_named(tmp_path, kind):
 
 def test_a_folder_is_no_checkpoint_and_its_newest_is_named(tmp_path):
     torch.save({}, tmp_path / "epoch_3.pth")
-    with pytest.raises(FileNotFoundError, match=r"a folder, .*epoch_3.pth meant"):
+    with pytest.raises(FileNotFoundError, match=r"epoch_3\.pth"):
         read_checkpoint(str(tmp_path))
 
 
 @pytest.mark.parametrize("content", [{"state_dict": [1]}, {0: torch.ones(1)}])
 def test_what_has_no_names_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "odd.pth")
-    with pytest.raises(ValueError, match="no tensors by name"):
+    with pytest.raises(ValueError, match=r"odd\.pth.*state_dict"):
         read_checkpoint(tmp_path / "odd.pth")
 
 
@@ -157,5 +157,5 @@ def test_a_failed_download_names_the_address(tmp_path, monkeypatch):
         raise urllib.error.URLError("no route")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
-    with pytest.raises(OSError, match=r"https://nowhere/a.pth.*no route.*by hand"):
+    with pytest.raises(OSError, match=r"https://nowhere/a\.pth.*no route"):
         reading.load_url("https://nowhere/a.pth", str(tmp_path))

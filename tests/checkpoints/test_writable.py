@@ -1,5 +1,6 @@
 """Outputs that cannot be written are refused, and nothing is created."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,15 @@ from snnssl_mm.checkpoints.writable import require_writable
         ("file/below/more", True, False),
     ],
 )
-def test_places_are_judged_and_nothing_is_made(tmp_path, place, folder, works):
+def test_unwritable_paths_are_refused_and_nothing_is_created(
+    tmp_path, place, folder, works
+):
     (tmp_path / "file").touch()
     (tmp_path / "there").mkdir()
     if works:
         require_writable(tmp_path / place, folder=folder)
     else:
-        with pytest.raises(OSError, match="cannot write"):
+        with pytest.raises(OSError, match=re.escape(place)):
             require_writable(tmp_path / place, folder=folder)
     assert len(list(tmp_path.rglob("*"))) == 2
 

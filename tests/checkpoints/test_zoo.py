@@ -1,4 +1,4 @@
-"""The model zoo: metafiles that tell the truth, weights that are checked."""
+"""The model zoo: correct metafiles, verified weights."""
 
 import hashlib
 import json
@@ -61,7 +61,7 @@ def test_metafile_says_what_the_config_does(name):
 
 
 def test_results_are_those_of_the_files_that_the_metafiles_name():
-    """Of tools/demo.py (a summary, with text) or of tools/probe.py (rows)."""
+    """Read results of tools/demo.py (a summary, with text) or tools/probe.py (rows)."""
     measures = {
         "k-NN Top 1 Accuracy": ("k-NN", "knn"),
         "Linear Probe Top 1 Accuracy": ("linear probe", "linear"),
@@ -93,7 +93,7 @@ SHIPPED = [n for n in zoo.names_with_weights() if zoo.entries()[n].url is None]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_weights_are_whole_small_and_plain(name):
+def test_shipped_weights_are_intact_small_and_plain(name):
     entry = zoo.entries()[name]
     assert entry.meta["Weights"] == f"snnssl_mm://{name}"
     assert entry.file == f"{name}-{entry.sha256[:8]}.pth"
@@ -110,8 +110,8 @@ def test_shipped_weights_are_whole_small_and_plain(name):
 def test_mmengine_loads_by_the_zoos_address():
     config = "snnssl_mm::selfsup/spikformer_ctl.py"
     expected = torch.load(zoo.find_weights(NAME), weights_only=True)["state_dict"]
-    whole = mmengine.hub.get_model(config, pretrained=True)
-    for name, tensor in whole.state_dict().items():
+    model = mmengine.hub.get_model(config, pretrained=True)
+    for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, expected[name])
     arch = dict(embed_dims=64, depth=1, num_heads=4)
     backbone = MODELS.build(
@@ -134,7 +134,7 @@ def test_mmengine_loads_by_the_zoos_address():
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """An entry whose weights are not shipped: its cache folder, what its URL has."""
+    """An entry whose weights are not shipped: its cache folder, the file at its URL."""
     cache, source = tmp_path / "cache", tmp_path / "there.pth"
     source.write_bytes(CONTENT)
     entry = zoo.Entry("model", Path(), "model.pth", SHA, source.as_uri(), {})
@@ -163,7 +163,7 @@ def test_the_package_comes_before_the_cache(published, monkeypatch, tmp_path):
     assert zoo.find_weights("model").parent == tmp_path / "shipped"
     assert not published[0].exists()
     (tmp_path / "shipped/model.pth").write_bytes(b"other")
-    with pytest.raises(ValueError, match="damaged.*install snnssl_mm again"):
+    with pytest.raises(ValueError, match=r"shipped/model\.pth"):
         zoo.find_weights("model")
 
 
@@ -173,7 +173,7 @@ def test_a_wrong_or_truncated_download_is_refused_and_leaves_nothing(
 ):
     cache, source = published
     source.write_bytes(content)
-    with pytest.raises(ValueError, match="not the file of 'model': cut off"):
+    with pytest.raises(ValueError, match="'model'"):
         zoo.find_weights("model")
     assert list(cache.iterdir()) == []
 
@@ -181,7 +181,7 @@ def test_a_wrong_or_truncated_download_is_refused_and_leaves_nothing(
 def test_a_failed_download_leaves_nothing_and_names_the_way_out(published):
     cache, source = published
     source.unlink()
-    with pytest.raises(FileNotFoundError, match="put model.pth into .* by hand"):
+    with pytest.raises(FileNotFoundError, match=rf"model\.pth.*{cache}"):
         zoo.find_weights("model")
     assert list(cache.iterdir()) == []
 
@@ -193,10 +193,10 @@ def test_a_wrong_file_in_the_cache_is_replaced_or_removed(published, monkeypatch
     assert zoo.find_weights("model").read_bytes() == CONTENT
     without_url(monkeypatch)
     (cache / "model.pth").write_bytes(b"other")
-    with pytest.raises(ValueError, match="has been removed; put the right one there"):
+    with pytest.raises(ValueError, match=str(cache / "model.pth")):
         zoo.find_weights("model")
     assert list(cache.iterdir()) == []
-    with pytest.raises(FileNotFoundError, match="have no URL; put model.pth into"):
+    with pytest.raises(FileNotFoundError, match=rf"model\.pth.*{cache}"):
         zoo.find_weights("model")
 
 
@@ -222,11 +222,11 @@ def test_cache_folder_follows_the_environment(monkeypatch, tmp_path):
 
 
 def test_unknown_names_and_models_without_weights_are_named(tmp_path):
-    with pytest.raises(ValueError, match="'nothing' is no model.*spikformer-digits"):
+    with pytest.raises(ValueError, match=f"'nothing'.*{NAME}"):
         zoo.find_weights("snnssl_mm://nothing")
-    with pytest.raises(ValueError, match="has no weights yet; with weights"):
+    with pytest.raises(ValueError, match=f"'spikformer-16-512_ctl_in1k'.*{NAME}"):
         zoo.find_weights("spikformer-16-512_ctl_in1k")
-    with pytest.raises(FileNotFoundError, match="is no model of the zoo"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
         load_backbone(Spikformer("4-384"), str(tmp_path / "nowhere.pth"))
 
 

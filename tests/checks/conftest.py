@@ -1,4 +1,4 @@
-"""What the tests of data and pre-flight share: a job on data that they may spoil."""
+"""Fixtures of the tests of data and pre-flight: a job on data that tests may spoil."""
 
 import pytest
 from downstream_tasks import TASKS, write_config, write_scenes
@@ -9,7 +9,7 @@ from snnssl_mm.checks import data, preflight
 
 @pytest.fixture
 def job(tmp_path):
-    """Make a config on data of its own, which the test may spoil."""
+    """Make a config on its own data, which the test may spoil."""
 
     def make(name):
         write_scenes(tmp_path)
@@ -22,8 +22,8 @@ def job(tmp_path):
 
 @pytest.fixture
 def lines(monkeypatch):
-    """What the pre-flight says."""
-    said = []
-    monkeypatch.setattr(data, "say", said.append)
-    monkeypatch.setattr(preflight, "say", said.append)
-    return said
+    """Lines that the pre-flight logs."""
+    logged = []
+    monkeypatch.setattr(data, "say", logged.append)
+    monkeypatch.setattr(preflight, "say", logged.append)
+    return logged

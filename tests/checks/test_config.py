@@ -1,4 +1,4 @@
-"""The config linter: quiet on every shipped config, and it finds planted mistakes."""
+"""The checks of a config pass every shipped config and find planted mistakes."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def load(name, **changes):
 
 
 def found(cfg, level="error", data=False):
-    """Problems of a level by their keys."""
+    """Return the problems of a level by their keys."""
     return {p.key: p.text for p in check_config(cfg, data) if p.level == level}
 
 
@@ -40,38 +40,37 @@ def test_shipped_config_has_no_error(file):
 
 
 NAMES = [
-    (SSL, "model.backbone.type", "Spikformer", "write that", "'snnssl_mm.Spikformer'"),
-    (COCO, "model.backbone.type", "snnssl_mm.Spikfromer", "meant", "mm.Spikformer'"),
-    (SSL, "model.neck.type", "NonLinearNek", "meant", "'mmpretrain.NonLinearNeck'"),
-    (SSL, "optim_wrapper.optimizer.type", "AdamV", "meant", "'Adam"),
-    (SSL, "optim_wrapper.constructor", "LayerDecayOptimWrapperConstructor", "", ""),
-    (COCO, "train_dataloader.dataset.type", "CoccoDataset", "", "mmdet.CocoDataset'"),
-    (ADE, "model.decode_head.type", "UPerhead", "meant", "'mmseg.UPerHead'"),
-    (SSL, "param_scheduler.0.type", "LinearLr", "meant", "'LinearLR'"),
-    (SSL, "default_hooks.knn.type", "KNNHook", "write that", "'snnssl_mm.KNNHook'"),
-    (SSL, "model.backbone.type", "snnsslmm.Spikformer", "", "'snnssl_mm.Spikformer'"),
+    (SSL, "model.backbone.type", "Spikformer", "'snnssl_mm.Spikformer'"),
+    (COCO, "model.backbone.type", "snnssl_mm.Spikfromer", "mm.Spikformer'"),
+    (SSL, "model.neck.type", "NonLinearNek", "'mmpretrain.NonLinearNeck'"),
+    (SSL, "optim_wrapper.optimizer.type", "AdamV", "'Adam"),
+    (SSL, "optim_wrapper.constructor", "LayerDecayOptimWrapperConstructor", ""),
+    (COCO, "train_dataloader.dataset.type", "CoccoDataset", "mmdet.CocoDataset'"),
+    (ADE, "model.decode_head.type", "UPerhead", "'mmseg.UPerHead'"),
+    (SSL, "param_scheduler.0.type", "LinearLr", "'LinearLR'"),
+    (SSL, "default_hooks.knn.type", "KNNHook", "'snnssl_mm.KNNHook'"),
+    (SSL, "model.backbone.type", "snnsslmm.Spikformer", "'snnssl_mm.Spikformer'"),
 ]
 
 
-@pytest.mark.parametrize(("name", "key", "value", "verb", "meant"), NAMES)
-def test_unknown_type_is_named_with_the_nearest(name, key, value, verb, meant):
+@pytest.mark.parametrize(("name", "key", "value", "meant"), NAMES)
+def test_unknown_type_is_named_with_the_nearest(name, key, value, meant):
     cfg = load(name, **{key: value})
     (where,) = problems = found(cfg)
     assert where.replace("[", ".").replace("]", "") in (key, f"{key}.type")
-    assert f"{value!r} is not" in problems[where]
-    assert verb in problems[where]
+    assert repr(value) in problems[where]
     assert meant in problems[where]
 
 
 ARGUMENTS = [
-    (SSL, "model.backbone.time_step", "is 'time_steps' meant"),
-    (SSL, "model.neck.in_chanels", "is 'in_channels' meant"),
-    (SSL, "model.head.loss.lambda_", "has no argument 'lambda_'"),
-    (COCO, "model.neck.num_out", "is 'num_outs' meant"),
-    (SSL, "default_hooks.keep_memory.intervall", "KeepMemoryHook has no argument"),
-    (SSL, "train_dataloader.batch_sise", "is batch_size meant"),
-    (SSL, "train_cfg.max_epoch", "is 'max_epochs' meant"),
-    (SSL, "param_scheduler.0.start_faktor", "is 'start_factor' meant"),
+    (SSL, "model.backbone.time_step", "'time_steps'"),
+    (SSL, "model.neck.in_chanels", "'in_channels'"),
+    (SSL, "model.head.loss.lambda_", "'lambda_'"),
+    (COCO, "model.neck.num_out", "'num_outs'"),
+    (SSL, "default_hooks.keep_memory.intervall", "KeepMemoryHook"),
+    (SSL, "train_dataloader.batch_sise", "batch_size"),
+    (SSL, "train_cfg.max_epoch", "'max_epochs'"),
+    (SSL, "param_scheduler.0.start_faktor", "'start_factor'"),
 ]
 
 
@@ -87,7 +86,7 @@ def test_misspelt_argument_is_named(name, key, text):
     ("key", "value", "text"),
     [
         ("model.backbone.arch.num_heads", 5, "num_heads=5"),
-        ("model.head.loss.lambd", -1, "lambd must not be neg"),
+        ("model.head.loss.lambd", -1, "lambd"),
     ],
 )
 def test_model_that_cannot_be_built(key, value, text):
@@ -95,10 +94,10 @@ def test_model_that_cannot_be_built(key, value, text):
 
 
 SCHEDULES = [
-    ("param_scheduler.1.end", 99, "warning", "ends after 28 epochs"),
-    ("param_scheduler.1.begin", 28, "error", "not before end=28"),
-    ("train_cfg.max_epochs", 2, "warning", "it never acts"),
-    ("auto_scale_lr", dict(base_batch_size=256), "warning", "use 4 processes"),
+    ("param_scheduler.1.end", 99, "warning", "28 epochs"),
+    ("param_scheduler.1.begin", 28, "error", "end=28"),
+    ("train_cfg.max_epochs", 2, "warning", "2 epochs"),
+    ("auto_scale_lr", dict(base_batch_size=256), "warning", "4 processes"),
 ]
 
 
@@ -111,12 +110,19 @@ def test_schedule_that_does_not_fit_is_named(key, value, level, text, monkeypatc
 
 def test_epochs_in_a_training_of_iterations():
     problems = found(load(ADE, **{"param_scheduler.1.by_epoch": True}))
-    assert "has no epochs" in problems["param_scheduler[1].by_epoch"]
+    assert "by_epoch=False" in problems["param_scheduler[1].by_epoch"]
 
 
-@pytest.mark.parametrize("key", ["custom_hook", "param_schedulers", "optim_wraper"])
-def test_misspelt_key_of_the_runner(key):
-    assert "write " in found(load(SSL, **{key: []}))[key]
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("custom_hook", "custom_hooks"),
+        ("param_schedulers", "param_scheduler"),
+        ("optim_wraper", "optim_wrapper"),
+    ],
+)
+def test_misspelt_key_of_the_runner(key, meant):
+    assert meant in found(load(SSL, **{key: []}))[key]
 
 
 def test_hook_that_runs_twice():
@@ -128,8 +134,8 @@ def test_hook_that_runs_twice():
 def test_keys_of_old_versions_and_missing_parts():
     cfg = load(SSL, lr_config=dict(policy="step"), optim_wrapper=None)
     problems = found(cfg, "warning")
-    assert "write param_scheduler" in problems["lr_config"]
-    assert "is missing" in problems["optim_wrapper"]
+    assert "param_scheduler" in problems["lr_config"]
+    assert "optim_wrapper" in problems
 
 
 @pytest.fixture
@@ -152,14 +158,14 @@ def test_prefix_that_loads_nothing(weights, prefix, right):
     assert bool(problems) != right
     if not right:
         text = problems["model.backbone.init_cfg"]
-        assert "write prefix='backbone.'" in text
+        assert "prefix='backbone.'" in text
 
 
 def test_weights_that_do_not_fit(weights):
     cfg, file = weights
     cfg.model.backbone.arch.depth = 2
     cfg.model.backbone.init_cfg = dict(type="snnssl_mm.BackboneInit", checkpoint=file)
-    assert "does not fit Spikformer" in found(cfg)["model.backbone.init_cfg"]
+    assert "Spikformer" in found(cfg)["model.backbone.init_cfg"]
     other = load(ADE, **{"model.pretrained": file, "load_from": file})
     problems = found(other)
     assert "pretrained=None" in problems["model.pretrained"]
@@ -168,7 +174,7 @@ def test_weights_that_do_not_fit(weights):
     cfg.model.backbone.arch.depth = 1
     assert "load_from" not in found(cfg)
     torch.save({"state_dict": {"a": torch.ones(1)}}, file)
-    assert "holds no backbone" in found(cfg)["load_from"]
+    assert file in found(cfg)["load_from"]
 
 
 def test_missing_files_count_only_if_asked_for():

@@ -1,4 +1,4 @@
-"""Data that do not fit the model: a sentence before training, never a crash in it."""
+"""Data that do not fit the model raise a DataError before training."""
 
 import json
 import shutil
@@ -57,10 +57,12 @@ def test_foreign_annotations_with_the_default_classes(job, tmp_path):
         check_data(cfg)
     text = str(error.value)
     for part in (
-        "instances.json has 3 categories, of which 3 are not among the 80 classes",
+        "instances.json",
+        "80 classes",
         "RBC, WBC, Platelets",
-        "expected person, bicycle",
-        f"metainfo=dict(classes={FOREIGN}) in train_dataloader.dataset",
+        "person, bicycle",
+        f"metainfo=dict(classes={FOREIGN})",
+        "train_dataloader.dataset",
         "num_classes=3",
     ):
         assert part in text
@@ -70,14 +72,14 @@ def test_one_unknown_category_among_known_ones(job, tmp_path):
     cfg = job("detection")
     rename_categories(tmp_path, ("person", "car", "drone"))
     del cfg.train_dataloader.dataset["metainfo"]
-    with pytest.raises(DataError, match=r"of which 1 are not among.*: drone; expected"):
+    with pytest.raises(DataError, match="drone"):
         check_data(cfg)
 
 
 def test_classes_of_the_config_that_match_no_category(job, tmp_path):
     cfg = job("detection")
     rename_categories(tmp_path, FOREIGN)
-    with pytest.raises(DataError, match="RBC, WBC, Platelets; expected square, disc"):
+    with pytest.raises(DataError, match="RBC, WBC, Platelets.*square, disc"):
         check_data(cfg)
 
 
@@ -87,7 +89,8 @@ def test_a_deliberate_selection_is_logged_with_what_it_leaves_out(job, capsys):
         loader.dataset.metainfo = dict(classes=("square", "disc"))
     cfg.model.roi_head.bbox_head.num_classes = 2
     cfg.model.roi_head.mask_head.num_classes = 2
-    assert "3 of 4 objects kept (dropped: 1 of an unknown category)" in logged(cfg)[0]
+    assert "3 of 4 objects" in logged(cfg)[0]
+    assert "1 of an unknown category" in logged(cfg)[0]
 
 
 def test_classes_that_the_file_lacks_are_logged(job, tmp_path):
@@ -98,7 +101,7 @@ def test_classes_that_the_file_lacks_are_logged(job, tmp_path):
         content["annotations"] = content["annotations"][:2]
 
     edit_annotations(tmp_path, edit)
-    assert "lacks 1 of the 3 classes" in logged(cfg)[0]
+    assert "1 of the 3 classes" in logged(cfg)[0]
 
 
 def logged(cfg):
@@ -115,7 +118,7 @@ def test_order_of_classes_follows_the_file(job):
     """mmdet numbers categories as the file does, whatever metainfo says."""
     cfg = job("detection")
     cfg.train_dataloader.dataset.metainfo = dict(classes=("disc", "square", "bar"))
-    with pytest.raises(DataError, match=r"order square, disc, bar.*metainfo=dict"):
+    with pytest.raises(DataError, match=r"square, disc, bar.*metainfo=dict"):
         check_data(cfg)
 
 
@@ -123,7 +126,7 @@ def test_order_of_classes_follows_the_file(job):
 def test_heads_and_classes_must_agree(job, head):
     cfg = job("detection")
     cfg.model.roi_head[head].num_classes = 80
-    match = rf"model.roi_head.{head}.num_classes=80, but train.* has 3 classes"
+    match = rf"model\.roi_head\.{head}\.num_classes=80.*train.* 3 classes"
     with pytest.raises(DataError, match=match):
         check_data(cfg)
 
@@ -131,31 +134,31 @@ def test_heads_and_classes_must_agree(job, head):
 def test_annotations_of_no_category(job, tmp_path):
     cfg = job("detection")
     edit_annotations(tmp_path, lambda c: c["annotations"][0].update(category_id=9))
-    with pytest.raises(DataError, match="1 annotations of category_id 9"):
+    with pytest.raises(DataError, match="category_id 9"):
         check_data(cfg)
 
 
 def test_boxes_without_masks_for_a_mask_head(job, tmp_path):
     cfg = job("detection")
     edit_annotations(tmp_path, lambda c: c["annotations"][0].update(segmentation=[]))
-    with pytest.raises(DataError, match="1 of 4 annotations.*have no segmentation"):
+    with pytest.raises(DataError, match="1 of 4 annotations.*segmentation"):
         check_data(cfg)
 
 
 def test_file_that_is_no_annotation_file(job, tmp_path):
     cfg = job("detection")
     (tmp_path / "instances.json").write_text("[]")
-    with pytest.raises(DataError, match="no list of images and annotations and"):
+    with pytest.raises(DataError, match="images.*annotations.*categories"):
         check_data(cfg)
     (tmp_path / "instances.json").write_text('{"images": [')
-    with pytest.raises(DataError, match="instances.json is not a JSON file"):
+    with pytest.raises(DataError, match=r"instances\.json.*JSON"):
         check_data(cfg)
 
 
 def test_image_that_the_annotations_name_is_missing(job, tmp_path):
     cfg = job("detection")
     (tmp_path / "images" / "2.png").unlink()
-    with pytest.raises(DataError, match=r"1 of 4 samples.*first .*images/2.png"):
+    with pytest.raises(DataError, match=r"1 of 4 .*images/2\.png"):
         check_data(cfg)
 
 
@@ -173,13 +176,12 @@ def test_image_that_the_annotations_name_is_missing(job, tmp_path):
 def test_missing_path_is_named(job, tmp_path, name, what):
     cfg = job(name)
     shutil.move(tmp_path / what, tmp_path / "elsewhere")
-    kind = "file" if "." in what else "folder"
-    match = rf"train_dataloader.dataset reads the {kind} {tmp_path / what}, which does"
+    match = rf"train_dataloader\.dataset.*{tmp_path / what}"
     with pytest.raises(DataError, match=match):
         check_data(cfg)
 
 
-def test_wrappers_are_looked_into():
+def test_datasets_inside_wrappers_are_found():
     inner = dict(type="CocoDataset", pipeline=[])
     other = dict(type="VOCDataset")
     wrapped = dict(
@@ -234,34 +236,34 @@ def test_masks_that_count_from_one_fit_with_reduce_zero_label(job, tmp_path):
     cfg = job("segmentation")
     for index in range(4):
         spoil_mask(tmp_path, 3, index)
-    with pytest.raises(DataError, match="has the label 3,"):
+    with pytest.raises(DataError, match="label 3,"):
         check_data(cfg)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.dataset.reduce_zero_label = True
     check_data(cfg)
     spoil_mask(tmp_path, 4)
-    with pytest.raises(DataError, match=r"label 3,.*stored as 4"):
+    with pytest.raises(DataError, match=r"label 3,.*reduce_zero_label.* 4\b"):
         check_data(cfg)
 
 
 def test_segmentor_head_with_other_classes(job):
     cfg = job("segmentation")
     cfg.model.decode_head.num_classes = 19
-    with pytest.raises(DataError, match="decode_head.num_classes=19, but train"):
+    with pytest.raises(DataError, match=r"decode_head\.num_classes=19.*train"):
         check_data(cfg)
 
 
-def test_masks_that_are_no_maps_of_labels(job, tmp_path):
+def test_masks_that_are_no_label_maps(job, tmp_path):
     cfg = job("segmentation")
     file = tmp_path / "maps" / "1.png"
     cv2.imwrite(str(file), np.zeros((48, 64, 3), np.uint8))
-    with pytest.raises(DataError, match="1.png: the mask is a colour image"):
+    with pytest.raises(DataError, match=r"maps/1\.png.*\(48, 64, 3\)"):
         check_data(cfg)
     file.write_text("no picture")
-    with pytest.raises(DataError, match="mask .*1.png.: "):
+    with pytest.raises(DataError, match=r"maps/1\.png"):
         check_data(cfg)
     file.unlink()
-    with pytest.raises(DataError, match="first .*maps/1.png"):
+    with pytest.raises(DataError, match=r"maps/1\.png"):
         check_data(cfg)
 
 
@@ -290,7 +292,7 @@ def test_every_batch_of_a_segmentor_is_checked(mode):
     hook.classes = (3, 255)
     check(None, 0, batch(2))
     check(None, 0, batch(255))
-    with pytest.raises(DataError, match=r"maps/9.png has the label 7, but there are 3"):
+    with pytest.raises(DataError, match=r"maps/9\.png.*label 7,.* 3 classes"):
         check(None, 0, batch(7))
 
 
@@ -302,17 +304,17 @@ def test_every_batch_of_a_classifier_is_checked(task):
     sample = DataSample(metainfo=dict(img_path="a.jpg")).set_gt_label(classes - 1)
     hook.before_train_iter(None, 0, dict(data_samples=[sample]))
     sample.set_gt_label(classes)
-    with pytest.raises(DataError, match=rf"a.jpg has label {classes}, expected 0 to"):
+    with pytest.raises(DataError, match=rf"a\.jpg.*label {classes}\b"):
         hook.before_train_iter(None, 0, dict(data_samples=[sample]))
 
 
-def test_hidden_folder_that_mmpretrain_takes_for_a_class():
-    with pytest.raises(DataError, match="remove the folder .git"):
+def test_hidden_folder_that_mmpretrain_uses_as_a_class():
+    with pytest.raises(DataError, match=r"\.git"):
         check_class_counts({"head.num_classes": 2}, [".git", "a", "b"], "train")
 
 
 def test_training_and_validation_number_the_classes_alike(job, tmp_path):
-    """Without a gap for a category that one of the files lacks."""
+    """mmdet leaves no gap for a category that one of the files lacks."""
     cfg = job("detection")
     shutil.copy(tmp_path / "instances.json", tmp_path / "validation.json")
 
@@ -325,7 +327,7 @@ def test_training_and_validation_number_the_classes_alike(job, tmp_path):
 
     edit_annotations(tmp_path, leave_out_the_first)
     cfg.val_dataloader.dataset.ann_file = "validation.json"
-    with pytest.raises(DataError, match="a class would be taken for another"):
+    with pytest.raises(DataError, match="train_dataloader.*val_dataloader.*square"):
         check_data(cfg)
 
 
@@ -333,5 +335,5 @@ def test_only_a_test_may_lack_annotations(job, tmp_path):
     cfg = job("detection")
     edit_annotations(tmp_path, lambda content: content.pop("annotations"))
     check_data(cfg, ["test_dataloader"])  # such as COCO's test-dev
-    with pytest.raises(DataError, match="no list of annotations"):
+    with pytest.raises(DataError, match="annotations"):
         check_data(cfg)

@@ -1,4 +1,4 @@
-"""What would end a training later, or train in silence, ends it before it starts."""
+"""Faults that would stop a training later, or spoil it silently, stop it at once."""
 
 import json
 import random
@@ -16,9 +16,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from toy_runs import toy_run
 
-from snnssl_mm.checks.coco import unpacked
+from snnssl_mm.checks.coco import decode_run_lengths
 from snnssl_mm.checks.data import check_data
-from snnssl_mm.checks.preflight import check_runner
+from snnssl_mm.checks.preflight import run_preflight
 from snnssl_mm.datasets.data_error import DataError, PreflightError
 from snnssl_mm.engine import DataCheckHook
 
@@ -26,7 +26,7 @@ TRAIN, VAL = "train_dataloader.dataset", "val_dataloader.dataset"
 
 
 def built(cfg, root):
-    """The config's runner."""
+    """Build the config's runner."""
     for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
         keeper._instance_dict.clear()
     cfg.update(work_dir=str(root / "run"), log_level="ERROR")
@@ -69,23 +69,23 @@ def packed_run_lengths_of_fewer_pixels(annotation, image):
 
 
 FAULTS = {
-    "no area": (lambda a, i: a.update(area=0), r"0 of 4 objects kept .*4 of area <= 0"),
+    "no area": (lambda a, i: a.update(area=0), "0 of 4 objects.*4 of area <= 0"),
     "negative area": (lambda a, i: a.update(area=-5), "4 of area <= 0"),
-    "thin": (lambda a, i: a.update(bbox=[9, 9, 0.5, 9]), "4 less than 1 pixel wide"),
+    "thin": (lambda a, i: a.update(bbox=[9, 9, 0.5, 9]), "4 less than 1 pixel"),
     "outside": (lambda a, i: a.update(bbox=[900, 9, 9, 9]), "4 outside their image"),
-    "corners": (boxes_as_corners, r"4 of 4 boxes seem to be corners \[x1"),
-    "corners of any area": (any_corners, "boxes reach beyond .*seems to hold corners"),
-    "larger images": (enlarged, "boxes reach beyond .*larger images"),
-    "no masks": (lambda a, i: a.pop("segmentation"), "4 of 4 .*have no segmentation"),
-    "crowds": (lambda a, i: a.update(iscrowd=1), "all of them are crowds"),
+    "corners": (boxes_as_corners, r"4 of 4 boxes.*\[x1, y1"),
+    "corners of any area": (any_corners, r"\d of 4 boxes.*\[x1, y1"),
+    "larger images": (enlarged, r"2 of 2 boxes.*64 x 48"),
+    "no masks": (lambda a, i: a.pop("segmentation"), "4 of 4 .*segmentation"),
+    "crowds": (lambda a, i: a.update(iscrowd=1), "iscrowd=1"),
     "lines": (lambda a, i: a.update(segmentation=[[1, 1, 9, 9]]), "4 of 4 .*4 numbers"),
-    "packed": (packed_run_lengths_of_fewer_pixels, r"2880 pixels, expected \[48, 64\]"),
-    "RLE": (run_lengths_of_another_size, r"size \[10, 10\], but its image has \[48, 6"),
+    "packed": (packed_run_lengths_of_fewer_pixels, r"2880 pixels.*\[48, 64\]"),
+    "RLE": (run_lengths_of_another_size, r"\[10, 10\].*\[48, 64\]"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_annotations_that_train_nothing_or_the_wrong_thing(job, tmp_path, fault):
+def test_annotations_that_cannot_be_learnt_are_refused(job, tmp_path, fault):
     cfg = job("detection")
     change, match = FAULTS[fault]
     edited(tmp_path, change)
@@ -102,25 +102,25 @@ def test_packed_run_lengths_are_those_that_pycocotools_packed():
         ends = np.flatnonzero(np.diff(pixels)) + 1
         runs = np.diff([0, *[0] * bool(pixels[0]), *ends, pixels.size])
         packed = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-        assert unpacked(packed["counts"].decode()).tolist() == runs.tolist()
+        assert decode_run_lengths(packed["counts"].decode()).tolist() == runs.tolist()
 
 
-def test_what_a_part_of_the_annotations_loses_is_counted(job, tmp_path, lines):
+def test_dropped_annotations_are_counted_by_reason(job, tmp_path, lines):
     cfg = job("detection")
     edited(tmp_path, lambda a, i: a.update(area=0) if a["id"] == 1 else None)
     cfg.train_dataloader.dataset.filter_cfg = dict(filter_empty_gt=True, min_size=32)
     check_data(cfg)
-    assert any("3 of 4 objects kept (dropped: 1 of area <= 0)" in one for one in lines)
+    assert any("3 of 4 objects" in one and "1 of area <= 0" in one for one in lines)
     cfg.train_dataloader.dataset.filter_cfg = dict(min_size=49)  # they have 48 x 64
     with pytest.raises(DataError, match=r"0 of 4 images.*filter_cfg={'min_size': 49}"):
         check_data(cfg)
 
 
-def test_one_box_that_leaves_its_image_is_only_said(job, tmp_path, lines):
+def test_one_box_that_exceeds_its_image_is_a_warning(job, tmp_path, lines):
     cfg = job("detection")
     edited(tmp_path, lambda a, i: enlarged(a, i) if a["id"] == 1 else None)
     check_data(cfg)
-    assert any("1 of 4 boxes reach beyond" in one for one in lines)
+    assert any("warning" in one and "1 of 4 boxes" in one for one in lines)
 
 
 @pytest.mark.parametrize("loader", ["train_dataloader", "val_dataloader"])
@@ -137,7 +137,7 @@ def test_images_of_another_size_than_annotated(job, tmp_path, loader, turned):
             options = dict(exif=exif, format="JPEG") if turned else dict(format="PNG")
             other = image if turned else image.resize((32, 24))
             other.save(tmp_path / "others" / file.name, **options)
-    cure = "48 x 64 .*EXIF" if turned else "32 x 24 .*resized after"
+    cure = "48 x 64 .*EXIF" if turned else "32 x 24 "
     with pytest.raises(DataError, match=rf"4 of 4 .*{loader}.*{cure}"):
         check_data(cfg)
     if turned:  # stored pixels, as annotated
@@ -147,7 +147,7 @@ def test_images_of_another_size_than_annotated(job, tmp_path, loader, turned):
 
 
 @pytest.mark.parametrize("name", ["detection", "segmentation"])
-def test_turned_images_whose_size_does_not_tell(job, tmp_path, lines, name):
+def test_rotated_images_whose_size_does_not_show_it(job, tmp_path, lines, name):
     cfg = job(name)
 
     def turn(index, orientation):
@@ -155,14 +155,14 @@ def test_turned_images_whose_size_does_not_tell(job, tmp_path, lines, name):
         exif = Image.Exif()
         exif[0x0112] = orientation
         with Image.open(file) as image:
-            whole = image.copy() if orientation < 5 else image.transpose(5)
-        whole.save(file, exif=exif)
+            stored = image.copy() if orientation < 5 else image.transpose(5)
+        stored.save(file, exif=exif)
 
     turn(1, 3)
     check_data(cfg)
-    assert any("1 of 4 images are turned by their EXIF" in one for one in lines)
+    assert any("1 of 4 images" in one and "EXIF" in one for one in lines)
     lines.clear()
-    turn(2, 6)  # annotated as it is shown: so will the others be
+    turn(2, 6)  # annotated as shown, so the others are, too
     check_data(cfg)
     assert not any("EXIF" in one for one in lines)
 
@@ -179,7 +179,7 @@ def test_file_that_is_no_image_is_named(job, tmp_path, name, content):
     cfg = job(name)
     (tmp_path / "images" / "2.png").write_bytes(content)
     why = "empty" if not content else "2.png"
-    with pytest.raises(DataError, match=rf"1 of 4 .*first .*2\.png.*{why}"):
+    with pytest.raises(DataError, match=rf"1 of 4 .*2\.png.*{why}"):
         check_data(cfg)
 
 
@@ -190,7 +190,7 @@ def test_label_maps_of_another_size_than_the_images(job, tmp_path, loader):
     for file in (tmp_path / "maps").glob("*.png"):
         cv2.imwrite(str(tmp_path / "half" / file.name), np.zeros((24, 32), np.uint8))
     cfg[loader].dataset.data_prefix.seg_map_path = "half"
-    with pytest.raises(DataError, match=rf"{loader}.*64 x 48 .*maps? .*32 x 24"):
+    with pytest.raises(DataError, match=rf"{loader}.*64 x 48 .*half.*32 x 24"):
         check_data(cfg)
 
 
@@ -205,28 +205,24 @@ def test_class_that_hides_behind_the_ignored_label(job, tmp_path, lines):
             cv2.imwrite(str(tmp_path / "maps" / f"{index}.png"), labels)
 
     repainted([0])
-    with pytest.raises(DataError, match="has the class 1, 2, while 4 have pixels of"):
+    with pytest.raises(DataError, match="class 1, 2, .*4 .*255"):
         check_data(cfg)
     repainted([0, 1])
     check_data(cfg)
-    assert any("has the class 2, while 4" in one for one in lines)
+    assert any("class 2, " in one and "255" in one for one in lines)
     repainted([0, 1])
     cfg.train_dataloader.dataset.update(reduce_zero_label=True)
     cfg.train_dataloader.dataset.pipeline[1].update(reduce_zero_label=True)
-    with pytest.raises(DataError, match="reduce_zero_label=True makes 0 the ignored"):
+    with pytest.raises(DataError, match="reduce_zero_label=True"):
         check_data(cfg)
 
 
 def test_evaluator_files_are_read_as_the_evaluation_will(job, tmp_path):
     cfg = job("detection")
     for change, metric, match in (
-        (lambda a, i: a.pop("iscrowd"), ["bbox"], "4 of 4 .*ted.json have no iscrowd"),
-        (lambda a, i: a.pop("segmentation"), ["bbox", "segm"], "have no segmentation"),
-        (
-            lambda a, i: a.update(segmentation=[[1, 1, 5, 5]]),
-            "segm",
-            "a polygon of 4 numbers",
-        ),
+        (lambda a, i: a.pop("iscrowd"), ["bbox"], r"4 of 4 .*ted\.json.*iscrowd"),
+        (lambda a, i: a.pop("segmentation"), ["bbox", "segm"], "4 of 4.*segmentation"),
+        (lambda a, i: a.update(segmentation=[[1, 1, 5, 5]]), "segm", "4 numbers"),
     ):
         edited(tmp_path, change, to="evaluated.json")
         ann_file = str(tmp_path / "evaluated.json")
@@ -238,7 +234,7 @@ def test_evaluator_files_are_read_as_the_evaluation_will(job, tmp_path):
 def test_folder_of_fewer_classes_than_the_head(job, tmp_path):
     cfg = job("classification")
     cfg.model.head.num_classes = 10
-    with pytest.raises(DataError, match=r"model.head.num_classes=10, but .* 3 classes"):
+    with pytest.raises(DataError, match=r"model\.head\.num_classes=10.* 3 classes"):
         check_data(cfg)
 
 
@@ -251,7 +247,7 @@ def test_good_job_passes_and_is_described(job, tmp_path, lines, name):
     runner = built(cfg, tmp_path)
     before = {k: v.clone() for k, v in runner.model.state_dict().items()}
     states = random.getstate(), torch.get_rng_state()
-    check_runner(runner)
+    run_preflight(runner)
     assert states[0] == random.getstate()
     assert torch.equal(states[1], torch.get_rng_state())
     assert all(p.grad is None for p in runner.model.parameters())
@@ -259,47 +255,47 @@ def test_good_job_passes_and_is_described(job, tmp_path, lines, name):
         assert torch.equal(tensor, before[key]), key
     assert any(one.startswith(f"{TRAIN}: 4 of 4 images") for one in lines)
     assert any("loss" in one for one in lines)
-    assert any("evaluation pass" in one for one in lines)
+    assert any("validation images" in one for one in lines)
 
 
 def test_evaluator_that_would_fail_after_an_epoch(job, tmp_path):
     cfg = job("classification")
     cfg.val_evaluator.topk = (1, 5)
-    with pytest.raises(PreflightError, match=r"val_evaluator: .*\(1, 5\).*Top-5"):
-        check_runner(built(cfg, tmp_path))
+    with pytest.raises(PreflightError, match=r"val_evaluator.*\(1, 5\)"):
+        run_preflight(built(cfg, tmp_path))
 
 
 def test_masks_are_evaluated_of_a_model_without(job, tmp_path):
     cfg = job("detection")
     cfg.val_evaluator.metric = ["bbox", "segm"]
     del cfg.model.roi_head.mask_head, cfg.model.roi_head.mask_roi_extractor
-    with pytest.raises(PreflightError, match="the model predicts none"):
-        check_runner(built(cfg, tmp_path))
+    with pytest.raises(PreflightError, match="val_evaluator.*'segm'"):
+        run_preflight(built(cfg, tmp_path))
 
 
 def test_evaluator_that_reads_other_annotations(job, tmp_path):
     cfg = job("detection")
     edited(tmp_path, lambda a, i: a.update(bbox=[0, 40, 5, 5]), to="evaluated.json")
     cfg.val_evaluator.ann_file = str(tmp_path / "evaluated.json")
-    with pytest.raises(PreflightError, match="reads other annotations"):
-        check_runner(built(cfg, tmp_path))
+    with pytest.raises(PreflightError, match="val_evaluator.* 0 of 2 "):
+        run_preflight(built(cfg, tmp_path))
 
 
 def test_last_batch_that_the_loss_refuses(tiny_config, tmp_path):
     cfg = Config.fromfile(tiny_config)
     cfg.train_dataloader.update(batch_size=63, drop_last=False)  # of 64
-    with pytest.raises(PreflightError, match="last batch of an epoch .* of 1 training"):
-        check_runner(built(cfg, tmp_path))
+    with pytest.raises(PreflightError, match="drop_last=True.* 1 training image"):
+        run_preflight(built(cfg, tmp_path))
     cfg.train_dataloader.drop_last = True
-    check_runner(built(cfg, tmp_path))
+    run_preflight(built(cfg, tmp_path))
 
 
 def test_loss_that_is_not_finite_before_the_first_step(job, tmp_path):
     runner = built(job("classification"), tmp_path)
     with torch.no_grad():
         runner.model.head.fc.bias.fill_(float("nan"))
-    with pytest.raises(PreflightError, match=r"loss of .*\.png.*not finite"):
-        check_runner(runner)
+    with pytest.raises(PreflightError, match=r"loss.*\.png"):
+        run_preflight(runner)
 
 
 @pytest.mark.parametrize(
@@ -317,8 +313,8 @@ def test_loss_that_is_not_finite_before_the_first_step(job, tmp_path):
 def test_layer_that_fails_is_named(job, tmp_path, name, key, value, layer):
     cfg = job(name)
     cfg.merge_from_dict({f"model.{key}": value})
-    with pytest.raises(PreflightError, match=rf"failed in model\.{layer}"):
-        check_runner(built(cfg, tmp_path))
+    with pytest.raises(PreflightError, match=rf"model\.{layer}\b"):
+        run_preflight(built(cfg, tmp_path))
 
 
 def test_transform_that_fails_is_named_with_its_image(job, tmp_path, monkeypatch):
@@ -327,14 +323,14 @@ def test_transform_that_fails_is_named_with_its_image(job, tmp_path, monkeypatch
 
     cfg = job("classification")
     monkeypatch.setattr("mmpretrain.datasets.transforms.PackInputs.transform", fail)
-    match = r"train_dataloader: the transforms of .*0\.png failed: KeyError: 'flip'"
+    match = r"train_dataloader.*0\.png.*KeyError: 'flip'"
     with pytest.raises(PreflightError, match=match):
-        check_runner(built(cfg, tmp_path))
+        run_preflight(built(cfg, tmp_path))
 
 
 @pytest.mark.parametrize("loop", ["epochs", "iterations"])
 def test_training_ends_with_the_same_bits(tmp_path, loop):
-    """With and without a pre-flight, of a model and data that draw random numbers."""
+    """Train with and without pre-flight, with random model and data."""
     from toy_runs import loader
 
     train_cfg = (

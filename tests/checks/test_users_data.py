@@ -1,4 +1,4 @@
-"""Data as users have them: what is wrong has a sentence, what is only odd passes."""
+"""Data as users have them: wrong data are refused with a message, odd data pass."""
 
 import copy
 import json
@@ -14,7 +14,7 @@ from PIL import Image
 
 from snnssl_mm.checks.data import check_data
 from snnssl_mm.checks.evaluators import check_evaluator_files
-from snnssl_mm.checks.preflight import build_loops, check_runner
+from snnssl_mm.checks.preflight import build_loops, run_preflight
 from snnssl_mm.datasets.data_error import DataError, PreflightError
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
@@ -38,7 +38,7 @@ def rewritten(root, change, to="instances.json"):
 
 
 def without_masks(cfg):
-    """Make a detector of boxes of the job."""
+    """Turn the job into a detector of boxes only."""
     for name in LOADERS:
         for transform in cfg[name].dataset.pipeline:
             transform.pop("with_mask", None)
@@ -46,12 +46,12 @@ def without_masks(cfg):
 
 
 def check_all(cfg, root):
-    """Run the whole pre-flight."""
+    """Run the complete pre-flight."""
     for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
         keeper._instance_dict.clear()
     check_data(cfg)
     cfg.update(work_dir=str(root / "run"), log_level="ERROR")
-    check_runner(Runner.from_cfg(cfg))
+    run_preflight(Runner.from_cfg(cfg))
 
 
 def centred(annotation, image):
@@ -65,17 +65,17 @@ def halved(annotation, image):
 
 
 @pytest.mark.parametrize("change", [centred, halved])
-def test_boxes_elsewhere_than_their_polygons(job, tmp_path, lines, change):
+def test_boxes_that_do_not_contain_their_polygons(job, tmp_path, lines, change):
     cfg = job("detection")
     edited(tmp_path, change)
-    with pytest.raises(DataError, match="[34] of 4 boxes lie elsewhere"):
+    with pytest.raises(DataError, match="[34] of 4 boxes.*polygons"):
         check_data(cfg)
     without_masks(cfg)
     check_data(cfg)
-    assert any("of 4 boxes lie elsewhere" in one for one in lines)
+    assert any("of 4 boxes" in one and "polygons" in one for one in lines)
 
 
-def test_corners_are_seen_by_rounded_areas(job, tmp_path):
+def test_corners_are_detected_by_rounded_areas(job, tmp_path):
     cfg = job("detection")
 
     def change(annotation, image):
@@ -85,24 +85,24 @@ def test_corners_are_seen_by_rounded_areas(job, tmp_path):
 
     without_masks(cfg)
     edited(tmp_path, change)
-    with pytest.raises(DataError, match="seem to be corners"):
+    with pytest.raises(DataError, match=r"4 of 4 boxes.*\[x1, y1"):
         check_data(cfg)
 
 
-def test_exchanged_sides_are_not_laid_on_exif(job, tmp_path):
+def test_swapped_sides_are_not_attributed_to_exif(job, tmp_path):
     cfg = job("detection")
     edited(tmp_path, lambda a, i: i.update(width=48, height=64))
     with pytest.raises(DataError) as error:
         check_data(cfg)
     assert "EXIF" not in str(error.value)
-    assert "exchange width and height" in str(error.value)
+    assert "width and height" in str(error.value)
 
 
 @pytest.mark.parametrize("points", [[1, 2, 3, 4, 9, 9], [[[1, 2], [3, 4], [9, 9]]]])
 def test_segmentations_matter_only_where_masks_are_used(job, tmp_path, points):
     cfg = job("detection")
     edited(tmp_path, lambda a, i: a.update(segmentation=points))
-    with pytest.raises(DataError, match="expected polygons or run lengths"):
+    with pytest.raises(DataError, match="segmentation="):
         check_data(cfg)
     without_masks(cfg)
     check_data(cfg)
@@ -131,23 +131,23 @@ def test_validation_may_load_polygons_that_it_does_not_evaluate(job, tmp_path):
     cfg.val_dataloader.dataset.pipeline.insert(1, masks)
     check_data(cfg)
     cfg.val_evaluator.metric = "segm"
-    with pytest.raises(DataError, match="a polygon of 4 numbers"):
+    with pytest.raises(DataError, match="4 numbers"):
         check_data(cfg)
 
 
-def test_ids_of_two_types_are_told_apart(job, tmp_path):
+def test_ids_of_two_types_are_distinguished(job, tmp_path):
     cfg = job("detection")
     edited(tmp_path, lambda a, i: a.update(image_id=str(a["image_id"])))
-    with pytest.raises(DataError, match="'0', which .* it has 0: numbers and texts"):
+    with pytest.raises(DataError, match="'0'.* 0:"):
         check_data(cfg)
     rewritten(tmp_path, lambda c: c)
     cfg = job("detection")
     rewritten(tmp_path, lambda c: [k.update(id=str(k["id"])) for k in c["categories"]])
-    with pytest.raises(DataError, match="it has '1': numbers and texts"):
+    with pytest.raises(DataError, match="category_id 1.*'1'"):
         check_data(cfg)
 
 
-def test_what_pycocotools_or_a_detector_counts_otherwise_is_said(job, tmp_path, lines):
+def test_odd_ids_duplicates_and_crowds_are_reported(job, tmp_path, lines):
     cfg = job("detection")
 
     def change(annotation, image):
@@ -158,7 +158,7 @@ def test_what_pycocotools_or_a_detector_counts_otherwise_is_said(job, tmp_path, 
 
     edited(tmp_path, change)
     check_data(cfg)
-    for part in ("the id 0", "more than once, first 0.png", "1 of them as crowds"):
+    for part in ("id 0", "first 0.png", "iscrowd=1"):
         assert any(part in one for one in lines), part
 
 
@@ -166,14 +166,14 @@ def test_what_pycocotools_or_a_detector_counts_otherwise_is_said(job, tmp_path, 
 def test_classes_that_are_almost_the_categories(job, tmp_path, name):
     cfg = job("detection")
     rewritten(tmp_path, lambda content: content["categories"][1].update(name=name))
-    with pytest.raises(DataError, match=f"category '{name}', .* the class 'disc'"):
+    with pytest.raises(DataError, match=f"'{name}'.*'disc'"):
         check_data(cfg)
 
 
 def test_crowds_are_numbers(job, tmp_path):
     cfg = job("detection")
     edited(tmp_path, lambda a, i: a.update(iscrowd="0"))
-    with pytest.raises(DataError, match="iscrowd='0'; expected 0 or 1"):
+    with pytest.raises(DataError, match="iscrowd='0'"):
         check_data(cfg)
     edited(tmp_path, lambda a, i: a.update(iscrowd=False))
     check_data(cfg)
@@ -182,12 +182,12 @@ def test_crowds_are_numbers(job, tmp_path):
 @pytest.mark.parametrize(
     "name", ["0.PNG", "0.jpg", "images\\0.png", "0.png.png", "images/0.png"]
 )
-def test_a_name_that_is_almost_right_is_compared(job, tmp_path, name):
+def test_an_existing_file_of_a_similar_name_is_suggested(job, tmp_path, name):
     cfg = job("detection")
     edited(tmp_path, lambda a, i: i["id"] == 0 and i.update(file_name=name))
     with pytest.raises(DataError) as error:
         check_data(cfg)
-    assert f"({tmp_path / 'images' / '0.png'} does)" in str(error.value)
+    assert f"{tmp_path / 'images' / '0.png'} " in str(error.value)
 
 
 def saved_anew(root, suffix, change=None):
@@ -203,10 +203,10 @@ def saved_anew(root, suffix, change=None):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
-def test_files_that_are_cut_off_are_named(job, tmp_path, suffix):
+def test_truncated_files_are_named(job, tmp_path, suffix):
     cfg = job("detection")
     saved_anew(tmp_path, suffix, lambda content: content[: len(content) // 2])
-    with pytest.raises(DataError, match=rf"1 of 4 .* cannot be used.*2\{suffix}"):
+    with pytest.raises(DataError, match=rf"1 of 4 .*2\{suffix}"):
         check_data(cfg)
 
 
@@ -216,7 +216,7 @@ def test_bytes_after_the_end_are_harmless(job, tmp_path):
     check_data(cfg)
 
 
-def test_what_opencv_does_not_show_is_said(job, tmp_path, lines):
+def test_properties_that_opencv_does_not_preserve_are_reported(job, tmp_path, lines):
     cfg = job("detection")
     rng = np.random.default_rng(0)
     clear = np.full((48, 64, 4), 255, np.uint8)
@@ -231,10 +231,10 @@ def test_what_opencv_does_not_show_is_said(job, tmp_path, lines):
     ):
         cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), pixels)
     check_data(cfg, ["train_dataloader"])
-    said = [one for one in lines if "LoadIntactImage" in one]
-    assert len(said) == 2
-    assert any("1 of 4" in one and "12 bits" in one for one in said)
-    assert any("1 of 4" in one and "transparent" in one for one in said)
+    warnings = [one for one in lines if "LoadIntactImage" in one]
+    assert len(warnings) == 2
+    assert any("1 of 4" in one and "12 bits" in one for one in warnings)
+    assert any("1 of 4" in one and "transparent" in one for one in warnings)
     lines.clear()
     cfg.train_dataloader.dataset.pipeline[0] = dict(type="snnssl_mm.LoadIntactImage")
     check_data(cfg, ["train_dataloader"])
@@ -255,27 +255,27 @@ def test_masks_of_16_bits_may_hold_small_numbers(job, tmp_path):
     painted(tmp_path, lambda labels: labels.astype(np.uint16))
     check_data(cfg)
     painted(tmp_path, lambda labels: labels * 256)
-    with pytest.raises(DataError, match="not integers of 8 bits"):
+    with pytest.raises(DataError, match=r"\d\.png.*8.bit"):
         check_data(cfg)
 
 
-def test_masks_with_loss_are_told(job, tmp_path, lines):
+def test_lossy_masks_are_reported(job, tmp_path, lines):
     cfg = job("segmentation")
     for name in LOADERS:
         cfg[name].dataset.seg_map_suffix = ".jpg"
     painted(tmp_path, lambda labels: labels * 0 + 1, ".jpg")
     cfg.model.decode_head.num_classes = 3
-    with pytest.raises(DataError, match="has the class 0, 2: nothing would be learnt"):
+    with pytest.raises(DataError, match=r"train_dataloader.*class 0, 2\b"):
         check_data(cfg)
     check_data(cfg, ["val_dataloader"])
-    assert any("JPEG, which does not keep numbers" in one for one in lines)
+    assert any("JPEG" in one for one in lines)
     (tmp_path / "maps" / "0.jpg").rename(tmp_path / "maps" / "0.png")
     cv2.imwrite(str(tmp_path / "maps" / "0.jpg"), np.full((48, 64), 99, np.uint8))
-    with pytest.raises(DataError, match="has the label 99.*save masks as PNG"):
+    with pytest.raises(DataError, match="label 99.*PNG"):
         check_data(cfg)
 
 
-def test_files_of_a_folder_that_are_passed_over_are_counted(job, tmp_path, lines):
+def test_unused_files_in_a_folder_are_counted(job, tmp_path, lines):
     cfg = job("segmentation")
     images = tmp_path / "images"
     (images / "0.png").rename(images / "0.PNG")
@@ -287,23 +287,23 @@ def test_files_of_a_folder_that_are_passed_over_are_counted(job, tmp_path, lines
     assert any("2 of 4 images of" in one and "maps" in one for one in lines)
 
 
-def test_labels_that_differ_by_one_in_two_splits_are_said(job, tmp_path, lines):
+def test_labels_that_differ_by_one_in_two_splits_are_reported(job, tmp_path, lines):
     cfg = job("segmentation")
     cfg.train_dataloader.dataset.reduce_zero_label = True
     check_data(cfg)
-    assert any("reduce_zero_label differs" in one for one in lines)
+    assert any("reduce_zero_label" in one for one in lines)
 
 
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("\ufeff0.png 0", "labels.txt begins with a byte order mark"),
-        ("0.png 0\n1.png\t1", "Line 2 of .*labels.txt has a tab"),
-        ("0.png 0\n\n1.png 1", "Line 2 of the annotation file .*labels.txt"),
-        ("0.png 0\n\n", "Line 2 of .*labels.txt is empty"),
-        ("0.png square", "Line 1 of the annotation file .*labels.txt is '0.png squ"),
-        ("0.png 1\n1.png 3", r"1 of 2 images .*, first .*1\.png with 3; number the cl"),
-        ("0.png 0\n1.png 3", r"1 of 2 images of .* of 0 to 2, first .*1\.png with 3"),
+        ("\ufeff0.png 0", r"labels\.txt.*byte order mark"),
+        ("0.png 0\n1.png\t1", r"Line 2 .*labels\.txt.*\btab\b"),
+        ("0.png 0\n\n1.png 1", r"Line 2 .*labels\.txt"),
+        ("0.png 0\n\n", r"Line 2 .*labels\.txt"),
+        ("0.png square", r"Line 1 .*labels\.txt.*'0\.png square"),
+        ("0.png 1\n1.png 3", r"1 of 2 images.* 0 to 2\b.*1\.png.* 3\b.* from 0\b"),
+        ("0.png 0\n1.png 3", r"1 of 2 images.* 0 to 2\b.*1\.png.* 3\b"),
     ],
 )
 def test_lists_of_labels(job, tmp_path, text, match):
@@ -324,11 +324,11 @@ def test_lists_of_images_with_blanks_and_umlauts_pass(job, tmp_path):
     check_data(cfg)
 
 
-def test_class_that_no_image_has_is_said(job, tmp_path, lines):
+def test_class_that_no_image_has_is_reported(job, tmp_path, lines):
     cfg = job("classification")
     (tmp_path / "labels.txt").write_text("0.png 0\n1.png 1\n")
     check_data(cfg)
-    assert any("no image has the label 2" in one for one in lines)
+    assert any("warning" in one and "label 2" in one for one in lines)
 
 
 def test_an_evaluators_images_are_those_of_the_validation(job, tmp_path, lines):
@@ -339,12 +339,12 @@ def test_an_evaluators_images_are_those_of_the_validation(job, tmp_path, lines):
         del content["images"][2], content["annotations"][2]
 
     rewritten(tmp_path, without_the_third, to="evaluated.json")
-    with pytest.raises(DataError, match="lacks 1 of the 4 images .* first of id 2"):
+    with pytest.raises(DataError, match=r"evaluated\.json.*1 of the 4 images.*id 2\b"):
         check_data(cfg)
     cfg.val_dataloader.dataset.ann_file = "evaluated.json"
     cfg.val_evaluator.ann_file = str(tmp_path / "instances.json")
     check_data(cfg)
-    assert any("counts the objects of 1 images" in one for one in lines)
+    assert any("val_evaluator" in one and " 1 " in one for one in lines)
 
 
 def test_every_form_of_an_evaluator_is_run(job, tmp_path, lines):
@@ -352,7 +352,7 @@ def test_every_form_of_an_evaluator_is_run(job, tmp_path, lines):
     metric = cfg.val_evaluator
     cfg.val_evaluator = dict(type="Evaluator", metrics=[metric])
     check_all(cfg, tmp_path)
-    assert any("evaluation pass (CocoMetric)" in one for one in lines)
+    assert any("(CocoMetric)" in one for one in lines)
     cfg = job("detection")
     one = cfg.val_dataloader.dataset
     cfg.val_dataloader.dataset = dict(
@@ -365,11 +365,11 @@ def test_every_form_of_an_evaluator_is_run(job, tmp_path, lines):
     )
     check_all(cfg, tmp_path)
     edited(tmp_path, lambda a, i: a.pop("iscrowd"))
-    with pytest.raises(DataError, match="have no iscrowd"):
+    with pytest.raises(DataError, match="4 of 4 .*iscrowd"):
         check_data(cfg)
 
 
-def test_images_of_more_objects_than_coco_counts(job, tmp_path):
+def test_images_with_more_objects_than_coco_counts(job, tmp_path):
     cfg = job("detection")
 
     def crowded(content):
@@ -392,7 +392,7 @@ def test_images_of_more_objects_than_coco_counts(job, tmp_path):
     check_all(cfg, tmp_path)
 
 
-def test_evaluators_that_read_no_boxes_are_left_to_themselves(tmp_path):
+def test_evaluators_that_read_no_boxes_are_not_checked(tmp_path):
     file = tmp_path / "panoptic.json"
     file.write_text(json.dumps(dict(images=[], annotations=[dict(segments_info=[])])))
     for kind in ("CocoPanopticMetric", "mmdet.COCOCaptionMetric"):
@@ -414,7 +414,7 @@ def test_parts_of_a_concatenation_number_the_classes_alike(job, tmp_path):
     other = copy.deepcopy(one)
     other.ann_file = "other.json"
     cfg.train_dataloader.dataset = dict(type="ConcatDataset", datasets=[other, one])
-    with pytest.raises(DataError, match=r"datasets\[0\] .*datasets\[1\].*another"):
+    with pytest.raises(DataError, match=r"datasets\[0\] .*datasets\[1\].*square"):
         check_data(cfg)
 
 
@@ -429,16 +429,16 @@ def test_sizes_may_be_floats(job, tmp_path, metric):
 def test_ids_that_pycocotools_cannot_count(job, tmp_path):
     cfg = job("detection")
     edited(tmp_path, lambda a, i: a.update(id=f"a{a['id']}"))
-    with pytest.raises(DataError, match="ids are texts .first: 'a1'"):
+    with pytest.raises(DataError, match="'a1'"):
         check_data(cfg)
 
 
 @pytest.mark.parametrize(
     ("part", "change", "match"),
     [
-        ("train_dataloader", dict(persistent_workers=True), "building train_dataload"),
-        ("val_dataloader", dict(prefetch_factor=4), "building val_dataloader"),
-        ("val_evaluator", dict(metric="mask"), "val_evaluator.*'segm'.* got mask"),
+        ("train_dataloader", dict(persistent_workers=True), "train_dataloader"),
+        ("val_dataloader", dict(prefetch_factor=4), "val_dataloader"),
+        ("val_evaluator", dict(metric="mask"), "val_evaluator.*mask"),
         ("val_evaluator", dict(format_only=True), "val_evaluator.*outfile_prefix"),
     ],
 )
@@ -453,16 +453,16 @@ def test_loaders_and_evaluators_that_cannot_be_built(
     assert "--no-preflight" not in str(error.value)
 
 
-def test_segmentation_without_names_of_classes_is_not_evaluated(job, tmp_path):
+def test_segmentation_without_class_names_is_not_evaluated(job, tmp_path):
     cfg = job("segmentation")
     for name in LOADERS:
         del cfg[name].dataset["metainfo"]
-    with pytest.raises(DataError, match=r"val_.* no names of classes.* with 3 names"):
+    with pytest.raises(DataError, match=r"val_dataloader.*classes.* 3 names"):
         check_data(cfg)
 
 
-def test_settings_that_do_not_fit_are_not_laid_on_the_files(job, tmp_path):
+def test_wrong_settings_are_not_attributed_to_the_files(job, tmp_path):
     cfg = job("segmentation")
     cfg.train_dataloader.dataset.pipeline[1].reduce_zero_label = True
-    with pytest.raises(DataError, match="4 of 4 .*mend the transforms that load them"):
+    with pytest.raises(DataError, match="4 of 4 .*transforms"):
         check_data(cfg)

@@ -1,4 +1,4 @@
-"""Weights to judge, and commands that start others: in the test's own process."""
+"""Random weights, and commands whose child commands run in the test's process."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from snnssl_mm.probing.probes import build_model
 
 @pytest.fixture
 def started(run_tool, monkeypatch):
-    """List of the subcommands that were started as programs."""
+    """List of the subcommands that were started as child processes."""
     commands = []
 
     def run_child(command, *_, **__):
@@ -23,7 +23,7 @@ def started(run_tool, monkeypatch):
 
 @pytest.fixture
 def checkpoint(tiny_config, tmp_path):
-    """Random weights of the main job, shrunk, other than those of its seed."""
+    """Random weights of the tiny job, different from those of its seed."""
     torch.manual_seed(7)
     model = build_model(Config.fromfile(tiny_config))
     file = tmp_path / "tiny.pth"

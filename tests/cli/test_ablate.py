@@ -1,4 +1,4 @@
-"""snnssl ablate: every kind of run gives a row, and none is computed again."""
+"""snnssl ablate: every kind of run gives a row, and rows are not computed again."""
 
 import json
 
@@ -23,7 +23,7 @@ def ablate(run_tool, tiny_config, tmp_path):
 
 @pytest.mark.slow
 def test_a_grid_that_goes_on(ablate, started, tmp_path, capsys):
-    """On the analog path of both views nothing spikes; the row says so."""
+    """Nothing spikes if both views take the analog path; the row shows it."""
     first = ablate("--grid", "neuron=analog")
     assert first["analog"]["firing_rate"] is None
     assert started == ["train", "ablate"]
@@ -47,22 +47,22 @@ def test_a_grid_that_goes_on(ablate, started, tmp_path, capsys):
 
 def test_a_run_that_fails_is_named(ablate, monkeypatch):
     def run_child(command, log, **_):
-        raise children.ChildError(f"snnssl train failed, see {log}")
+        raise children.ChildError(f"failed, see {log}")
 
     monkeypatch.setattr(children, "run_child", run_child)
-    with pytest.raises(SystemExit, match=r"snnssl train failed, see .*output.txt"):
+    with pytest.raises(SystemExit, match=r"output\.txt"):
         ablate("--grid", "neuron=lif")
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--grid", "neuron=quantum"), "neuron cannot be 'quantum'"),
+        (("--grid", "neuron=quantum"), "neuron.*'quantum'"),
         (("--jobs", 0), "^2$"),
-        (("--out", "/proc/a.json"), "cannot write /proc/a.json"),
+        (("--out", "/proc/a.json"), r"/proc/a\.json"),
     ],
 )
-def test_bad_input_is_a_sentence(ablate, started, more, message):
+def test_bad_input_is_refused(ablate, started, more, message):
     with pytest.raises(SystemExit, match=message):
         ablate(*more)
     assert started == []

@@ -51,5 +51,5 @@ def test_an_image_that_cannot_be_shown_is_named():
         def get_data_info(self, index):
             return {"img_path": "shots/7.png"}
 
-    with pytest.raises(DataError, match=r"^shots/7.png cannot be shown"):
+    with pytest.raises(DataError, match=r"shots/7\.png"):
         inputs_of(Damaged(), 0)

@@ -22,7 +22,7 @@ def no_program_afterwards():
 
 @pytest.fixture
 def snnssl(monkeypatch, capsys):
-    """Run the command; return its status, and what it prints."""
+    """Run the command; return its status, and its output."""
 
     def run(*words, start=()):
         monkeypatch.setattr(sys, "argv", ["snnssl", *words])
@@ -31,13 +31,13 @@ def snnssl(monkeypatch, capsys):
             cli.main(*start)
         except SystemExit as stop:
             status = stop.code
-        said = capsys.readouterr()
-        return status, said.out + said.err
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err
 
     return run
 
 
-def test_every_module_of_the_room_is_a_subcommand():
+def test_every_module_of_the_package_is_a_subcommand():
     folder = Path(cli.__file__).parent
     modules = {file.stem for file in folder.glob("*.py")} - {"__init__", "main"}
     modules |= {file.parent.name for file in folder.glob("*/__init__.py")} - {"shared"}
@@ -45,10 +45,10 @@ def test_every_module_of_the_room_is_a_subcommand():
 
 
 def test_help_has_a_line_for_every_subcommand(snnssl):
-    status, said = snnssl("--help")
+    status, printed = snnssl("--help")
     assert status == 0
     for command in cli.COMMANDS:
-        assert any(line.split()[:1] == [command] for line in said.splitlines())
+        assert any(line.split()[:1] == [command] for line in printed.splitlines())
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_help_has_a_line_for_every_subcommand(snnssl):
         (["train", "c.py", "--nonsense"], "usage: snnssl train"),
     ],
 )
-def test_what_cannot_be_read_ends_with_what_there_is(snnssl, words, named):
-    status, said = snnssl(*words)
+def test_an_invalid_command_line_ends_with_suggestions(snnssl, words, named):
+    status, printed = snnssl(*words)
     assert status == 2
-    assert named in said
+    assert named in printed
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ def test_what_cannot_be_read_ends_with_what_there_is(snnssl, words, named):
         (["measure", "energy", "--help"], "--csv"),
     ],
 )
-def test_what_only_informs_succeeds(snnssl, words, named):
-    status, said = snnssl(*words)
+def test_help_and_version_succeed(snnssl, words, named):
+    status, printed = snnssl(*words)
     assert status == 0
-    assert named in said
+    assert named in printed
 
 
 def test_a_command_line_is_repeated_as_it_was_given(snnssl, monkeypatch):
@@ -101,9 +101,9 @@ def test_ctrl_c_names_the_command_that_continues(snnssl, monkeypatch):
 
     monkeypatch.setattr("snnssl_mm.cli.train.run", interrupt)
     config = str(ROOT / "configs" / "selfsup" / "spikformer_ctl.py")
-    status, said = snnssl("train", config)
+    status, printed = snnssl("train", config)
     assert status == 130
-    assert f"snnssl train {config} --resume" in said
+    assert f"snnssl train {config} --resume" in printed
 
 
 def test_help_imports_the_module_of_the_subcommand_only():

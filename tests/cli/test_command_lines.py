@@ -1,4 +1,4 @@
-"""Every subcommand: --help answers without torch, --out says where results go."""
+"""Every subcommand: --help needs no torch, and documents where results go."""
 
 import json
 import os
@@ -55,7 +55,7 @@ print(json.dumps(answers))
 
 @pytest.fixture(scope="module")
 def answers():
-    """What all subcommands say to --help, in one fresh process."""
+    """Help texts of all subcommands, from one fresh process."""
     done = subprocess.run(
         [sys.executable, "-c", ASK_ALL, " ".join(HEAVY), *ALL],
         capture_output=True,
@@ -78,6 +78,6 @@ def test_help_answers_before_anything_heavy_is_imported(answers, command):
     "command", [command for command in ALL if command not in WRITES_NOTHING]
 )
 def test_what_writes_has_out_and_says_where_and_what(answers, command):
-    said = answers[command]["options"]["--out"]
-    assert any(word in said for word in ("file", "File", "folder", "picture"))
-    assert "work_dirs" in said or "none by default" in said or "WORK_DIR" in said
+    text = answers[command]["options"]["--out"]
+    assert any(word in text for word in ("file", "File", "folder", "picture"))
+    assert "work_dirs" in text or "none by default" in text or "WORK_DIR" in text

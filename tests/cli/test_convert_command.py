@@ -1,4 +1,4 @@
-"""tools/convert.py: what it writes loads, what it says is true."""
+"""snnssl convert: its files load, and what it prints is correct."""
 
 import argparse
 import re
@@ -31,11 +31,11 @@ def test_converted_file_is_what_pretrained_takes(run_tool, official, tmp_path, c
     backbone, file = official
     out = tmp_path / "ours.pth"
     run_tool("convert", file, out)
-    said = capsys.readouterr().out
-    assert "official Spikformer, CIFAR -> ours" in said
-    assert "module.head.weight" not in said  # names are told without the prefix
-    assert re.search(r"follow the backbone \(1\): head.weight", said)
-    assert re.search(r"never computes with them \(1\): block.0.norm1.weight", said)
+    printed = capsys.readouterr().out
+    assert "official Spikformer, CIFAR -> ours" in printed
+    assert "module.head.weight" not in printed  # names are printed without prefix
+    assert re.search(r"\(1\): head\.weight", printed)
+    assert re.search(r"\(1\): block\.0\.norm1\.weight", printed)
     content = torch.load(out, weights_only=True)
     assert content["meta"]["converted_from"] == "spikformer-cifar"
     neuron = dict(tau=2.0, decay_input=True, surrogate="sigmoid")
@@ -43,7 +43,7 @@ def test_converted_file_is_what_pretrained_takes(run_tool, official, tmp_path, c
     assert "(prefix 'backbone.')" in load_backbone(target, str(out))
     for name, tensor in target.state_dict().items():
         assert torch.equal(tensor, backbone.state_dict()[name])
-    with pytest.raises(ValueError, match="was trained with another Spikformer.*neuron"):
+    with pytest.raises(ValueError, match="Spikformer.*neuron"):
         load_backbone(Spikformer(ARCH, stem="cifar"), str(out))
 
 
@@ -90,7 +90,9 @@ ASKED = {  # layout, its network, what is asked for, other settings of the same 
 
 
 @pytest.mark.parametrize("name", ASKED)
-def test_what_no_tensor_shows_is_asked_for_and_stored(run_tool, tmp_path, name):
+def test_settings_that_no_tensor_shows_are_required_and_stored(
+    run_tool, tmp_path, name
+):
     layout, kind, settings, options, others = ASKED[name]
     theirs, ours = theirs_of(tmp_path, layout, kind(**settings)), tmp_path / "ours.pth"
     for left_out in range(0, len(options), 2):
@@ -101,9 +103,9 @@ def test_what_no_tensor_shows_is_asked_for_and_stored(run_tool, tmp_path, name):
     run_tool("convert", theirs, ours, *options)
     load_backbone(kind(**settings), str(ours))
     for other in others:
-        with pytest.raises(ValueError, match="trained with another"):
+        with pytest.raises(ValueError, match=str(ours)):
             load_backbone(kind(**other), str(ours))
-    # It is kept on the way to another project and back, and not asked for again.
+    # They are kept in conversion to another layout and back, and not required again.
     back, again = tmp_path / "back.pth", tmp_path / "again.pth"
     run_tool("convert", ours, back, "--to", layout)
     run_tool("convert", back, again)
@@ -115,8 +117,8 @@ def test_what_no_tensor_shows_is_asked_for_and_stored(run_tool, tmp_path, name):
         run_tool("convert", ours, again, "--num-heads", 1)
 
 
-def test_neuron_and_shortcut_of_plain_names_are_stored_if_said(run_tool, tmp_path):
-    """Names of spikingjelly's SEW-ResNet are those of a non-spiking one."""
+def test_given_neuron_and_shortcut_are_stored(run_tool, tmp_path):
+    """spikingjelly's SEW-ResNet has the tensor names of a non-spiking ResNet."""
     neuron = dict(tau=float("inf"), v_reset=None)
     settings = dict(depth=18, base_channels=8, shortcut="sew")
     theirs, ours = tmp_path / "theirs.pth", tmp_path / "ours.pth"
@@ -128,14 +130,14 @@ def test_neuron_and_shortcut_of_plain_names_are_stored_if_said(run_tool, tmp_pat
     )
     load_backbone(SpikingResNet(neuron=neuron, **settings), str(ours))
     for other in (dict(neuron=None), dict(neuron=neuron, shortcut="spiking")):
-        with pytest.raises(ValueError, match="trained with another"):
+        with pytest.raises(ValueError, match=str(ours)):
             load_backbone(SpikingResNet(**{**settings, **other}), str(ours))
 
 
 def test_training_file_with_settings_of_its_script_is_read(
     run_tool, official, tmp_path
 ):
-    """As SEW-ResNet's and timm's: argparse.Namespace beside the tensors."""
+    """SEW-ResNet's and timm's files have an argparse.Namespace with the tensors."""
     _, file = official
     content = torch.load(file, weights_only=True)
     args = argparse.Namespace(model="spikformer", T=4, output=tmp_path)
@@ -157,28 +159,28 @@ def test_there_and_back_by_the_tool(run_tool, tmp_path):
         assert torch.equal(found[f"backbone.{name}"], tensor)
 
 
-def test_non_spiking_weights_are_said_to_be_an_initialisation(
+def test_non_spiking_weights_are_reported_as_an_initialisation(
     run_tool, tmp_path, capsys
 ):
     file = tmp_path / "resnet.pth"
     torch.save(torchvision.models.resnet18().state_dict(), file)
     run_tool("convert", file, tmp_path / "ours.pth")
-    assert "are an initialisation, no spiking network" in capsys.readouterr().out
+    assert "initialisation" in capsys.readouterr().out
     load_backbone(SpikingResNet(18), str(tmp_path / "ours.pth"))
 
 
-def test_bad_input_is_a_sentence_and_writes_nothing(run_tool, official, tmp_path):
+def test_bad_input_is_refused_and_nothing_is_written(run_tool, official, tmp_path):
     out = tmp_path / "out.pth"
-    with pytest.raises(SystemExit, match="does not exist"):
+    with pytest.raises(SystemExit, match=r"^error: .*nowhere\.pth"):
         run_tool("convert", tmp_path / "nowhere.pth", out)
     torch.save({"odd.weight": torch.zeros(1)}, tmp_path / "odd.pth")
-    with pytest.raises(SystemExit, match="none of 1 names is known"):
+    with pytest.raises(SystemExit, match=r"^error: "):
         run_tool("convert", tmp_path / "odd.pth", out)
-    with pytest.raises(SystemExit, match="is a SpikingResNet's, this is a Spikformer"):
+    with pytest.raises(SystemExit, match=r"^error: .*SpikingResNet.*Spikformer"):
         run_tool("convert", official[1], out, "--to", "sew-official")
     state = torch.load(official[1], weights_only=True)["state_dict"]
     torch.save({**state, "module.block.0.extra": torch.ones(1)}, tmp_path / "more.pth")
-    with pytest.raises(SystemExit, match=r"unknown to the layout.*block.0.extra"):
+    with pytest.raises(SystemExit, match=r"^error: .*block\.0\.extra"):
         run_tool("convert", tmp_path / "more.pth", out)
     assert not out.exists()
     run_tool("convert", tmp_path / "more.pth", out, "--allow-unknown")
@@ -189,7 +191,7 @@ def test_list_names_every_layout(run_tool, capsys):
     with pytest.raises(SystemExit) as ended:
         run_tool("convert", "--list")
     assert ended.value.code == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert all(
-        name in said and layout.source in said for name, layout in LAYOUTS.items()
+        name in printed and layout.source in printed for name, layout in LAYOUTS.items()
     )

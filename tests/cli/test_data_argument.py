@@ -20,7 +20,7 @@ def unlabelled(tiny_config):
 
 @pytest.fixture
 def pets(tmp_path):
-    """Two classes that no network could take for each other."""
+    """Images of two classes that any network can separate."""
     for split in ("train", "test"):
         for index in range(8):
             folder = tmp_path / "pets" / split / ("cat", "dog")[index % 2]
@@ -44,7 +44,7 @@ def test_without_them_the_argument_is_named(run_tool, unlabelled, checkpoint):
             run_tool(*arguments)
 
 
-def test_a_report_hands_them_to_its_tools(
+def test_a_report_passes_them_to_its_commands(
     run_tool, unlabelled, checkpoint, pets, tmp_path, monkeypatch
 ):
     started = []

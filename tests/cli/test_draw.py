@@ -33,7 +33,7 @@ def test_picture_of_a_pretrained_model(run_tool, task, tiny_config, tool, tmp_pa
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_backbone_alone_is_enough(run_tool, task, tool, tmp_path):
-    """A detector's config goes with the pretraining that it starts from."""
+    """A detector's config works with the checkpoint of a pretraining."""
     job = task("detection")
     state = torch.load(job.checkpoint)["state_dict"]
     backbone = {k: v for k, v in state.items() if k.startswith("backbone.")}
@@ -50,7 +50,7 @@ def test_what_does_not_fit_is_refused(run_tool, task, tool, tmp_path):
     torch.save({"state_dict": {"layer1.weight": torch.zeros(3)}}, other)
     with pytest.raises(SystemExit, match=r"^error: .*other.pth"):
         run_tool(tool, job.config, other, image)
-    with pytest.raises(SystemExit, match=r"^error: cannot read .*labels.txt"):
+    with pytest.raises(SystemExit, match=r"^error: .*labels\.txt"):
         run_tool(tool, job.config, job.checkpoint, job.root / "labels.txt")
 
 
@@ -85,5 +85,5 @@ def test_picture_of_the_configs_unseen_images(
     run_tool(f"draw {name}", *job, "--images", 8, "--out", out)
     assert np.ptp(cv2.imread(str(out))) > 200
     (tmp_path / "file").write_text("")
-    with pytest.raises(SystemExit, match="error: cannot write"):
+    with pytest.raises(SystemExit, match=r"^error: .*file/a\.png"):
         run_tool(f"draw {name}", *job, "--out", tmp_path / "file" / "a.png")

@@ -1,4 +1,4 @@
-"""tools/export.py: a checkpoint's backbone in a file, verified, or one sentence."""
+"""snnssl export: a checkpoint's backbone in a verified file, or an error message."""
 
 import importlib.util
 import json
@@ -46,7 +46,7 @@ def test_nir_file_is_the_checkpoints_backbone(run_tool, job, tmp_path, capsys):
     )  # fmt: skip
     printed = capsys.readouterr().out
     assert "SpikingResNet, 3 time steps, images of 8x16" in printed
-    assert "read again and compared on random images: 0 of 3,072 values" in printed
+    assert "0 of 3,072 values" in printed
     graph = nir.read(file)
     about = json.loads(graph.metadata["snnssl_mm"])
     assert about["checkpoint"] == str(checkpoint)
@@ -82,18 +82,18 @@ def test_pt2_file_is_the_checkpoints_backbone(run_tool, job, tmp_path, capsys):
     assert json.loads(about["snnssl_mm"])["config"] == str(config)
 
 
-def test_what_cannot_be_exported_ends_in_a_sentence(
+def test_what_cannot_be_exported_is_refused(
     run_tool, tiny_config, checkpoint, job, tmp_path
 ):
     out = ("--format", "nir", "--out", tmp_path / "x.nir")
-    with pytest.raises(SystemExit, match=r"^error: blocks.0.attention .*'pt2' or 'onn"):
+    with pytest.raises(SystemExit, match=r"^error: blocks\.0\.attention .*'pt2'"):
         run_tool("export", tiny_config, checkpoint, *out)
     config, weights, _ = job
     with pytest.raises(SystemExit, match="^2$"):
         run_tool("export", config, weights, *out, "--time-steps", 0)
     with pytest.raises(SystemExit, match=r"^error: .*resnet.pth"):
         run_tool("export", tiny_config, weights, *out)
-    with pytest.raises(SystemExit, match=r"^error: cannot write"):
+    with pytest.raises(SystemExit, match=rf"^error: .*{tmp_path}"):
         run_tool("export", config, weights, "--format", "nir", "--out", tmp_path)
     assert not (tmp_path / "x.nir").exists()
 
@@ -105,7 +105,7 @@ def test_missing_package_is_named(run_tool, job, tmp_path, monkeypatch):
         "snnssl_mm.export.find_spec",
         lambda name: None if name == "onnxscript" else find_spec(name),
     )
-    with pytest.raises(SystemExit, match=r"^error: .*`pip install onnxscript`"):
+    with pytest.raises(SystemExit, match=r"^error: .*pip install onnxscript"):
         run_tool(
             "export", config, checkpoint, "--format", "onnx", "--out",
             tmp_path / "x.onnx",

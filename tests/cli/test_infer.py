@@ -1,4 +1,4 @@
-"""tools/infer.py: drawn results and predictions of the three kinds of model."""
+"""snnssl infer: drawn results and predictions of the three kinds of model."""
 
 import json
 
@@ -71,14 +71,14 @@ def test_unreadable_image_is_left_out_and_named(run_tool, task, tmp_path):
     (folder / "cut.png").write_bytes(content[: len(content) // 2])
     (folder / "notes.txt").write_text("not an image, and not meant as one")
     out = tmp_path / "out"
-    with pytest.raises(SystemExit, match=r"(?s)1 of 2 images could not.*cut.png"):
+    with pytest.raises(SystemExit, match=r"(?s)1 of 2 images.*cut\.png"):
         run_tool("infer", job.config, job.checkpoint, folder, "--out-dir", out)
     assert [file.name for file in (out / "vis").iterdir()] == ["good.png"]
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_model_sees_the_pixels_of_training(task, name, tmp_path):
-    """Of a 16-bit image, and of one whose colours are hidden in part."""
+    """Also for a 16-bit image, and for one with transparent pixels."""
     from snnssl_mm.apis.inference import Inferencer
 
     job = task(name)
@@ -109,20 +109,20 @@ def test_sides_that_the_stride_does_not_divide(run_tool, task, tmp_path):
     job = task("segmentation")
     unpadded = write_config(tmp_path / "c.py", segmentation(job.root, divisor=None))
     command = ("infer", unpadded, job.checkpoint, job.images, "--out-dir", tmp_path)
-    with pytest.raises(SystemExit, match=r"^error: .*multiples of 32, got 48x64"):
+    with pytest.raises(SystemExit, match=r"^error: .* 32\b.*48x64"):
         run_tool(*command)
 
 
 def test_nothing_to_predict_on(run_tool, task, tmp_path):
     job = task("classification")
     command = ("infer", job.config, job.checkpoint)
-    with pytest.raises(SystemExit, match="holds no images"):
+    with pytest.raises(SystemExit, match=rf"^error: .*{tmp_path}"):
         run_tool(*command, tmp_path, "--out-dir", tmp_path / "out")
-    with pytest.raises(SystemExit, match="does not exist"):
+    with pytest.raises(SystemExit, match=rf"^error: .*{tmp_path / 'no'}"):
         run_tool(*command, tmp_path / "no", "--out-dir", tmp_path / "out")
     for name in ("a.png", "a.jpg"):
         (tmp_path / name).touch()
-    with pytest.raises(SystemExit, match="2 images called a"):
+    with pytest.raises(SystemExit, match=r"^error: .*2 images.* a\b"):
         run_tool(*command, tmp_path, "--out-dir", tmp_path / "out")
 
 
@@ -131,7 +131,7 @@ def test_checkpoint_and_config_must_fit(run_tool, task, tiny_config, tmp_path):
     options = (job.images, "--out-dir", tmp_path)
     with pytest.raises(SystemExit, match=r"^error: .*random.pth"):
         run_tool("infer", job.config, other.checkpoint, *options)
-    with pytest.raises(SystemExit, match="no test_dataloader"):
+    with pytest.raises(SystemExit, match="test_dataloader"):
         run_tool("infer", tiny_config, job.checkpoint, *options)
 
 

@@ -1,4 +1,4 @@
-"""snnssl measure energy: every scope, one file, the same numbers again."""
+"""snnssl measure energy: every scope, one results file, reproducible numbers."""
 
 import csv
 import json
@@ -103,30 +103,28 @@ def test_heads_without_weights_are_announced(run_tool, task, tmp_path):
     backbone = {k: v for k, v in state.items() if k.startswith("backbone.")}
     torch.save({"state_dict": backbone}, file)
     where = ("--images", 1, "--out", tmp_path / "energy.json")
-    with pytest.warns(UserWarning, match="backbone.pth has no weights for what follow"):
+    with pytest.warns(UserWarning, match=r"backbone\.pth"):
         run_tool(TOOL, job.config, file, *where)
 
 
-def test_bad_input_is_refused_with_a_sentence(
-    run_tool, tiny_config, checkpoint, tmp_path
-):
+def test_bad_input_is_refused(run_tool, tiny_config, checkpoint, tmp_path):
     job = (TOOL, tiny_config, checkpoint)
     with pytest.raises(SystemExit, match="^2$"):
         run_tool(*job, "--images", 0, "--out", tmp_path / "energy.json")
     (tmp_path / "file").write_text("")
-    with pytest.raises(SystemExit, match=r"^error: cannot write .*choose another"):
+    with pytest.raises(SystemExit, match=r"^error: .*file/energy\.json"):
         run_tool(*job, "--out", tmp_path / "file" / "energy.json")
     for option in ("--csv", "--markdown"):
-        with pytest.raises(SystemExit, match=r"^error: cannot write .*it is a folder"):
+        with pytest.raises(SystemExit, match=rf"^error: .*{tmp_path}"):
             run_tool(*job, "--out", tmp_path / "energy.json", option, tmp_path)
     other = tmp_path / "probes.json"
     other.write_text('{"what": "probes", "machine": "", "rows": []}')
-    with pytest.raises(SystemExit, match=r"^error: .*holds probes, expected energy"):
+    with pytest.raises(SystemExit, match=r"^error: .*probes\.json.*\benergy\b"):
         run_tool(*job, "--out", other)
-    misfit = tmp_path / "misfit.pth"
-    torch.save({"state_dict": {"layer1.weight": torch.zeros(3)}}, misfit)
-    with pytest.raises(SystemExit, match=r"^error: .*misfit.pth"):
-        run_tool(TOOL, tiny_config, misfit, "--out", tmp_path / "energy.json")
+    mismatch = tmp_path / "mismatch.pth"
+    torch.save({"state_dict": {"layer1.weight": torch.zeros(3)}}, mismatch)
+    with pytest.raises(SystemExit, match=r"^error: .*mismatch\.pth"):
+        run_tool(TOOL, tiny_config, mismatch, "--out", tmp_path / "energy.json")
     assert not (tmp_path / "energy.json").exists(), "refused before the work"
 
 
@@ -135,14 +133,14 @@ def test_config_without_images_is_refused(run_tool, tiny_config, checkpoint, tmp
     cfg.eval_test_dataloader = None
     file = tmp_path / "without.py"
     cfg.dump(file)
-    with pytest.raises(SystemExit, match=r"^error: the config has no unseen images"):
+    with pytest.raises(SystemExit, match=r"^error: .*images"):
         run_tool(TOOL, file, checkpoint, "--out", tmp_path / "energy.json")
 
 
 def test_model_without_a_backbone_is_refused(
     run_tool, tiny_config, tmp_path, monkeypatch
 ):
-    """A whole checkpoint of a model that has none."""
+    """The checkpoint is complete, but its model has no backbone."""
     from mmengine.model import BaseModel
     from mmengine.registry import MODELS
 
@@ -160,5 +158,5 @@ def test_model_without_a_backbone_is_refused(
     file, checkpoint = tmp_path / "without.py", tmp_path / "linear.pth"
     cfg.dump(file)
     torch.save({"state_dict": NoBackbone().state_dict()}, checkpoint)
-    with pytest.raises(SystemExit, match=r"^error: NoBackbone has no backbone"):
+    with pytest.raises(SystemExit, match=r"^error: .*NoBackbone.*backbone"):
         run_tool(TOOL, file, checkpoint, "--out", tmp_path / "energy.json")

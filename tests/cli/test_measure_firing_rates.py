@@ -1,4 +1,4 @@
-"""snnssl measure firing-rates: every scope, one file, the same numbers again."""
+"""snnssl measure firing-rates: every scope, one results file, reproducible numbers."""
 
 import json
 
@@ -78,21 +78,21 @@ def test_bad_input_is_refused_with_a_sentence(
     with pytest.raises(SystemExit, match="^2$"):
         run_tool(*job, "--images", 0, "--out", out)
     (tmp_path / "file").write_text("")
-    with pytest.raises(SystemExit, match=r"^error: cannot write .*choose another"):
+    with pytest.raises(SystemExit, match=r"^error: .*file/rates\.json"):
         run_tool(*job, "--out", tmp_path / "file" / "rates.json")
     with pytest.raises(SystemExit, match="^2$"):
         run_tool(*job, "--out", out, "--plot", tmp_path)
     other = tmp_path / "probes.json"
     other.write_text('{"what": "probes", "machine": "", "rows": []}')
-    with pytest.raises(SystemExit, match=r"^error: .*holds probes, expected firing_r"):
+    with pytest.raises(SystemExit, match=r"^error: .*probes\.json.*\bfiring_rates\b"):
         run_tool(*job, "--out", other)
-    with pytest.raises(SystemExit, match=r"^error: .*random.pth does not fit"):
+    with pytest.raises(SystemExit, match=r"^error: .*random\.pth"):
         run_tool(TOOL, task("detection").config, task("segmentation").checkpoint,
                  "--out", out)  # fmt: skip
     cfg = Config.fromfile(tiny_config)
     cfg.eval_test_dataloader = None
     cfg.dump(tmp_path / "without.py")
-    with pytest.raises(SystemExit, match=r"^error: the config has no unseen images"):
+    with pytest.raises(SystemExit, match=r"^error: .*images"):
         run_tool(TOOL, tmp_path / "without.py", checkpoint, "--out", out)
     assert not out.exists(), "refused before the work"
 
@@ -105,6 +105,6 @@ def test_a_network_without_spikes_is_refused(run_tool, tmp_path, tiny_config):
     file = tmp_path / "resnet.pth"
     torch.save({"state_dict": build_model(cfg).state_dict()}, file)
     out = tmp_path / "rates.json"
-    with pytest.raises(SystemExit, match=r"^error: ImageClassifier has no MixedLIF"):
+    with pytest.raises(SystemExit, match=r"^error: .*ImageClassifier.*MixedLIF"):
         run_tool(TOOL, tmp_path / "resnet.py", file, "--out", out)
     assert not out.exists()

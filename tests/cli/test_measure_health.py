@@ -1,6 +1,7 @@
-"""snnssl measure health: a row with a reference, again the same."""
+"""snnssl measure health: a reproducible row with a random network as reference."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def test_row_table_and_picture(run_tool, tiny_config, checkpoint, tmp_path, caps
 def test_two_runs_give_the_same_numbers_and_a_row_is_shown_again(
     run_tool, tiny_config, checkpoint, tmp_path, capsys
 ):
-    out, anew = tmp_path / "health.json", tmp_path / "anew.json"
+    out, again = tmp_path / "health.json", tmp_path / "again.json"
     job = (TOOL, tiny_config, checkpoint)
     run_tool(*job, "--images", 8, "--out", out)
     first, printed = rows_of(out), capsys.readouterr().out
@@ -49,9 +50,9 @@ def test_two_runs_give_the_same_numbers_and_a_row_is_shown_again(
     assert "RankMe" in table
     assert printed.endswith(table)
     torch.rand(3)
-    run_tool(*job, "--images", 8, "--out", anew)
+    run_tool(*job, "--images", 8, "--out", again)
     for name in ("pretrained", "random"):
-        assert rows_of(anew)[0][name] == first[0][name]
+        assert rows_of(again)[0][name] == first[0][name]
     run_tool(*job, "--images", 4, "--out", out)
     assert [row["images_used"] for row in rows_of(out)] == [8, 4]
 
@@ -70,7 +71,7 @@ def test_without_unseen_images_the_training_images_are_taken(
     assert "4 training images" in capsys.readouterr().out
 
 
-def test_collapse_is_said(run_tool, tiny_config, tmp_path, capsys):
+def test_collapse_is_reported(run_tool, tiny_config, tmp_path, capsys):
     model = build_model(Config.fromfile(tiny_config))
     for parameter in model.neck.parameters():
         parameter.data.zero_()
@@ -79,31 +80,29 @@ def test_collapse_is_said(run_tool, tiny_config, tmp_path, capsys):
     out = tmp_path / "health.json"
     run_tool(TOOL, tiny_config, file, "--images", 4, "--out", out)
     printed = capsys.readouterr().out
-    assert "looks collapsed: RankMe of the embedding features is 0.00" in printed
+    assert re.search(r"collapsed.*RankMe.* 0\.00", printed)
 
 
-def test_bad_input_is_refused_with_a_sentence(
-    run_tool, tiny_config, checkpoint, task, tmp_path
-):
+def test_bad_input_is_refused(run_tool, tiny_config, checkpoint, task, tmp_path):
     out = tmp_path / "health.json"
     job = (TOOL, tiny_config, checkpoint)
-    with pytest.raises(SystemExit, match=r"^error: .*needs at least 2, got 1"):
+    with pytest.raises(SystemExit, match=r"^error: .* 2\b.* 1\b"):
         run_tool(*job, "--images", 1, "--out", out)
     (tmp_path / "file").write_text("")
-    with pytest.raises(SystemExit, match=r"^error: cannot write .*choose another"):
+    with pytest.raises(SystemExit, match=r"^error: .*file/health\.json"):
         run_tool(*job, "--out", tmp_path / "file" / "health.json")
     with pytest.raises(SystemExit, match="^2$"):
         run_tool(*job, "--out", out, "--plot", tmp_path)
     other = tmp_path / "probes.json"
     other.write_text('{"what": "probes", "machine": "", "rows": []}')
-    with pytest.raises(SystemExit, match=r"^error: .*holds probes, expected represen"):
+    with pytest.raises(SystemExit, match=r"^error: .*probes\.json.*\brepresentation_h"):
         run_tool(*job, "--out", other)
     tensors = torch.load(checkpoint)["state_dict"]
     backbone = {k: v for k, v in tensors.items() if k.startswith("backbone.")}
     torch.save({"state_dict": backbone}, tmp_path / "backbone.pth")
-    with pytest.raises(SystemExit, match=r"^error: .*neck.* is missing"):
+    with pytest.raises(SystemExit, match=r"^error: .*backbone\.pth.*neck"):
         run_tool(TOOL, tiny_config, tmp_path / "backbone.pth", "--out", out)
     job = task("classification")
-    with pytest.raises(SystemExit, match=r"^error: .*use one of pretraining|DualPathS"):
+    with pytest.raises(SystemExit, match=r"^error: .*(pretraining|DualPathSSL)"):
         run_tool(TOOL, job.config, job.checkpoint, "--out", out)
     assert not out.exists(), "refused before the work"

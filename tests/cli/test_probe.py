@@ -1,4 +1,4 @@
-"""snnssl probe: rows with their origin, stopped and continued, bad input refused."""
+"""snnssl probe: rows with provenance, continuation, bad input refused."""
 
 import json
 
@@ -16,13 +16,13 @@ SHORT = ["--cfg-options", "probes.semi-1pct.iterations=2"]
 
 @pytest.fixture(autouse=True)
 def plain_configs(monkeypatch):
-    """A checkpoint holds the config, which takes half a second to format neatly."""
+    """Skip the formatting of configs in checkpoints, which takes half a second."""
     monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **_: (text, 1))
 
 
 @pytest.fixture
 def checkpoint(tiny_config, tmp_path):
-    """Weights that are not those of the config's own seed."""
+    """Weights of another seed than the config's."""
     cfg = Config.fromfile(tiny_config)
     cfg.randomness = dict(seed=5)
     file = tmp_path / "pretrained.pth"
@@ -33,7 +33,7 @@ def checkpoint(tiny_config, tmp_path):
 
 @pytest.fixture
 def probe(run_tool, tiny_config, checkpoint, tmp_path):
-    """Run the tool; return the rows of its file."""
+    """Run the command; return the rows of its file."""
 
     def run(*arguments, config=tiny_config, file=checkpoint):
         out = ("--out", tmp_path / "probe_results.json")
@@ -140,7 +140,7 @@ def test_a_labelled_folder_is_probed(probe, tmp_path):
 
 @pytest.fixture
 def refused(probe, tmp_path, capsys):
-    """Run the tool, which must stop before it computes; return what it says."""
+    """Run the command, which must stop before it computes; return its message."""
 
     def run(*arguments, **options):
         with pytest.raises(SystemExit) as stop:
@@ -156,18 +156,19 @@ def test_a_checkpoint_without_a_backbone_is_refused(refused, tmp_path):
     file = tmp_path / "head.pth"
     torch.save({"state_dict": {"head.weight": torch.zeros(3)}}, file)
     message = refused(file=file)
-    assert f"error: {file} holds no backbone: it does not fit Spikformer" in message
+    assert f"error: {file} " in message
+    assert "Spikformer" in message
 
 
 def test_a_config_without_a_backbone_is_refused(refused, tmp_path):
     file = tmp_path / "data.py"
     file.write_text("eval_train_dataloader = dict()\n")
-    assert "has no model with a backbone" in refused(config=file)
+    assert str(file) in refused(config=file)
 
 
-def test_an_address_is_no_file(refused):
+def test_a_url_is_refused(refused):
     message = refused(file="https://example.org/model.pth")
-    assert "example.org/model.pth is a URL; download it first" in message
+    assert "https://example.org/model.pth" in message
 
 
 def edited(tiny_config, **entries):
@@ -186,60 +187,55 @@ def test_images_without_labels_are_refused(refused, tiny_config, tmp_path):
         with_label=False,
     )
     edited(tiny_config, eval_train_dataloader=loader)
-    assert "has images without labels; a probe needs a class" in refused()
+    assert "label" in refused()
 
 
 def test_training_without_augmentation_is_refused(refused, tiny_config):
     edited(tiny_config, labelled_pipeline=None)
     message = refused("--probes", "knn", "finetune")
-    assert "the config has no labelled_pipeline; set it as" in message
+    assert "labelled_pipeline" in message
 
 
 @pytest.mark.parametrize(
-    ("lines", "message"),
+    ("lines", "values"),
     [
-        (["a", "b", "a"], "has 3 lines, but there are 2 images"),
-        (["", "b"], "Line 1 of the label file"),
+        (["a", "b", "a"], ("3 lines", "2 images")),
+        (["", "b"], ("Line 1 ",)),
     ],
 )
-def test_label_files_that_do_not_fit_are_refused(refused, tmp_path, lines, message):
-    root = pets(tmp_path / "pets", labels=lines)
-    assert message in refused("--data", root)
+def test_label_files_that_do_not_fit_are_refused(refused, tmp_path, lines, values):
+    message = refused("--data", pets(tmp_path / "pets", labels=lines))
+    assert all(value in message for value in values)
 
 
 def test_a_label_file_that_is_missing_is_named(refused, tmp_path):
     root = pets(tmp_path / "pets", labels=["a", "b"])
     (root / "train.txt").unlink()
-    assert "has the label file test.txt, but no train.txt" in refused("--data", root)
+    assert "train.txt" in refused("--data", root)
 
 
 def test_different_classes_are_refused(refused, tmp_path):
     root = pets(tmp_path / "pets", test=("cat", "fox"))
-    message = refused("--data", root)
-    assert "different classes" in message
-    assert "have fox" in message
+    assert "fox" in refused("--data", root)
 
 
-def test_one_class_is_nothing_to_tell_apart(refused, tmp_path):
+def test_a_single_class_is_refused(refused, tmp_path):
     root = pets(tmp_path / "pets", labels=["a", "a"])
-    assert "one class only" in refused("--data", root)
+    assert "class" in refused("--data", root)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--k", "0"], "expected a whole number above 0, got 0"),
-        (["--k", "2.5"], "expected a whole number above 0, got 2.5"),
-        (["--temperature", "-0.1"], "expected a number above 0, got -0.1"),
-        (["--temperature", "nan"], "expected a number above 0, got nan"),
-    ],
+    ("option", "value"),
+    [("--k", "0"), ("--k", "2.5"), ("--temperature", "-0.1"), ("--temperature", "nan")],
 )
-def test_votes_that_make_no_sense_are_refused(refused, arguments, message):
-    assert message in refused(*arguments)
+def test_settings_out_of_range_are_refused(refused, option, value):
+    message = refused(option, value)
+    assert option in message
+    assert f"got {value}" in message
 
 
 @pytest.mark.parametrize("option", ["--out", "--cache"])
 def test_outputs_that_cannot_be_written_are_refused(refused, tmp_path, option):
     (tmp_path / "file").write_text("in the way")
     message = refused(option, tmp_path / "file" / "rows.json")
-    assert f"cannot write {tmp_path / 'file' / 'rows.json'}" in message
+    assert str(tmp_path / "file") in message

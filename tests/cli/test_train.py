@@ -1,4 +1,4 @@
-"""tools/train.py: it trains, resumes to the bit, starts from a backbone, refuses."""
+"""snnssl train: training, bit-identical resume, pretrained backbones, errors."""
 
 import errno
 import json
@@ -27,7 +27,7 @@ def weights(work_dir, epoch):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """Names of the checkpoints that were read, once for each time."""
+    """Names of the checkpoints that were read, one per read."""
     names, load = [], reading.torch.load
 
     def recording_load(file, *args, **kwargs):
@@ -45,9 +45,9 @@ class Interrupted(Exception):
 def test_interrupted_run_resumes_to_the_same_weights(
     run_tool, tiny_config, tmp_path, monkeypatch, reads
 ):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    full, parts = tmp_path / "full", tmp_path / "parts"
     workers = ["--cfg-options", "train_dataloader.num_workers=2"]
-    run_tool("train", tiny_config, "--work-dir", whole, *workers)
+    run_tool("train", tiny_config, "--work-dir", full, *workers)
 
     from snnssl_mm.models import DualPathSSL
 
@@ -67,10 +67,10 @@ def test_interrupted_run_resumes_to_the_same_weights(
     run_tool("train", tiny_config, "--work-dir", parts, "--resume", *workers)
     assert reads == ["epoch_1.pth"]
 
-    expected = weights(whole, 2)
+    expected = weights(full, 2)
     assert not torch.equal(
         expected["backbone.stem.stages.0.conv.weight"],
-        weights(whole, 1)["backbone.stem.stages.0.conv.weight"],
+        weights(full, 1)["backbone.stem.stages.0.conv.weight"],
     )
     for name, tensor in weights(parts, 2).items():
         assert torch.equal(tensor, expected[name]), name
@@ -123,13 +123,13 @@ def test_pretrained_backbone_is_where_training_starts(
     assert torch.equal(weights(second, 1)[name], weights(tmp_path / "first", 2)[name])
 
 
-def test_what_undoes_the_loading_is_caught(run_tool, tiny_config, tmp_path):
+def test_overwritten_pretrained_weights_are_detected(run_tool, tiny_config, tmp_path):
     cfg = Config.fromfile(tiny_config)
     for name in ("pretrained", "other"):  # two random networks
         torch.save(build_model(cfg).state_dict(), tmp_path / f"{name}.pth")
     options = ["--pretrained", tmp_path / "pretrained.pth"]
     options += ["--cfg-options", f"load_from={tmp_path / 'other.pth'}"]
-    with pytest.raises(SystemExit, match=r"are not those of .*pretrained.*load_from"):
+    with pytest.raises(SystemExit, match=r"pretrained\.pth.*load_from"):
         run_tool("train", tiny_config, "--work-dir", tmp_path / "run", *options)
     assert not list(tmp_path.glob("run/*.pth"))
 
@@ -161,7 +161,7 @@ def test_pretrained_works_in_the_three_scopes(tmp_path, scope, strict):
 def test_pretrained_without_a_backbone_is_named(tmp_path):
     config = tmp_path / "config.py"
     config.write_text("model = dict(type='SoftTeacher', detector=dict())\n")
-    with pytest.raises(ValueError, match=r"SoftTeacher of .*config.py has none"):
+    with pytest.raises(ValueError, match=r"SoftTeacher.*config\.py"):
         launch.adjust(Config.fromfile(config), pretrained="checkpoint.pth")
 
 
@@ -189,7 +189,7 @@ def test_without_labels_the_probes_are_off(run_tool, tiny_config, tmp_path):
 
 @pytest.mark.parametrize("flag", ["--resume", "--pretrained"])
 def test_missing_checkpoint_is_named(run_tool, tiny_config, flag):
-    with pytest.raises(SystemExit, match="nowhere.pth does not exist"):
+    with pytest.raises(SystemExit, match=r"^error: .*nowhere\.pth"):
         run_tool("train", tiny_config, flag, "nowhere.pth")
 
 
@@ -198,14 +198,14 @@ def test_checkpoint_that_fits_nothing_stops_before_training(
 ):
     other = tmp_path / "other.pth"
     torch.save({"state_dict": {"layer1.weight": torch.zeros(3)}}, other)
-    with pytest.raises(SystemExit, match="error: .* does not fit Spikformer"):
+    with pytest.raises(SystemExit, match=r"^error: .*other\.pth.*Spikformer"):
         run_tool("train", tiny_config, "--work-dir", tmp_path, "--pretrained", other)
     assert not list(tmp_path.glob("epoch_*.pth"))
 
 
 def test_too_few_images_for_a_batch(run_tool, tiny_config, tmp_path):
     options = ["train_dataloader.batch_size=65"]
-    with pytest.raises(SystemExit, match="64 training images do not fill one batch"):
+    with pytest.raises(SystemExit, match=r"64 training images.* 65\b"):
         run_tool(
             "train", tiny_config, "--work-dir", tmp_path, "--cfg-options", *options
         )
@@ -213,7 +213,7 @@ def test_too_few_images_for_a_batch(run_tool, tiny_config, tmp_path):
 
 @pytest.mark.slow
 def test_mmpretrains_own_train_script_takes_the_config(tiny_config, tmp_path):
-    """What ``mim train mmpretrain CONFIG`` runs, in a process that knows nothing."""
+    """``mim train mmpretrain CONFIG`` runs it, in a process without our command."""
     script = next(Path(p) for p in mmpretrain.__path__) / ".mim" / "tools" / "train.py"
     command = [sys.executable, script, tiny_config, "--work-dir", tmp_path]
     subprocess.run([*map(str, command)], check=True, capture_output=True)
@@ -229,7 +229,7 @@ def test_persistent_workers_are_refused(run_tool, tiny_config, tmp_path):
         )
 
 
-def test_a_full_disk_ends_with_a_sentence_and_can_be_resumed(
+def test_a_full_disk_ends_with_a_message_and_can_be_resumed(
     run_tool, tiny_config, tmp_path, monkeypatch
 ):
     written, real = [], os.fsync
@@ -243,18 +243,18 @@ def test_a_full_disk_ends_with_a_sentence_and_can_be_resumed(
     off = ["--cfg-options", "eval_train_dataloader=None", "eval_test_dataloader=None"]
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
-        with pytest.raises(SystemExit, match=r"No space left.*epoch_1\.pth is whole"):
+        with pytest.raises(SystemExit, match=r"No space left.*epoch_1\.pth"):
             run_tool("train", tiny_config, "--work-dir", tmp_path / "run", *off)
     assert [f.name for f in tmp_path.glob("run/*.pth")] == ["epoch_1.pth"]
     run_tool("train", tiny_config, "--work-dir", tmp_path / "run", "--resume", *off)
     assert (tmp_path / "run" / "epoch_2.pth").exists()
 
 
-def test_too_little_room_stops_before_training(
+def test_too_little_disk_space_stops_before_training(
     run_tool, tiny_config, tmp_path, monkeypatch
 ):
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(SystemExit, match="checkpoints of this run need .* GiB"):
+    with pytest.raises(SystemExit, match=r"GiB.*--work-dir"):
         run_tool("train", tiny_config, "--work-dir", tmp_path)
     assert not list(tmp_path.glob("*.pth"))

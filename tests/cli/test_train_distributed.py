@@ -1,4 +1,4 @@
-"""tools/train.py in two processes, by the Runner and by other strategies."""
+"""snnssl train in two processes, with Runner and with other strategies."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ EPOCHS, ITERATIONS = 2, 2
 
 
 def write_config(file, tiny_config, strategy):
-    """The tiny job by the runner, strategy and optimizer of an example config."""
+    """The tiny job with runner, strategy and optimizer of an example config."""
     cfg = Config.fromfile(tiny_config)
     example = Config.fromfile(ROOT / EXAMPLE.format(strategy or "ddp"))
     cfg.optim_wrapper = example.optim_wrapper
@@ -63,7 +63,7 @@ def jobs(configs, folder):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, write_tiny_config):
-    """Folder with a work directory for each job and process, and the digests."""
+    """Folder with a work directory per job and process, and the digests."""
     folder = tmp_path_factory.mktemp("trained")
     tiny = write_tiny_config(folder / "tiny.py")
     configs = {
@@ -81,7 +81,7 @@ def weights(file):
 
 @pytest.mark.parametrize("job", ["ddp", "fsdp", "resumed"])
 def test_strategies_train_to_the_weights_of_the_runner(trained, job):
-    """And FSDP resumes to them, to the bit."""
+    """FSDP resumes to them bit-identically, too."""
     folder, _ = trained
     expected = weights(folder / "runner" / "0" / f"epoch_{EPOCHS}.pth")
     own = weights(folder / job / "0" / f"epoch_{EPOCHS}.pth")
@@ -97,7 +97,7 @@ def test_every_process_and_epoch_draws_other_augmentations(trained):
     assert len(set(drawn)) == len(drawn)
 
 
-def test_a_resumed_run_draws_what_the_whole_one_did(trained):
+def test_a_resumed_run_draws_what_the_uninterrupted_one_did(trained):
     _, digests = trained
     for of_process in digests:
         assert of_process["resumed"] == of_process["fsdp"][ITERATIONS:]
@@ -117,7 +117,7 @@ def test_the_first_process_writes_and_no_other(trained):
 
 
 def refusal_of_unequal_shares(config, folder):
-    """What tools/train.py says where a process would have fewer batches."""
+    """Return the message of a training in which a process has fewer batches."""
     options = ["train_dataloader.sampler.round_up=False"]
     options += ["train_dataloader.dataset.indices=17", "train_dataloader.batch_size=1"]
     with pytest.raises(SystemExit) as refusal:
@@ -128,7 +128,7 @@ def refusal_of_unequal_shares(config, folder):
 def test_unequal_numbers_of_batches_are_refused_in_every_process(tiny_config, tmp_path):
     messages = run_group(refusal_of_unequal_shares, 2, tiny_config, tmp_path)
     assert messages[0] == messages[1]
-    assert "got 9 in process 0, 8 in process 1" in messages[0]
+    assert "9 in process 0, 8 in process 1" in messages[0]
 
 
 DYING = """

@@ -1,4 +1,4 @@
-"""tools/train.py on detection and segmentation: what stops it, and how it says so."""
+"""snnssl train on detection and segmentation: errors and their messages."""
 
 import json
 
@@ -17,14 +17,14 @@ def config(tmp_path):
     return make
 
 
-def test_foreign_annotations_end_in_a_sentence(run_tool, config, tmp_path):
+def test_foreign_annotations_are_refused(run_tool, config, tmp_path):
     file = config("detection")
     annotations = tmp_path / "instances.json"
     content = json.loads(annotations.read_text())
     content["categories"][1]["name"] = "drone"
     annotations.write_text(json.dumps(content))
     options = ["--cfg-options", "train_dataloader.dataset.metainfo=None"]
-    with pytest.raises(SystemExit, match=r"^error: .*instances.json has 3 categories"):
+    with pytest.raises(SystemExit, match=r"^error: .*instances\.json.*drone"):
         run_tool("train", file, "--work-dir", tmp_path / "run", *options)
     assert not (tmp_path / "run").exists()
 
@@ -36,7 +36,7 @@ def test_label_that_no_preflight_saw_is_named(run_tool, config, tmp_path):
         labels = cv2.imread(path, cv2.IMREAD_UNCHANGED)
         labels[:] = 9
         cv2.imwrite(path, labels)
-    with pytest.raises(SystemExit, match=r"^error: .*maps/\d.png has the label 9"):
+    with pytest.raises(SystemExit, match=r"^error: .*maps/\d\.png.*label 9"):
         run_tool("train", file, "--work-dir", tmp_path / "run", "--no-preflight")
 
 
@@ -44,7 +44,7 @@ def test_sides_that_the_stride_does_not_divide(run_tool, config, tmp_path):
     file = config("segmentation", divisor=None)
     options = ["--cfg-options", "train_dataloader.dataset.pipeline.2.crop_size=(40,40)"]
     options += ["model.data_preprocessor.size=(40,40)"]
-    match = r"^error: .*images/0.png.*multiples of 32, got 40x40; resize, or pad"
+    match = r"^error: .*images/0\.png.* 32\b.*40x40"
     with pytest.raises(SystemExit, match=match):
         run_tool("train", file, "--work-dir", tmp_path / "run", *options)
 

@@ -1,7 +1,8 @@
-"""Errors that the user causes are sentences; errors of the program keep a traceback."""
+"""Errors of the user are messages; errors of the program keep their traceback."""
 
 import argparse
 import errno
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from snnssl_mm.cli.shared import children, config_files, options, user_errors
 from snnssl_mm.cli.shared.children import ChildError, run_child
-from snnssl_mm.cli.shared.user_errors import run_tool, sentence
+from snnssl_mm.cli.shared.user_errors import run_tool, user_message
 from snnssl_mm.datasets.data_error import DataError
 
 
@@ -26,7 +27,7 @@ def raising(error):
     ("error", "words"),
     [
         (FileNotFoundError(errno.ENOENT, "gone", "/a/b.json"), "/a/b.json"),
-        (PermissionError(errno.EACCES, "denied", "/a/c"), "no permission to use /a/c"),
+        (PermissionError(errno.EACCES, "denied", "/a/c"), "/a/c"),
         (OSError(errno.ENOSPC, "No space left on device", "/a/d"), "/a/d: No space"),
         (FileNotFoundError("the folder a has no images"), "has no images"),
         (DataError("three classes"), "three classes"),
@@ -35,7 +36,7 @@ def raising(error):
         (ModuleNotFoundError("none", name="mmcv._ext"), "compiled operators"),
     ],
 )
-def test_what_the_user_can_mend_is_a_sentence(error, words):
+def test_an_error_that_the_user_can_fix_is_a_message(error, words):
     with pytest.raises(SystemExit, match=f"error: .*{words}"):
         run_tool(raising(error))
 
@@ -49,13 +50,13 @@ def test_errors_of_the_program_keep_their_traceback(kind):
 def test_what_the_package_itself_raises_is_for_the_user():
     from snnssl_mm.cli.shared.cfg_options import read_value
 
-    with pytest.raises(SystemExit, match="error: the bracket"):
+    with pytest.raises(SystemExit, match=r"error: .*\["):
         run_tool(lambda: read_value("[1, 2"))
     with pytest.raises(AttributeError):  # Python raises it, inside the package
         run_tool(lambda: read_value(3))
 
 
-def test_exit_codes_of_a_tool_are_handed_on():
+def test_exit_codes_of_a_tool_are_passed_on():
     run_tool(lambda: None)
     run_tool(lambda: 0)
     with pytest.raises(SystemExit) as ended:
@@ -64,7 +65,7 @@ def test_exit_codes_of_a_tool_are_handed_on():
 
 
 @pytest.mark.parametrize(
-    ("again", "arguments", "said"),
+    ("again", "arguments", "command"),
     [
         (None, ["x y"], None),
         ("", ["x y"], "tool.py 'x y'"),
@@ -76,21 +77,24 @@ def test_exit_codes_of_a_tool_are_handed_on():
     ],
 )
 def test_ctrl_c_ends_with_130_and_the_command_that_continues(
-    again, arguments, said, monkeypatch, capsys
+    again, arguments, command, monkeypatch, capsys
 ):
     monkeypatch.setattr(sys, "argv", ["tool.py", *arguments])
     with pytest.raises(SystemExit) as ended:
         run_tool(raising(KeyboardInterrupt()), again)
     assert ended.value.code == user_errors.INTERRUPTED == 130
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last == "interrupted" if said is None else last.endswith(f"python {said}")
+    if command is None:
+        assert last == "interrupted"
+    else:
+        assert last.endswith(f"python {command}")
 
 
-def test_an_interruption_that_a_bare_except_swallowed_is_one():
+def test_an_interruption_that_a_bare_except_swallowed_is_detected():
     def main():
         try:
             raise KeyboardInterrupt
-        except:  # noqa: E722  (as mmengine's Config does while it writes itself)
+        except:  # noqa: E722  (as mmengine's Config does when it is dumped)
             raise SyntaxError("cannot be formatted")  # noqa: B904
 
     with pytest.raises(SystemExit) as ended:
@@ -108,7 +112,7 @@ def test_a_child_that_starts_as_the_signal_comes_is_ended(monkeypatch):
             signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(subprocess, "Popen", Popen)
-    monkeypatch.setattr(children, "PATIENCE", 0.01)
+    monkeypatch.setattr(children, "GRACE_SECONDS", 0.01)
     with pytest.raises(SystemExit) as ended:
         run_tool(lambda: run_child(["demo"], stdin=subprocess.PIPE))
     assert ended.value.code == user_errors.TERMINATED
@@ -126,7 +130,7 @@ def test_sigterm_is_an_interruption_with_its_own_exit_code(again, capsys, monkey
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_one_of_several_processes_dies_of_sigterm_at_once(monkeypatch):
+def test_a_distributed_process_ends_on_sigterm_at_once(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     before = signal.getsignal(signal.SIGTERM)
     run_tool(lambda: None if signal.getsignal(signal.SIGTERM) is before else 1)
@@ -148,7 +152,7 @@ def test_a_failed_child_is_named_with_code_and_log(tmp_path):
     (tmp_path / "run.log").touch()
     with pytest.raises(ChildError) as failed:
         run_child(["train", "nowhere.py"], log=tmp_path)
-    message = sentence(failed.value)
+    message = user_message(failed.value)
     assert "snnssl train" in message
     assert "exit code 1" in message
     assert str(tmp_path / "run.log") in message
@@ -163,7 +167,7 @@ def test_a_failed_child_is_named_with_code_and_log(tmp_path):
         ("custom_imports = dict(imports=['no_such_module'])", "no_such_module"),
     ],
 )
-def test_configs_that_cannot_be_read_are_sentences(text, place, tmp_path):
+def test_configs_that_cannot_be_read_are_named(text, place, tmp_path):
     config = tmp_path / "config.py"
     config.write_text(text)
     with pytest.raises(SystemExit, match=f"error: .*{place}"):
@@ -184,10 +188,10 @@ def test_the_file_with_the_mistake_is_named_of_those_inherited(
 
 
 @pytest.mark.parametrize("way", [["a.py"], ["b.py", "a.py"], ["b.py", "c.py", "b.py"]])
-def test_circles_of_configs_are_named(way, tmp_path):
+def test_circular_inheritance_is_named(way, tmp_path):
     for name, base in zip(["a.py", *way], way, strict=False):
         (tmp_path / name).write_text(f"_base_ = '{base}'")
-    with pytest.raises(SystemExit, match="in a circle") as refused:
+    with pytest.raises(SystemExit, match="_base_") as refused:
         config_files.read_config(tmp_path / "a.py")
     assert all(name in str(refused.value) for name in way)
 
@@ -195,7 +199,7 @@ def test_circles_of_configs_are_named(way, tmp_path):
 def test_a_missing_base_is_named_with_the_file_that_asks_for_it(tmp_path):
     (tmp_path / "a.py").write_text("_base_ = 'b.py'")
     (tmp_path / "b.py").write_text("_base_ = 'gone.py'")
-    with pytest.raises(SystemExit, match=r"gone\.py.*b\.py inherits"):
+    with pytest.raises(SystemExit, match=r"gone\.py.*b\.py"):
         config_files.read_config(tmp_path / "a.py")
 
 
@@ -203,16 +207,12 @@ def test_a_missing_base_is_named_with_the_file_that_asks_for_it(tmp_path):
     ("key", "value"),
     [("model", 3), ("model.backbone", "ResNet"), ("optim_wrapper", [])],
 )
-def test_a_config_with_something_else_for_settings_names_the_place(
-    key, value, tmp_path
-):
+def test_a_section_that_is_no_dict_is_named(key, value, tmp_path):
     config = tmp_path / "config.py"
     config.write_text("model = dict(backbone=dict(depth=18))")
     options = {key: value}
     args = argparse.Namespace(config=str(config), cfg_options=options)
-    with pytest.raises(
-        SystemExit, match=f"error: .*{key} is {value!r}".replace("[]", "")
-    ):
+    with pytest.raises(SystemExit, match=f"error: .*{key}.*{re.escape(repr(value))}"):
         config_files.load_config(args)
 
 

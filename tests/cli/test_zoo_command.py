@@ -1,4 +1,4 @@
-"""snnssl zoo: what there is, where it is; published files hold plain values."""
+"""snnssl zoo: models and their files; published files contain plain values."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ from snnssl_mm.models import DualPathSSL, load_backbone
 
 @pytest.fixture
 def trained(tmp_path, tiny_config):
-    """A checkpoint as the Runner saves one, with tensors that view larger ones."""
+    """A checkpoint as Runner saves it, with tensors that are views of larger ones."""
     cfg = Config.fromfile(tiny_config)
     settings = cfg.model.to_dict()
     settings.pop("type")
@@ -42,17 +42,17 @@ def test_published_files_hold_weights_and_plain_values(
     model, file = trained
     out = tmp_path / "out"
     run_tool("zoo publish", file, "tiny", "--out-dir", out)
-    backbone, whole = sorted(out.iterdir(), key=lambda f: f.stat().st_size)
+    backbone, full = sorted(out.iterdir(), key=lambda f: f.stat().st_size)
     said = capsys.readouterr().out
-    for published in (backbone, whole):
+    for published in (backbone, full):
         sha = hashlib.sha256(published.read_bytes()).hexdigest()
         assert published.stem.endswith(f"-{sha[:8]}")
         assert f"{published} " in said
         assert sha in said
         assert b"secret" not in published.read_bytes()
         assert b"hostname" not in published.read_bytes()
-        assert published.stat().st_size < 300_000, "no view's whole storage"
-    content = torch.load(whole, weights_only=True)
+        assert published.stat().st_size < 300_000, "no base tensors of views"
+    content = torch.load(full, weights_only=True)
     assert content.keys() == {"meta", "state_dict"}
     assert content["meta"]["epoch"] == 2
     assert content["meta"]["dataset_meta"] == {"classes": ["0", "1"]}
@@ -73,15 +73,13 @@ def test_publishing_twice_gives_the_same_file(run_tool, trained, tmp_path):
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
-def test_bad_input_is_a_sentence(run_tool, trained, tmp_path):
-    with pytest.raises(SystemExit, match="does not exist"):
+def test_bad_input_is_refused(run_tool, trained, tmp_path):
+    with pytest.raises(SystemExit, match=r"^error: .*nowhere\.pth"):
         run_tool("zoo publish", tmp_path / "nowhere.pth", "tiny")
-    with pytest.raises(SystemExit, match="a model's name has no folders, got 'a/b'"):
+    with pytest.raises(SystemExit, match="^error: .*'a/b'"):
         run_tool("zoo publish", trained[1], "a/b")
     torch.save({"fc.weight": torch.zeros(1)}, tmp_path / "head.pth")
-    with pytest.raises(
-        SystemExit, match="no tensor whose name starts with 'backbone.'"
-    ):
+    with pytest.raises(SystemExit, match=r"^error: .*head\.pth.*'backbone\.'"):
         run_tool("zoo publish", tmp_path / "head.pth", "a", "--out-dir", tmp_path)
 
 
@@ -97,16 +95,16 @@ def test_list_has_a_line_for_every_model(run_tool, capsys):
     assert found[NAME][-1] == "installed"
     run_tool("zoo list", "*_5e")
     assert len(capsys.readouterr().out.split("selfsup")) == 2
-    with pytest.raises(SystemExit, match="no model of the zoo"):
+    with pytest.raises(SystemExit, match=r"^error: .*'nothing\*'"):
         run_tool("zoo list", "nothing*")
 
 
 def test_show_prints_the_entry(run_tool, capsys):
     run_tool("zoo show", NAME)
-    said = capsys.readouterr().out
-    assert zoo.entries()[NAME].sha256 in said
-    assert "Weights: installed" in said
-    with pytest.raises(SystemExit, match=f"{NAME} meant"):
+    printed = capsys.readouterr().out
+    assert zoo.entries()[NAME].sha256 in printed
+    assert "Weights: installed" in printed
+    with pytest.raises(SystemExit, match=rf"{NAME}l.*{NAME}\b"):
         run_tool("zoo show", f"{NAME}l")
 
 

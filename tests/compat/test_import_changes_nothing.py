@@ -24,7 +24,7 @@ assert start == (sys.meta_path, warnings.filters)
 torchvision_operators()  # without them torchvision may not import
 
 LIBRARIES = %r
-MENDED = (
+PATCHED = (
     "mmengine.runner", "mmengine.logging", "mmengine.config", "mmengine.hub",
     "mmengine._strategy", "mmpretrain.datasets", "mmpretrain.apis",
     "mmdet.evaluation", "mmdet.apis", "mmseg.apis", "mmcv.transforms",
@@ -102,7 +102,7 @@ def import_everything_of_ours():
             importlib.import_module(module.name)
 
 
-for name in (*LIBRARIES, *MENDED):
+for name in (*LIBRARIES, *PATCHED):
     importlib.import_module(name)
 """
 
@@ -125,15 +125,15 @@ before = snapshot()
 apply()
 once = snapshot()
 apply()
-mended = list(changes(before, once))
+patched = list(changes(before, once))
 again = [":".join(map(str, place)) for place in changes(once, snapshot())]
-print(json.dumps({"mended": len(mended), "again": again}))
+print(json.dumps({"patched": len(patched), "again": again}))
 """
 )
 
 
 def run(code, tmp_path):
-    """What code prints last, in a fresh process."""
+    """Return the last line that code prints in a fresh process."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code % (LIBRARIES,)],
         capture_output=True,
@@ -159,9 +159,9 @@ def test_importing_every_module_changes_no_library(libraries, tmp_path):
     assert found["seen"] > 10_000
 
 
-def test_what_is_mended_is_mended_once(libraries, tmp_path):
+def test_workarounds_patch_only_once(libraries, tmp_path):
     found = run(TWICE, tmp_path)
-    assert found["mended"] > 5
+    assert found["patched"] > 5
     assert found["again"] == []
 
 

@@ -1,4 +1,4 @@
-"""What a user asks for besides the config, and what stops a training at once."""
+"""Options of the training command, and errors that stop training before it starts."""
 
 import pytest
 from mmengine.config import Config

@@ -12,7 +12,7 @@ RATE, LR = 0.5, 0.1
 
 
 class Model(nn.Module):
-    """The shape of a detector: a backbone and something behind it."""
+    """Structure of a detector: a backbone and further layers."""
 
     def __init__(self, **options):
         super().__init__()
@@ -32,7 +32,7 @@ def groups(model, optimizer=None, **paramwise):
 
 
 def rates(model, **paramwise):
-    """Learning rates by the first names of the parameters."""
+    """Return learning rates by the first part of the parameters' names."""
     names = {id(p): name for name, p in model.named_parameters()}
     found = {}
     for group in groups(model, **paramwise):
@@ -88,13 +88,13 @@ def test_norms_may_have_no_weight_decay():
 
 
 def test_errors_name_the_value_and_the_remedy():
-    with pytest.raises(ValueError, match="Linear has no backbone"):
+    with pytest.raises(ValueError, match="get_layer_depth.*Linear"):
         groups(nn.Linear(2, 2))
     other = Model()
     other.backbone = torch.nn.Conv2d(3, 3, 1)
-    with pytest.raises(ValueError, match="get_layer_depth.*Model has Conv2d"):
+    with pytest.raises(ValueError, match="get_layer_depth.*Model.*Conv2d"):
         groups(other)
-    with pytest.raises(ValueError, match="expects weight_decay"):
+    with pytest.raises(ValueError, match="weight_decay"):
         groups(Model(), dict(type="SGD", lr=LR))
     with pytest.raises(ValueError, match="'head'.*lr_mult.*decay_mult"):
         groups(Model(), custom_keys={"head": dict(lr_mult=2.0)})

@@ -4,7 +4,7 @@ import logging
 
 from mmengine.logging import MMLogger
 
-from snnssl_mm.engine.screen import quiet
+from snnssl_mm.engine.screen import quiet_runner
 
 DESCRIPTIONS = (
     f"\n{'-' * 60}\nSystem environment:\n    sys.platform: linux",
@@ -15,7 +15,7 @@ DESCRIPTIONS = (
 
 
 def test_descriptions_go_to_the_file_and_warnings_to_both(tmp_path, capsys):
-    with quiet():
+    with quiet_runner():
         logger = MMLogger("test_screen", log_file=str(tmp_path / "run.log"))
     for text in DESCRIPTIONS:
         logger.info(text)
@@ -29,9 +29,9 @@ def test_descriptions_go_to_the_file_and_warnings_to_both(tmp_path, capsys):
         assert text in kept
 
 
-def test_loggers_made_outside_are_as_they_were():
+def test_loggers_made_outside_are_not_changed():
     make = MMLogger.__init__
-    with quiet():
+    with quiet_runner():
         pass
     assert MMLogger.__init__ is make
     (handler,) = MMLogger("test_screen_outside").handlers

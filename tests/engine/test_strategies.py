@@ -38,7 +38,7 @@ def test_deepspeed_config_has_arguments_that_its_strategy_takes(deepspeed):
     assert set(deepspeed.optim_wrapper) <= {"type", "optimizer", "paramwise_cfg"}
 
 
-def test_what_deepspeed_needs_is_said(deepspeed, monkeypatch):
+def test_requirements_of_deepspeed_are_named(deepspeed, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(strategies.StrategyError, match="deepspeed"):
         strategies.fit_strategy(deepspeed)
@@ -54,8 +54,8 @@ def test_what_deepspeed_needs_is_said(deepspeed, monkeypatch):
 
 
 @pytest.mark.parametrize("distributed", [True, False])
-def test_sync_bn_holds_whatever_the_strategy(tiny_config, distributed):
-    """Also for those strategies of mmengine that do not know it."""
+def test_sync_bn_is_applied_with_any_strategy(tiny_config, distributed):
+    """Also for strategies of mmengine that do not support it."""
     cfg = Config.fromfile(tiny_config)
     cfg.sync_bn = "torch"
     init_default_scope("mmpretrain")

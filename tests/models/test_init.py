@@ -8,7 +8,7 @@ from mmengine.config import Config, ConfigDict
 
 from snnssl_mm.checkpoints import loading as checkpoints
 from snnssl_mm.checkpoints.loading import find_prefix
-from snnssl_mm.models import BackboneInit, Spikformer, load_backbone, load_whole_model
+from snnssl_mm.models import BackboneInit, Spikformer, load_backbone, load_full_model
 
 ARCH = dict(embed_dims=16, depth=1, num_heads=2)
 
@@ -161,7 +161,7 @@ def test_classifiers_checkpoint_is_fine(source, tmp_path):
     load_backbone(source, saved(tmp_path, {**state, "head.fc.weight": torch.ones(1)}))
 
 
-@pytest.mark.parametrize("load", [load_backbone, load_whole_model])
+@pytest.mark.parametrize("load", [load_backbone, load_full_model])
 def test_files_that_are_no_checkpoints(source, tmp_path, load):
     file = tmp_path / "file.pth"
     with pytest.raises(FileNotFoundError, match=r"file.pth does not exist"):
@@ -185,18 +185,18 @@ def test_files_that_are_no_checkpoints(source, tmp_path, load):
 def test_whole_model_loads_or_says_what_does_not_fit(source, tmp_path, prefix):
     state = {prefix + name: tensor for name, tensor in source.state_dict().items()}
     target = Spikformer(ARCH)
-    load_whole_model(target, saved(tmp_path, {"state_dict": state}))
+    load_full_model(target, saved(tmp_path, {"state_dict": state}))
     for name, tensor in target.state_dict().items():
         assert torch.equal(tensor, source.state_dict()[name])
     del state[prefix + "stem.position.bn.bias"]
     with pytest.raises(ValueError, match=r"1 of .*stem.position.bn.bias is missing"):
-        load_whole_model(target, saved(tmp_path, {"state_dict": state}))
+        load_full_model(target, saved(tmp_path, {"state_dict": state}))
     state[prefix + "stem.position.bn.bias"] = torch.zeros(3)
     with pytest.raises(ValueError, match=r"1 of .*stem.position.bn.bias.*\(3,\)"):
-        load_whole_model(target, saved(tmp_path, {"state_dict": state}))
+        load_full_model(target, saved(tmp_path, {"state_dict": state}))
     state = {**source.state_dict(), "fc.weight": torch.zeros(3)}
     with pytest.raises(ValueError, match=r"1 are left over, first: fc.weight"):
-        load_whole_model(target, saved(tmp_path, {"state_dict": state}))
+        load_full_model(target, saved(tmp_path, {"state_dict": state}))
 
 
 def test_initialiser_without_a_file():
@@ -238,7 +238,7 @@ def test_what_no_tensor_shows_must_fit_too(source, tmp_path, caplog, settings, f
     state = {f"backbone.{k}": v for k, v in checkpoint["state_dict"].items()}
     torch.save({**checkpoint, "state_dict": state}, file)
     with pytest.raises(ValueError, match=f"same tensors: {found}"):
-        load_whole_model(whole, file)
+        load_full_model(whole, file)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from torch import nn
 
-from snnssl_mm.checkpoints.atomic_files import written_whole
+from snnssl_mm.checkpoints.atomic_files import open_atomically
 from snnssl_mm.probing import feature_cache, probes
 from snnssl_mm.probing.digests import samples_digest, settings_digest, weights_digest
 from snnssl_mm.probing.feature_cache import CachedBackbone
@@ -145,14 +145,14 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     file = tmp_path / "new" / "file.bin"
 
     def stop():
-        with written_whole(file) as part:
+        with open_atomically(file) as part:
             part.write(b"half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         stop()
     assert not list(file.parent.iterdir())
-    with written_whole(file) as part:
+    with open_atomically(file) as part:
         part.write(b"all")
     assert file.read_bytes() == b"all"
 

@@ -1,4 +1,4 @@
-"""Find mistakes in a config before any time is spent on training with it."""
+"""Checks of a config before training; functions ``check_*`` return problems."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from snnssl_mm.checks.config.names import check_names
 from snnssl_mm.checks.config.problem import Problem, error, warning
 from snnssl_mm.checks.config.schedule import check_schedule
 from snnssl_mm.checks.config.weights import check_weights
-from snnssl_mm.checks.data import check_data, check_numbering
-from snnssl_mm.checks.preflight import build_loops, check_runner
+from snnssl_mm.checks.data import check_data, require_same_numbering
+from snnssl_mm.checks.preflight import build_loops, run_preflight
 from snnssl_mm.checks.samples import MAX_FILES
 from snnssl_mm.checks.settings import LOADERS
 from snnssl_mm.datasets.data_error import DataError, step
@@ -26,13 +26,13 @@ __all__ = ["Problem", "check_config", "check_text"]
 
 
 def check_text(cfg: Config) -> list[Problem]:
-    """Find what the text of a config shows: names, arguments, keys, schedule.
+    """Check the text of a config: names, arguments, keys, schedule.
 
-    Reads no data and builds nothing, but imports what the types name.
+    Reads no data and builds nothing, but imports the modules of the types.
 
     Args:
-        cfg: Config of any scope. Its default scope is the global one from now on, as
-            in a run.
+        cfg: Config of any scope. Its default scope becomes the global one, as in a
+            run.
     """
     init_default_scope(cfg.get("default_scope") or "mmengine")
     return [*check_keys(cfg), *check_names(cfg), *check_schedule(cfg)]
@@ -41,16 +41,16 @@ def check_text(cfg: Config) -> list[Problem]:
 def check_config(
     cfg: Config, data: bool = True, max_files: int | None = MAX_FILES
 ) -> list[Problem]:
-    """Find all mistakes that show without training.
+    """Find all mistakes that can be found without training.
 
-    Besides those of :func:`check_text`: weights that do not fit or whose prefix is
-    wrong, and what the pre-flight finds, such as layers that do not fit together. The
-    model is built without memory for its tensors, where it can be.
+    Besides those of :func:`check_text`: weights that do not fit or have a wrong prefix,
+    and what the pre-flight finds, such as incompatible layers. The model is built on
+    the meta device if possible.
 
     Args:
         cfg: Config of any scope; see :func:`check_text`.
-        data: Whether data and weights have to be there.
-        max_files: How many files of each dataset are loaded; None for all.
+        data: Whether data and weights must exist.
+        max_files: Number of files to load from each dataset; None for all.
     """
     problems = check_text(cfg)
     wrong_names = any(p.level == "error" and "model" in p.key for p in problems)
@@ -60,35 +60,35 @@ def check_config(
         problems += reasons
     problems += check_weights(cfg, model, data)
     if data:
-        problems += check_files(cfg, max_files)
+        problems += check_data_files(cfg, max_files)
     if data and not any(p.level == "error" for p in problems):
-        problems += check_batches_of(cfg)
+        problems += check_first_batch(cfg)
     return problems
 
 
-def check_files(cfg: Config, max_files: int | None) -> list[Problem]:
-    """Look at the files of all data loaders and evaluators."""
+def check_data_files(cfg: Config, max_files: int | None) -> list[Problem]:
+    """Check the files of all data loaders and evaluators."""
     problems: list[Problem] = []
     numbered: dict[str, list[str]] = {}
     for name in LOADERS:
         try:
             numbered |= check_data(cfg, [name], max_files)
-            check_numbering(numbered)
+            require_same_numbering(numbered)
         except DataError as cause:
             problems.append(error(f"{name}.dataset", str(cause)))
     return problems
 
 
-def check_batches_of(cfg: Config) -> list[Problem]:
-    """Run one batch through a model of random weights, and every evaluator."""
+def check_first_batch(cfg: Config) -> list[Problem]:
+    """Run one batch through a model with random weights, and through all evaluators."""
     if not all(cfg.get(k) for k in ("model", "train_dataloader", "optim_wrapper")):
         return []
     if cfg.get("runner_type"):
-        return [warning("runner_type", "no batch is run; training does so itself")]
+        return [warning("runner_type", "no batch is run here; training runs one")]
     trial = copy.deepcopy(cfg)
     without_weights(trial.model)
     trial.update(load_from=None, resume=False, launcher="none", log_level="WARNING")
-    if trial.get("visualizer"):  # mmengine keeps it, and would use its folder again
+    if trial.get("visualizer"):  # mmengine keeps it, and would reuse its folder
         trial.visualizer.vis_backends = []
     with tempfile.TemporaryDirectory() as trial.work_dir:
         try:
@@ -97,15 +97,15 @@ def check_batches_of(cfg: Config) -> list[Problem]:
                 build_loops(runner)
                 runner.model.init_weights()
             for part in (runner.logger, *runner.logger.handlers):
-                part.setLevel("INFO")  # the Runner describes itself at length
-            check_runner(runner)
+                part.setLevel("INFO")  # building the Runner logs long descriptions
+            run_preflight(runner)
         except DataError as cause:
             return [error("pre-flight", str(cause))]
     return []
 
 
 def without_weights(model: Any) -> None:
-    """Take the files that a model's parts start from out of its settings."""
+    """Remove the checkpoints of a model's parts from its settings."""
     for part in model.values() if isinstance(model, dict) else model:
         if isinstance(part, (dict, list)):
             without_weights(part)

@@ -1,4 +1,4 @@
-"""The model of a config, without a weight in memory."""
+"""Building of a config's model on the meta device."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from snnssl_mm.checks.config.problem import Problem, error
 
 
 def build_unfilled(cfg: Config) -> tuple[Any, list[Problem]]:
-    """Build the model, on torch's meta device where that works.
+    """Build the model, on torch's meta device if possible.
 
-    Tensors have no memory there, nor values, which a few constructors ask for.
+    Tensors on the meta device have no memory and no values, which a few constructors
+    read; those models are built on the CPU.
 
     Returns:
-        The model, None if it cannot be built, and then the reason.
+        The model and no problems, or None and the reason why it cannot be built.
     """
     settings = model_settings(cfg)
     if str((settings.get("backbone") or {}).get("type")).startswith("snnssl_mm."):
-        settings.pop("pretrained", None)  # not taken; check_weights says so
+        settings.pop("pretrained", None)  # not accepted; check_weights reports it
     for device in ("meta", "cpu"):
         try:
             with torch.device(device):

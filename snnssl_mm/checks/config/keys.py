@@ -1,4 +1,4 @@
-"""Top-level keys that nobody reads, because they are misspelt or of an old version."""
+"""Check of top-level keys: misspelt ones, and those of OpenMMLab 1.x."""
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ OLD_KEYS = {
     "log_config": "default_hooks=dict(logger=...)",
     "resume_from": "resume=True and load_from",
 }
-"""Keys of OpenMMLab 1.x, which a Runner passes over."""
+"""Keys of OpenMMLab 1.x, which a Runner ignores."""
 
 
 def check_keys(cfg: Mapping[str, Any]) -> list[Problem]:
-    """Look for top-level keys that were meant for the Runner."""
+    """Find misspelt, outdated and missing top-level keys."""
     problems = []
     known = RUNNER_KEYS | OTHER_KEYS
     for key in set(cfg) - known:
         like = closest(key, known, 0.87)
         if like:
-            # Variables may have any name, but hardly one so near.
+            # A variable may have any name, but one this similar is a misspelt key.
             problems.append(error(key, f"the Runner reads no such key; write {like}"))
         elif key in OLD_KEYS and key not in stock_variables(cfg):
-            text = f"of OpenMMLab 1.x, and not read any more; write {OLD_KEYS[key]}"
+            text = f"a key of OpenMMLab 1.x, now ignored; write {OLD_KEYS[key]}"
             problems.append(warning(key, text))
     for key in missing(cfg):
-        text = "is missing, so nothing can be trained; inherit a config that has it"
+        text = "is missing, which training needs; inherit a config that has it"
         problems.append(warning(key, text))
     return problems + repeated_hooks(cfg)
 
 
 def missing(cfg: Mapping[str, Any]) -> list[str]:
-    """Return what a training needs and the config does not have."""
+    """Return the keys that training needs and the config does not have."""
     needed = ("model", "train_dataloader", "train_cfg", "optim_wrapper")
     return [key for key in needed if not cfg.get(key)]
 
 
 def misspelt(key: str, cfg: Mapping[str, Any]) -> str | None:
-    """Return the top-level key that a new one of ``--cfg-options`` looks like."""
+    """Return the top-level key that a new key of ``--cfg-options`` resembles."""
     return closest(key, {*cfg, *RUNNER_KEYS, *OTHER_KEYS}, 0.87)
 
 
 def stock_variables(cfg: Mapping[str, Any]) -> set[str]:
-    """Names that stock configs use for parts of what the Runner does read."""
+    """Return old keys that stock configs use as variables."""
     return {"optimizer"} if (cfg.get("optim_wrapper") or {}).get("optimizer") else set()
 
 

@@ -1,4 +1,4 @@
-"""Whether the types that a config names exist, and take the arguments that it gives."""
+"""Check that the types in a config exist and accept its arguments."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SECTIONS: dict[str, tuple[Registry, ...]] = {
     "test_evaluator": (root.METRICS, root.EVALUATOR),
     **dict.fromkeys(LOADERS, (root.DATASETS,)),
 }
-"""Registries that a section's types are looked up in."""
+"""Registries for the types in a section."""
 NESTED: dict[str, tuple[Registry, ...]] = {
     "optimizer": (root.OPTIMIZERS,),
     "init_cfg": (root.WEIGHT_INITIALIZERS,),
@@ -43,12 +43,12 @@ NESTED: dict[str, tuple[Registry, ...]] = {
     "worker_init_fn": (root.FUNCTIONS,),
     "vis_backends": (root.VISBACKENDS,),
 }
-"""The same for what lies below certain keys."""
+"""Registries for the types below certain keys."""
 OTHERS = ("nms", "roi_layer")
-"""Keys of what mmcv looks up without a registry."""
+"""Keys whose types mmcv looks up without a registry."""
 BUILDERS = ("_cfg", "collate_fn", "plugins", "upsample")
-"""Ends of keys whose entries a builder takes away before the class sees them."""
-TAKEN_AWAY = {
+"""Ends of keys whose builder removes entries before it calls the class."""
+REMOVED_KEYS = {
     "type",
     "_scope_",
     "priority",  # of hooks
@@ -66,7 +66,7 @@ LOADER_KEYS = {
 
 
 class Place(NamedTuple):
-    """A dict with a type, where it is, and where its type is looked up."""
+    """A dict with a type, its key in the config, and the registries of the type."""
 
     key: str
     settings: Mapping[str, Any]
@@ -74,7 +74,7 @@ class Place(NamedTuple):
 
 
 def places(value: Any, key: str, registries: tuple[Registry, ...]) -> Iterator[Place]:
-    """Every dict with a ``type`` in ``value``."""
+    """Yield every dict with a ``type`` in ``value``."""
     last = key.rpartition(".")[2].partition("[")[0]
     if last in OTHERS:
         return
@@ -93,10 +93,10 @@ def places(value: Any, key: str, registries: tuple[Registry, ...]) -> Iterator[P
 
 
 def check_names(cfg: Mapping[str, Any]) -> list[Problem]:
-    """Look at all types, and the arguments that they are given.
+    """Check all types and their arguments.
 
     Args:
-        cfg: Its default scope is in force.
+        cfg: Config whose default scope is active.
     """
     problems = []
     for section, registries in SECTIONS.items():
@@ -124,14 +124,14 @@ def check_names(cfg: Mapping[str, Any]) -> list[Problem]:
 
 
 def loops(cfg: Mapping[str, Any]) -> dict[str, str]:
-    """Loops that a Runner takes where a config does not say which."""
+    """Return the loops that a Runner uses if a config does not set their type."""
     by_epoch = (cfg.get("train_cfg") or {}).get("by_epoch")
     train = "EpochBasedTrainLoop" if by_epoch else "IterBasedTrainLoop"
     return {"train_cfg": train, "val_cfg": "ValLoop", "test_cfg": "TestLoop"}
 
 
 def check_place(place: Place, key: str | None = None) -> list[Problem]:
-    """Look at one type and its arguments."""
+    """Check one type and its arguments."""
     kind = place.settings["type"]
     found = find(kind, place.registries, place.settings.get("_scope_"))
     if found is None and place.key.startswith("model."):
@@ -146,11 +146,11 @@ def check_place(place: Place, key: str | None = None) -> list[Problem]:
 
 
 def find(kind: Any, registries: tuple[Registry, ...], scope: str | None) -> Any:
-    """Return what a type names in the scope; a class names itself."""
+    """Resolve a type in the scope; a class is returned as it is."""
     if not isinstance(kind, str):
         return kind
     for registry in registries:
-        if registry is root.FUNCTIONS:  # the Runner asks it without a scope
+        if registry is root.FUNCTIONS:  # the Runner uses it without a scope
             return registry.get(kind)
         with registry.switch_scope_and_registry(scope) as current:
             if (found := current.get(kind)) is not None:
@@ -159,12 +159,12 @@ def find(kind: Any, registries: tuple[Registry, ...], scope: str | None) -> Any:
 
 
 def anywhere(kind: str) -> Any:
-    """Return what a name means in any registry of its scope, such as tokenizers."""
+    """Resolve a name in any registry of its scope, such as tokenizers."""
     scope = DefaultScope.get_current_instance().scope_name
     prefix, _, short = kind.rpartition(".")
     try:
         module = importlib.import_module(f"{prefix or scope}.registry")
-    except ImportError:  # a package that is not there, or no scope at all
+    except ImportError:  # a package that is not installed, or no scope at all
         return None
     for registry in filter(lambda r: isinstance(r, Registry), vars(module).values()):
         registry.import_from_location()
@@ -174,8 +174,8 @@ def anywhere(kind: str) -> Any:
 
 
 def registered(registry: Registry) -> list[str]:
-    """All names of a registry and its children, with their scopes."""
-    import snnssl_mm.registry  # noqa: F401  (a child that nobody may have met yet)
+    """List all names of a registry and its children, with their scopes."""
+    import snnssl_mm.registry  # noqa: F401  (registers the child of this package)
 
     names = []
     for child in (registry, *registry.children.values()):
@@ -186,14 +186,13 @@ def registered(registry: Registry) -> list[str]:
 
 
 def unknown_type(kind: str, known: list[str]) -> str:
-    """Say that there is no such type, and which is meant."""
+    """Describe an unknown type, and suggest a similar one."""
     short = kind.rpartition(".")[2]
     elsewhere = [name for name in known if name.rpartition(".")[2] == short]
     if elsewhere:
         ours = [name for name in elsewhere if name.startswith("snnssl_mm.")]
         return (
-            f"{kind!r} is not in this config's scope, but {(ours or elsewhere)[0]!r} "
-            "exists; write that"
+            f"{kind!r} is not in this config's scope; write {(ours or elsewhere)[0]!r}"
         )
     by_name = {name.rpartition(".")[2]: name for name in known}
     like = closest(short, by_name)
@@ -202,20 +201,20 @@ def unknown_type(kind: str, known: list[str]) -> str:
 
 
 def accepted(kind: type) -> tuple[set[str], bool]:
-    """Arguments that a class takes, itself or by its bases.
+    """Find the arguments that a class accepts, itself or by its bases.
 
     Returns:
-        Their names, and whether the class itself names all that it takes.
+        Their names, and whether the list is complete.
     """
     names: set[str] = set()
-    own: Any = kind  # mypy would not have __init__ read from a class
+    own: Any = kind  # mypy does not allow to read __init__ from a class
     by_new = own.__new__ is not object.__new__
     if by_new or hasattr(own.__init__, "__wrapped__"):  # or renamed by mmcv
         return names, False
     if not hasattr(own.__init__, "__code__") and own.__init__ is not object.__init__:
         return names, False  # compiled
     for depth, base in enumerate(c for c in kind.__mro__ if "__init__" in vars(c)):
-        if base is object:  # it takes none; who came here had arguments to spare
+        if base is object:  # it takes no arguments; a subclass passed on **kwargs
             return names, depth == 0
         parameters = inspect.signature(vars(base)["__init__"]).parameters
         names |= parameters.keys()
@@ -225,15 +224,15 @@ def accepted(kind: type) -> tuple[set[str], bool]:
 
 
 def check_arguments(kind: type, place: Place) -> list[Problem]:
-    """Look for arguments that a class does not take."""
+    """Find arguments that a class does not accept."""
     problems = []
     names, complete = accepted(kind)
-    for given in set(map(str, place.settings)) - names - TAKEN_AWAY:
+    for given in set(map(str, place.settings)) - names - REMOVED_KEYS:
         like = closest(given, names - {"self", "args", "kwargs"}, 0.8)
         text = f"{kind.__name__} has no argument {given!r}"
         hint = f"is {like!r} meant?" if like else f"it takes {sorted(names - {'self'})}"
         if complete:
             problems.append(error(f"{place.key}.{given}", f"{text}; {hint}"))
-        elif like:  # it hands what it does not know on, maybe to something else
+        elif like:  # it passes unknown arguments on, maybe to another class
             problems.append(warning(f"{place.key}.{given}", f"{text}; {hint}"))
     return problems

@@ -1,4 +1,4 @@
-"""What the config check finds."""
+"""Problems that the checks of a config return."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Problem(NamedTuple):
 
     Attributes:
         level: ``'error'``: a run would fail, or silently do something else;
-            ``'warning'``: it may be meant.
-        key: Where, such as ``'model.neck.in_channels'``.
+            ``'warning'``: it may be intended.
+        key: Config key, such as ``'model.neck.in_channels'``.
         text: What was found, what was expected, what to do.
     """
 
@@ -40,6 +40,6 @@ def warning(key: str, text: str) -> Problem:
 
 
 def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the name among ``known`` that is most like ``name``, if one is."""
+    """Return the most similar name in ``known``, or None if none is similar."""
     found = difflib.get_close_matches(name, sorted(known), 1, cutoff)
     return found[0] if found else None

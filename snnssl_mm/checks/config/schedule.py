@@ -1,4 +1,4 @@
-"""Whether schedule, batch size and learning rate fit the length of the training."""
+"""Check of schedule, batch size and learning rate against the training's length."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from snnssl_mm.checks.config.problem import Problem, error, warning
 
 
 def check_schedule(cfg: Mapping[str, Any]) -> list[Problem]:
-    """Look at ``param_scheduler`` and the batch size."""
+    """Check ``param_scheduler`` and the batch size."""
     return [*schedulers(cfg), *batches(cfg)]
 
 
 def schedulers(cfg: Mapping[str, Any]) -> Iterator[Problem]:
-    """Problems of every scheduler."""
+    """Yield the problems of all schedulers."""
     loop = cfg.get("train_cfg") or {}
     iterations, epochs = loop.get("max_iters"), loop.get("max_epochs")
     if iterations and epochs:
         text = (
-            f"max_epochs={epochs} and max_iters={iterations}; set one of them to None"
+            f"max_epochs={epochs} and max_iters={iterations} are both set; set one of "
+            "them to None"
         )
         yield error("train_cfg", text)
         return
@@ -35,16 +36,17 @@ def schedulers(cfg: Mapping[str, Any]) -> Iterator[Problem]:
 def scheduler(
     one: Mapping[str, Any], key: str, iterations: int | None, epochs: int | None
 ) -> Iterator[Problem]:
-    """Problems of one scheduler, with the length of the training."""
+    """Yield the problems of one scheduler, given the length of the training."""
     by_epoch = one.get("by_epoch", True)
     begin, end = one.get("begin", 0), one.get("end")
     if end is not None and begin >= end:
-        text = f"begin={begin} is not before end={end}; it never acts, exchange them"
+        text = f"begin={begin} is not before end={end}, so it has no effect; swap them"
         yield error(key, text)
     if by_epoch and iterations and not one.get("convert_to_iter_based"):
         text = (
-            f"counts epochs, but the training counts {iterations} iterations and has "
-            "no epochs: it never acts; set by_epoch=False and times in iterations"
+            f"the schedule counts epochs, but training runs {iterations} iterations "
+            "without epochs, so it has no effect; set by_epoch=False and give begin "
+            "and end in iterations"
         )
         yield error(f"{key}.by_epoch", text)
         return
@@ -54,21 +56,24 @@ def scheduler(
     unit = "epochs" if by_epoch else "iterations"
     if end is not None and end > length:
         text = (
-            f"{end}, but the training ends after {length} {unit}: the schedule is cut "
-            f"off; set end={length}, or a longer train_cfg"
+            f"{end}, but training ends earlier, after {length} {unit}; set "
+            f"end={length}, or a longer train_cfg"
         )
         yield warning(f"{key}.end", text)
     if begin >= length:
-        text = f"{begin}, but the training ends after {length} {unit}: it never acts"
+        text = (
+            f"{begin}, but training ends after {length} {unit}, so the schedule has no "
+            "effect; set an earlier begin"
+        )
         yield warning(f"{key}.begin", text)
     milestones = one.get("milestones") or ()
     if late := [m for m in milestones if m >= length]:
-        text = f"{late} come after the {length} {unit} of the training; lower them"
+        text = f"{late} lie after the {length} {unit} of the training; lower them"
         yield warning(f"{key}.milestones", text)
 
 
 def batches(cfg: Mapping[str, Any]) -> Iterator[Problem]:
-    """Problems of the batch size, and of the learning rate for it."""
+    """Yield the problems of the global batch size and its learning rate."""
     loader = cfg.get("train_dataloader") or {}
     size = loader.get("batch_size")
     if not size:
@@ -80,8 +85,8 @@ def batches(cfg: Mapping[str, Any]) -> Iterator[Problem]:
     total = size * processes * optimizer.get("accumulative_counts", 1)
     if base and total != base and not scaling.get("enable"):
         text = (
-            f"{size} in each of {processes} processes make a batch of {total}, and the "
-            f"learning rate is made for one of {base}: use {base / size:g} processes, "
-            "or --auto-scale-lr"
+            f"{size} in each of {processes} processes give a global batch size of "
+            f"{total}, but the learning rate is for {base}: use {base / size:g} "
+            "processes, or --auto-scale-lr"
         )
         yield warning("train_dataloader.batch_size", text)

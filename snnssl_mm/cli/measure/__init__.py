@@ -1,4 +1,4 @@
-"""Measure a checkpoint; rows that the results file has are not measured again."""
+"""Measure a checkpoint; rows already present in the results file are skipped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 from snnssl_mm.cli.measure import energy, firing_rates, health, time_steps
 from snnssl_mm.cli.shared.kinds import add_kinds, kind_of_module
 
-AGAIN = ""
+RESUME_OPTION = ""
 KINDS = {
     "time-steps": kind_of_module(time_steps),
     "firing-rates": kind_of_module(firing_rates),

@@ -1,8 +1,8 @@
 """Estimate the energy of a spiking network from its firing rates, layer by layer.
 
-For configs of pretraining, classification, detection and segmentation; compared with
-the equal non-spiking network. One results file may hold several models; a model that it
-has is shown again.
+Supports configs of pretraining, classification, detection and segmentation; the energy
+is compared with that of the equivalent non-spiking network. One results file may have
+several models; a model that is already present is printed without measuring again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared.arguments import picture, positive
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
-from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -34,14 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=64,
         help="test images to measure rates on (64)",
     )
-    add_out_argument(parser, "energy.json", "JSON file to add to")
+    add_out_argument(parser, "energy.json", "JSON file to append to")
     parser.add_argument("--csv", type=Path, help="file for the layers as CSV")
-    parser.add_argument("--markdown", type=Path, help="file for all as Markdown")
+    parser.add_argument("--markdown", type=Path, help="file for the tables as Markdown")
     parser.add_argument("--plot", type=picture, help="picture to draw")
 
 
 def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any]:
-    """Run the model over the images."""
+    """Measure the model on the images; return a row."""
     from mmengine.analysis import parameter_count
     from rich.progress import track
 
@@ -56,7 +56,7 @@ def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any
     from snnssl_mm.apis.loaded_models import load_pictured_model
     from snnssl_mm.recording.energy import totals
 
-    with errors_as_sentences():
+    with errors_as_messages():
         model = load_pictured_model(cfg, args.checkpoint, not is_pretraining(cfg))
         check_model(model)
     start = time.perf_counter()
@@ -75,8 +75,8 @@ def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any
     }
 
 
-def report(row: dict[str, Any]) -> None:
-    """Print the layers, how energy is computed, and the totals."""
+def print_energy(row: dict[str, Any]) -> None:
+    """Print the layers, the formula of the energy, and the totals."""
     from snnssl_mm.recording.energy import CONSTANTS, FORMULA
     from snnssl_mm.recording.energy_tables import (
         layer_table,
@@ -94,7 +94,7 @@ def report(row: dict[str, Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure, unless it is done already; print, write and draw."""
+    """Measure, unless the row is present already; print, write and draw."""
     from snnssl_mm.analysis.energy_measurement import count_images
     from snnssl_mm.analysis.plots.energy_plot import plot_energy
     from snnssl_mm.analysis.unseen_images import unseen_images
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> None:
     from snnssl_mm.recording.results_file import ResultsFile
 
     cfg = load_config(args)
-    with errors_as_sentences():
+    with errors_as_messages():
         require_writable(args.out, args.csv, args.markdown, args.plot)
         results = ResultsFile(args.out, "energy", KEY)
         loader = unseen_images(cfg, args.images)
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> None:
     row = results.find(**key, images=count_images(loader))
     if row is None:
         row = results.append(about | measure(cfg, args, loader))
-    report(row)
+    print_energy(row)
     for file in filter(None, (args.csv, args.markdown)):
         file.parent.mkdir(parents=True, exist_ok=True)
     if args.csv:

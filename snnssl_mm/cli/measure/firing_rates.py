@@ -1,8 +1,8 @@
-"""Measure how often each layer fires at each time step; count dead neurons.
+"""Measure the firing rate of each layer at each time step; count dead neurons.
 
-On unseen images: those of ``eval_test_dataloader`` (pretraining) or
-``test_dataloader`` (classification, detection, segmentation), on the spiking path.
-Several checkpoints may go into one file.
+The images are unseen ones: those of ``eval_test_dataloader`` (pretraining) or
+``test_dataloader`` (classification, detection, segmentation). Rates are those of the
+spiking path. Several checkpoints may be in one file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared.arguments import picture, positive
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
-from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -34,23 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--images",
         type=positive(int),
         default=512,
-        help="at most so many, evenly spread (512)",
+        help="maximum number of images, evenly spread (512)",
     )
-    add_out_argument(parser, "firing_rates.json", "JSON file to add to")
+    add_out_argument(parser, "firing_rates.json", "JSON file to append to")
     parser.add_argument("--plot", type=picture, help="picture to draw")
 
 
 def measure(args: argparse.Namespace, cfg: Config, row: Row) -> Row:
-    """Measure what :func:`run` asks for, and return it as a row."""
+    """Measure the firing rates; return ``row`` with the results."""
     from snnssl_mm.analysis.unseen_images import network_inputs, unseen_images
     from snnssl_mm.apis.loaded_models import load_pictured_model
     from snnssl_mm.recording.firing_rates import firing_rates
 
-    with errors_as_sentences():
+    with errors_as_messages():
         loader = unseen_images(cfg, args.images)
         model = load_pictured_model(cfg, args.checkpoint)
     start = time.perf_counter()
-    with errors_as_sentences():
+    with errors_as_messages():
         layers = firing_rates(model, network_inputs(model, loader, "counting spikes"))
     return row | {
         "images_used": len(loader.dataset),  # type: ignore[arg-type]
@@ -60,14 +60,14 @@ def measure(args: argparse.Namespace, cfg: Config, row: Row) -> Row:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure, or read what was measured before; print and draw it."""
+    """Measure, unless the row is present already; print and draw."""
     from snnssl_mm.analysis.plots.firing_rates_plot import plot_firing_rates
     from snnssl_mm.recording.firing_rates import firing_rates_table
     from snnssl_mm.recording.provenance import provenance
     from snnssl_mm.recording.results_file import ResultsFile
 
     cfg = load_config(args)
-    with errors_as_sentences():
+    with errors_as_messages():
         require_writable(args.out, args.plot)
         results = ResultsFile(args.out, "firing_rates", KEY)
         row = provenance(args.config, args.checkpoint, cfg)

@@ -1,8 +1,9 @@
-"""Measure whether a representation is healthy, compared with a random network's.
+"""Measure the health of a representation, compared with a random network's.
 
-Spread and rank of the features, agreement of two views, of the spiking with the analog
-path, and of time steps, on two fixed views of unseen images (of training images, where
-the config has no others). The projector counts, so the checkpoint must be whole.
+Measures are spread and rank of the features, and agreement between two views, between
+spiking and analog path, and between time steps, on two fixed views of unseen images (or
+of training images, if the config has no others). The projector is measured too, so the
+checkpoint must be complete.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared.arguments import picture, positive
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
-from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -36,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--images",
         type=positive(int),
         default=512,
-        help="at most so many, evenly spread (512)",
+        help="maximum number of images, evenly spread (512)",
     )
-    add_out_argument(parser, "representation_health.json", "JSON file to add to")
+    add_out_argument(parser, "representation_health.json", "JSON file to append to")
     parser.add_argument("--plot", type=picture, help="picture to draw")
 
 
@@ -49,12 +50,12 @@ def measure(args: argparse.Namespace, cfg: Config) -> Row:
     from snnssl_mm.recording.health_features import take_statistics
     from snnssl_mm.recording.representation_health import representation_health, rounded
 
-    with errors_as_sentences():
+    with errors_as_messages():
         views = unseen_views(cfg)
         model = load_model(cfg, args.checkpoint)
     start = time.perf_counter()
     images = min(args.images, len(views.dataset))
-    with errors_as_sentences():
+    with errors_as_messages():
         found = representation_health(model, batches(views, images, "checkpoint"))
     random = random_init_model(cfg)
     take_statistics(random, batches(views, images, "BatchNorm statistics"))
@@ -80,7 +81,7 @@ def batches(views: Views, images: int, progress: str) -> Iterator[Batch]:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure, or read what was measured before; print and draw it."""
+    """Measure, unless the row is present already; print and draw."""
     from snnssl_mm.analysis.plots.representation_health_plot import plot_health
     from snnssl_mm.recording.provenance import provenance
     from snnssl_mm.recording.representation_health import (
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
     from snnssl_mm.recording.results_file import ResultsFile
 
     cfg = load_config(args)
-    with errors_as_sentences():
+    with errors_as_messages():
         require_writable(args.out, args.plot)
         results = ResultsFile(args.out, "representation_health", KEY)
         row: dict[str, Any] = provenance(args.config, args.checkpoint, cfg)

@@ -1,10 +1,10 @@
 """Accuracy, latency and energy of the same weights at T = 1, 2, 3 ... time steps.
 
-At every T the BatchNorm statistics are recalibrated (no labels are needed for that) and
-frozen, fully spiking features are judged by k-NN and by linear probes: one fitted at
-that T, and the one fitted at the pretraining's T. Latency is that of one image, energy
-an estimate from operations. Results are kept T by T; the same command
-continues where it stopped.
+At every T the BatchNorm statistics are recalibrated (without labels), and frozen, fully
+spiking features are evaluated by k-NN and two linear probes: one fitted at that T, and
+the one fitted at the pretraining's T. Latency is that of one image, energy an estimate
+from operations. A row is appended per T; run the same command again to continue an
+interrupted measurement.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared.arguments import positive
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
-from snnssl_mm.cli.shared.user_errors import errors_as_sentences
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
 from snnssl_mm.recording.command import command_line
 
 if TYPE_CHECKING:
@@ -42,24 +42,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=list(range(1, 17)),
         metavar="T",
+        help="numbers of time steps (1 to 16)",
     )
     parser.add_argument(
-        "--latency-seconds", type=float, default=2.0, help="measured at every T (2)"
+        "--latency-seconds",
+        type=float,
+        default=2.0,
+        help="time for measuring the latency at every T (2)",
     )
     add_out_argument(
-        parser, "time_steps.json", "JSON file to add to, picture beside it"
+        parser, "time_steps.json", "JSON file to append to, with a picture next to it"
     )
 
 
 class Sweep(NamedTuple):
-    """What all numbers of time steps share.
+    """Inputs that the measurements at all T share.
 
     Attributes:
         cfg: The pretraining's config.
         checkpoint: Its weights.
-        loaders: Labelled images, of which the accuracy is.
-        images: Unseen images, of which the energy is.
-        classifier: Linear probe that was fitted at the pretraining's T.
+        loaders: Labelled images for the accuracy.
+        images: Unseen images for the energy.
+        classifier: Linear probe fitted at the pretraining's T.
     """
 
     cfg: Config
@@ -99,7 +103,7 @@ class Sweep(NamedTuple):
 def with_latencies(
     rows: list[Row], cfg: Config, args: argparse.Namespace, image: Tensor
 ) -> list[Row]:
-    """Measure latency at every T of the rows, in turn."""
+    """Measure the latency at every T of the rows, interleaved."""
     import torch
 
     from snnssl_mm.analysis.time_steps import config_at, latencies_ms
@@ -121,7 +125,7 @@ def with_latencies(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Sweep, draw and print."""
+    """Measure the missing rows, print and draw."""
     from mmengine.runner import set_random_seed
     from rich.progress import track
 
@@ -139,7 +143,7 @@ def run(args: argparse.Namespace) -> None:
 
     cfg = load_config(args)
     out = args.out
-    with errors_as_sentences():
+    with errors_as_messages():
         require_writable(out)
         check_time_steps(cfg, args.time_steps)
         results = ResultsFile(out, "time_steps", KEY)

@@ -1,1 +1,1 @@
-"""What the commands share: arguments, configs, errors as sentences, child programs."""
+"""Shared parts of the commands: arguments, configs, error messages, child processes."""

@@ -1,4 +1,4 @@
-"""Kinds of command-line arguments: what they cannot be is refused while parsing."""
+"""Types of command-line arguments; invalid values are refused while parsing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NUMBERS = {int: "a whole number", float: "a number"}
 
 
 def positive(kind: type) -> Callable[[str], Any]:
-    """Return a reader of numbers above 0 for argparse."""
+    """Return an argparse type for numbers above 0."""
 
     def read(text: str) -> Any:
         try:
@@ -35,7 +35,7 @@ def positive(kind: type) -> Callable[[str], Any]:
 
 
 def seed_number(text: str) -> int:
-    """Read a seed, which NumPy takes from 0 to 2^32 - 1."""
+    """Read a seed; NumPy accepts 0 to 2^32 - 1."""
     if text.isdecimal() and int(text) < 2**32:
         return int(text)
     raise argparse.ArgumentTypeError(
@@ -44,20 +44,20 @@ def seed_number(text: str) -> int:
 
 
 def picture(text: str) -> Path:
-    """Read the name of a picture to draw."""
+    """Read the file name of a picture to draw."""
     if Path(text).suffix.lower() in PICTURES:
         return Path(text)
     raise argparse.ArgumentTypeError(
-        f"expected the name of a picture ({' '.join(PICTURES)}), got {text}"
+        f"expected a picture file ({' '.join(PICTURES)}), got {text}"
     )
 
 
 def results_file(text: str) -> Path:
-    """Read the name of a JSON file; a picture may be drawn beside it."""
+    """Read the name of a JSON file; a picture may be drawn next to it."""
     if Path(text).suffix.lower() not in PICTURES:
         return Path(text)
     raise argparse.ArgumentTypeError(
-        f"expected the name of a JSON file, got {text}; give it the suffix .json"
+        f"expected a JSON file, got {text}; use the suffix .json"
     )
 
 
@@ -72,13 +72,13 @@ def pattern(text: str) -> str:
     return text
 
 
-def kind_of(default: str) -> Callable[[str], Path]:
-    """Return the reader of an output whose default has this name."""
+def output_type(default: str) -> Callable[[str], Path]:
+    """Return the argparse type of an output, given its default name."""
     return {".png": picture, ".json": results_file}.get(Path(default).suffix, Path)
 
 
 def one_of(table: str, *more: str) -> Callable[[str], str]:
-    """Return a reader of names that imports their table when it is used.
+    """Return an argparse type for the names in a table, which is imported when used.
 
     Args:
         table: ``'module:TABLE'``.

@@ -1,4 +1,4 @@
-"""Read ``--cfg-options KEY=VALUE ...`` without mmengine, for a quick ``--help``."""
+"""Parsing of ``--cfg-options KEY=VALUE ...`` without mmengine, for fast ``--help``."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from typing import Any
 CONSTANTS = {"true": True, "false": False}
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 DICTS = (("{", ":"), ("dict(", "="))
-"""How a dict begins, and what stands between its keys and values."""
+"""Beginning of a dict, and the separator between its keys and values."""
 
 
 class KeyValues(argparse.Action):
-    """Collect ``KEY=VALUE`` arguments in a dict, with the values of mmengine.
+    """Collect ``KEY=VALUE`` arguments in a dict, with values as in mmengine.
 
-    Numbers, booleans and None are read as such; ``a,b`` and ``[a,b]`` are lists,
-    ``(a,b)`` is a tuple, nested as one likes. Unlike mmengine's ``DictAction`` it reads
-    ``dict(a=b)`` and ``{a: b}``, and keeps the spaces inside a value, which may be a
-    path.
+    Numbers, booleans and None are converted; ``a,b`` and ``[a,b]`` are lists, ``(a,b)``
+    is a tuple, with any nesting. Unlike mmengine's ``DictAction`` it reads
+    ``dict(a=b)`` and ``{a: b}``, and keeps spaces inside a value, which may be a path.
     """
 
     def __call__(
         self, parser: Any, namespace: Any, values: Any, option_string: str | None = None
     ) -> None:
-        """Add to what earlier options gave.
+        """Add the options to those of earlier arguments.
 
         Raises:
-            ArgumentError: If one is no ``KEY=VALUE`` or its brackets do not match.
+            ArgumentError: If one is not ``KEY=VALUE``, or its brackets do not match.
         """
         options = dict(getattr(namespace, self.dest, None) or {})
         for text in values:
@@ -35,7 +34,7 @@ class KeyValues(argparse.Action):
                 raise argparse.ArgumentError(
                     self,
                     f"KEY=VALUE expected, got {text!r}; quote a value with spaces, "
-                    "such as 'data_root=/data/my images', and name config and "
+                    "such as 'data_root=/data/my images', and give config and "
                     "checkpoint before this option",
                 )
             try:
@@ -46,7 +45,7 @@ class KeyValues(argparse.Action):
 
 
 def read_value(text: str) -> Any:
-    """Read a value as a config would have it.
+    """Convert a value as in a config.
 
     Example:
         >>> read_value("0.5"), read_value("/my images/a.json"), read_value("[1,(a,b)]")
@@ -74,7 +73,7 @@ def read_value(text: str) -> Any:
 
 
 def read_dict(text: str, between: str) -> dict[str, Any]:
-    """Read what stands inside of a dict; ``between`` is between keys and values."""
+    """Read the content of a dict; ``between`` separates keys and values."""
     entries = {}
     for part in split_at_commas(text):
         key, found, value = part.partition(between)
@@ -102,7 +101,7 @@ def split_at_commas(text: str) -> list[str]:
             open_brackets += character
         elif character in CLOSING.values():
             if not open_brackets or CLOSING[open_brackets[-1]] != character:
-                raise ValueError(f"the bracket {character} closes nothing")
+                raise ValueError(f"the bracket {character} has no opening bracket")
             open_brackets = open_brackets[:-1]
     if open_brackets:
         raise ValueError(f"the bracket {open_brackets[-1]} is not closed")

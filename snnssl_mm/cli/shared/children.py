@@ -1,4 +1,4 @@
-"""Commands that a command starts: a failure is a sentence, Ctrl-C ends them too."""
+"""Child processes that run commands; they end with a message, and on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = (sys.executable, "-m", "snnssl_mm.cli.main")
-"""``snnssl``, wherever it is installed."""
-PATIENCE = 3.0  # seconds for a program to end by itself
+"""``snnssl`` of this Python environment."""
+GRACE_SECONDS = 3.0  # for a process to end by itself
 _running: set[subprocess.Popen[Any]] = set()
 
 
 class ChildError(RuntimeError):
-    """A command that another started has failed; the message is for the user."""
+    """A child command that failed; the message is for the user."""
 
 
 def run_child(command: Sequence[str], log: Path | None = None, **options: Any) -> None:
-    """Run ``snnssl`` in a process of its own, and end it if this one is interrupted.
+    """Run ``snnssl`` in a child process, and end it if this process is interrupted.
 
     Args:
         command: A subcommand, such as ``'train'``, and its arguments.
-        log: File or folder in which its log is; the message names it.
-        **options: Those of ``subprocess.Popen``.
+        log: File or folder of its log, which the error message names.
+        **options: Options of ``subprocess.Popen``.
 
     Raises:
-        ChildError: If it fails: names the subcommand, its exit code and its log.
+        ChildError: If it fails; names the subcommand, its exit code and its log.
     """
     began = time.time()
     child = None
@@ -55,7 +55,7 @@ def run_child(command: Sequence[str], log: Path | None = None, **options: Any) -
 
 @contextlib.contextmanager
 def interruptions_delayed() -> Iterator[None]:
-    """Let SIGINT and SIGTERM act at the end of the block: a child must be known."""
+    """Delay SIGINT and SIGTERM to the end of the block, until a child is recorded."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -74,7 +74,7 @@ def interruptions_delayed() -> Iterator[None]:
 
 
 def ending(code: int) -> str:
-    """Say how a program ended."""
+    """Describe how a process ended."""
     if code > 0:
         return f"failed with exit code {code}"
     with contextlib.suppress(ValueError):
@@ -83,7 +83,7 @@ def ending(code: int) -> str:
 
 
 def where(log: Path | None, began: float) -> str:
-    """Name the log of a program that began at a time."""
+    """Name the log of a process that began at a time; empty text if there is none."""
     if log is None or not log.is_dir():
         return f"see {log}" if log else ""
     logs = {file.stat().st_mtime: file for file in log.glob("**/*.log")}
@@ -92,17 +92,17 @@ def where(log: Path | None, began: float) -> str:
 
 
 def stop(child: subprocess.Popen[Any]) -> None:
-    """End a program: Ctrl-C in a terminal reaches it as well, so let it end first."""
+    """End a process; wait first, since Ctrl-C in a terminal reaches it as well."""
     for end in (lambda: None, child.terminate, child.kill):
         end()
         try:
-            child.wait(PATIENCE)
+            child.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             continue
         return
 
 
 def stop_children() -> None:
-    """End all that runs, also what other threads wait for."""
+    """End all child processes, also those that other threads wait for."""
     for child in list(_running):
         stop(child)

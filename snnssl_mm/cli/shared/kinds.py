@@ -1,4 +1,4 @@
-"""Subcommands of subcommands, such as ``snnssl draw spike-maps``."""
+"""Nested subcommands, such as ``snnssl draw spike-maps``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 
 class Kind(NamedTuple):
-    """What a word behind a subcommand does.
+    """A nested subcommand.
 
     Attributes:
         help: One line, and more lines for its own ``--help``.
-        add_arguments: Adds its arguments to a parser.
-        run: Does it.
+        add_arguments: Function that adds its arguments to a parser.
+        run: Function that runs it.
     """
 
     help: str
@@ -22,12 +22,12 @@ class Kind(NamedTuple):
 
 
 def kind_of_module(module: Any) -> Kind:
-    """Return the kind that a module with ``add_arguments`` and ``run`` is."""
+    """Make a nested subcommand of a module with ``add_arguments`` and ``run``."""
     return Kind(module.__doc__ or "", module.add_arguments, module.run)
 
 
 def add_kinds(parser: argparse.ArgumentParser, kinds: Mapping[str, Kind]) -> None:
-    """Let the next word of a subcommand's arguments choose one of the kinds."""
+    """Add nested subcommands to the parser of a subcommand."""
     words = parser.add_subparsers(title="kinds", metavar="KIND", required=True)
     for word, kind in kinds.items():
         first_line = kind.help.splitlines()[0].rstrip(".")

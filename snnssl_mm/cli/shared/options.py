@@ -1,4 +1,4 @@
-"""Arguments that several commands share, and what follows from their values."""
+"""Arguments that several commands share, and their completion."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import os
 from pathlib import Path
 
 from snnssl_mm.checkpoints.writable import require_writable
-from snnssl_mm.cli.shared.arguments import kind_of, positive
+from snnssl_mm.cli.shared.arguments import output_type, positive
 from snnssl_mm.cli.shared.cfg_options import KeyValues
-from snnssl_mm.cli.shared.config_files import find_config, require_files
+from snnssl_mm.cli.shared.config_files import find_config, require_named_files
 
 
 def add_config_arguments(
     parser: argparse.ArgumentParser, checkpoint: bool = False
 ) -> None:
-    """Add ``config``, ``--cfg-options`` and, if asked for, ``checkpoint``."""
+    """Add ``config``, ``--cfg-options`` and optionally ``checkpoint``."""
     parser.add_argument("config", help="config file")
     if checkpoint:
         parser.add_argument(
             "checkpoint",
-            help="file, URL or name of the model zoo; all its weights must fit",
+            help="file, URL or model of the zoo; all its weights must fit",
         )
         add_trust_argument(parser)
     parser.add_argument(
@@ -37,31 +37,31 @@ def add_trust_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust-checkpoint",
         action="store_true",
-        help="read checkpoints even if code in them runs on this machine then: only "
-        "for files of your own or of somebody whom you trust",
+        help="read checkpoints even if they execute code on this machine: only for "
+        "your own files, or from a source that you trust",
     )
 
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``image`` and ``--max-size``, for pictures of a network at work."""
+    """Add ``image`` and ``--max-size``, for pictures of a network's activity."""
     parser.add_argument("image", help="image file")
     parser.add_argument(
         "--max-size",
         type=positive(int),
         default=640,
-        help="longer sides are reduced to it (640)",
+        help="maximum side of the image, which is resized to it (640)",
     )
 
 
 def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--launcher`` and the rank that torch.distributed.launch passes."""
+    """Add ``--launcher`` and the rank that ``torch.distributed.launch`` passes."""
     parser.add_argument(
         "--launcher",
         choices=["none", "pytorch", "slurm", "mpi"],
         default="none",
         help="how this process was started",
     )
-    # torchrun passes it by the environment.
+    # torchrun passes it in the environment.
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
 
 
@@ -74,13 +74,13 @@ def add_out_argument(
     """Add ``--out``, whose default :func:`run_folder` completes.
 
     Args:
-        parser: Gets it.
-        default: Name below the run's folder.
-        what: The file or folder, for the help.
-        alias: Its former name, which is not in the help.
+        parser: Parser of the subcommand.
+        default: Default name below the run's folder.
+        what: Description of the file or folder for the help.
+        alias: Former name of the option, hidden in the help.
     """
     text = f"{what}; work_dirs/<run>/{default} by default"
-    parser.add_argument("--out", type=kind_of(default), help=text)
+    parser.add_argument("--out", type=output_type(default), help=text)
     if alias:
         hidden = dict(dest="out", type=Path, default=argparse.SUPPRESS)
         parser.add_argument(alias, help=argparse.SUPPRESS, **hidden)  # type: ignore
@@ -88,9 +88,9 @@ def add_out_argument(
 
 
 def run_folder(checkpoint: str | Path | None, config: str | Path | None) -> Path:
-    """Folder below ``work_dirs`` for what a command writes without being told where.
+    """Return the default output folder of a command, below ``work_dirs``.
 
-    It has the name of the run that a checkpoint is from, if that lies below a folder
+    Its name is that of the checkpoint's run, if the checkpoint is below a folder
     ``work_dirs``, and the config's name otherwise.
 
     Example:
@@ -108,11 +108,10 @@ def run_folder(checkpoint: str | Path | None, config: str | Path | None) -> Path
 
 
 def complete(args: argparse.Namespace) -> argparse.Namespace:
-    """Complete what was read from a command line, and refuse what cannot be used.
+    """Complete parsed arguments, and refuse missing or unwritable files.
 
-    A leading ``~`` becomes the user's folder, also where the shell leaves it
-    (``--out=~/a.json``); ``config`` becomes a file; ``out`` is set, also where it was
-    not given.
+    A leading ``~`` is expanded, also where the shell does not (``--out=~/a.json``);
+    ``config`` becomes a file; ``out`` gets its default.
 
     Raises:
         SystemExit: If a config or checkpoint does not exist.
@@ -123,7 +122,7 @@ def complete(args: argparse.Namespace) -> argparse.Namespace:
             setattr(args, name, type(value)(os.path.expanduser(value)))
     if getattr(args, "config", None):
         args.config = find_config(args.config)
-    require_files(args)
+    require_named_files(args)
     folder = vars(args).pop("folder_out", False)
     if (default := vars(args).pop("default_out", None)) and args.out is None:
         checkpoint, config = (vars(args).get(key) for key in ("checkpoint", "config"))

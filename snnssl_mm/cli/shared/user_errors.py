@@ -1,4 +1,4 @@
-"""Errors that the user's input or machine causes are sentences, without a traceback."""
+"""Errors caused by the user's input or machine: a message without a traceback."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ INTERRUPTED, TERMINATED = 130, 143
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ``kill`` and batch systems send: an interruption as Ctrl-C is."""
+    """SIGTERM, which ``kill`` and batch systems send; an interruption like Ctrl-C."""
 
 
 @contextlib.contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
-    """Raise :class:`Terminated` on SIGTERM, so that what is open is ended, too.
+    """Raise :class:`Terminated` on SIGTERM, so that open files and children are closed.
 
-    One of several processes dies at once, as the others may wait for it for ever.
+    In distributed training the process ends at once, since the others may wait for it
+    forever.
     """
     alone = int(os.environ.get("WORLD_SIZE", 1)) == 1
     if not alone or threading.current_thread() is not threading.main_thread():
@@ -52,25 +53,26 @@ def terminated_as_interrupted() -> Iterator[None]:
 
 
 def run_tool(main: Callable[[], Any], again: str | None = None) -> None:
-    """Run a tool's ``main``: its errors as sentences, Ctrl-C with how to continue.
+    """Run a tool's ``main``; print errors as messages, and how to continue on Ctrl-C.
 
     The workarounds of :mod:`snnssl_mm.compat` are applied first.
 
     Args:
-        main: Returns an exit code, or None.
-        again: What to add to the command to continue after Ctrl-C, such as
-            ``'--resume'``; empty if the same command does; None if nothing is kept.
+        main: Function that returns an exit code or None.
+        again: Option to add to the command to continue after Ctrl-C, such as
+            ``'--resume'``; empty if the same command continues; None if nothing is
+            kept.
 
     Raises:
-        SystemExit: If there is an exit code other than 0: 1 after an error that the
-            user can mend (its traceback is shown if SNNSSL_MM_TRACEBACK=1 is in the
-            environment), 130 after Ctrl-C, 143 after SIGTERM.
+        SystemExit: If the exit code is not 0: 1 after an error that the user can fix
+            (with SNNSSL_MM_TRACEBACK=1 in the environment, it is raised with its
+            traceback), 130 after Ctrl-C, 143 after SIGTERM.
     """
     compat.apply()
     try:
         with terminated_as_interrupted():
             code = main()
-    except BrokenPipeError:  # head, less: the reader has seen enough
+    except BrokenPipeError:  # head or less closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except (Exception, KeyboardInterrupt) as error:
@@ -78,7 +80,7 @@ def run_tool(main: Callable[[], Any], again: str | None = None) -> None:
             print(f"\ninterrupted{continuation(again)}", file=sys.stderr)
             code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
             raise SystemExit(code) from None
-        text = sentence(error)
+        text = user_message(error)
         if text is None or os.environ.get("SNNSSL_MM_TRACEBACK"):
             raise
         notes = getattr(error, "__notes__", ())
@@ -88,32 +90,31 @@ def run_tool(main: Callable[[], Any], again: str | None = None) -> None:
 
 
 def interruption(error: BaseException | None) -> KeyboardInterrupt | None:
-    """The interruption that an error is, or that a bare ``except`` made it of."""
+    """Return the interruption that an error is, or that caused it; None without."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error
 
 
 @contextlib.contextmanager
-def errors_as_sentences() -> Iterator[None]:
-    """End the program with the message of a bad input's error, without a traceback.
+def errors_as_messages() -> Iterator[None]:
+    """Exit with the message of a ValueError or OSError, without a traceback.
 
-    Wrap what reads the user's files in it, nothing else: inside, every ValueError and
-    OSError counts as the input's fault, a library's too.
+    Wrap only code that reads the user's files: every ValueError and OSError inside,
+    also those of libraries, count as errors of the input.
     """
     try:
         yield
     except (ValueError, OSError) as error:
-        raise SystemExit(f"error: {sentence(error) or error}") from None
+        raise SystemExit(f"error: {user_message(error) or error}") from None
 
 
-def sentence(error: BaseException) -> str | None:
-    """Return what to tell the user; None for an error of the program itself.
+def user_message(error: BaseException) -> str | None:
+    """Return the message for the user; None for an error of the program itself.
 
-    The user can mend: what this package raises by a statement of its own or with a type
-    of its own, what the operating system refuses, names that no registry has, settings
-    that a class does not take, operators that are not built, memory that a GPU does not
-    have.
+    Errors that the user can fix are: those raised in this package or with a type of
+    this package, errors of the operating system, names that no registry has, settings
+    that a class does not accept, missing compiled operators, exhausted GPU memory.
     """
     text = str(error)
     if IN_WORKER in text:  # torch has put the worker's traceback into the message
@@ -121,22 +122,24 @@ def sentence(error: BaseException) -> str | None:
 
         text = last_words(error)
         return text if isinstance(error, OSError) or is_own_type(error) else None
-    if is_own_type(error) or (not isinstance(error, OSError) and raised_here(error)):
+    if is_own_type(error) or (
+        not isinstance(error, OSError) and raised_by_package(error)
+    ):
         return str(error.args[0]) if isinstance(error, KeyError) else text
     if isinstance(error, OSError):
-        return refused_by_system(error)
+        return system_error_message(error)
     if isinstance(error, KeyError) and (found := UNKNOWN_NAME.search(text)):
         return f"{found[1].strip(chr(34))}; check the spelling, or custom_imports"
-    if isinstance(error, SETTING_ERRORS) and (name := was_being_built(error)):
+    if isinstance(error, SETTING_ERRORS) and (name := class_being_built(error)):
         return (
             f"{name} cannot be built from the config's settings: "
-            f"{type(error).__name__}: {text}; mend them (SNNSSL_MM_TRACEBACK=1 in the "
-            "environment shows where it fails)"
+            f"{type(error).__name__}: {text}; correct them (SNNSSL_MM_TRACEBACK=1 in "
+            "the environment shows where it fails)"
         )
     if isinstance(error, ModuleNotFoundError) and error.name == "mmcv._ext":
         return (
             "mmcv is installed without its compiled operators, which this model needs; "
-            "build them by python -m snnssl_mm.setup_mmcv"
+            "build them with python -m snnssl_mm.setup_mmcv"
         )
     if type(error).__name__ == "OutOfMemoryError":
         return (
@@ -147,12 +150,12 @@ def sentence(error: BaseException) -> str | None:
 
 
 def is_own_type(error: BaseException) -> bool:
-    """Whether the package defines the error's type: its message is for the user."""
+    """Whether this package defines the error's type, so its message is for the user."""
     return type(error).__module__.partition(".")[0] == "snnssl_mm"
 
 
-def was_being_built(error: BaseException) -> str | None:
-    """Name of the class that mmengine was making from a config when an error came."""
+def class_being_built(error: BaseException) -> str | None:
+    """Name the class that mmengine was building from a config when it failed."""
     name = None
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_filename.endswith(BUILDER):
@@ -161,8 +164,8 @@ def was_being_built(error: BaseException) -> str | None:
     return name
 
 
-def raised_here(error: BaseException) -> bool:
-    """Whether a ``raise`` in this package made it: then it has a message of ours."""
+def raised_by_package(error: BaseException) -> bool:
+    """Whether a ``raise`` statement in this package raised the error."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -173,22 +176,22 @@ def raised_here(error: BaseException) -> bool:
     return file.startswith(PACKAGE + os.sep) and line.startswith("raise ")
 
 
-def refused_by_system(error: OSError) -> str:
-    """Say which file or address could not be used, and why."""
+def system_error_message(error: OSError) -> str:
+    """Describe which file or address could not be used, and why."""
     if error.filename is None:
         return error.strerror or str(error)
     if isinstance(error, FileNotFoundError):
         return f"{error.filename} does not exist; check the path"
     if isinstance(error, PermissionError):
         return (
-            f"no permission to use {error.filename}; change its permissions, or name "
+            f"no permission to use {error.filename}; change its permissions, or use "
             "another file or folder"
         )
     return f"{error.filename}: {error.strerror or error}"
 
 
 def continuation(again: str | None) -> str:
-    """Say by which command an interrupted tool continues."""
+    """Return the command that continues an interrupted tool, as part of a message."""
     if again is None:
         return ""
     if not again:

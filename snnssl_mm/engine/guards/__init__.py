@@ -1,1 +1,1 @@
-"""What stops a run, and what it says: bad batches, full disks, dead workers."""
+"""Guards that stop a run with a message: bad batches, full disks, dead workers."""

@@ -1,4 +1,4 @@
-"""What is wrong with a batch's images and annotations, sample by sample."""
+"""Faults in a batch's images and annotations, sample by sample."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 2.0
-"""Pixels by which a box may reach beyond its image: rounding of a resize."""
+"""Pixels by which a box may exceed its image, due to rounding in a resize."""
 HUGE = 1e4
-"""Normalised pixels stay far below; larger ones overflow in half precision."""
+"""Limit far above normalised pixels; larger values overflow in half precision."""
 
 
 class Fault(NamedTuple):
@@ -20,9 +20,9 @@ class Fault(NamedTuple):
 
     Attributes:
         kind: ``'inputs'`` or ``'targets'``.
-        sample: Its image file, or its place where it has no file.
-        detail: A phrase that says what is wrong.
-        certain: Whether it alone makes the loss non-finite; otherwise it may.
+        sample: Its image file, or its index if it has no file.
+        detail: A phrase describing the fault.
+        certain: Whether it always makes the loss non-finite; otherwise it may.
     """
 
     kind: str
@@ -34,12 +34,12 @@ class Fault(NamedTuple):
 def batch_faults(
     inputs: Any, samples: Sequence[Any], classes: int | None = None
 ) -> list[Fault]:
-    """Look at everything that a model gets, the certain faults first.
+    """Find the faults in all inputs of a model, certain ones first.
 
     Args:
-        inputs: Of the network: ``[N, ...]``, or a list of such views.
+        inputs: Inputs of the network: ``[N, ...]``, or a list of such views.
         samples: Data samples of mmpretrain, mmdet or mmseg, N or none.
-        classes: Number of classes, if it is known.
+        classes: Number of classes, if known.
     """
     faults = [*input_faults(inputs, samples)]
     for index, sample in enumerate(samples):
@@ -50,7 +50,7 @@ def batch_faults(
 
 
 def sample_name(samples: Sequence[Any], index: int) -> str:
-    """The image file of a sample; without one, its number in the data set or batch."""
+    """Name a sample: its image file, or its index in the dataset or batch."""
     sample = samples[index] if index < len(samples) else None
     get = getattr(sample, "get", lambda *_: None)
     if path := get("img_path"):
@@ -62,7 +62,7 @@ def sample_name(samples: Sequence[Any], index: int) -> str:
 
 
 def input_faults(inputs: Any, samples: Sequence[Any]) -> Iterator[Fault]:
-    """Images with NaN, infinity or values beyond any normalised pixel."""
+    """Find images with NaN, infinity or values far beyond normalised pixels."""
     views = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
     seen = set()
     for view in views:
@@ -82,7 +82,7 @@ def input_faults(inputs: Any, samples: Sequence[Any]) -> Iterator[Fault]:
 
 
 def non_finite_target(samples: Sequence[Any]) -> Fault | None:
-    """The first annotation with NaN or infinity: cheap enough for every iteration."""
+    """Find the first annotation with NaN or infinity, cheaply enough for every step."""
     for index, sample in enumerate(samples):
         for name, value in getattr(sample, "all_items", tuple)():
             if name.startswith("gt_"):
@@ -93,7 +93,11 @@ def non_finite_target(samples: Sequence[Any]) -> Fault | None:
 
 
 def target_faults(sample: Any, classes: int | None) -> Iterator[tuple[str, bool]]:
-    """Phrases for what is wrong with one sample's annotations, and whether for sure."""
+    """Find the faults in a sample's annotations.
+
+    Yields:
+        A phrase, and whether the fault is certain, see :class:`Fault`.
+    """
     items = dict(getattr(sample, "all_items", dict)())
     for name, value in items.items():
         if name.startswith("gt_") or name == "ignored_instances":
@@ -107,7 +111,7 @@ def target_faults(sample: Any, classes: int | None) -> Iterator[tuple[str, bool]
 
 
 def value_faults(name: str, value: Any) -> Iterator[tuple[str, bool]]:
-    """NaN and infinity in an annotation of any kind."""
+    """Find NaN and infinity in an annotation of any kind."""
     parts = dict(value.all_items()) if hasattr(value, "all_items") else {"": value}
     for key, part in parts.items():
         tensor = getattr(part, "tensor", part)  # of mmdet's box types
@@ -121,7 +125,7 @@ def value_faults(name: str, value: Any) -> Iterator[tuple[str, bool]]:
 def instance_faults(
     instances: Any, shape: Sequence[int] | None, classes: int | None
 ) -> Iterator[tuple[str, bool]]:
-    """Degenerate boxes, boxes beyond the image, masks and labels that do not fit."""
+    """Find faults in an image's boxes, masks and labels."""
     if (found := instances.get("bboxes")) is not None:
         yield from box_faults(getattr(found, "tensor", found), shape)
     if (masks := instances.get("masks")) is not None:
@@ -131,7 +135,15 @@ def instance_faults(
 
 
 def box_faults(boxes: Any, shape: Sequence[int] | None) -> Iterator[tuple[str, bool]]:
-    """Faults of boxes ``[n, 4]`` (x1, y1, x2, y2) in an image of ``shape`` (H, W)."""
+    """Find degenerate and outlying boxes.
+
+    Args:
+        boxes: Boxes ``[n, 4]`` as x1, y1, x2, y2.
+        shape: Height and width of their image.
+
+    Yields:
+        A phrase, and whether the fault is certain, see :class:`Fault`.
+    """
     if not isinstance(boxes, Tensor) or boxes.shape[-1] != 4 or not len(boxes):
         return
     boxes = boxes.detach().float().cpu()
@@ -158,12 +170,12 @@ def box_faults(boxes: Any, shape: Sequence[int] | None) -> Iterator[tuple[str, b
 
 
 def describe_box(box: Tensor) -> str:
-    """Corners of a box as text."""
+    """Format the corners of a box."""
     return "({})".format(", ".join(f"{value:.4g}" for value in box.tolist()))
 
 
 def mask_faults(masks: Any, shape: Sequence[int] | None) -> Iterator[tuple[str, bool]]:
-    """Masks without a pixel, or of another size than their (padded) image."""
+    """Find empty masks, and masks smaller than their (padded) image."""
     if not all(hasattr(masks, name) for name in ("height", "width", "areas")):
         return
     areas = np.asarray(masks.areas)
@@ -178,7 +190,7 @@ def mask_faults(masks: Any, shape: Sequence[int] | None) -> Iterator[tuple[str, 
 
 
 def label_faults(labels: Tensor, classes: int | None) -> Iterator[tuple[str, bool]]:
-    """Class indices out of range."""
+    """Find class indices out of range."""
     wrong = labels < 0
     if classes is not None:
         wrong = wrong | (labels >= classes)
@@ -191,7 +203,7 @@ def label_faults(labels: Tensor, classes: int | None) -> Iterator[tuple[str, boo
 def label_map_faults(
     labels: Tensor, classes: int | None, ignored: int = 255
 ) -> Iterator[tuple[str, bool]]:
-    """A label map that teaches nothing, or that has unknown classes."""
+    """Find label maps without a labelled pixel, or with unknown classes."""
     if not labels.numel() or bool((labels == ignored).all()):
         yield (
             f"every pixel of the label map is ignored ({ignored}) or it is empty",
@@ -202,7 +214,7 @@ def label_map_faults(
 
 
 def samples_of(data: Any) -> Sequence[Any]:
-    """The data samples of a batch; none if it has none."""
+    """Return the data samples of a batch; an empty sequence if it has none."""
     found = data.get("data_samples") if isinstance(data, Mapping) else None
     if isinstance(found, Sequence) and not isinstance(found, str):
         return found

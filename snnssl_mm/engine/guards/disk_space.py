@@ -1,4 +1,4 @@
-"""Room on the disk for the checkpoints of a run, and what happens without it."""
+"""Check free disk space before training; report disk-full errors."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import Any
 from mmengine.config import Config
 from torch import nn
 
-from snnssl_mm.checkpoints.resuming import newest_first, newest_whole
+from snnssl_mm.checkpoints.resuming import newest_first, newest_intact
 from snnssl_mm.engine.guards.training_stopped import TrainingStopped
 
 GIB = 2**30
 WRITING_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-"""Only writing has these; the others are taken for files of the run's folder."""
+"""Errors of writing only; the others count only for files in the run's folder."""
 DISK_FAULTS = (*WRITING_FAULTS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 def checkpoint_bytes(cfg: Config, model: nn.Module) -> int:
-    """Estimate a checkpoint's size from below: weights and the optimizer's moments."""
+    """Compute a lower bound of a checkpoint's size: weights and optimizer moments."""
     settings = (cfg.get("optim_wrapper") or {}).get("optimizer") or {}
     adam = "Adam" in str(settings.get("type"))
     moments = 2 if adam else int(bool(settings.get("momentum")))
@@ -34,7 +34,7 @@ def checkpoint_bytes(cfg: Config, model: nn.Module) -> int:
 
 
 def checkpoints_kept(cfg: Config, epochs: int, iterations: int) -> int:
-    """Count the checkpoints that lie there at once, the one being written included."""
+    """Count the checkpoints on the disk at a time, with the one being written."""
     hook = checkpoint_hook(cfg)
     steps = epochs if hook.get("by_epoch", True) else iterations
     interval, kept = hook.get("interval", -1), hook.get("max_keep_ckpts", -1)
@@ -43,31 +43,31 @@ def checkpoints_kept(cfg: Config, epochs: int, iterations: int) -> int:
 
 
 def checkpoint_hook(cfg: Config) -> dict[str, Any]:
-    """Settings of the CheckpointHook."""
+    """Return the settings of the CheckpointHook."""
     return (cfg.get("default_hooks") or {}).get("checkpoint") or {}
 
 
-def check_disk_space(
+def require_disk_space(
     cfg: Config, model: nn.Module, epochs: int, iterations: int
 ) -> None:
-    """Compare what the checkpoints of a run will take with what is free for them.
+    """Require enough free disk space for the checkpoints of a run.
 
-    Checkpoints of the work directory that the run will replace count as free.
+    Checkpoints in the work directory that the run will replace count as free.
 
     Args:
         cfg: Config of the run; ``work_dir`` exists.
         model: Built model.
-        epochs: Length of the run.
-        iterations: The same, in iterations.
+        epochs: Length of the run in epochs.
+        iterations: Length of the run in iterations.
 
     Raises:
-        OSError: If there is too little room, with the numbers.
+        OSError: If there is too little space; gives the sizes.
     """
     folder = Path(checkpoint_hook(cfg).get("out_dir") or cfg.work_dir)
     if "://" in str(folder) or not folder.is_dir():
         return
     total, _, free = shutil.disk_usage(folder)
-    if total == 0:  # a file system that does not say
+    if total == 0:  # a file system that does not report its size
         return
     size = checkpoint_bytes(cfg, model)
     number = checkpoints_kept(cfg, epochs, iterations)
@@ -76,20 +76,20 @@ def check_disk_space(
         raise OSError(
             f"the checkpoints of this run need at least {size * number / GIB:.2f} GiB "
             f"in {folder} ({number} of {size / GIB:.2f} GiB: the next is written "
-            f"before the oldest is removed), and {room / GIB:.2f} GiB are free: make "
-            "room, choose another --work-dir, or keep fewer (--cfg-options "
-            "default_hooks.checkpoint.max_keep_ckpts=1)"
+            f"before the oldest is removed), but only {room / GIB:.2f} GiB are free: "
+            "free disk space, choose another --work-dir, or keep fewer checkpoints "
+            "(--cfg-options default_hooks.checkpoint.max_keep_ckpts=1)"
         )
 
 
 @contextlib.contextmanager
-def disk_faults_as_sentences(work_dir: str) -> Iterator[None]:
-    """Stop the training with a sentence when the disk is full or cannot be written.
+def explain_disk_errors(work_dir: str) -> Iterator[None]:
+    """Stop the training with a message if the disk is full or cannot be written.
 
-    Other errors pass: they need their traceback.
+    Other errors are not caught, since they need their traceback.
 
     Args:
-        work_dir: Of the run; the sentence names its last whole checkpoint.
+        work_dir: Work directory; the message names its last intact checkpoint.
 
     Raises:
         TrainingStopped: If the disk is the cause.
@@ -102,12 +102,13 @@ def disk_faults_as_sentences(work_dir: str) -> Iterator[None]:
         if error.errno not in (DISK_FAULTS if own else WRITING_FAULTS):
             raise
         where = error.filename or work_dir
-        whole = newest_whole(Path(work_dir))
-        left = (
-            f"{whole} is whole: make room, and go on with --resume"
-            if whole
-            else "there is no checkpoint yet: make room, or choose another --work-dir"
+        intact = newest_intact(Path(work_dir))
+        advice = (
+            f"{intact} is intact: free disk space and continue with --resume"
+            if intact
+            else "there is no checkpoint yet: free disk space, or choose another "
+            "--work-dir"
         )
         raise TrainingStopped(
-            f"cannot write {where}: {error.strerror}; {left}"
+            f"cannot write {where}: {error.strerror}; {advice}"
         ) from error

@@ -1,4 +1,4 @@
-"""The last checkpoint of a run that is whole and finite."""
+"""The last checkpoint of a run that is intact and finite."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from snnssl_mm.recording.command import repeated, subcommand
 
 
 def not_finite(tensors: Mapping[str, Any]) -> list[str]:
-    """Names of the tensors that hold NaN or infinity."""
+    """List the names of the tensors that contain NaN or infinity."""
     return [
         name
         for name, tensor in tensors.items()
@@ -27,7 +27,7 @@ def not_finite(tensors: Mapping[str, Any]) -> list[str]:
 
 
 def last_good_checkpoint(work_dir: str) -> Path | None:
-    """Newest checkpoint of a work directory that is whole and finite."""
+    """Find the newest checkpoint of a work directory that is intact and finite."""
     for file in newest_first(Path(work_dir)):
         try:
             weights = find_state_dict(read_checkpoint(str(file)))
@@ -39,7 +39,7 @@ def last_good_checkpoint(work_dir: str) -> Path | None:
 
 
 def resume_advice(runner: Any) -> str:
-    """Say which checkpoint is good, and the command that goes on from it."""
+    """Name the last good checkpoint, and the command that continues from it."""
     good = last_good_checkpoint(runner.work_dir)
     if good is None:
         return f"There is no good checkpoint in {runner.work_dir} yet; start again"
@@ -49,4 +49,4 @@ def resume_advice(runner: Any) -> str:
         config = getattr(runner.cfg, "filename", None) or "CONFIG"
         run = [str(config), "--work-dir", runner.work_dir, "--resume", str(good)]
         command = shlex.join(["snnssl", "train", *run])
-    return f"The last good checkpoint is {good}; go on from it by: {command}"
+    return f"The last good checkpoint is {good}; continue from it by: {command}"

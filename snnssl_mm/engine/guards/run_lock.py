@@ -1,4 +1,4 @@
-"""One training at a time in a work directory."""
+"""Lock of a work directory: one training at a time."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ NAME = ".running"
 
 
 class FolderInUse(RuntimeError):
-    """Another training writes to the folder; the message is for the user."""
+    """A work directory that another training uses; the message is for the user."""
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Refuse a folder that another process is training in.
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Lock a folder; refuse one that another process is training in.
 
-    The lock is the system's and ends with the process, however that ends. Data loader
-    workers do not inherit it. On disks without locks nothing is refused.
+    The lock is the operating system's and is released when the process ends in any
+    way. Data loader workers do not inherit it. File systems without locks are not
+    locked.
 
     Raises:
-        FolderInUse: It names the folder and the process.
+        FolderInUse: If it is locked; names the folder and the process.
     """
     if fcntl is None:
         yield
@@ -40,9 +41,10 @@ def alone_in(folder: Path) -> Iterator[None]:
             lock.seek(0)
             raise FolderInUse(
                 f"another training (process {lock.read().strip()}) writes to {folder}, "
-                "and their checkpoints would mix; choose another --work-dir"
+                "so their checkpoints would mix; wait for it, or choose another "
+                "--work-dir"
             ) from None
-        except OSError:  # a disk without locks
+        except OSError:  # a file system without locks
             yield
             return
         lock.truncate(0)

@@ -1,4 +1,4 @@
-"""How a monitor ends a training: one sentence, in all processes at once."""
+"""Stopping of a training by a monitor: one message, in all processes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 
 
 class TrainingStopped(RuntimeError):
-    """A training that would come to nothing; the message is for the user."""
+    """A training that a monitor or guard has stopped; the message is for the user."""
 
 
 def any_process(flag: bool | Tensor, like: Tensor) -> bool:
-    """Whether ``flag`` is set in any process; a collective where there are several.
+    """Whether ``flag`` is set in any process; a collective operation.
 
     Args:
-        flag: Of this process.
-        like: A tensor on the device that the processes talk by.
+        flag: Flag of this process.
+        like: A tensor on the device of the process group.
     """
     if get_world_size() == 1:
         return bool(flag)
@@ -28,14 +28,14 @@ def any_process(flag: bool | Tensor, like: Tensor) -> bool:
 
 
 def stop_everywhere(runner: Any, message: str | None) -> None:
-    """Raise in all processes if the first one has a message.
+    """Raise in all processes if rank 0 has a message.
 
     Args:
-        runner: Its log gets the message too.
-        message: Of the first process; that of the others does not count.
+        runner: Runner, whose log gets the message too.
+        message: Message of rank 0; those of other ranks are ignored.
 
     Raises:
-        TrainingStopped: If there is one.
+        TrainingStopped: If there is a message.
     """
     messages = [message]
     broadcast_object_list(messages)

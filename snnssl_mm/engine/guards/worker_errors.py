@@ -1,4 +1,4 @@
-"""Data that cannot be loaded in mid-training: the cause, the cure, how to go on."""
+"""Errors of loading data during training: cause, fix, and how to resume."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ from snnssl_mm.engine.guards.training_stopped import TrainingStopped
 
 SHM = "/dev/shm"
 SHARED_MEMORY = ("(shm)", "</torch_")
-"""Names of shared memory in errors of torch's C++ code, which have no number."""
+"""Names of shared memory in errors of torch's C++ code, which have no errno."""
 LOADER = "torch.utils.data.dataloader", "_try_get_data"
 SIGNALS = "torch.utils.data._utils.signal_handling", "handler"
 RERAISE = "torch._utils", "reraise"
-"""Functions of torch that raise when a worker is gone, and what a worker raised."""
+"""Functions of torch that raise if a worker died, or re-raise a worker's error."""
 
 
 @contextlib.contextmanager
 def explain_errors(runner: Any) -> Iterator[None]:
-    """Say in a sentence why data could not be loaded, and how to go on.
+    """Explain why data could not be loaded, and how to resume.
 
     Dead data loader workers, exhausted shared memory and unreadable files stop the
-    training with a sentence, in the log too. Any other error keeps its traceback and
-    gets a note: which worker it is from, and what to resume from.
+    training with a message, which is logged too. Any other error keeps its traceback
+    and gets a note: whether it is from a worker, and what to resume from.
 
     Args:
-        runner: That of the training inside.
+        runner: Runner that trains inside the block.
 
     Raises:
-        TrainingStopped: If the data are the cause.
+        TrainingStopped: If loading data is the cause.
     """
     try:
         yield
     except (CheckpointError, TrainingStopped, PreflightError):
         raise
     except Exception as error:
-        told = cause(error, runner.cfg.get("train_dataloader") or {})
-        if told is None:
+        message = cause(error, runner.cfg.get("train_dataloader") or {})
+        if message is None:
             error.add_note(note(error) + resume_advice(runner))
             raise
-        told = f"{told}. {resume_advice(runner)}"
-        runner.logger.error(told)
-        raise TrainingStopped(told) from error
+        message = f"{message}. {resume_advice(runner)}"
+        runner.logger.error(message)
+        raise TrainingStopped(message) from error
 
 
 def cause(error: BaseException, loader: Any) -> str | None:
-    """Say what stopped the loading of data; None for any other error.
+    """Explain an error of loading data; None for any other error.
 
     Args:
-        error: What the training ended with.
+        error: Error that ended the training.
         loader: Settings of the training's data loader.
     """
     chain = [error]
@@ -66,10 +66,10 @@ def cause(error: BaseException, loader: Any) -> str | None:
     ):
         return f"Shared memory ran out while data were loaded: {shared(loader)}"
     died = [one for one in chain if raised_in(one, LOADER, SIGNALS)]
-    if died:  # the first to notice, which torch may have wrapped, knows the signal
+    if died:  # the innermost error names the signal
         return (
-            f"{str(died[-1]).partition('. ')[0]}. Most likely memory ran out (dmesg "
-            f"tells): lower {loads(loader)}; or shared memory: {shared(loader)}; or a "
+            f"{str(died[-1]).partition('. ')[0]}. Most likely memory ran out (see "
+            f"dmesg): lower {loads(loader)}; or shared memory: {shared(loader)}; or a "
             "library crashed: num_workers=0 of the data loader shows where"
         )
     of_file = in_worker(error) and isinstance(error, OSError)
@@ -77,7 +77,7 @@ def cause(error: BaseException, loader: Any) -> str | None:
 
 
 def raised_in(error: BaseException, *functions: tuple[str, str]) -> bool:
-    """Whether one of these functions, by module and name, raised an error itself."""
+    """Whether one of these functions, by module and name, raised the error itself."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     if not frames:
         return False
@@ -86,28 +86,28 @@ def raised_in(error: BaseException, *functions: tuple[str, str]) -> bool:
 
 
 def in_worker(error: BaseException) -> bool:
-    """Whether a data loader's worker raised an error, which torch raised again."""
+    """Whether torch re-raised the error of a data loader worker."""
     return raised_in(error, RERAISE)
 
 
 def shared(loader: Any) -> str:
-    """How much shared memory there is, and what to do about it."""
+    """Describe the size of shared memory, and how to avoid its limit."""
     try:
         size = f"{SHM} has {shutil.disk_usage(SHM).total / 2**20:,.0f} MiB"
     except OSError:
-        size = f"there is no {SHM}"
+        size = f"{SHM} does not exist"
     return f"{size}; enlarge it (docker run --shm-size=8g), or lower {loads(loader)}"
 
 
 def loads(loader: Any) -> str:
-    """The settings that decide how many batches are in memory, with their values."""
+    """List the settings that decide how many batches are in memory, with values."""
     defaults = {"num_workers": 0, "prefetch_factor": 2, "batch_size": 1}
     parts = [f"{key} ({loader.get(key, value)})" for key, value in defaults.items()]
     return f"{', '.join(parts[:-1])} or {parts[-1]} of the data loader"
 
 
 def lacks_semaphores(error: BaseException) -> bool:
-    """Whether multiprocessing found no room in shared memory for its locks."""
+    """Whether multiprocessing could not allocate its locks in shared memory."""
     frames = traceback.extract_tb(error.__traceback__)
     return (
         isinstance(error, OSError)
@@ -117,7 +117,7 @@ def lacks_semaphores(error: BaseException) -> bool:
 
 
 def last_words(error: BaseException) -> str:
-    """Return an error's message without the traceback that a worker sent along."""
+    """Return an error's message without the traceback of the worker."""
     kind = type(error)
     module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
     found = str(error).rpartition(f"\n{module}{kind.__qualname__}: ")[2]
@@ -125,7 +125,7 @@ def last_words(error: BaseException) -> str:
 
 
 def note(error: Exception) -> str:
-    """Say that an error is from a worker, if it is from one."""
+    """Describe an error as a worker's, if it is; else return empty text."""
     if not in_worker(error):
         return ""
     return (

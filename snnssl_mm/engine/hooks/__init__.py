@@ -1,1 +1,1 @@
-"""Hooks of mmengine's Runner: monitors, probes, seeds."""
+"""Hooks for mmengine's Runner: monitors, probes, seeds."""

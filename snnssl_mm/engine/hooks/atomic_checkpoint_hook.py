@@ -1,4 +1,4 @@
-"""Atomic checkpoints: mmengine's CheckpointHook that never leaves a run without one."""
+"""Atomic checkpoints: a CheckpointHook that always leaves an intact checkpoint."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mmengine.fileio import put_text
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop
 
-from snnssl_mm.checkpoints.atomic_files import remove_parts
+from snnssl_mm.checkpoints.atomic_files import remove_partial_files
 from snnssl_mm.checkpoints.random_states import random_states, set_random_states
 from snnssl_mm.checkpoints.resume_model import require_same_model
 from snnssl_mm.checkpoints.resume_schedule import fit_schedule
-from snnssl_mm.checkpoints.resuming import NAMING_FILE, CheckpointError
+from snnssl_mm.checkpoints.resuming import LAST_CHECKPOINT, CheckpointError
 from snnssl_mm.registry import HOOKS
 
 OUTDATED = "outdated_ckpt_ids"
@@ -27,25 +27,25 @@ VALIDATED = "validated_iter"
 RANDOM_STATES = "random_states"
 
 
-class RemovingLater:
-    """A file backend that holds removals back until they are asked for."""
+class DeferredRemoval:
+    """File backend that collects removals, so that they can be executed later."""
 
     def __init__(self, backend: Any) -> None:
         self.backend = backend
-        self.held: list[Callable[[], None]] = []
+        self.pending: list[Callable[[], None]] = []
 
     def __getattr__(self, name: str) -> Any:
         if name in ("remove", "rmtree"):
             function = getattr(self.backend, name)
-            return lambda path: self.held.append(lambda: function(path))
+            return lambda path: self.pending.append(lambda: function(path))
         return getattr(self.backend, name)
 
 
-def draws_as_before(runner: Any) -> bool:
-    """Tell whether a resumed run draws the random numbers of an uninterrupted one.
+def random_numbers_continue(runner: Any) -> bool:
+    """Whether a resumed run draws the random numbers of an uninterrupted one.
 
-    The states in a checkpoint are enough if the data loader starts anew every epoch;
-    workers that live longer have states of their own.
+    The states in a checkpoint are sufficient if the data loader restarts every epoch;
+    persistent workers have their own states, which are not saved.
     """
     if any(type(hook).__name__ == "IterationSeedHook" for hook in runner.hooks):
         return True
@@ -55,11 +55,11 @@ def draws_as_before(runner: Any) -> bool:
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """Save first, then name the file in ``last_checkpoint``, then remove older ones.
+    """Save a checkpoint, then write ``last_checkpoint``, then remove older ones.
 
-    mmengine's own hook removes first, so that a full disk or a kill can leave nothing.
-    What a kill between two of the steps leaves behind is removed by the next run. The
-    states of the random generators of all processes are saved and restored, too. The
+    mmengine's own hook removes first, so a full disk or a kill may leave no
+    checkpoint. Files that a kill between these steps leaves behind are removed by the
+    next run. The random states of all processes are saved and restored, too. The
     options are those of mmengine's hook. Each file is written atomically by
     :func:`snnssl_mm.compat.checkpoints.atomic_writes`.
     """
@@ -68,11 +68,11 @@ class AtomicCheckpointHook(CheckpointHook):
     states: list[Any] | None = None
 
     def before_train(self, runner: Any) -> None:
-        """Clean up after a killed run; refuse to go on from within an epoch.
+        """Clean up after a killed run; refuse to resume within an epoch.
 
         Raises:
             CheckpointError: If an epoch-based run resumes from a checkpoint that was
-                written within an epoch: its images could not be told apart.
+                written within an epoch, whose remaining images are unknown.
         """
         super().before_train(runner)
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
@@ -80,56 +80,57 @@ class AtomicCheckpointHook(CheckpointHook):
         if by_epoch and runner.iter and hub.runtime_info.get(WITHIN_EPOCH):
             raise CheckpointError(
                 f"cannot resume from iteration {runner.iter}: mmengine resumes "
-                "training by epochs at the beginning of one only. Resume from an "
-                "epoch_<n>.pth; to have them, set default_hooks.checkpoint.by_epoch="
-                "True, or train by iterations (train_cfg.type='IterBasedTrainLoop')"
+                "training by epochs only at the beginning of an epoch. Resume from an "
+                "epoch_<n>.pth; to write such files, set default_hooks.checkpoint."
+                "by_epoch=True, or train by iterations "
+                "(train_cfg.type='IterBasedTrainLoop')"
             )
         if by_epoch and not self.by_epoch:
             runner.logger.warning(
                 "the checkpoints of this run (default_hooks.checkpoint.by_epoch=False) "
-                "are written within epochs and cannot be resumed from; set by_epoch="
-                "True to be able to"
+                "are written within epochs and cannot be resumed; set by_epoch=True to "
+                "resume from them"
             )
         if is_main_process():
             for folder in {str(self.out_dir), runner.work_dir}:
                 if "://" not in folder:
-                    remove_parts(Path(folder))
+                    remove_partial_files(Path(folder))
             for step in hub.runtime_info.get(OUTDATED, ()):
                 self._remove_step(step)
-        if runner.iter and not draws_as_before(runner):
+        if runner.iter and not random_numbers_continue(runner):
             runner.logger.warning(
-                "the images from here on will not be those of an uninterrupted run: "
-                "with training by iterations or persistent workers that needs "
-                "default_hooks.seeds=dict(type='snnssl_mm.IterationSeedHook')"
+                "from here on the images differ from those of an uninterrupted run: "
+                "with training by iterations or persistent workers, identical images "
+                "need default_hooks.seeds=dict(type='snnssl_mm.IterationSeedHook')"
             )
         length = runner.max_epochs if by_epoch else runner.max_iters
         if runner.iter and (runner.epoch if by_epoch else runner.iter) >= length:
             runner.logger.warning(
-                f"this training is complete ({length} of {length}): nothing is left to "
-                "train; to train longer, set a larger train_cfg and --resume-schedule "
-                "rebuild"
+                f"this training is complete ({length} of {length}), so nothing is "
+                "trained; to train longer, set a longer train_cfg and "
+                "--resume-schedule rebuild"
             )
         if self.states is not None and get_rank() < len(self.states):
             set_random_states(self.states[get_rank()])
         if runner.iter and runner.val_loop is not None and self._validation_due(runner):
             self.last_ckpt = hub.runtime_info.get("last_ckpt")
             runner.logger.info(
-                f"validating at iteration {runner.iter} again: the checkpoint is from "
-                "before its validation, which decides on the best one"
+                f"repeating the validation at iteration {runner.iter}: the checkpoint "
+                "was written before it, and it decides which checkpoint is the best"
             )
             runner.val_loop.run()
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Add the states of the random generators; each process has its own."""
+        """Add the random states of all processes."""
         checkpoint[RANDOM_STATES] = self.states
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Require the same model and schedule; keep the random states.
+        """Require the same model and schedule; keep the random states for later.
 
-        What is built before the training begins draws numbers.
+        They are restored in :meth:`before_train`, since building the run draws numbers.
 
         Raises:
-            CheckpointError: If one of them is another, see
+            CheckpointError: If model or schedule differ, see
                 :func:`snnssl_mm.checkpoints.resume_model.require_same_model` and
                 :func:`snnssl_mm.checkpoints.resume_schedule.fit_schedule`.
         """
@@ -139,10 +140,10 @@ class AtomicCheckpointHook(CheckpointHook):
             self.states = checkpoint.get(RANDOM_STATES)
 
     def _validation_due(self, runner: Any) -> bool:
-        """Tell whether an uninterrupted run has validated and the checkpoint has not.
+        """Whether the checkpoint was written before the validation at its iteration.
 
-        It is written first; what depends on the validation (the best checkpoint,
-        early stopping, schedules that wait for a plateau) is not in it.
+        What depends on that validation (the best checkpoint, early stopping, schedules
+        that wait for a plateau) is then not in the checkpoint.
         """
         loop = runner.train_loop
         if isinstance(loop, EpochBasedTrainLoop):
@@ -153,7 +154,7 @@ class AtomicCheckpointHook(CheckpointHook):
         return due and runner.message_hub.runtime_info.get(VALIDATED) != runner.iter
 
     def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
-        """Note that it was done, and save the best."""
+        """Record the validation, and save the best checkpoint."""
         runner.message_hub.update_info(VALIDATED, runner.iter)
         super().after_val_epoch(runner, metrics)
 
@@ -167,7 +168,7 @@ class AtomicCheckpointHook(CheckpointHook):
             self.file_backend.rmtree(path)
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: Any) -> None:
-        """Save, name, remove."""
+        """Save the checkpoint, write ``last_checkpoint``, remove outdated ones."""
         hub = runner.message_hub
         outdated: list[int] = []
         if self.max_keep_ckpts > 0 and step not in list(self.keep_ckpt_ids)[-1:]:
@@ -194,46 +195,46 @@ class AtomicCheckpointHook(CheckpointHook):
             **self.args,
         )
         if is_main_process():
-            put_text(str(self.last_ckpt), str(Path(runner.work_dir, NAMING_FILE)))
+            put_text(str(self.last_ckpt), str(Path(runner.work_dir, LAST_CHECKPOINT)))
             for old in outdated:
                 self._remove_step(old)
 
     def _save_best_checkpoint(self, runner: Any, metrics: Any) -> None:
-        """Remove the best checkpoint so far once the better one is whole."""
-        with self._removing_later():
+        """Remove the previous best checkpoint after the new one is complete."""
+        with self._deferred_removal():
             super()._save_best_checkpoint(runner, metrics)
 
     @contextlib.contextmanager
-    def _removing_later(self) -> Iterator[None]:
+    def _deferred_removal(self) -> Iterator[None]:
         backend = self.file_backend
-        later = self.file_backend = RemovingLater(backend)
+        deferred = self.file_backend = DeferredRemoval(backend)
         try:
             yield
         finally:
             self.file_backend = backend
-        for remove in later.held:
+        for remove in deferred.pending:
             remove()
 
 
 def use_atomic_checkpoints(cfg: Config) -> None:
-    """Let a config's stock CheckpointHook be :class:`AtomicCheckpointHook`.
+    """Replace a config's stock CheckpointHook by :class:`AtomicCheckpointHook`.
 
-    Configs of mmdet, mmseg and mmpretrain name mmengine's hook. The settings stay.
+    Configs of mmdet, mmseg and mmpretrain use mmengine's hook. Its settings are kept.
 
     Args:
-        cfg: Of a training, before its runner is built.
+        cfg: Config of a training, before its runner is built.
     """
     defaults = cfg.get("default_hooks") or {}
     for hook in (*defaults.values(), *(cfg.get("custom_hooks") or ())):
         if isinstance(hook, dict) and is_stock(hook.get("type")):
             hook["type"] = "snnssl_mm.AtomicCheckpointHook"
-    if "checkpoint" not in defaults:  # the Runner's own
+    if "checkpoint" not in defaults:  # replace the Runner's default
         own = dict(type="snnssl_mm.AtomicCheckpointHook", interval=1)
         cfg.default_hooks = {**defaults, "checkpoint": own}
 
 
 def is_stock(kind: Any) -> bool:
-    """Whether a hook's type is mmengine's CheckpointHook, by class or by any name."""
+    """Whether a hook's type is mmengine's CheckpointHook, as a class or a name."""
     if isinstance(kind, str) and kind.endswith("CheckpointHook"):
         kind = root.HOOKS.get(kind)
     return kind is CheckpointHook

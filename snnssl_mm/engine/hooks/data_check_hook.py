@@ -1,4 +1,4 @@
-"""Bad input stops a training before it starts, or at the batch that brings it."""
+"""Checks of the data before training and of the labels in every batch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from mmengine.hooks import Hook
 
 from snnssl_mm.checkpoints.loading import unwrapped
 from snnssl_mm.checks.data import check_data
-from snnssl_mm.checks.labels import check_labels, classes_of
-from snnssl_mm.checks.preflight import check_batches, check_runner
+from snnssl_mm.checks.labels import classes_of, require_labels_in_range
+from snnssl_mm.checks.preflight import require_training_batches, run_preflight
 from snnssl_mm.registry import HOOKS
 
 
@@ -17,18 +17,17 @@ from snnssl_mm.registry import HOOKS
 class DataCheckHook(Hook):
     """Run the pre-flight before the first iteration, and check every batch's labels.
 
-    The pre-flight is that of :func:`snnssl_mm.checks.data.check_data` and
-    :func:`snnssl_mm.checks.preflight.check_runner`. It looks at a sample; a label
-    beyond the classes of a segmentor or classifier in any other batch would end in an
-    index error that names no file, on a GPU in one that kills the process; and mmseg's
-    mIoU would pass over it.
+    The pre-flight consists of :func:`snnssl_mm.checks.data.check_data` and
+    :func:`snnssl_mm.checks.preflight.run_preflight`, which look at samples. A label out
+    of range for a segmentor or classifier in another batch would cause an index error
+    without a file name, which kills the process on a GPU; mmseg's mIoU would ignore it.
 
     Args:
-        files: Whether to check files; tools/train.py has done so, earlier.
+        files: Whether to check files; tools/train.py does so before it builds the run.
         batches: Whether to run batches through model, loss and evaluators.
     """
 
-    priority = "HIGHEST"  # before other hooks attach something to the model
+    priority = "HIGHEST"  # before other hooks register hooks on the model
 
     def __init__(self, files: bool = True, batches: bool = True) -> None:
         self.files = files
@@ -36,20 +35,20 @@ class DataCheckHook(Hook):
         self.classes: tuple[int | None, int | None] = (None, None)
 
     def before_train(self, runner: Any) -> None:
-        """Check what is known before the first batch."""
+        """Run the pre-flight."""
         if self.files:
             check_data(runner.cfg)
         if self.batches:
-            check_runner(runner)
+            run_preflight(runner)
         else:
-            check_batches(runner.train_dataloader)
+            require_training_batches(runner.train_dataloader)
 
     def before_run(self, runner: Any) -> None:
-        """Read from the model how many classes there are."""
+        """Read the number of classes from the model."""
         self.classes = classes_of(unwrapped(runner.model))
 
     def _before_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, mode: str = "train"
     ) -> None:
         """Check the labels of a batch, in training, validation and test."""
-        check_labels(data_batch, *self.classes)
+        require_labels_in_range(data_batch, *self.classes)

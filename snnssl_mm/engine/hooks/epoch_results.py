@@ -1,4 +1,4 @@
-"""A results file in the work directory with a row for every epoch."""
+"""Results files in the work directory with one row per epoch."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from snnssl_mm.recording.results_file import ResultsFile
 
 
 def open_epoch_results(runner: Any, name: str, what: str) -> ResultsFile:
-    """Open a file of the work directory for the epochs that are to come.
+    """Open a results file in the work directory; drop the rows of repeated epochs.
 
-    A run that starts anew, or from an earlier checkpoint, drops the rows of the
-    epochs that it repeats.
+    A new run, or one that resumes from an earlier checkpoint, repeats epochs.
 
     Args:
-        runner: At the start of training, resumed or not.
-        name: Of the file.
-        what: See ResultsFile; its rows are told apart by ``epoch``, 1 being the first.
+        runner: Runner at the start of training, resumed or not.
+        name: Name of the file.
+        what: Kind of the ResultsFile; its rows have the key ``epoch``, from 1 on.
 
     Raises:
-        ValueError: If the file holds something else.
+        ValueError: If the file has another kind.
     """
     results = ResultsFile(Path(runner.work_dir, name), what, ("epoch",))
     kept = [row for row in results.rows if row["epoch"] <= runner.epoch]

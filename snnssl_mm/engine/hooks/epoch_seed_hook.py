@@ -1,4 +1,4 @@
-"""Random numbers that depend on the epoch only, so that a resumed run is the same."""
+"""Random numbers that depend on the epoch only, for bit-identical resume."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ def seed_worker(worker_id: int, seed: int) -> None:
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
-    """Seed everything anew before each epoch, data loader workers included.
+    """Seed all random generators before each epoch, data loader workers included.
 
-    mmengine restores weights, optimizer and schedule when a run resumes, but no
-    random state, and it seeds workers alike in every epoch. With this hook, training
-    k epochs equals training j, resuming, and training k - j.
+    mmengine restores weights, optimizer and schedule when a run resumes, but no random
+    state, and it seeds workers identically in every epoch. With this hook, training k
+    epochs equals training j epochs, resuming, and training k - j epochs.
     """
 
     priority = "VERY_HIGH"
 
     def before_train_epoch(self, runner: Any) -> None:
-        """Seed this process, and the workers that the epoch will start."""
+        """Seed this process, and the workers that start in this epoch."""
         loader = runner.train_dataloader
         if getattr(loader, "persistent_workers", False):
             raise ValueError(
-                "EpochSeedHook seeds the workers of each epoch and cannot reach "
-                "persistent ones; set train_dataloader.persistent_workers=False"
+                "EpochSeedHook seeds new workers in each epoch and cannot seed "
+                "persistent ones; set train_dataloader.persistent_workers=False, or "
+                "use snnssl_mm.IterationSeedHook"
             )
         entropy = np.random.SeedSequence((runner.seed, runner.epoch, get_rank()))
         own, workers = (int(s) // 2 for s in entropy.generate_state(2))

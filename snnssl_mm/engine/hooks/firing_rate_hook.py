@@ -1,4 +1,4 @@
-"""Which layers fire how often, logged while training."""
+"""Firing rates of all layers, logged during training."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from snnssl_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class FiringRateHook(Hook):
-    """Log the firing rate of all neurons, and after each epoch that of each layer.
+    """Log the mean firing rate, and after each epoch the rate of each layer.
 
-    Spikes are counted on the spiking path of the measured iterations' training
-    batches. Their mean rate is the log's ``firing_rate``. After each epoch come, for
-    its measured iterations together: the scalars ``firing_rate/<layer>``; a line with
-    the extreme layers and the numbers of dead and saturated neurons; a warning for
-    each layer in which nothing fires, and since when; and a row of
-    ``firing_rates.json`` in the work directory, ``{"epoch", "images", "layers"}`` with
-    the entries of LayerFiring. A loop over iterations is one epoch. Of several
-    processes the first writes, about its own share of the batches.
+    Spikes are counted on the spiking path, on the training batches of the measured
+    iterations. Their mean rate is logged as ``firing_rate``. After each epoch, over its
+    measured iterations, the hook writes: the scalars ``firing_rate/<layer>``; a log
+    line with the extreme layers and the numbers of dead and saturated neurons; a
+    warning for each dead layer, with the epoch since when; and a row
+    ``{"epoch", "images", "layers"}`` with the entries of LayerFiring in
+    ``firing_rates.json`` in the work directory. Training by iterations counts as one
+    epoch. Under DDP, rank 0 measures its own batches and writes.
 
     Args:
-        interval: Iterations between two measurements; the logger's own by default.
-            In between, nothing is measured and nothing costs time.
-        stop: Whether the training ends, after its checkpoint, when a layer is dead.
+        interval: Iterations between two measurements; the logger's interval by
+            default. The other iterations are not slowed down.
+        stop: Whether a dead layer ends training, after the epoch's checkpoint.
     """
 
     priority = "NORMAL"
@@ -42,11 +42,11 @@ class FiringRateHook(Hook):
         self.interval = interval
         self.stop = stop
         self.recorder: FiringRecorder | None = None
-        self.before = (0.0, 0)  # totals of the recorder when the iteration began
+        self.before = (0.0, 0)  # totals of the recorder before the iteration
         self.results: ResultsFile | None = None
 
     def before_train(self, runner: Any) -> None:
-        """Follow the logger's interval; open the file."""
+        """Take the logger's interval by default; open the results file."""
         if self.interval is None:
             loggers = (h.interval for h in runner.hooks if hasattr(h, "ignore_last"))
             self.interval = next(loggers, 10)
@@ -55,11 +55,11 @@ class FiringRateHook(Hook):
             self.results = open_epoch_results(runner, "firing_rates.json", what)
 
     def before_train_epoch(self, runner: Any) -> None:
-        """Count anew."""
+        """Start a new count."""
         self.recorder = FiringRecorder(unwrapped(runner.model))
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any) -> None:
-        """Start counting in the iterations that will be logged."""
+        """Count spikes in the iterations that are logged."""
         last = self.end_of_epoch(runner.train_dataloader, batch_idx)
         if self.recorder is not None and (
             last or self.every_n_inner_iters(batch_idx, self.interval)
@@ -70,7 +70,7 @@ class FiringRateHook(Hook):
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Publish the rate of this iteration."""
+        """Log the rate of this iteration."""
         if self.recorder is None or not self.recorder.handles:
             return
         self.recorder.__exit__()
@@ -82,7 +82,7 @@ class FiringRateHook(Hook):
             runner.message_hub.update_scalar("train/firing_rate", spikes / outputs)
 
     def after_train_epoch(self, runner: Any) -> None:
-        """Publish and write the rates of the layers; look for dead ones."""
+        """Log and write the rates of the layers; warn of dead layers."""
         warnings = self.publish(runner) if self.results is not None else []
         for warning in warnings:
             runner.logger.warning(warning)
@@ -90,7 +90,7 @@ class FiringRateHook(Hook):
             stop_everywhere(runner, warnings[0] if warnings else None)
 
     def publish(self, runner: Any) -> list[str]:
-        """Publish and write the rates of the layers; return warnings of dead ones."""
+        """Log and write the rates of the layers; return warnings of dead layers."""
         if self.recorder is None or self.results is None:
             return []
         layers, images = self.recorder.layers(), self.recorder.images()
@@ -101,20 +101,20 @@ class FiringRateHook(Hook):
         runner.visualizer.add_scalars(rates, step=epoch)
         rows = [layer._asdict() for layer in layers]
         self.results.append({"epoch": epoch, "images": images, "layers": rows})
-        runner.logger.info(summary(layers, images))
+        runner.logger.info(rates_message(layers, images))
         return [
-            silence(layer, images, dead_since(self.results.rows, layer.name))
+            dead_layer_message(layer, images, dead_since(self.results.rows, layer.name))
             for layer in layers
             if layer.dead == layer.neurons
         ]
 
 
 def dead_since(rows: Sequence[Mapping[str, Any]], name: str) -> int:
-    """First epoch of those up to the last in which a layer never fired.
+    """Return the first of the consecutive last epochs in which a layer never fired.
 
     Args:
-        rows: Of the results file, the last one's layer being dead.
-        name: Of the layer.
+        rows: Rows of the results file; the layer is dead in the last one.
+        name: Name of the layer.
     """
     since: int = rows[-1]["epoch"]
     for row in reversed(rows):
@@ -125,8 +125,8 @@ def dead_since(rows: Sequence[Mapping[str, Any]], name: str) -> int:
     return since
 
 
-def summary(layers: list[LayerFiring], images: int) -> str:
-    """Say which layers fire least and most, and how many neurons never or always."""
+def rates_message(layers: list[LayerFiring], images: int) -> str:
+    """Describe the extreme layers, and the numbers of dead and saturated neurons."""
 
     def rate(layer: LayerFiring) -> float:
         return fmean(layer.rates)
@@ -142,11 +142,11 @@ def summary(layers: list[LayerFiring], images: int) -> str:
     )
 
 
-def silence(layer: LayerFiring, images: int, since: int) -> str:
-    """Warn of a layer in which nothing fires, since an epoch."""
+def dead_layer_message(layer: LayerFiring, images: int, since: int) -> str:
+    """Describe a layer that has been dead since an epoch."""
     return (
         f"layer {layer.name} is dead: none of its {layer.neurons:,} neurons fired for "
-        f"{images} training images, nor in any epoch since {since}, so nothing reaches "
-        "the layers behind it. Lower the learning rate, or the threshold "
+        f"{images} training images, nor in any epoch since {since}, so no signal "
+        "reaches the layers after it. Lower the learning rate, or the threshold "
         "(model.backbone.neuron.v_threshold)"
     )

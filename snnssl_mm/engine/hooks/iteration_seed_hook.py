@@ -1,4 +1,4 @@
-"""Random numbers that depend on the iteration only, so that any checkpoint will do."""
+"""Random numbers that depend on the iteration only, for bit-identical resume."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ DATA, STEP = 0, 1
 
 
 def seed_for(seed: int, iteration: int, rank: int, purpose: int) -> None:
-    """Seed Python, NumPy and torch for the images or the step of one iteration."""
+    """Seed Python, NumPy and torch for the images or the step of an iteration."""
     entropy = np.random.SeedSequence((seed, iteration, rank, purpose))
     set_random_seed(int(entropy.generate_state(1)[0]) // 2)
 
 
 class SeededCollate:
-    """Puts a batch together, and seeds for the next one of the same worker.
+    """Collate function that seeds for the next batch of the same worker.
 
-    Of W workers, worker w makes the batches w, w + W, w + 2 W, ... of a loader, and
-    begins with w again when the loader is used again (persistent workers).
+    Worker w of W makes the batches w, w + W, w + 2 W, ... of a loader, and begins with
+    w again when the loader restarts (persistent workers).
 
     Args:
-        collate: What puts a batch together.
-        seed: Of the run.
-        rank: Of the process.
-        first: Iteration that the loader's first batch is for.
+        collate: The collate function that makes a batch.
+        seed: Seed of the run.
+        rank: Rank of the process.
+        first: Iteration of the loader's first batch.
         workers: W; with 0 the process itself makes the batches, and the hook seeds.
-        length: Batches until the loader is used again; None for one without end.
+        length: Batches until the loader restarts; None for an infinite one.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class SeededCollate:
         self.worker = self.position = 0
 
     def start(self, worker: int) -> None:
-        """Seed for a worker's first batch; the loader calls it in the worker."""
+        """Seed for a worker's first batch; used as ``worker_init_fn``."""
         self.worker = self.position = worker
         self.seed_for_next()
 
@@ -65,7 +65,7 @@ class SeededCollate:
         seed_for(self.seed, self.first + self.position, self.rank, DATA)
 
     def __call__(self, samples: Sequence[Any]) -> Any:
-        """Put the samples together."""
+        """Collate the samples, then seed for the next batch."""
         batch = self.collate(samples)
         if self.workers:
             self.position += self.workers
@@ -75,21 +75,21 @@ class SeededCollate:
 
 @HOOKS.register_module()
 class IterationSeedHook(Hook):
-    """Seed anew for the images and for the step of every iteration.
+    """Seed all random generators for the images and for the step of every iteration.
 
-    A run that resumes then draws what the uninterrupted run would have drawn: from any
-    of its checkpoints with ``IterBasedTrainLoop``, from one between two epochs with
-    ``EpochBasedTrainLoop``. Neither the number of data loader workers nor whether they
-    are persistent makes a difference.
+    A resumed run then draws the random numbers of an uninterrupted run: from any
+    checkpoint with ``IterBasedTrainLoop``, from one between two epochs with
+    ``EpochBasedTrainLoop``. The number of data loader workers, and whether they are
+    persistent, does not matter.
     """
 
     priority = "VERY_HIGH"
 
     def before_train_epoch(self, runner: Any) -> None:
-        """Prepare the data loader for its workers, who start when it is first used."""
+        """Prepare the data loader; its workers start when it is first used."""
         loader = runner.train_dataloader
         collate = loader.collate_fn
-        if isinstance(collate, SeededCollate):  # of the epoch before
+        if isinstance(collate, SeededCollate):  # of the previous epoch
             collate = collate.collate
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
         length = len(loader) if by_epoch else None
@@ -98,7 +98,7 @@ class IterationSeedHook(Hook):
             collate, runner.seed, get_rank(), runner.iter, workers, length
         )
         loader.collate_fn, loader.worker_init_fn = seeded, seeded.start
-        # It draws a number when it starts, else from the generator that is seeded here.
+        # It draws a number when it starts; by default from the generator seeded below.
         loader.generator = torch.Generator()
         self.seed_images(runner, runner.iter)
 
@@ -115,10 +115,10 @@ class IterationSeedHook(Hook):
         self.seed_images(runner, runner.iter + 1)
 
     def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
-        """Likewise: a validation between two iterations draws numbers, too."""
+        """Seed again: a validation between two iterations draws numbers, too."""
         self.seed_images(runner, runner.iter)
 
     def seed_images(self, runner: Any, iteration: int) -> None:
-        """Seed for the images of an iteration; workers do so themselves."""
+        """Seed for the images of an iteration; workers seed themselves."""
         if runner.train_dataloader.num_workers == 0:
             seed_for(runner.seed, iteration, get_rank(), DATA)

@@ -1,4 +1,4 @@
-"""Keep freed memory for the next tensor, when training on a CPU under Linux."""
+"""Reuse of freed memory in training on a CPU under Linux."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to hand large freed blocks out again instead of unmapping them.
+    """Make glibc reuse large freed blocks instead of unmapping them.
 
-    By default every large tensor is mapped afresh and each of its pages faults once,
-    which can cost as much as the step's own work. Like torch's cache on a GPU the
-    process then keeps the most memory that it ever had, except tensors above 1 GiB.
-    Free room is in pieces, so this most still rises a little over the first evaluations
-    before it stays (benchmarks/long_run.py).
+    By default every large tensor is mapped newly and each of its pages faults once,
+    which can cost as much as the step itself. With this setting the process keeps its
+    peak memory, like torch's cache on a GPU, except for tensors above 1 GiB. Because of
+    fragmentation the peak still grows a little over the first evaluations
+    (benchmarks/long_run.py).
 
     Returns:
-        Whether the C library took the setting.
+        Whether the C library accepted the setting.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -33,7 +33,7 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:  # another C library, such as musl
         return False
-    # glibc before 2.34 takes 32 MiB at most for the first.
+    # glibc before 2.34 accepts at most 32 MiB for the first.
     unmapped = mallopt(M_MMAP_THRESHOLD, 2**30) or mallopt(M_MMAP_THRESHOLD, 2**25)
     return bool(unmapped and mallopt(M_TRIM_THRESHOLD, -1))  # never trim
 
@@ -43,6 +43,6 @@ class KeepMemoryHook(Hook):
     """Call :func:`keep_freed_memory` before a run on a CPU; GPUs have torch's cache."""
 
     def before_run(self, runner: Any) -> None:
-        """Set it once for the process."""
+        """Set it once per process."""
         if not torch.cuda.is_available():
             keep_freed_memory()

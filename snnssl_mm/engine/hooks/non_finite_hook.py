@@ -1,4 +1,4 @@
-"""Stop a training at the first NaN or infinity, and say where it came from."""
+"""Stop training at the first NaN or infinity, and report its origin."""
 
 from __future__ import annotations
 
@@ -14,41 +14,40 @@ from torch.nn.utils import get_total_norm
 from snnssl_mm.checkpoints.loading import unwrapped
 from snnssl_mm.engine.guards.batch_faults import non_finite_target, samples_of
 from snnssl_mm.engine.guards.good_checkpoint import not_finite, resume_advice
-from snnssl_mm.engine.guards.non_finite_search import Finding, search, search_state
+from snnssl_mm.engine.guards.non_finite_search import NonFinite, search, search_state
 from snnssl_mm.engine.guards.training_stopped import TrainingStopped, any_process
 from snnssl_mm.registry import HOOKS
 
 SMALLEST_SCALE = 2.0**-24
-"""Of a loss in fp16: a gradient of 1 times less is 0 there."""
+"""Smallest useful loss scale: the smallest positive number in fp16."""
 
 
 @HOOKS.register_module()
 class NonFiniteHook(Hook):
-    """Stop all processes when a gradient, the loss or a weight is not finite.
+    """Stop all processes if a gradient, the loss or a weight is not finite.
 
-    Gradients are looked at before a step of the optimizer, by their largest absolute
-    value: the weights are then still those that the forward pass had, and that pass is
-    repeated once, watched, to find the first layer. The loss is looked at after every
-    step, where mmengine has brought it to the CPU already. Weights are looked at when a
-    checkpoint is due, so that none is written which holds NaN.
+    Gradients are checked before an optimizer step, by their largest absolute value: the
+    weights are then still those of the forward pass, which is repeated once to find the
+    first non-finite layer. The loss is checked after every step, when mmengine has
+    copied it to the CPU already. Weights are checked before a checkpoint is written, so
+    that no checkpoint contains NaN.
 
-    With mixed precision on a GPU the loss scaler itself leaves steps out whose
-    gradients are infinite, which is normal, and nothing is looked at twice; such a
-    training stops when its scale has fallen below 2^-24.
+    With mixed precision on a GPU the loss scaler itself skips steps with infinite
+    gradients, which is normal, so gradients are not checked again; training stops when
+    the scale falls below 2^-24.
 
     Args:
-        interval: Steps between two looks at the gradients. By default every step on a
-            CPU. On a GPU a look waits for the gradients and keeps the step from being
-            prepared meanwhile, so it is every 10th there; in between NaN may reach the
-            weights before it is found, and with 1 it cannot.
+        interval: Steps between two checks of the gradients. By default 1 on a CPU. On a
+            GPU a check synchronises with the device, so the default is 10 there; in
+            between, NaN may reach the weights before it is found; with 1 it cannot.
 
     Raises:
-        TrainingStopped: It names the iteration, what was non-finite first (the image
-            file if images or annotations were), what to do about it, the last good
-            checkpoint and the command that continues from it.
+        TrainingStopped: Names the iteration, the first non-finite values (the image
+            file for images or annotations), what to do, the last good checkpoint and
+            the command that continues from it.
     """
 
-    priority = "HIGH"  # after mmengine noted the loss, before anything is saved
+    priority = "HIGH"  # after mmengine records the loss, before anything is saved
 
     def __init__(self, interval: int | None = None) -> None:
         self.interval = interval
@@ -58,7 +57,7 @@ class NonFiniteHook(Hook):
         self.handles: list[Any] = []
 
     def before_train(self, runner: Any) -> None:
-        """Look at the gradients from now on."""
+        """Start checking the gradients."""
         self.runner = runner
         self.handles = [
             optimizer.register_step_pre_hook(self.before_step)
@@ -66,22 +65,22 @@ class NonFiniteHook(Hook):
         ]
 
     def after_train(self, runner: Any) -> None:
-        """Look no more."""
+        """Stop checking the gradients."""
         for handle in self.handles:
             handle.remove()
         self.handles = []
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any) -> None:
-        """Keep the batch; refuse NaN in its annotations, on which operators crash."""
+        """Keep the batch; refuse NaN in its annotations, which crashes operators."""
         self.batch = data_batch
         if fault := non_finite_target(samples_of(data_batch)):
             self.runner = runner
-            finding = Finding(fault.kind, fault.sample, fault.detail)
+            finding = NonFinite(fault.kind, fault.sample, fault.detail)
             self.raise_error("annotations are not finite", finding)
 
     @torch.no_grad()
     def before_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
-        """Look at the gradients."""
+        """Check the gradients."""
         groups = optimizer.param_groups
         parameters = [parameter for group in groups for parameter in group["params"]]
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -100,23 +99,23 @@ class NonFiniteHook(Hook):
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Look at the loss."""
+        """Check the loss."""
         value = float(torch.as_tensor((outputs or {}).get("loss", 0.0)).detach())
         if any_process(not isfinite(value), next(runner.model.parameters())):
-            other = " (of another process: not finite)" if isfinite(value) else ""
+            other = " (not finite in another process)" if isfinite(value) else ""
             self.stop(f"the loss is {value}{other}")
         if self.every_n_train_iters(runner, 10):
-            self.check_scale(runner)
+            self.stop_at_tiny_scale(runner)
         self.batch = None
 
-    def check_scale(self, runner: Any) -> None:
-        """Stop if the loss scaler gave up: all gradients were infinite, for long."""
+    def stop_at_tiny_scale(self, runner: Any) -> None:
+        """Stop if all gradients have been infinite for long: the loss scale is tiny."""
         scaler = getattr(runner.optim_wrapper, "loss_scaler", None)
         if scaler is not None and 0 < (scale := scaler.get_scale()) < SMALLEST_SCALE:
-            self.stop(f"the loss scale fell to {scale:.3g}, with no finite gradient")
+            self.stop(f"the loss scale fell to {scale:.3g} without finite gradients")
 
     def after_train_epoch(self, runner: Any) -> None:
-        """Look at the weights, in all processes, before a checkpoint is written."""
+        """Check the weights, in all processes, before a checkpoint is written."""
         state = unwrapped(runner.model).state_dict()
         bad = not_finite(state)
         like = next(iter(state.values()))
@@ -124,36 +123,36 @@ class NonFiniteHook(Hook):
             self.refuse(bad)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Look at what is about to be written."""
+        """Check the weights that are about to be written."""
         self.runner = runner
         if bad := not_finite(checkpoint["state_dict"]):
             self.refuse(bad)
 
     def refuse(self, names: list[str]) -> None:
-        """Stop because of weights or statistics that are not finite."""
+        """Stop because of non-finite weights or statistics."""
         if not names:
             return self.raise_error("another process has non-finite weights", None)
-        finding = Finding("weights", names[0], f"{len(names)} tensors in all")
-        self.raise_error("no checkpoint is written of weights with NaN", finding)
+        finding = NonFinite("weights", names[0], f"{len(names)} tensors in all")
+        self.raise_error("no checkpoint is written from weights with NaN", finding)
 
     def stop(self, reason: str) -> None:
-        """Search and stop."""
+        """Search the origin, and stop."""
         runner = self.runner
-        classes = class_count(runner)
+        classes = dataset_class_count(runner)
         try:
             finding = search(runner.model, runner.optim_wrapper, self.batch, classes)
-        except Exception as error:  # of any model; what is known must still be said
+        except Exception as error:  # any model error; still report what is known
             runner.logger.warning(f"the forward pass could not be repeated: {error!r}")
             finding = search_state(unwrapped(runner.model))
-        if get_world_size() > 1:  # the first process writes the log, any may have it
+        if get_world_size() > 1:  # rank 0 writes the log, any rank may have it
             found = all_gather_object(finding)
             finding = next((one for one in found if one is not None), None)
         self.raise_error(reason, finding)
 
-    def raise_error(self, reason: str, finding: Finding | None) -> None:
+    def raise_error(self, reason: str, finding: NonFinite | None) -> None:
         """Log and raise."""
         runner = self.runner
-        where = "Images, annotations, weights and layers were finite when looked at"
+        where = "Images, annotations, weights and layers were finite when checked"
         if finding:
             where = (
                 f"First not finite: {finding.kind}, {finding.layer}: {finding.detail}"
@@ -167,15 +166,15 @@ class NonFiniteHook(Hook):
         raise TrainingStopped(message)
 
 
-def class_count(runner: Any) -> int | None:
-    """Number of classes of the training data; None if they do not tell."""
+def dataset_class_count(runner: Any) -> int | None:
+    """Return the number of classes of the training data; None if unknown."""
     dataset = getattr(getattr(runner, "train_dataloader", None), "dataset", None)
     classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
     return len(classes) if isinstance(classes, (list, tuple)) and classes else None
 
 
-def cure(runner: Any, finding: Finding | None) -> str:
-    """What to do about what was found."""
+def cure(runner: Any, finding: NonFinite | None) -> str:
+    """Suggest a fix for what was found."""
     kind = finding.kind if finding else "nothing"
     if finding and kind == "inputs":
         if "data_preprocessor" in finding.detail:
@@ -184,18 +183,18 @@ def cure(runner: Any, finding: Finding | None) -> str:
     if finding and kind == "targets":
         return f"Repair or remove the annotations of {finding.layer}"
     rate = next(iter(runner.optim_wrapper.get_lr().values()), [0.0])[0]
-    causes = [f"a learning rate that is too high (it was {rate:.3g})"]
+    causes = [f"too high a learning rate (it was {rate:.3g})"]
     if hasattr(runner.optim_wrapper, "cast_dtype"):
         causes.append("an overflow in half precision (try without --amp)")
     causes.append("a division by a norm or variance of 0 in a layer or loss")
-    earlier = "They became so in an earlier step, or came with a checkpoint. "
+    earlier = "They became non-finite in an earlier step, or came with a checkpoint. "
     return (
         earlier if kind == "weights" else ""
     ) + f"Possible causes: {'; '.join(causes)}"
 
 
 def optimizers(optim_wrapper: Any) -> Iterator[Any]:
-    """Optimizers of a wrapper, or of a dict of wrappers, without working scaler."""
+    """Yield the optimizers of a wrapper, or of several, that have no loss scaler."""
     wrappers = optim_wrapper.values() if hasattr(optim_wrapper, "values") else ()
     for wrapper in wrappers or [optim_wrapper]:
         optimizer = getattr(wrapper, "optimizer", None)

@@ -1,4 +1,4 @@
-"""Hooks that judge the features: k-NN while training, a linear probe at its end."""
+"""Probe hooks: k-NN accuracy during training, a linear probe at its end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 
-from snnssl_mm.engine.guards.whole_model import whole_model
+from snnssl_mm.engine.guards.gathered_model import gathered_model
 from snnssl_mm.probing.frozen_probes import count_classes, frozen_probe
 from snnssl_mm.probing.probes import (
     LabelledFeatures,
@@ -29,22 +29,22 @@ SPLITS = ("train", "test")
 
 
 class ProbeHook(Hook):
-    """What both probes share: three kinds of features, side by side.
+    """Base class of the probe hooks, which compare three kinds of features.
 
-    Pretrained features are compared with those of a freshly initialised network (same
+    Pretrained features are compared with those of a randomly initialised network (same
     re-estimation of BatchNorm) and with raw pixels. The results go to the log, to the
     visualizer as ``<probe>/<start>``, and to the results file ``probes.json`` in the
-    work directory, a row for each start; baselines are those of epoch 0. Under DDP rank
-    0 measures and the others wait.
+    work directory, one row per start; baselines have epoch 0. Under DDP, rank 0
+    measures and the others wait.
 
     Args:
-        recalibrate_bn: Whether to re-estimate BatchNorm statistics on the spiking path
-            of the training images before features are computed.
-        **settings: Of the probe, see :func:`.frozen_probe`.
+        recalibrate_bn: Whether to re-estimate BatchNorm statistics on the training
+            images, on the spiking path, before features are computed.
+        **settings: Settings of the probe, see :func:`.frozen_probe`.
     """
 
     name = ""
-    priority = "LOWEST"  # after the checkpoint: a probe that fails must not cost it
+    priority = "LOWEST"  # after the checkpoint, which a failing probe must not prevent
 
     def __init__(self, recalibrate_bn: bool = True, **settings: Any) -> None:
         self.recalibrate_bn = recalibrate_bn
@@ -53,14 +53,14 @@ class ProbeHook(Hook):
         self.baselines: dict[str, float] = {}
 
     def before_train(self, runner: Any) -> None:
-        """Open the labelled images first: missing ones must not cost an epoch."""
+        """Open the labelled images before training, so that missing ones fail early."""
         if has_labelled_images(runner.cfg):
             self.loaders = eval_loaders(runner.cfg)
         else:
             runner.logger.info(
                 f"{title(self.name)}: off, the config has no labelled images"
             )
-        if runner.epoch == 0 and is_main_process():  # not the rows of an earlier run
+        if runner.epoch == 0 and is_main_process():  # drop rows of an earlier run
             Path(runner.work_dir, RESULTS).unlink(missing_ok=True)
 
     def report(self, runner: Any, epoch: int, again: bool = True) -> None:
@@ -70,10 +70,10 @@ class ProbeHook(Hook):
 
         Args:
             runner: In training.
-            epoch: Epochs that are done.
-            again: Whether to measure what ``probes.json`` has already.
+            epoch: Number of completed epochs.
+            again: Whether to measure again if ``probes.json`` has the row already.
         """
-        model = whole_model(runner) if self.loaders is not None else None
+        model = gathered_model(runner) if self.loaders is not None else None
         if self.loaders is not None and is_main_process():
             results = ResultsFile(Path(runner.work_dir, RESULTS), "probes", KEY)
             row = {"probe": self.name, "start": "pretrained", "epoch": epoch}
@@ -84,12 +84,12 @@ class ProbeHook(Hook):
     def measure(
         self, runner: Any, epoch: int, model: Any, results: ResultsFile
     ) -> None:
-        """Do what :meth:`report` promises, in one process."""
+        """Measure, log and write the accuracies, in one process."""
         loaders = cast(Loaders, self.loaders)
         common: dict[str, Any] = {"probe": self.name, "settings": self.settings}
         common |= {f"{k}_images": len(getattr(loaders, k).dataset) for k in SPLITS}
 
-        def judge(start: str, features: LabelledFeatures, epoch: int) -> float:
+        def probe(start: str, features: LabelledFeatures, epoch: int) -> float:
             classes = count_classes(features)
             found = frozen_probe(self.name, self.settings, features, classes)
             row = {**common, "start": start, "epoch": epoch, "classes": classes}
@@ -99,11 +99,11 @@ class ProbeHook(Hook):
             untrained = random_init_model(runner.cfg)
             random = labelled_features(untrained, loaders, self.recalibrate_bn)
             self.baselines = {
-                "random": judge("random", random, 0),
-                "pixels": judge("pixels", raw_pixels(untrained, loaders), 0),
+                "random": probe("random", random, 0),
+                "pixels": probe("pixels", raw_pixels(untrained, loaders), 0),
             }
         features = labelled_features(model, loaders, self.recalibrate_bn)
-        found = {"pretrained": judge("pretrained", features, epoch), **self.baselines}
+        found = {"pretrained": probe("pretrained", features, epoch), **self.baselines}
         texts = (f"{title(start)} {100 * top1:.1f} %" for start, top1 in found.items())
         runner.logger.info(f"{title(self.name)} top-1: {', '.join(texts)}")
         runner.visualizer.add_scalars(
@@ -118,7 +118,7 @@ class KNNHook(ProbeHook):
     Args:
         interval: Epochs between two measurements.
         k: Number of neighbours.
-        temperature: Of the neighbours' weights.
+        temperature: Temperature of the neighbours' weights.
         recalibrate_bn: See ProbeHook.
     """
 
@@ -135,11 +135,11 @@ class KNNHook(ProbeHook):
         self.interval = interval
 
     def due(self, runner: Any, epoch: int) -> bool:
-        """Tell whether to measure after ``epoch`` epochs."""
+        """Whether to measure after ``epoch`` epochs."""
         return epoch % self.interval == 0 or epoch == runner.max_epochs
 
     def before_train(self, runner: Any) -> None:
-        """Measure what a run that was killed after its checkpoint did not come to."""
+        """Repeat the measurement of a run that was killed after its checkpoint."""
         super().before_train(runner)
         epoch = runner.epoch
         if epoch and self.due(runner, epoch):
@@ -170,12 +170,12 @@ class LinearProbeHook(ProbeHook):
         self.interval = interval
 
     def after_train_epoch(self, runner: Any) -> None:
-        """Measure after every ``interval`` epochs, if asked; the last is the end's."""
+        """Measure every ``interval`` epochs, except the last, see ``after_train``."""
         if self.every_n_epochs(runner, self.interval) and not self.is_last_train_epoch(
             runner
         ):
             self.report(runner, runner.epoch + 1)
 
     def after_train(self, runner: Any) -> None:
-        """Measure at the end."""
+        """Measure at the end of training."""
         self.report(runner, runner.epoch)

@@ -1,4 +1,4 @@
-"""Whether the representation stays healthy, logged while training."""
+"""Health of the representation, logged during training."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 
+from snnssl_mm.engine.guards.gathered_model import gathered_model
 from snnssl_mm.engine.guards.training_stopped import stop_everywhere
-from snnssl_mm.engine.guards.whole_model import whole_model
 from snnssl_mm.engine.hooks.epoch_results import open_epoch_results
 from snnssl_mm.recording.health_features import FEATURES
 from snnssl_mm.recording.representation_health import (
@@ -27,21 +27,20 @@ from snnssl_mm.registry import HOOKS
 class RepresentationHealthHook(Hook):
     """Measure spread, rank and agreement of the features every few epochs.
 
-    On the same two views of the same training images every time, without any effect on
-    the training: weights, buffers and random numbers stay the same to the bit. The
-    scalars ``health/<kind>/<measure>`` go to the visualizer, all measures as a row
-    ``{"epoch", "images", ...}`` to ``health.json`` in the work directory, and what
-    looks collapsed to the log as a warning. Of several processes the first measures
-    and the others wait.
+    The same two views of the same training images are used every time. Training is not
+    affected: weights, buffers and random numbers stay bit-identical. The scalars
+    ``health/<kind>/<measure>`` go to the visualizer, all measures as a row ``{"epoch",
+    "images", ...}`` to ``health.json`` in the work directory, and signs of collapse to
+    the log as a warning. Under DDP, rank 0 measures and the others wait.
 
     Args:
-        interval: Epochs between two measurements; the last epoch is measured too.
-        num_images: Images to measure on, evenly spread over the training set; of a
-            smaller set all.
-        stop: Whether the training ends, after its checkpoint, when it looks collapsed.
+        interval: Epochs between two measurements; the last epoch is always measured.
+        num_images: Images to measure on, evenly spread over the training set, or all
+            images of a smaller set.
+        stop: Whether signs of collapse end training, after the epoch's checkpoint.
     """
 
-    priority = "LOWEST"  # after the checkpoint: a measure that fails must not cost it
+    priority = "LOWEST"  # after the checkpoint, which a failure must not prevent
 
     def __init__(
         self, interval: int = 1, num_images: int = 256, stop: bool = False
@@ -57,7 +56,7 @@ class RepresentationHealthHook(Hook):
         self.results: ResultsFile | None = None
 
     def before_train(self, runner: Any) -> None:
-        """Open the file; measure what a run killed after its checkpoint did not."""
+        """Open the file; measure if the run was killed after its checkpoint."""
         if is_main_process():
             self.results = open_epoch_results(runner, "health.json", "training_health")
         if runner.epoch:
@@ -68,15 +67,15 @@ class RepresentationHealthHook(Hook):
         self.after_epoch(runner, runner.epoch + 1)
 
     def after_epoch(self, runner: Any, epoch: int) -> None:
-        """Measure after ``epoch`` epochs, if it is time to and has not been done."""
+        """Measure after ``epoch`` epochs, if it is due and not done yet."""
         if epoch % self.interval and epoch != runner.max_epochs:
             return
-        model, warning = whole_model(runner), None
+        model, warning = gathered_model(runner), None
         if self.results is not None:
             found = self.results.find(epoch=epoch)
             if found is None:
                 warning = self.measure(runner, self.results, epoch, model)
-            elif self.stop:  # it stopped here before
+            elif self.stop:  # the run may have stopped here before
                 warning = warning_of(found, epoch)
         barrier()
         if self.stop:
@@ -85,7 +84,7 @@ class RepresentationHealthHook(Hook):
     def measure(
         self, runner: Any, results: ResultsFile, epoch: int, model: Any
     ) -> str | None:
-        """Measure, log and write, in one process; return what it warned of."""
+        """Measure, log and write, in one process; return the warning, if any."""
         loader = runner.train_dataloader
         views = two_view_batches(loader.dataset, loader.collate_fn, self.num_images)
         health = representation_health(model, views)
@@ -100,10 +99,10 @@ class RepresentationHealthHook(Hook):
 
 
 def warning_of(health: Mapping[str, Any], epoch: int) -> str | None:
-    """Say what looks collapsed, if anything does."""
+    """Describe the signs of collapse; None if there are none."""
     if not (signs := signs_of_collapse(health)):
         return None
     return (
         f"the representation looks collapsed after epoch {epoch}: {', '.join(signs)}. "
-        "Lower the learning rate, or look at the views with tools/browse_dataset.py"
+        "Lower the learning rate, or check the views with tools/browse_dataset.py"
     )

@@ -1,4 +1,4 @@
-"""Faults of images and annotations are found, named by file, and told by certainty."""
+"""Faults of images and annotations are found, named by file, and graded."""
 
 from types import SimpleNamespace
 
@@ -13,7 +13,7 @@ from mmseg.structures import SegDataSample
 from torch import nn
 
 from snnssl_mm.engine.guards.batch_faults import batch_faults, non_finite_target
-from snnssl_mm.engine.guards.non_finite_search import Finding, search
+from snnssl_mm.engine.guards.non_finite_search import NonFinite, search
 from snnssl_mm.engine.hooks.non_finite_hook import cure
 
 NAN = float("nan")
@@ -119,7 +119,7 @@ def found(model, sample, inputs=((0.5, 1.0),)):
     return search(model, None, batch, classes=3)
 
 
-def test_targets_are_blamed_for_what_they_explain():
+def test_targets_are_reported_as_the_cause_of_what_they_explain():
     assert found(Net(), boxes(GOOD)) is None
     degenerate = found(Net(), boxes([9.0, 5.0, 9.0, 9.0]))
     assert (degenerate.kind, degenerate.layer) == ("targets", "a.png")
@@ -128,7 +128,7 @@ def test_targets_are_blamed_for_what_they_explain():
     assert found(broken, beyond).kind == "weights"
 
 
-def test_preprocessor_is_blamed_for_what_it_spoils():
+def test_the_preprocessor_is_reported_as_the_cause():
     finding = found(Net(std=0.0), boxes(GOOD))
     assert finding.kind == "inputs"
     assert "data_preprocessor" in finding.detail
@@ -140,6 +140,6 @@ def test_preprocessor_is_blamed_for_what_it_spoils():
 )
 def test_learning_rate_is_one_possible_cause_of_some_kinds(kind, blames):
     wrapper = SimpleNamespace(get_lr=lambda: {"lr": [0.125]})
-    text = cure(SimpleNamespace(optim_wrapper=wrapper), Finding(kind, "a.png", ""))
+    text = cure(SimpleNamespace(optim_wrapper=wrapper), NonFinite(kind, "a.png", ""))
     assert ("0.125" in text) == blames
     assert ("a.png" in text) == (not blames)

@@ -1,4 +1,4 @@
-"""Room for checkpoints: what they take, too little room, a disk that fails."""
+"""Disk space for checkpoints: estimates, too little space, a disk that fails."""
 
 import errno
 from collections import namedtuple
@@ -11,10 +11,10 @@ from torch import nn
 from snnssl_mm.engine.guards import disk_space
 from snnssl_mm.engine.guards.disk_space import (
     GIB,
-    check_disk_space,
     checkpoint_bytes,
     checkpoints_kept,
-    disk_faults_as_sentences,
+    explain_disk_errors,
+    require_disk_space,
 )
 from snnssl_mm.engine.guards.training_stopped import TrainingStopped
 
@@ -43,7 +43,7 @@ def config(optimizer="AdamW", momentum=0, **checkpoint):
         (dict(optimizer="AdamW", save_optimizer=False), 0),
     ],
 )
-def test_the_estimate_is_what_a_training_writes_at_least(options, moments, tmp_path):
+def test_the_estimate_is_a_lower_bound_of_what_is_written(options, moments, tmp_path):
     cfg = config(**options)
     estimate = checkpoint_bytes(cfg, MODEL)
     assert estimate == WEIGHTS + moments * TRAINED
@@ -68,27 +68,27 @@ def test_what_is_kept_at_once(options, epochs, number):
     assert checkpoints_kept(cfg, epochs, 1000) == number
 
 
-def test_too_little_room_is_said_with_numbers(tmp_path, monkeypatch):
+def test_too_little_space_is_refused_with_the_sizes(tmp_path, monkeypatch):
     cfg = config(max_keep_ckpts=2)
     cfg.work_dir = str(tmp_path)
     need = 3 * checkpoint_bytes(cfg, MODEL)
     usage = lambda free: lambda _: Usage(10 * GIB, 0, free)  # noqa: E731
     monkeypatch.setattr(disk_space.shutil, "disk_usage", usage(need))
-    check_disk_space(cfg, MODEL, 100, 1000)
+    require_disk_space(cfg, MODEL, 100, 1000)
     monkeypatch.setattr(disk_space.shutil, "disk_usage", usage(need - 1000))
     with pytest.raises(OSError, match=r"0\.04 GiB"):
-        check_disk_space(cfg, MODEL, 100, 1000)
+        require_disk_space(cfg, MODEL, 100, 1000)
     (tmp_path / "epoch_3.pth").write_bytes(bytes(1000))  # the run will replace it
-    check_disk_space(cfg, MODEL, 100, 1000)
+    require_disk_space(cfg, MODEL, 100, 1000)
 
 
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EROFS])
-def test_a_disk_that_fails_is_a_sentence_with_the_last_checkpoint(tmp_path, fault):
+def test_a_disk_error_names_the_file_and_the_last_checkpoint(tmp_path, fault):
     def fail():
-        with disk_faults_as_sentences(str(tmp_path)):
-            raise OSError(fault, "it is so", "some/file")
+        with explain_disk_errors(str(tmp_path)):
+            raise OSError(fault, "its reason", "some/file")
 
-    with pytest.raises(TrainingStopped, match="some/file: it is so"):
+    with pytest.raises(TrainingStopped, match="some/file.*its reason"):
         fail()
     torch.save({}, tmp_path / "epoch_1.pth")
     (tmp_path / "epoch_2.pth").write_bytes(b"damaged")
@@ -97,5 +97,5 @@ def test_a_disk_that_fails_is_a_sentence_with_the_last_checkpoint(tmp_path, faul
 
 
 def test_other_errors_keep_their_traceback(tmp_path):
-    with pytest.raises(ConnectionError), disk_faults_as_sentences(str(tmp_path)):
+    with pytest.raises(ConnectionError), explain_disk_errors(str(tmp_path)):
         raise ConnectionError(errno.ECONNRESET, "reset")

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from snnssl_mm.engine.guards.run_lock import FolderInUse, alone_in
+from snnssl_mm.engine.guards.run_lock import FolderInUse, locked_folder
 
 HOLD = """
 import sys
 from pathlib import Path
-from snnssl_mm.engine.guards.run_lock import alone_in
-with alone_in(Path(sys.argv[1])):
+from snnssl_mm.engine.guards.run_lock import locked_folder
+with locked_folder(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -21,7 +21,7 @@ with alone_in(Path(sys.argv[1])):
 
 @pytest.fixture
 def other(tmp_path):
-    """Another process that trains in the folder."""
+    """Start another process that trains in the folder."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -35,7 +35,7 @@ def other(tmp_path):
 
 
 def test_a_second_training_is_refused_and_the_first_named(other, tmp_path):
-    with pytest.raises(FolderInUse, match=str(other.pid)), alone_in(tmp_path):
+    with pytest.raises(FolderInUse, match=str(other.pid)), locked_folder(tmp_path):
         pass
 
 
@@ -44,12 +44,12 @@ def test_the_folder_is_free_once_the_first_has_ended(other, tmp_path, how):
     if how:
         os.kill(other.pid, how)
     other.communicate()
-    with alone_in(tmp_path):
+    with locked_folder(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
 def test_other_folders_are_free(other, tmp_path):
     (tmp_path / "sub").mkdir()
-    with alone_in(tmp_path / "sub"):
+    with locked_folder(tmp_path / "sub"):
         pass

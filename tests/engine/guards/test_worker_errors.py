@@ -1,4 +1,4 @@
-"""Workers that die or raise, and files that vanish, in mid-training: what is said."""
+"""Messages for workers that die or raise, and files that vanish during training."""
 
 import errno
 import gc
@@ -18,12 +18,13 @@ from snnssl_mm.datasets.data_error import DataError
 from snnssl_mm.engine.guards.worker_errors import cause, explain_errors
 from snnssl_mm.registry import TRANSFORMS
 
-GO_ON = r"The last good checkpoint is .*epoch_1.pth; go on from it by: .*train"
+RESUME = r"epoch_1\.pth.*train.*--resume.*epoch_1\.pth"
+"""The last good checkpoint, and the command that resumes from it."""
 
 
 @TRANSFORMS.register_module()
 class Fault(BaseTransform):
-    """Fails at one sample of the second epoch."""
+    """Transform that fails at one sample of the second epoch."""
 
     def __init__(self, kind, work_dir):
         self.kind, self.work_dir = kind, Path(work_dir)
@@ -60,19 +61,20 @@ def train(run_tool, tiny_config, tmp_path):
 @pytest.mark.parametrize(
     "persistent", [False, pytest.param(True, marks=pytest.mark.slow)]
 )
-def test_killed_worker_ends_the_run_with_cause_cure_and_checkpoint(
+def test_killed_worker_ends_the_run_with_cause_fix_and_checkpoint(
     train, persistent, tmp_path
 ):
     options = dict(num_workers=2, persistent_workers=persistent, prefetch_factor=3)
     with pytest.raises(SystemExit) as stop:
         train("kill", **options)
-    said = str(stop.value.code)  # a text, so the status is 1
-    assert re.match(r"error: DataLoader worker \(pid.* \d+\) .*memory ran out", said)
-    assert "num_workers (2), prefetch_factor (3) or batch_size (16)" in said
-    assert re.search(GO_ON, said)
+    message = str(stop.value.code)  # a text, so the status is 1
+    assert re.match(r"error: DataLoader worker \(pid.* \d+\) ", message)
+    for setting in ("num_workers (2)", "prefetch_factor (3)", "batch_size (16)"):
+        assert setting in message
+    assert re.search(RESUME, message)
     (log,) = tmp_path.glob("run/*/*.log")
-    assert said.removeprefix("error: ") in log.read_text()
-    del stop  # its traceback holds the loader, and that the other worker
+    assert message.removeprefix("error: ") in log.read_text()
+    del stop  # its traceback refers to the loader, which refers to the other worker
     gc.collect()
     assert not multiprocessing.active_children()
 
@@ -82,8 +84,9 @@ def test_error_of_a_transform_keeps_its_traceback_and_names_the_worker(train):
     with pytest.raises(ZeroDivisionError, match="a fault of the transform") as error:
         train("raise", num_workers=1)
     (note,) = error.value.__notes__
-    assert note.startswith("ZeroDivisionError in a data loader worker: a transform")
-    assert re.search(GO_ON, note)
+    assert note.startswith("ZeroDivisionError")
+    assert "num_workers=0" in note
+    assert re.search(RESUME, note)
 
 
 def test_image_that_became_unreadable_is_named(train, tiny_config, tmp_path):
@@ -99,15 +102,15 @@ def test_image_that_became_unreadable_is_named(train, tiny_config, tmp_path):
     with pytest.raises(SystemExit) as stop:
         train("lose", place=0, num_workers=1)
     (lost,) = (file for file in root.glob("*/*") if file.read_bytes() == b"no image")
-    said = str(stop.value.code)
-    assert said.startswith(f"error: Cannot read {lost}: cannot identify image file")
-    assert "Remove or mend it" in said
-    assert "Traceback" not in said
-    assert re.search(GO_ON, said)
+    message = str(stop.value.code)
+    assert message.startswith("error: ")
+    assert str(lost) in message
+    assert "Traceback" not in message
+    assert re.search(RESUME, message)
 
 
 def from_worker(error):
-    """The error as torch raises it in the main process."""
+    """Return the error as torch raises it in the main process."""
     try:
         raise error
     except type(error):
@@ -118,13 +121,13 @@ def from_worker(error):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (
             from_worker(
                 RuntimeError("unable to mmap 8 bytes from file </torch_1_2_0>")
             ),
-            r"^Shared memory ran out while data were loaded: .*shm-size",
+            "/dev/shm.*shm-size",
         ),
         (
             from_worker(FileNotFoundError(errno.ENOENT, "No such file", "a.jpg")),
@@ -134,8 +137,8 @@ def from_worker(error):
         (DataError("a.png has\nthe label 9"), "^a.png has\nthe label 9$"),
     ],
 )
-def test_cause_is_the_data(error, said):
-    assert re.search(said, cause(error, {}))
+def test_cause_is_the_data(error, message):
+    assert re.search(message, cause(error, {}))
 
 
 @pytest.mark.parametrize(
@@ -153,4 +156,4 @@ def test_other_errors_pass_with_a_note(error, tmp_path):
     with pytest.raises(type(error)) as raised, explain_errors(runner):
         raise error
     assert raised.value is error
-    assert "There is no good checkpoint" in error.__notes__[-1]
+    assert str(tmp_path) in error.__notes__[-1]

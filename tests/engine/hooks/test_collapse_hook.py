@@ -1,4 +1,4 @@
-"""The collapse detector: quiet in a healthy run, loud in a collapsed one."""
+"""The collapse detector: no warning in a healthy run, warnings in a collapsed one."""
 
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -15,7 +15,7 @@ from snnssl_mm.engine.hooks import collapse_hook
 
 
 def watched(hook, spreads, start=100):
-    """Feed a hook the spreads of iterations; return the runner that it saw."""
+    """Call a hook with the ``embedding_std`` of iterations; return its runner."""
     runner = SimpleNamespace(iter=start, message_hub=Mock(), logger=Mock())
     for spread in spreads:
         runner.message_hub.get_scalar.return_value.current.return_value = spread
@@ -37,12 +37,11 @@ def test_each_level_is_warned_of_once():
     hook = CollapseHook(levels=(0.2, 0.05), window=2)
     texts = warnings(watched(hook, [0.9, 0.3, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.0]))
     assert len(texts) == 2
-    assert "at iteration 104 the mean embedding_std of 2 iter" in texts[0]
-    assert "is 0.100, below 0.2 " in texts[0]
-    assert "is 0.010, below 0.05 " in texts[1]
+    assert all(value in texts[0] for value in ("iteration 104", "0.100", "0.2 "))
+    assert all(value in texts[1] for value in ("0.010", "0.05 "))
 
 
-def test_first_iterations_and_other_models_are_left_alone():
+def test_first_iterations_and_other_models_are_not_checked():
     assert not warnings(watched(CollapseHook(begin=100, window=2), [0.0] * 50, start=0))
     runner = SimpleNamespace(iter=100, message_hub=Mock(), logger=Mock())
     CollapseHook(window=1).after_train_iter(runner, 0, outputs={"loss": 1.0})
@@ -52,7 +51,7 @@ def test_first_iterations_and_other_models_are_left_alone():
 def test_lowest_level_stops_if_asked():
     hook = CollapseHook(window=2, stop=True)
     watched(hook, [0.1] * 9)
-    with pytest.raises(TrainingStopped, match="the representation collapses"):
+    with pytest.raises(TrainingStopped, match=r"embedding_std.* 0\.05 "):
         watched(hook, [0.0] * 9)
 
 
@@ -62,7 +61,7 @@ def test_processes_stop_by_the_mean_of_all(monkeypatch):
     runner.model = nn.Linear(1, 1)
     runner.message_hub.get_scalar.return_value.current.return_value = 0.0
     monkeypatch.setattr(collapse_hook, "get_world_size", lambda: 2)
-    other = [0.9, 0.0]  # of another process: the first keeps both in training
+    other = [0.9, 0.0]  # of another process: its first value keeps both in training
     average = lambda shared, how: shared.add_(other.pop(0)).div_(2)  # noqa: E731
     monkeypatch.setattr(collapse_hook, "all_reduce", average)
     hook.after_train_iter(runner, 0, outputs={"embedding_std": 0.0})
@@ -71,13 +70,13 @@ def test_processes_stop_by_the_mean_of_all(monkeypatch):
 
 
 def test_levels_must_fall():
-    with pytest.raises(ValueError, match=r"levels that fall.*\(0.05, 0.2\)"):
+    with pytest.raises(ValueError, match=r"levels=\(0\.05, 0\.2\)"):
         CollapseHook(levels=(0.05, 0.2))
 
 
 @pytest.fixture
 def spread(tiny_config):
-    """Function for the embedding_std of the tiny model after ``plant(model)``."""
+    """Return a function for the embedding_std of the tiny model after ``plant``."""
     cfg = Config.fromfile(tiny_config)
     init_default_scope("mmpretrain")
     torch.manual_seed(0)
@@ -106,7 +105,7 @@ def constant_output(model):
 
 
 def dead_backbone(model):
-    """As after a step that was far too large."""
+    """Shift the biases as a far too large step does."""
     for name, parameter in model.backbone.named_parameters():
         if name.endswith("bn.bias"):
             parameter.data.sub_(1e6)

@@ -39,8 +39,8 @@ def test_loaded_weights_pass(checkpoint, caplog):
     load_backbone(backbone, checkpoint)
     with caplog.at_level(logging.INFO):
         run(model_of(backbone), checkpoint)
-    n = len(backbone.state_dict())
-    assert f"all {n} loaded backbone tensors equal" in caplog.text
+    assert str(len(backbone.state_dict())) in caplog.text
+    assert checkpoint in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_one_changed_number_stops_the_run(checkpoint, name):
     load_backbone(backbone, checkpoint)
     with torch.no_grad():
         backbone.get_parameter(name).view(-1)[-1] += 0.25
-    with pytest.raises(RuntimeError, match=rf"1 of \d+ .*worst: {name} .*by 0.25\)"):
+    with pytest.raises(RuntimeError, match=rf"1 of \d+ .*{name}.* 0\.25\b"):
         run(model_of(backbone), checkpoint)
     run(model_of(backbone), checkpoint, iteration=3)  # resumed: it has been trained
 
@@ -61,7 +61,7 @@ def test_nan_is_a_difference(checkpoint):
     load_backbone(backbone, checkpoint)
     with torch.no_grad():
         backbone.stem.stages[0].conv.weight.view(-1)[0] = float("nan")
-    with pytest.raises(RuntimeError, match="differs by inf"):
+    with pytest.raises(RuntimeError, match=r"\binf\b"):
         run(model_of(backbone), checkpoint)
 
 
@@ -76,12 +76,12 @@ def test_not_strict_compares_what_was_loaded(checkpoint, tmp_path):
     run(model_of(backbone), str(tmp_path / "part.pth"), strict=False)
     with torch.no_grad():
         backbone.stem.position.bn.weight += 1
-    with pytest.raises(RuntimeError, match="worst: stem.position.bn.weight"):
+    with pytest.raises(RuntimeError, match=r"stem\.position\.bn\.weight"):
         run(model_of(backbone), str(tmp_path / "part.pth"), strict=False)
 
 
 def test_stock_backbone_that_overwrites_what_was_loaded(tmp_path):
-    """mmpretrain's ViT draws its position embedding anew after loading."""
+    """mmpretrain's ViT initialises its position embedding again after loading."""
     init_default_scope("mmpretrain")
     arch = dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8)
     vit = dict(type="mmpretrain.VisionTransformer", arch=arch, img_size=32)
@@ -93,7 +93,7 @@ def test_stock_backbone_that_overwrites_what_was_loaded(tmp_path):
     init_cfg = dict(type="snnssl_mm.BackboneInit", checkpoint=file)
     backbone = MODELS.build({**vit, "init_cfg": init_cfg})
     backbone.init_weights()
-    with pytest.raises(RuntimeError, match="1 of .*worst: pos_embed"):
+    with pytest.raises(RuntimeError, match="1 of .*pos_embed"):
         run(model_of(backbone), file)
 
 

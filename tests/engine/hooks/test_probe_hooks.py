@@ -1,4 +1,4 @@
-"""When the linear probe is measured: at the end, and in between if asked."""
+"""The linear probe is measured at the end, and in between if configured."""
 
 from types import SimpleNamespace
 

@@ -1,6 +1,7 @@
-"""The monitor of representation health: what it writes, and that it changes nothing."""
+"""The monitor of representation health: its results, and no effect on training."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +21,7 @@ HOOK = dict(type="snnssl_mm.RepresentationHealthHook", num_images=16)
 
 @pytest.fixture
 def train(tiny_config, run_tool, tmp_path):
-    """Run two epochs with hooks alone that the test names; return the work dir."""
+    """Train two epochs with the given hooks only; return the work directory."""
     cfg = Config.fromfile(tiny_config)
 
     def run(name, *hooks, resume=(), **changes):
@@ -86,7 +87,7 @@ def test_interval_and_resume(train):
     assert rows_of(work_dir)[0] == first[0]
 
 
-def test_rows_of_epochs_to_come_are_dropped(tmp_path):
+def test_rows_of_repeated_epochs_are_dropped(tmp_path):
     def opened(epoch):
         runner = SimpleNamespace(work_dir=str(tmp_path), epoch=epoch)
         return open_epoch_results(runner, "health.json", "training_health")
@@ -103,19 +104,17 @@ def test_rows_of_epochs_to_come_are_dropped(tmp_path):
 
 
 def test_collapse_is_warned_of(train):
-    """No learning, and a projector that gives every image nothing."""
+    """Train with learning rate 0 and a projector whose output is always 0."""
     changes = {"model.neck.num_layers": 2, "optim_wrapper.optimizer.lr": 0.0}
     init = dict(type="Constant", layer="Linear", val=0.0)
     work_dir = train("run", HOOK, **changes, **{"model.neck.init_cfg": [init]})
     (log,) = work_dir.glob("*/*.log")
     text = log.read_text()
-    assert "WARNING - the representation looks collapsed after epoch 1: " in text
-    assert "RankMe of the embedding features is 0.00" in text
+    assert re.search(r"WARNING - .*epoch 1\b.*RankMe.* 0\.00", text)
 
 
 @pytest.mark.parametrize("options", [dict(interval=0), dict(num_images=1)])
-def test_senseless_options_are_refused(options):
-    with pytest.raises(
-        ValueError, match=r"interval >= 1 epoch and num_images >= 2, go"
-    ):
+def test_options_out_of_range_are_refused(options):
+    (setting,) = options.items()
+    with pytest.raises(ValueError, match="{}={}".format(*setting)):
         RepresentationHealthHook(**options)

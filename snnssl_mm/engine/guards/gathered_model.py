@@ -1,4 +1,4 @@
-"""The model of a run with all of its weights, also where processes share them out."""
+"""The model of a run with its complete weights, also if FSDP shards them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from snnssl_mm.checkpoints.random_states import random_states_kept
 from snnssl_mm.probing.probe_models import Model, build_model
 
 
-def whole_model(runner: Any) -> Model | None:
-    """Return the model of a run in its mode, as one process can use it alone.
+def gathered_model(runner: Any) -> Model | None:
+    """Return the model of a run so that one process can use it alone.
 
-    Every process must call it. Of a model whose weights are shared out (FSDP) the
-    first process gets a copy, and the others get None; else it is the model itself.
+    Every process must call it. If FSDP shards the weights, rank 0 gets a copy with the
+    gathered weights and the other ranks get None; otherwise the model itself is
+    returned.
 
     Args:
-        runner: In training.
+        runner: Runner in training.
 
     Raises:
-        ValueError: If DeepSpeed shares the weights out (ZeRO stage 3).
+        ValueError: If DeepSpeed shards the weights (ZeRO stage 3).
     """
     model = runner.model
     if isinstance(model, FullyShardedDataParallel):
@@ -33,16 +34,16 @@ def whole_model(runner: Any) -> Model | None:
     stage = getattr(engine, "zero_optimization_stage", None)
     if stage is not None and stage() > 2:
         raise ValueError(
-            "DeepSpeed's ZeRO stage 3 shares the weights out, and no process has them "
-            "all to measure the features; set strategy.zero_optimization.stage=2, or "
-            "train without given weights and with health, knn and linear_probe of "
-            "default_hooks set to None"
+            "DeepSpeed's ZeRO stage 3 shards the weights, so no process can measure "
+            "the features; set strategy.zero_optimization.stage=2, or train without "
+            "pretrained weights and with health, knn and linear_probe of default_hooks "
+            "set to None"
         )
     return unwrapped(model)
 
 
 def gathered_copy(model: FullyShardedDataParallel, runner: Any) -> Model | None:
-    """Copy a model whose weights are shared out by FSDP into the first process."""
+    """Gather a model that FSDP shards into a copy on rank 0."""
     full, _ = compat.full_state_dict_configs()
     with FullyShardedDataParallel.state_dict_type(
         model, StateDictType.FULL_STATE_DICT, full

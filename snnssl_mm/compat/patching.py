@@ -1,4 +1,4 @@
-"""Mend a module right after somebody imports it, and not before."""
+"""Patching of modules at the moment of their import."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Workaround(NamedTuple):
     """A row of :data:`snnssl_mm.compat.WORKAROUNDS`.
 
     Attributes:
-        function: Applies it; harmless when repeated.
-        module: What it mends; empty if the training command asks for it.
-        before: Whether it must act before the module's own code runs.
+        function: Applies the workaround; idempotent.
+        module: The module that it patches; empty if the training command applies it.
+        before: Whether it must be applied before the module's own code runs.
     """
 
     function: Callable[[], Status]
@@ -25,15 +25,15 @@ class Workaround(NamedTuple):
     before: bool = False
 
 
-class MendingFinder(importlib.abc.MetaPathFinder):
-    """Find a module that has workarounds, with a loader that applies them."""
+class PatchingFinder(importlib.abc.MetaPathFinder):
+    """Meta path finder whose loaders apply the workarounds of the imported module."""
 
     def __init__(self) -> None:
         self.waiting: dict[str, list[Workaround]] = {}
         self.applied: set[Workaround] = set()
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Leave the finding to the others; wrap the loader that they found."""
+        """Let the other finders find the module, and wrap its loader."""
         rows = self.waiting.pop(name, None)
         if rows is None:
             return None
@@ -43,7 +43,7 @@ class MendingFinder(importlib.abc.MetaPathFinder):
             return None
         run = spec.loader.exec_module
 
-        def run_and_mend(module: Any) -> None:
+        def run_and_patch(module: Any) -> None:
             try:
                 self.apply(row for row in rows if row.before)
                 run(module)
@@ -52,13 +52,13 @@ class MendingFinder(importlib.abc.MetaPathFinder):
                 raise
             self.apply(row for row in rows if not row.before)
 
-        spec.loader.exec_module = run_and_mend  # type: ignore[method-assign]
+        spec.loader.exec_module = run_and_patch  # type: ignore[method-assign]
         return spec
 
-    def mend(self, rows: Iterable[Workaround]) -> None:
-        """Apply what concerns modules that are there; let the others wait.
+    def patch(self, rows: Iterable[Workaround]) -> None:
+        """Apply workarounds of imported modules now, and others at their import.
 
-        What is applied or waits already is left alone.
+        Workarounds that are applied or waiting already are skipped.
         """
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)
@@ -71,10 +71,10 @@ class MendingFinder(importlib.abc.MetaPathFinder):
                 self.waiting.setdefault(row.module, []).append(row)
 
     def apply(self, rows: Iterable[Workaround]) -> None:
-        """Apply workarounds, and remember those that were."""
+        """Apply workarounds, and record them as applied."""
         for row in rows:
             row.function()
             self.applied.add(row)
 
 
-FINDER = MendingFinder()
+FINDER = PatchingFinder()
