@@ -21,7 +21,7 @@ from typing import Any
 
 from snnssl_mm.checkpoints.resuming import noted_checkpoint
 from snnssl_mm.recording.machine import describe_machine
-from snnssl_mm.recording.probe_names import title
+from snnssl_mm.recording.probe_names import probe_title
 from snnssl_mm.recording.run_log import read_scalars
 from snnssl_mm.recording.table import Table
 
@@ -84,7 +84,7 @@ def print_results(runs: list[dict[str, Any]]) -> None:
     epochs = list(runs[0]["results"]["pretrained"])
     rows = [
         [
-            title(start),
+            probe_title(start),
             str(run["seed"]),
             *(f"{100 * values[epoch]['AP50']:.1f}" for epoch in epochs),
         ]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snnssl_mm.analysis.plots.plot_style import picture
+from snnssl_mm.analysis.plots.plot_style import styled_figure
 from snnssl_mm.recording.table import Table
 
 Row = Mapping[str, Any]
@@ -133,7 +133,7 @@ def plot_long_run(row: Row, out: Path) -> Path:
     """Draw memory on top, open files, threads and disk use below, over the minutes."""
     series = row["series"]
     minutes = [time / 60 for time in series["seconds"]]
-    with picture(out, 6.0) as figure:
+    with styled_figure(out, 6.0) as figure:
         axes = figure.subplots(3, 1, sharex=True, height_ratios=[3, 1, 1])
         panels = (
             ("MiB", {"rss_mib": "trainer, resident", "uss_mib": "trainer, its own"}),

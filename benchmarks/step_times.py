@@ -30,7 +30,7 @@ from snnssl_mm import compat
 from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_config_arguments
-from snnssl_mm.probing.probes import build_model
+from snnssl_mm.probing.probes import build_eval_model
 from snnssl_mm.recording.command import command_line
 from snnssl_mm.recording.results_file import ResultsFile
 
@@ -116,7 +116,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     cfg = load_config(args)
     set_random_seed(0)
     torch.backends.cudnn.benchmark = True  # as the config's runner does
-    model = build_model(cfg)
+    model = build_eval_model(cfg)
     model.init_weights()
     model.train()
     device = next(model.parameters()).device.type

@@ -39,7 +39,7 @@ from snnssl_mm.losses import (
     CrossTemporalLoss,
     TimeFlattenedLoss,
 )
-from snnssl_mm.probing.probes import build_model
+from snnssl_mm.probing.probes import build_eval_model
 from snnssl_mm.recording.command import command_line
 from snnssl_mm.recording.machine import describe_machine
 from snnssl_mm.recording.results_file import ResultsFile
@@ -130,7 +130,7 @@ def prepare(args: argparse.Namespace) -> tuple[Config, Any, list[Tensor]]:
     """Build the network, in training mode, and load images."""
     cfg = config_of(args)
     set_random_seed(args.seed)
-    model = build_model(cfg)
+    model = build_eval_model(cfg)
     model.init_weights()
     return cfg, model.train(), load_views(cfg, model)
 

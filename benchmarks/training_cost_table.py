@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snnssl_mm.analysis.plots.plot_style import SMALL, picture
+from snnssl_mm.analysis.plots.plot_style import SMALL, styled_figure
 from snnssl_mm.recording.table import Table
 
 Row = Mapping[str, Any]
 """Of benchmarks/training_cost.py: one network with every loss."""
 
 
-def title(row: Row) -> str:
+def row_title(row: Row) -> str:
     """Name the network and the batch of a row."""
     network = Path(row["config"]).stem
     sizes = {"B": row["batch_size"], "T": row["time_steps"], "D": row["dims"]}
@@ -29,7 +29,7 @@ def training_cost_table(rows: Sequence[Row]) -> Table:
             low, high = ratio["quartiles"]
             lines.append(
                 [
-                    title(row),
+                    row_title(row),
                     name,
                     f"{side['seconds']['median']:.3g} s",
                     f"{ratio['median']:.2f} ({low:.2f} to {high:.2f})",
@@ -49,7 +49,7 @@ def training_cost_table(rows: Sequence[Row]) -> Table:
 def plot_training_cost(rows: Sequence[Row], out: Path) -> Path:
     """Draw the costs relative to the time-flattened loss: time left, memory right."""
     names = list(rows[0]["losses"])
-    with picture(out, 3.6) as figure:
+    with styled_figure(out, 3.6) as figure:
         axes = figure.subplots(1, 2, sharey=True)
         width = 0.8 / len(rows)
         for index, row in enumerate(rows):
@@ -75,7 +75,7 @@ def plot_training_cost(rows: Sequence[Row], out: Path) -> Path:
                     0.92 * width,
                     yerr=error,
                     capsize=2,
-                    label=title(row),
+                    label=row_title(row),
                 )
                 axis.bar_label(bars, fmt="%.2f", fontsize=SMALL, padding=2)
         texts = ("Time of a training step", "Peak memory")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnssl_mm.cli.shared.user_errors import run_tool
-from snnssl_mm.recording.probe_names import FROZEN, title, todays_names
+from snnssl_mm.recording.probe_names import FROZEN, current_names, probe_title
 
 if TYPE_CHECKING:
     from snnssl_mm.checkpoints import zoo
@@ -51,7 +51,7 @@ def demo(report: dict[str, Any]) -> list[str]:
     summary, runs = report["summary"], report["runs"]
     measures = list(next(iter(summary.values())))
     rows = [
-        [title(features), *(row.get(measure, "-") for measure in measures)]
+        [probe_title(features), *(row.get(measure, "-") for measure in measures)]
         for features, row in summary.items()
     ]
     seeds = ", ".join(str(run["seed"]) for run in runs)
@@ -64,7 +64,7 @@ def demo(report: dict[str, Any]) -> list[str]:
         if all(seconds)  # an interrupted run has no time
     )
     where = f"at most {took} a seed on {device(report)}"
-    lines = table(["on unseen images, %", *map(title, measures)], rows)
+    lines = table(["on unseen images, %", *map(probe_title, measures)], rows)
     return [*lines, "", f"{what}; {where}: `{report['command']}`."]
 
 
@@ -119,7 +119,7 @@ def blood_cells(report: dict[str, Any]) -> list[str]:
     epochs = list(report["runs"][0]["results"]["pretrained"])
     rows = [
         [
-            title(start),
+            probe_title(start),
             str(run["seed"]),
             *(f"{100 * row[e]['AP50']:.1f}" for e in epochs),
         ]
@@ -260,7 +260,7 @@ def models() -> list[str]:
         "images",
         "epochs",
         "backbone",
-        *map(title, METRICS),
+        *map(probe_title, METRICS),
         "weights",
     ]
     lines = table(heads, [model_row(entry) for entry in folders.pop("selfsup")])
@@ -330,7 +330,7 @@ def markdown(files: list[Path]) -> str:
     if files[0].name == "model-index.yml":
         return "\n".join(models())
     reports = [
-        todays_names(json.loads(todays_files(file.read_text()))) for file in files
+        current_names(json.loads(todays_files(file.read_text()))) for file in files
     ]
     if len(reports) > 1:
         lines = backbones(reports)

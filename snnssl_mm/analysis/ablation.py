@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from snnssl_mm.analysis.plots.plot_style import BLUE, ORANGE, picture
-from snnssl_mm.recording.probe_names import FROZEN, title
+from snnssl_mm.analysis.plots.plot_style import BLUE, ORANGE, styled_figure
+from snnssl_mm.recording.probe_names import FROZEN, probe_title
 from snnssl_mm.recording.table import Table
 
 LOSSES = {
@@ -127,7 +127,7 @@ class Summary(NamedTuple):
         return f"{self.mean:.1f} ± {self.deviation:.1f}"
 
 
-def summarise(
+def summarise_cell(
     rows: Sequence[Mapping[str, Any]], cell: Cell, probe: str, statistics: str
 ) -> Summary:
     """Accuracy of a cell by a probe; the cell must have been run.
@@ -163,7 +163,7 @@ def order(cell: Cell) -> tuple[Any, ...]:
     return (varied[2:], ranks, cell.steps)
 
 
-def labels_of(cell: Cell) -> list[str]:
+def cell_labels(cell: Cell) -> list[str]:
     """Name a cell by what differs from the default; loss and neuron always."""
     names = {"lif": "LIF, both views", "mixed": "MixedLIF", "analog": "analog, both"}
     labels = [cell.loss.upper() if cell.loss != "flat" else "flat", names[cell.neuron]]
@@ -183,11 +183,11 @@ def ablation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         texts = []
         for probe in FROZEN:
             recalibrated, trained = (
-                summarise(rows, cell, probe, kind) for kind in STATISTICS
+                summarise_cell(rows, cell, probe, kind) for kind in STATISTICS
             )
             texts.append(f"{recalibrated} ({trained})")
-        number = summarise(rows, cell, "knn", STATISTICS[0]).number
-        lines.append([", ".join(labels_of(cell)), *texts, str(number)])
+        number = summarise_cell(rows, cell, "knn", STATISTICS[0]).number
+        lines.append([", ".join(cell_labels(cell)), *texts, str(number)])
     caption = "top-1 on unseen images, %: BN statistics recalibrated (as trained)"
     return Table(["cell", *FROZEN.values(), "seeds"], lines, caption)
 
@@ -195,7 +195,7 @@ def ablation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def plot_ablation(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
     """Draw every cell's accuracies with their deviation over the seeds."""
     cells = cells_in(rows)
-    with picture(out, 0.34 * len(cells) + 1.3) as figure:
+    with styled_figure(out, 0.34 * len(cells) + 1.3) as figure:
         axes = figure.subplots(1, 2, sharey=True)
         styles: dict[str, dict[str, Any]] = {
             "recalibrated": dict(color=BLUE, marker="o", offset=-0.13),
@@ -203,7 +203,7 @@ def plot_ablation(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
         }
         for axis, probe in zip(axes, FROZEN, strict=True):
             for kind, style in styles.items():
-                found = [summarise(rows, cell, probe, kind) for cell in cells]
+                found = [summarise_cell(rows, cell, probe, kind) for cell in cells]
                 axis.errorbar(
                     [s.mean for s in found],
                     [y + style["offset"] for y in range(len(cells))],
@@ -215,9 +215,11 @@ def plot_ablation(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
                     capsize=2,
                     label=f"BN statistics {kind}",
                 )
-            axis.set(title=title(probe), xlabel="top-1 on unseen images, %")
+            axis.set(title=probe_title(probe), xlabel="top-1 on unseen images, %")
             axis.grid(visible=False, axis="y")
-        axes[0].set_yticks(range(len(cells)), [", ".join(labels_of(c)) for c in cells])
+        axes[0].set_yticks(
+            range(len(cells)), [", ".join(cell_labels(c)) for c in cells]
+        )
         axes[0].invert_yaxis()
         if Cell() in cells:
             axes[0].get_yticklabels()[cells.index(Cell())].set_fontweight("bold")

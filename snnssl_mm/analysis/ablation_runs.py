@@ -15,7 +15,7 @@ from snnssl_mm.probing.probes import (
     knn_accuracy,
     labelled_features,
     linear_accuracy,
-    load_model,
+    load_trained_model,
 )
 from snnssl_mm.recording.probe_names import FROZEN
 from snnssl_mm.recording.results_file import Row
@@ -37,7 +37,7 @@ def write_config(config: str, cell: Cell, seed: int, folder: Path) -> Path:
 def evaluate(folder: Path) -> dict[str, Any]:
     """Probe the checkpoint that a run ended with; write and return the accuracies."""
     cfg = Config.fromfile(folder / "config.py")
-    model = load_model(cfg, noted_checkpoint(folder))
+    model = load_trained_model(cfg, noted_checkpoint(folder))
     loaders = eval_loaders(cfg)
     results: dict[str, Any] = {}
     for kind in STATISTICS:

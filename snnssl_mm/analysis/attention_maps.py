@@ -16,9 +16,9 @@ from snnssl_mm.analysis.plots.picture_grid import (
     label_width,
     over_picture,
     picture_grid,
-    title,
+    write_title,
 )
-from snnssl_mm.recording.spike_recording import outputs_seen, run_spiking
+from snnssl_mm.recording.spike_recording import outputs_passed_to, run_spiking
 
 
 class AttentionMap(NamedTuple):
@@ -67,7 +67,7 @@ def attention_maps(backbone: nn.Module, image: NetworkImage) -> list[AttentionMa
         )
     found: list[AttentionMap] = []
 
-    def see(name: str, spikes: Tensor) -> None:
+    def record(name: str, spikes: Tensor) -> None:
         steps, _, _, height, width = spikes.shape
         heads = blocks[name].num_heads
         q, k, _ = spikes[:, 0].reshape(steps, 3, heads, -1, height * width).unbind(1)
@@ -75,7 +75,7 @@ def attention_maps(backbone: nn.Module, image: NetworkImage) -> list[AttentionMa
         maps = (received / steps).reshape(heads, height, width)
         found.append(AttentionMap(name, crop_to_picture(maps.cpu().numpy(), image)))
 
-    with outputs_seen({name: block.qkv for name, block in blocks.items()}, see):
+    with outputs_passed_to(record, {name: block.qkv for name, block in blocks.items()}):
         run_spiking(backbone, image.inputs)
     return found
 
@@ -113,13 +113,13 @@ def draw_block(line: Any, block: AttentionMap, picture: np.ndarray) -> None:
     mean = block.maps.mean(0)
     over_picture(line[0], mean, mean / (mean.max() or 1), picture, **style)
     line[1].imshow(mean, vmax=mean.max() or 1, **style)
-    title(line[1], f"mean, to {mean.max():.2g}")
+    write_title(line[1], f"mean, to {mean.max():.2g}")
     for index, axis in enumerate(line[2:]):
         if index >= len(block.maps):
             axis.set_visible(False)
             continue
         head = block.maps[index]
         axis.imshow(head, vmax=head.max() or 1, **style)
-        title(axis, f"head {index + 1}, to {head.max():.2g}")
+        write_title(axis, f"head {index + 1}, to {head.max():.2g}")
     tokens = f"{block.maps.shape[2]} x {block.maps.shape[1]} tokens"
     label_row(line[0], block.name, tokens, f"{len(block.maps)} heads")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from snnssl_mm.analysis.plots.plot_style import SMALL, picture
+from snnssl_mm.analysis.plots.plot_style import SMALL, styled_figure
 from snnssl_mm.datasets.data_error import DataError, described
 from snnssl_mm.datasets.loading import read_image
 
@@ -90,7 +90,7 @@ def draw_rows(rows: list[Row], title: str, out: Path) -> Path:
     """Draw the rows below one another; return the picture's file."""
     columns = max(len(pictures) for _, pictures, _ in rows)
     height, width = 1.45 * len(rows) + 0.4, 1.3 * columns + 1.2
-    with picture(out, height, width, images=True) as figure:
+    with styled_figure(out, height, width, images=True) as figure:
         figure.suptitle(title)
         grid = figure.subplots(len(rows), columns, squeeze=False)
         for axes in grid.flat:

@@ -124,11 +124,11 @@ def measure_layers(
             with one_time_step(backbone), once:
                 backbone(x[:1] if clip else x)
     single = once.found if spiking else counter.found
-    layers = [describe(layer, single, images, spiking) for layer in counter.layers]
+    layers = [layer_entry(layer, single, images, spiking) for layer in counter.layers]
     return layers, steps
 
 
-def describe(
+def layer_entry(
     layer: LayerOperations,
     once: Mapping[str, LayerOperations],
     images: int,

@@ -11,7 +11,7 @@ from matplotlib import patheffects
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
-from snnssl_mm.analysis.plots.plot_style import CLASSES, picture
+from snnssl_mm.analysis.plots.plot_style import CLASSES, styled_figure
 from snnssl_mm.probing.labelled_images import class_count, class_names
 from snnssl_mm.probing.probes import Loaders, labelled_features
 
@@ -68,7 +68,7 @@ def plot_embedding(
         classes: Names of the classes.
         out: Picture to write.
     """
-    with picture(out, 1.1 + 7.6 / max(2, len(panels))) as figure:
+    with styled_figure(out, 1.1 + 7.6 / max(2, len(panels))) as figure:
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axis, (title, found) in zip(axes, panels.items(), strict=True):
             draw_points(axis, *found, classes)

@@ -14,7 +14,7 @@ from snnssl_mm.analysis.plots.picture_grid import (
     label_row,
     over_picture,
     picture_grid,
-    title,
+    write_title,
 )
 
 
@@ -72,11 +72,11 @@ def draw_level(line: Any, level: np.ndarray, picture: np.ndarray) -> None:
     strength = (mean - mean.min()) / (np.ptp(mean) or 1)
     over_picture(line[0], mean, strength, picture, **style)
     line[1].imshow(mean, vmin=0, **style)
-    title(line[1], f"mean, to {mean.max():.2g}")
+    write_title(line[1], f"mean, to {mean.max():.2g}")
     chosen = liveliest_channels(level, len(line) - 2)
     for axis, channel in zip(line[2:], chosen, strict=False):
         axis.imshow(level[channel], vmin=0, **style)
-        title(axis, f"#{channel}, to {level[channel].max():.2g}")
+        write_title(axis, f"#{channel}, to {level[channel].max():.2g}")
     for axis in line[2 + len(chosen) :]:
         axis.set_visible(False)
     size = f"{level.shape[2]} x {level.shape[1]}"

@@ -17,9 +17,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from snnssl_mm.analysis.plots.label_places import Box, place_labels
-from snnssl_mm.analysis.plots.plot_style import QUIET, SMALL, WIDTH, picture
+from snnssl_mm.analysis.plots.plot_style import QUIET, SMALL, WIDTH, styled_figure
 from snnssl_mm.datasets.loading import read_image
-from snnssl_mm.probing.probes import load_model
+from snnssl_mm.probing.probes import load_trained_model
 
 TRUTH = {"mmdet": "annotated boxes", "mmseg": "annotated classes"}
 """Scopes whose predictions are drawn, and the title of the truth's column."""
@@ -66,7 +66,7 @@ def columns_of(models: Sequence[tuple[str, Config, str]], count: int) -> list[Co
     columns: list[Column] = []
     scopes = set()
     for title, cfg, checkpoint in models:
-        network = load_model(cfg, checkpoint)
+        network = load_trained_model(cfg, checkpoint)
         loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
         samples = predict(network, loader, count)
         metainfo = loader.dataset.metainfo
@@ -116,7 +116,7 @@ def plot_predictions(columns: Sequence[Column], out: Path, score: float = 0.3) -
     foot = 0.3 * (len(maps) < len(columns)) + 0.35 * bool(found)
     width = cell * len(columns)
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, hspace=0, wspace=0)
-    with picture(out, size + 0.3 + foot, width, layout, images=True) as figure:
+    with styled_figure(out, size + 0.3 + foot, width, layout, images=True) as figure:
         axes = figure.subplots(len(columns[0].samples), len(columns), squeeze=False)
         for column, line in zip(columns, axes.T, strict=True):
             line[0].set_title(column.title, fontsize=SMALL, loc="center")

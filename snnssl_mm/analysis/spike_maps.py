@@ -15,7 +15,7 @@ from snnssl_mm.analysis.plots.picture_grid import (
     label_row,
     label_width,
     picture_grid,
-    title,
+    write_title,
 )
 from snnssl_mm.analysis.plots.plot_style import RED, SMALL
 from snnssl_mm.recording.spike_recording import (
@@ -107,7 +107,7 @@ def plot_spike_maps(layers: list[SpikeMap], picture: np.ndarray, out: Path) -> P
         extent = (0, shape[1], shape[0], 0)
         for step, axis in enumerate(grid[0]):
             axis.imshow(picture, extent=extent, interpolation="nearest")
-            title(axis, f"t = {step + 1}")
+            write_title(axis, f"t = {step + 1}")
         label_row(grid[0, 0], "image")
         largest = max(100 * float(np.quantile(layer.maps, 0.999)) for layer in layers)
         for layer, line in zip(layers, grid[1:], strict=True):
@@ -121,7 +121,7 @@ def draw_layer(line: Any, layer: SpikeMap, extent: Any, largest: float) -> Any:
     for axis, pixels, rate in zip(line, layer.maps, layer.rates, strict=False):
         scale = dict(vmin=0, vmax=largest, extent=extent, interpolation="nearest")
         drawn = axis.imshow(100 * pixels, "inferno", **scale)
-        title(axis, f"{100 * rate:.1f} %")
+        write_title(axis, f"{100 * rate:.1f} %")
     for axis in line[len(layer.maps) :]:
         axis.set_visible(False)
     channels = f"{layer.channels} channels, {layer.maps.shape[2]} x "

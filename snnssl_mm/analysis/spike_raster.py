@@ -10,11 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snnssl_mm.analysis.plots.plot_style import BLUE, LARGE, NORMAL, SMALL, picture
+from snnssl_mm.analysis.plots.plot_style import (
+    BLUE,
+    LARGE,
+    NORMAL,
+    SMALL,
+    styled_figure,
+)
 from snnssl_mm.recording.spike_recording import (
     layer_name,
     neurons_of,
-    outputs_seen,
+    outputs_passed_to,
     run_spiking,
 )
 
@@ -52,7 +58,7 @@ def spike_rasters(
     found: list[Raster] = []
     generator = np.random.default_rng(seed)
 
-    def see(name: str, output: Tensor) -> None:
+    def record(name: str, output: Tensor) -> None:
         spikes = output.flatten(2)
         total = spikes.shape[-1]
         chosen = generator.permutation(total)[:neurons]
@@ -60,7 +66,7 @@ def spike_rasters(
         picked = drawn.permute(2, 1, 0).bool().cpu().numpy()
         found.append(Raster(layer_name(name), picked, total))
 
-    with outputs_seen(neurons_of(backbone), see):
+    with outputs_passed_to(record, neurons_of(backbone)):
         run_spiking(backbone, inputs)
     return found
 
@@ -71,7 +77,7 @@ def plot_spike_rasters(rasters: Sequence[Raster], out: Path, columns: int = 3) -
     Neurons are sorted by their number of spikes, the liveliest on top.
     """
     rows = -(-len(rasters) // columns)
-    with picture(out, 1.6 * rows + 0.6) as figure:
+    with styled_figure(out, 1.6 * rows + 0.6) as figure:
         grid = figure.subplots(rows, columns, squeeze=False)
         for axis in grid.flat[len(rasters) :]:
             axis.set_visible(False)

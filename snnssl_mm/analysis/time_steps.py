@@ -16,10 +16,10 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
-from snnssl_mm.analysis.plots.plot_style import BLUE, picture
+from snnssl_mm.analysis.plots.plot_style import BLUE, styled_figure
 from snnssl_mm.probing.probes import Loaders, prepared_inputs
 from snnssl_mm.recording.machine import is_busy
-from snnssl_mm.recording.probe_names import title
+from snnssl_mm.recording.probe_names import probe_title
 from snnssl_mm.recording.table import Table
 
 ENERGIES = {
@@ -118,7 +118,7 @@ def time_steps_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         rows: Of ``snnssl measure time-steps``, in any order.
     """
     accuracies = rows[0]["accuracy"]
-    head = ["T", *(f"{title(name)}, %" for name in accuracies), "ms an image"]
+    head = ["T", *(f"{probe_title(name)}, %" for name in accuracies), "ms an image"]
     head += [f"µJ, {text}" for text in ENERGIES.values()]
     lines = [
         [
@@ -145,7 +145,7 @@ def plot_time_steps(
     rows = sorted(rows, key=lambda row: row["time_steps"])
     steps = [row["time_steps"] for row in rows]
     busy = any(is_busy(row.get("load")) for row in rows)
-    with picture(out, 3.5) as figure:
+    with styled_figure(out, 3.5) as figure:
         axes = figure.subplots(1, 3)
         for name, style in (
             ("linear", "o-"),
@@ -153,7 +153,7 @@ def plot_time_steps(
             ("knn", "^-"),
         ):
             values = [100 * row["accuracy"][name] for row in rows]
-            axes[0].plot(steps, values, style, label=title(name))
+            axes[0].plot(steps, values, style, label=probe_title(name))
         axes[0].set(title="Accuracy", ylabel="top-1 on unseen images, %")
 
         low, middle, high = np.array([row["latency_ms"] for row in rows]).T

@@ -145,7 +145,7 @@ class Inferencer:
         self.inferencer.visualizer.add_datasample(
             out.name,
             pixels,
-            enlarged(sample.cpu(), factor),
+            scale_prediction(sample.cpu(), factor),
             draw_gt=False,
             out_file=str(out),
             **options,
@@ -175,7 +175,7 @@ def name_loading_step(pipeline: Sequence[Any]) -> None:
             step["type"] = "LoadImageFromFile"
 
 
-def enlarged(sample: Any, factor: int) -> Any:
+def scale_prediction(sample: Any, factor: int) -> Any:
     """Fit a sample's boxes, masks or label map, in place, to an enlarged image."""
     sample = sample.clone()
     if "pred_sem_seg" in sample:

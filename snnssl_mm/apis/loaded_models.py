@@ -13,7 +13,7 @@ from snnssl_mm.checkpoints.loading import load_whole_model
 from snnssl_mm.checkpoints.preprocessing import preprocessor_settings
 from snnssl_mm.checkpoints.read_once import files_kept
 from snnssl_mm.models import load_backbone
-from snnssl_mm.probing.probe_models import build_model, warn_of_other_pixels
+from snnssl_mm.probing.probe_models import build_eval_model, warn_of_other_pixels
 
 
 def load_pictured_model(cfg: Config, checkpoint: str, whole: bool = False) -> Any:
@@ -32,7 +32,7 @@ def load_pictured_model(cfg: Config, checkpoint: str, whole: bool = False) -> An
         ValueError: If neither fits.
     """
     compat.apply()
-    model = build_model(cfg)
+    model = build_eval_model(cfg)
     with files_kept():
         load_either(model, checkpoint, whole)
         warn_of_other_pixels(cfg, checkpoint)

@@ -53,7 +53,7 @@ def split_digits(split: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return images[chosen].reshape(-1, 8, 8) / 16.0, labels[chosen]
 
 
-def iter_scenes(
+def iter_digit_scenes(
     split: str, count: int, size: int = 16, seed: int = 0
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Yield scenes; scene ``i`` depends on the split, the seed and ``i`` only.
@@ -80,7 +80,7 @@ def iter_scenes(
         yield finish(canvas, rng), int(labels[chosen])
 
 
-def generate(
+def generate_digit_scenes(
     root: str | Path,
     size: int = 16,
     num_train: int = 4000,
@@ -132,7 +132,7 @@ def _write_split(folder: Path, split: str, count: int, size: int, seed: int) -> 
         (folder / str(digit)).mkdir(parents=True)
     digest = hashlib.sha256()
     scenes = track(
-        iter_scenes(split, count, size, seed),
+        iter_digit_scenes(split, count, size, seed),
         description=f"digit scenes, {split}",
         total=count,
         disable=not is_main_process(),
@@ -154,7 +154,7 @@ class DigitScenes(CustomDataset):
     classes are mixed, so ``indices=500`` is a fair subset.
 
     Args:
-        data_root: Folder of the scenes; see :func:`generate`.
+        data_root: Folder of the scenes; see :func:`generate_digit_scenes`.
         split: ``'train'`` or ``'test'``.
         size: Side of the canvas in pixels.
         seed: Seed of the generation.
@@ -191,7 +191,7 @@ class DigitScenes(CustomDataset):
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Generate the scenes if necessary and read them into memory."""
-        root = generate(self.data_root, **self.parameters)
+        root = generate_digit_scenes(self.data_root, **self.parameters)
         samples = super().load_data_list()
         samples.sort(key=lambda sample: Path(sample["img_path"]).name)
         digest = hashlib.sha256()

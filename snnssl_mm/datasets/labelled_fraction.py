@@ -11,7 +11,7 @@ from mmengine.dataset import BaseDataset
 from snnssl_mm.registry import DATASETS
 
 
-def labels_of(dataset: BaseDataset) -> np.ndarray:
+def sample_labels(dataset: BaseDataset) -> np.ndarray:
     """Return the class of each sample, integers ``[len(dataset)]``.
 
     Raises:
@@ -59,7 +59,7 @@ def labelled_fraction(
             f"fraction must be above 0 and at most 1, got {fraction}; 1 % is 0.01"
         )
     whole = DATASETS.build(dict(dataset))
-    labels = labels_of(whole)
+    labels = sample_labels(whole)
     rng = np.random.default_rng(seed)
     kept: list[int] = []
     for label in np.unique(labels):

@@ -126,10 +126,10 @@ def deep_values(image: Image.Image) -> np.ndarray:
             "cannot be read; save it as a PNG of RGB or grey"
         )
     order = cv2.COLOR_BGRA2RGBA if values.shape[-1] == 4 else cv2.COLOR_BGR2RGB
-    return turned(cv2.cvtColor(values, order), orientation)
+    return apply_orientation(cv2.cvtColor(values, order), orientation)
 
 
-def turned(values: np.ndarray, orientation: int | None) -> np.ndarray:
+def apply_orientation(values: np.ndarray, orientation: int | None) -> np.ndarray:
     """Turn an array ``[H, W, C]`` as an EXIF orientation (1 to 8) says."""
     if orientation in (5, 6, 7, 8):
         values = values.swapaxes(0, 1)

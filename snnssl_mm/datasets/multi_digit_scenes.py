@@ -64,7 +64,7 @@ class Instance(NamedTuple):
         return tuple(cv2.boundingRect(self.mask.astype(np.uint8)))
 
 
-def iter_scenes(
+def iter_multi_digit_scenes(
     split: str, count: int, size: int = 48, seed: int = 0
 ) -> Iterator[tuple[np.ndarray, list[Instance]]]:
     """Yield scenes; scene ``i`` depends on the split, the seed and ``i`` only.
@@ -105,7 +105,7 @@ def iter_scenes(
         yield finish(canvas, rng), instances
 
 
-def generate(
+def generate_multi_digit_scenes(
     root: str | Path,
     size: int = 48,
     num_train: int = 400,
@@ -144,7 +144,9 @@ def generate(
 
     def write(folder: Path) -> dict[str, Any]:
         digits = [
-            _write_split(folder, split, iter_scenes(split, count, size, seed), count)
+            _write_split(
+                folder, split, iter_multi_digit_scenes(split, count, size, seed), count
+            )
             for split, count in counts.items()
         ]
         return {"digits": dict(zip(counts, digits, strict=True))}
@@ -203,15 +205,14 @@ def _write_split(
     return len(annotations)
 
 
-def generated(data_root: str, split: str, options: dict[str, Any]) -> Path:
-    """Generate the scenes with those of ``options`` that :func:`generate` knows.
-
-    They are taken out of ``options``.
-    """
+def generate_by_options(data_root: str, split: str, options: dict[str, Any]) -> Path:
+    """Generate the scenes; remove the arguments for it from ``options``."""
     if split not in SPLITS:
         raise ValueError(f"multi-digit scenes have the splits {SPLITS}, got {split!r}")
     known = ("size", "num_train", "num_test", "seed")
-    return generate(data_root, **{k: options.pop(k) for k in known if k in options})
+    return generate_multi_digit_scenes(
+        data_root, **{k: options.pop(k) for k in known if k in options}
+    )
 
 
 @DATASETS.register_module(name="MultiDigitDetection")
@@ -224,11 +225,12 @@ def multi_digit_detection(
         data_root: Folder of the scenes.
         split: ``'train'`` or ``'test'``.
         **kwargs: ``size``, ``num_train``, ``num_test`` and ``seed`` of
-            :func:`generate`; the others go to :class:`mmdet.datasets.CocoDataset`.
+            :func:`generate_multi_digit_scenes`; the others go to
+            :class:`mmdet.datasets.CocoDataset`.
     """
     from mmdet.datasets import CocoDataset  # pretraining does without mmdet
 
-    root = generated(data_root, split, kwargs)
+    root = generate_by_options(data_root, split, kwargs)
     return CocoDataset(
         data_root=str(root),
         ann_file=f"annotations/instances_{FOLDERS[split]}.json",
@@ -248,11 +250,12 @@ def multi_digit_segmentation(
         data_root: Folder of the scenes.
         split: ``'train'`` or ``'test'``.
         **kwargs: ``size``, ``num_train``, ``num_test`` and ``seed`` of
-            :func:`generate`; the others go to :class:`mmseg.datasets.BaseSegDataset`.
+            :func:`generate_multi_digit_scenes`; the others go to
+            :class:`mmseg.datasets.BaseSegDataset`.
     """
     from mmseg.datasets import BaseSegDataset
 
-    root = generated(data_root, split, kwargs)
+    root = generate_by_options(data_root, split, kwargs)
     return BaseSegDataset(
         img_suffix=".png",
         seg_map_suffix=".png",

@@ -23,7 +23,7 @@ from snnssl_mm.probing.digests import samples_digest, settings_digest, weights_d
 from snnssl_mm.probing.features import (
     Arrays,
     LabelledFeatures,
-    collect,
+    compute_features,
     flat_pixels,
     pooled_features,
     recalibrate,
@@ -197,7 +197,7 @@ class CachedPixels(CachedBackbone):
 
     def compute(self, model: Model, loader: Any, text: str) -> Arrays:
         """Pixels and labels of a loader's images."""
-        return collect(model, loader, flat_pixels, text)
+        return compute_features(model, loader, flat_pixels, text)
 
 
 @contextlib.contextmanager

@@ -52,7 +52,7 @@ def prepared_inputs(
 
 
 @torch.no_grad()
-def collect(
+def compute_features(
     model: Model,
     loader: Iterable[Any],
     features_of: Callable[[Tensor], Tensor],
@@ -89,7 +89,7 @@ def pooled_features(model: Model, loader: Iterable[Any], progress: str = "") -> 
     def pooled(inputs: Tensor) -> Tensor:
         return model.extract_feat(inputs)[-1].mean(dim=(-2, -1))
 
-    return collect(model, loader, pooled, progress)
+    return compute_features(model, loader, pooled, progress)
 
 
 def labelled_features(
@@ -110,7 +110,7 @@ def labelled_features(
 
 def raw_pixels(model: Model, loaders: Loaders) -> LabelledFeatures:
     """The images as features, averaged down to at most 32 x 32: no network at all."""
-    train, test = (collect(model, loader, flat_pixels) for loader in loaders)
+    train, test = (compute_features(model, loader, flat_pixels) for loader in loaders)
     return LabelledFeatures(train, test)
 
 

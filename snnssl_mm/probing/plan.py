@@ -24,7 +24,7 @@ from snnssl_mm.probing.probe_models import (
     random_init_model,
     require_backbone,
 )
-from snnssl_mm.probing.probe_table import described
+from snnssl_mm.probing.probe_table import probe_settings_text
 from snnssl_mm.probing.protocols import protocol_of
 from snnssl_mm.probing.trained_probes import TrainedProbe
 from snnssl_mm.recording.probe_names import FROZEN
@@ -143,7 +143,7 @@ def plan(cfg: Config, request: Request, about: Row) -> list[Task]:
         for probe in request.probes:
             if start == "pixels" and probe not in FROZEN:
                 continue  # there is no network to train
-            tasks += tasks_of(probe, cfg, request, backbone, entries)
+            tasks += probe_tasks(probe, cfg, request, backbone, entries)
     return tasks
 
 
@@ -158,7 +158,7 @@ def models_of(cfg: Config, request: Request) -> dict[str, Model]:
     }
 
 
-def tasks_of(
+def probe_tasks(
     probe: str, cfg: Config, request: Request, backbone: CachedBackbone, entries: Row
 ) -> Iterator[Task]:
     """Rows of a probe of one backbone; ``entries`` are what all its rows share."""
@@ -182,7 +182,7 @@ def data_root(cfg: Config) -> str:
 def fill(results: ResultsFile, task: Task) -> Row:
     """Return the row of a task: the one that the file has, or a new one."""
     entries = task.entries
-    settings = described(entries["settings"])
+    settings = probe_settings_text(entries["settings"])
     name = ", ".join(filter(None, (entries["probe"], entries["start"], settings)))
     known = results.find(**{key: entries[key] for key in (*KEY, "digest")})
     if known:

@@ -60,7 +60,7 @@ def checked_before(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def classifier(
+def classifier_settings(
     cfg: Config, protocol: Protocol, layers: int, channels: int, classes: int
 ) -> dict[str, Any]:
     """Config of mmpretrain's classifier on the pretraining's backbone.
@@ -104,7 +104,7 @@ def classifier(
     )
 
 
-def training(
+def training_settings(
     cfg: Config, protocol: Protocol, dataset: dict[str, Any], images: int
 ) -> dict[str, Any]:
     """Config of the training: loader, length, optimizer and learning rate."""
@@ -130,12 +130,12 @@ def training(
     return dict(
         train_dataloader=loader,
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
-        optim_wrapper=optimizer(protocol),
+        optim_wrapper=optimizer_settings(protocol),
         param_scheduler=[rise, fall] if warmup else [fall],
     )
 
 
-def optimizer(protocol: Protocol) -> dict[str, Any]:
+def optimizer_settings(protocol: Protocol) -> dict[str, Any]:
     """Config of the optimizer: SGD for a linear classifier, AdamW for a network."""
     common = dict(lr=protocol.lr, weight_decay=protocol.weight_decay)
     if protocol.frozen:
@@ -154,7 +154,7 @@ def optimizer(protocol: Protocol) -> dict[str, Any]:
     )
 
 
-def testing(cfg: Config, classes: int) -> dict[str, Any]:
+def testing_settings(cfg: Config, classes: int) -> dict[str, Any]:
     """Config of the test, on all test images."""
     topk = (1, 5) if classes > MANY_CLASSES else (1,)
     loader = dict(copy.deepcopy(cfg.eval_test_dataloader))
@@ -166,7 +166,7 @@ def testing(cfg: Config, classes: int) -> dict[str, Any]:
     )
 
 
-def runtime(cfg: Config, seed: int) -> dict[str, Any]:
+def runtime_settings(cfg: Config, seed: int) -> dict[str, Any]:
     """Config of logs, checkpoints and random numbers: it can be stopped at any time."""
     env_cfg = copy.deepcopy(cfg.get("env_cfg") or {})
     env_cfg["cudnn_benchmark"] = False  # which chooses by time

@@ -29,7 +29,7 @@ from snnssl_mm.checkpoints.stored_config import stored_config
 Model = Any  # a DualPathSSL; nn.Module hides the types of its children
 
 
-def build_model(cfg: Config) -> Model:
+def build_eval_model(cfg: Config) -> Model:
     """Build a config's model and data preprocessor on the device, in eval mode.
 
     Raises:
@@ -44,13 +44,13 @@ def build_model(cfg: Config) -> Model:
     return MODELS.build(model_settings(cfg)).to(get_device()).eval()
 
 
-def load_model(cfg: Config, checkpoint: str) -> Model:
+def load_trained_model(cfg: Config, checkpoint: str) -> Model:
     """Build a config's model with the weights of a checkpoint; all must fit.
 
     Raises:
         ValueError: If a tensor is missing, left over or of another shape.
     """
-    model = build_model(cfg)
+    model = build_eval_model(cfg)
     with files_kept():
         load_whole_model(model, checkpoint)
         warn_of_other_pixels(cfg, checkpoint)
@@ -65,7 +65,7 @@ def load_probed_model(cfg: Config, checkpoint: str) -> Model:
     Raises:
         ValueError: If a tensor of it is missing, left over or of another shape.
     """
-    model = build_model(cfg)
+    model = build_eval_model(cfg)
     with files_kept():
         load_backbone(model.backbone, checkpoint)
         warn_of_other_pixels(cfg, checkpoint)
@@ -106,7 +106,7 @@ def random_init_model(cfg: Config) -> Model:
     cfg = copy.deepcopy(cfg)
     cfg.model.backbone.init_cfg = None  # may name pretrained weights
     with random_states_kept(cfg.get("randomness", {}).get("seed") or 0):
-        model = build_model(cfg)
+        model = build_eval_model(cfg)
         with silent_terminal():
             model.init_weights()
     return model

@@ -14,7 +14,7 @@ SHOWN = ("k", "temperature", "iterations", "lr")
 """Settings that a reader tells rows apart by."""
 
 
-def described(settings: Row) -> str:
+def probe_settings_text(settings: Row) -> str:
     """The settings of a probe that matter to a reader."""
     texts = [f"{name} {settings[name]:g}" for name in SHOWN if name in settings]
     if not settings["recalibrated"]:
@@ -79,7 +79,7 @@ def probe_table(rows: Sequence[Row]) -> Table:
         lines.append(
             [
                 first["probe"],
-                described(first["settings"]),
+                probe_settings_text(first["settings"]),
                 *(percent(group.get(start), "top1") for start in starts),
                 f"{100 / first['classes']:.1f}",
                 *([percent(first, "top5")] if top5 else []),

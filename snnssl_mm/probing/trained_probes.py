@@ -18,11 +18,13 @@ from torch.backends import cudnn
 from snnssl_mm.probing.digests import samples_digest, settings_digest
 from snnssl_mm.probing.feature_cache import CachedBackbone
 from snnssl_mm.probing.probe_configs import (
-    classifier,
+    classifier_settings,
     labelled_dataset,
-    runtime,
-    testing,
-    training,
+    runtime_settings,
+    testing_settings,
+    training_settings,
+)
+    labelled_dataset,
 )
 from snnssl_mm.probing.probe_progress import ProgressHook, QuietRunner, prints_to
 from snnssl_mm.probing.protocols import Protocol
@@ -65,10 +67,10 @@ class TrainedProbe:
         self.cfg = Config(
             {
                 "default_scope": "mmpretrain",
-                "model": classifier(cfg, protocol, *backbone.shape, classes),
-                **training(cfg, protocol, dataset, self.images),
-                **testing(cfg, classes),
-                **runtime(cfg, self.seed),
+                "model": classifier_settings(cfg, protocol, *backbone.shape, classes),
+                **training_settings(cfg, protocol, dataset, self.images),
+                **testing_settings(cfg, classes),
+                **runtime_settings(cfg, self.seed),
             }
         )
         self.digest = settings_digest(

@@ -152,7 +152,7 @@ def square(image: np.ndarray, box: list[float], side: int) -> np.ndarray:
     return resized
 
 
-def read_coco(file: Path, images: list[Path], root: Path) -> Coco:
+def read_coco_file(file: Path, images: list[Path], root: Path) -> Coco:
     """Read a COCO file and find its images.
 
     Args:
@@ -184,7 +184,7 @@ def read_coco(file: Path, images: list[Path], root: Path) -> Coco:
     endings: dict[str, list[Path]] = {}
     for image in images:
         endings.setdefault(image.name, []).append(image)
-    files = {n: find(name, endings, root, file) for n, name in names.items()}
+    files = {n: find_image(name, endings, root, file) for n, name in names.items()}
     missing = [names[number] for number, path in files.items() if path is None]
     if missing:
         raise ValueError(
@@ -198,7 +198,7 @@ def read_coco(file: Path, images: list[Path], root: Path) -> Coco:
     return Coco(content, present)
 
 
-def find(
+def find_image(
     name: str, endings: dict[str, list[Path]], root: Path, source: Path
 ) -> Path | None:
     """Return the image that ``file_name`` means, wherever it is below ``root``.

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from snnssl_mm.datasets.image_files import list_folders, list_images
-from snnssl_mm.projects.coco import Coco, read_coco
+from snnssl_mm.projects.coco import Coco, read_coco_file
 from snnssl_mm.projects.label_text import label_file
-from snnssl_mm.projects.masks import Mask, pair_masks, plain
+from snnssl_mm.projects.masks import Mask, image_stem, pair_masks
 
 TRAIN, TEST = r"train(ing)?\d*", r"test(ing)?\d*"
 HELD_OUT = rf"val(idation)?\d*|valid|dev|eval(uation)?|holdout|{TEST}"
@@ -41,7 +41,7 @@ class Labels:
         return set(self.classes) | set(self.masks) | objects
 
 
-def named(pattern: str, name: str) -> bool:
+def has_name_part(pattern: str, name: str) -> bool:
     """Whether a name has a part such as ``train`` or ``Val2017``."""
     parts = re.split(r"[\W_]+", name)
     return any(re.fullmatch(pattern, part, re.IGNORECASE) for part in parts)
@@ -70,7 +70,7 @@ def labels_from(source: Path, images: list[Path], root: Path) -> Labels:
     if source.is_dir():
         return Labels(masks=pair_masks(images, root, source))
     if source.suffix == ".json":
-        return Labels(coco=read_coco(source, images, root))
+        return Labels(coco=read_coco_file(source, images, root))
     if source.suffix.lower() in (".txt", ".csv", ".tsv"):
         return Labels(classes=label_file(source, images, root))
     raise ValueError(
@@ -110,13 +110,13 @@ def find_coco(root: Path, images: list[Path]) -> dict[str, Path]:
                 files.append(file)
     if len(files) < 2:
         return dict(zip(("train",), files, strict=False))
-    instances = [file for file in files if named("instances", file.stem)]
+    instances = [file for file in files if has_name_part("instances", file.stem)]
     files = instances or files
     places = {file: file.relative_to(root.parent).with_suffix("") for file in files}
     names = {file: "/".join(place.parts[1:]) for file, place in places.items()}
-    train = [file for file in files if named(TRAIN, names[file])]
-    held_out = [file for file in files if named(HELD_OUT, names[file])]
-    held_out.sort(key=lambda file: named(TEST, names[file]))  # val first
+    train = [file for file in files if has_name_part(TRAIN, names[file])]
+    held_out = [file for file in files if has_name_part(HELD_OUT, names[file])]
+    held_out.sort(key=lambda file: has_name_part(TEST, names[file]))  # val first
     if len(train) == 1 and held_out:
         return {"train": train[0], "held out": held_out[0], **ignored(held_out[1:])}
     raise ValueError(
@@ -144,7 +144,7 @@ def find_masks(root: Path, images: list[Path]) -> Path | None:
             if folder == root:
                 continue
             listing = list_images(folder)
-            stems = {plain(Path(name).stem) for name in listing.images}
+            stems = {image_stem(Path(name).stem) for name in listing.images}
             others = (file for file in images if not file.is_relative_to(folder))
             if any(file.stem in stems for file in others):
                 return folder
@@ -160,9 +160,9 @@ def split_folders(root: Path) -> tuple[Path, Path] | None:
             if path.is_dir() and not is_for_masks(path.name)
         )
         folders = [path for path in folders if list_images(path).images]
-        train = [path for path in folders if named(TRAIN, path.name)]
-        held_out = [path for path in folders if named(HELD_OUT, path.name)]
-        held_out.sort(key=lambda path: named(TEST, path.name))  # val first
+        train = [path for path in folders if has_name_part(TRAIN, path.name)]
+        held_out = [path for path in folders if has_name_part(HELD_OUT, path.name)]
+        held_out.sort(key=lambda path: has_name_part(TEST, path.name))  # val first
         if len(train) == 1 and held_out:
             return train[0], held_out[0]
     return None

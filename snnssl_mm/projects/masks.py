@@ -36,7 +36,7 @@ def pair_masks(images: list[Path], root: Path, folder: Path) -> dict[Path, Mask]
     }
     by_name: dict[str, list[Path]] = {}
     for mask in masks:
-        for name in {mask.stem, plain(mask.stem)}:
+        for name in {mask.stem, image_stem(mask.stem)}:
             by_name.setdefault(name, []).append(mask)
     found: dict[Path, Mask] = {}
     for image in images:
@@ -62,7 +62,7 @@ def is_mask(path: Path, folder: Path) -> bool:
     return path.is_file() and path.suffix.lower() in suffixes and not hidden
 
 
-def plain(stem: str) -> str:
+def image_stem(stem: str) -> str:
     """Return a mask's name without what marks it as one."""
     for ending in ("mask", "masks", "label", "labels", "labelIds", "gt", "seg"):
         for separator in "_-.":

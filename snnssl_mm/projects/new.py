@@ -238,10 +238,10 @@ def length_in_words(plan: Plan, name: str) -> str:
     text = f"{training.epochs} epochs of {training.iterations} iterations"
     if training.seconds:
         text += f" of {training.batch} images, {training.seconds:.2g} s each"
-    return f"{text}: {about(plan, name)}"
+    return f"{text}: {expected_minutes(plan, name)}"
 
 
-def about(plan: Plan, name: str) -> str:
+def expected_minutes(plan: Plan, name: str) -> str:
     """Say how many minutes a training takes."""
     training = plan.lengths[name]
     if not training.seconds:
@@ -259,14 +259,14 @@ def commands_of(data: Data, plan: Plan) -> list[str]:
     backbone = last("pretrain")
     lines = [
         "snnssl check pretrain.py",
-        f"snnssl train pretrain.py    # {about(plan, 'pretrain')}",
+        f"snnssl train pretrain.py    # {expected_minutes(plan, 'pretrain')}",
     ]
     if "probe" in config_names(data, plan):
         lines.append(f"snnssl probe probe.py {backbone} --start pretrained random")
     for name in ("detect", "segment"):
         if name in plan.lengths:
             train = f"snnssl train {name}.py --pretrained {backbone}"
-            lines.append(f"{train}    # {about(plan, name)}")
+            lines.append(f"{train}    # {expected_minutes(plan, name)}")
             lines.append(f"snnssl test {name}.py {last(name)}")
     report = [f"snnssl report {backbone}"] if "probe" in data.values else []
     return [*lines, *report]

@@ -135,7 +135,7 @@ def length(images: int, batch: int) -> Length:
     return Length(batch, times, times * images // batch)
 
 
-def tasks_of(survey: Survey) -> list[str]:
+def possible_trainings(survey: Survey) -> list[str]:
     """Return the trainings that the labels allow."""
     tasks = ["pretrain"]
     if survey.labels.coco:
@@ -194,7 +194,9 @@ def first_plan(survey: Survey, machine: Machine, size: int | None = None) -> Pla
         crop=crop,
         crop_share=(0.05, 0.4) if scenes else (0.2, 1.0),
         long_side=long_side(survey, gpu > 0),
-        lengths={t: length(labelled[t], batches[t]) for t in tasks_of(survey)},
+        lengths={
+            t: length(labelled[t], batches[t]) for t in possible_trainings(survey)
+        },
         workers=max(1, min(8, machine.cores - 1 if gpu else machine.cores // 2)),
         lr=1e-3 if gpu else 5e-3,
         width=256 if gpu else 64,

@@ -22,7 +22,7 @@ from snnssl_mm.analysis.energy_measurement import (
 from snnssl_mm.analysis.unseen_images import unseen_images
 from snnssl_mm.models import load_backbone
 from snnssl_mm.neurons import MixedLIF
-from snnssl_mm.probing.probes import build_model
+from snnssl_mm.probing.probes import build_eval_model
 from snnssl_mm.recording.energy import ACCOUNTINGS, CONSTANTS, energy, totals
 
 
@@ -33,7 +33,7 @@ def lively_job(file):
     """
     cfg = Config.fromfile(file)
     torch.manual_seed(0)
-    model = build_model(cfg)
+    model = build_eval_model(cfg)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0

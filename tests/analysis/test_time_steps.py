@@ -17,7 +17,7 @@ from snnssl_mm.analysis.time_steps import (
     plot_time_steps,
     time_steps_table,
 )
-from snnssl_mm.probing.probes import Loaders, build_model
+from snnssl_mm.probing.probes import Loaders, build_eval_model
 
 
 def row(steps):
@@ -93,7 +93,7 @@ def test_tool_goes_on_with_what_is_missing(run_tool, tiny_config, tmp_path):
     cfg = Config.fromfile(tiny_config)
     torch.manual_seed(0)
     checkpoint, out = tmp_path / "x.pth", tmp_path / "steps.json"
-    torch.save({"state_dict": build_model(cfg).state_dict()}, checkpoint)
+    torch.save({"state_dict": build_eval_model(cfg).state_dict()}, checkpoint)
 
     def sweep(*steps, file=out):
         where = ("--time-steps", *steps, "--out", file)

@@ -26,7 +26,7 @@ from snnssl_mm.checkpoints import reading, zoo
 from snnssl_mm.checkpoints.loading import UnsafeCheckpointError, checkpoint_code_may_run
 from snnssl_mm.cli.main import COMMANDS, command_module
 from snnssl_mm.probing.feature_cache import CachedBackbone
-from snnssl_mm.probing.probes import build_model
+from snnssl_mm.probing.probes import build_eval_model
 
 REFUSED = (
     "is refused, because reading it could run code: it asks for posix.mkdir; expected "
@@ -56,7 +56,7 @@ def initialised(job, **init_cfg):
     """Weights by ``init_cfg``."""
     cfg = Config.fromfile(job.config)
     cfg.model.backbone.init_cfg = dict(checkpoint=job.file, **init_cfg)
-    build_model(cfg).init_weights()
+    build_eval_model(cfg).init_weights()
 
 
 def from_network(job):

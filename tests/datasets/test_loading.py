@@ -14,7 +14,7 @@ from PIL import Image
 from snnssl_mm.analysis.images import read_network_image
 from snnssl_mm.datasets import ImageFolder, LoadIntactImage
 from snnssl_mm.datasets.image_inputs import read_images
-from snnssl_mm.datasets.loading import BACKGROUND, DEPTHS, turned
+from snnssl_mm.datasets.loading import BACKGROUND, DEPTHS, apply_orientation
 
 
 @pytest.fixture
@@ -226,14 +226,18 @@ def test_deep_colours_are_turned_as_pillow_turns(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif)
-    np.testing.assert_array_equal(load(tmp_path / "a.png"), turned(RGB, orientation))
+    np.testing.assert_array_equal(
+        load(tmp_path / "a.png"), apply_orientation(RGB, orientation)
+    )
     # OpenCV writes no EXIF data: put those of the first file into the second.
     written(tmp_path / "b.png", RGB.astype(np.uint16) * 257)
     shallow = (tmp_path / "a.png").read_bytes()
     start = shallow.index(b"eXIf") - 4
     chunk = shallow[start : start + 12 + int.from_bytes(shallow[start : start + 4])]
     change(tmp_path / "b.png", lambda content: content[:33] + chunk + content[33:])
-    np.testing.assert_array_equal(load(tmp_path / "b.png"), turned(RGB, orientation))
+    np.testing.assert_array_equal(
+        load(tmp_path / "b.png"), apply_orientation(RGB, orientation)
+    )
 
 
 def write_every_kind(folder):

@@ -152,7 +152,7 @@ def test_pixels_that_a_checkpoint_has_not_learnt_from_are_said(
     file = str(tmp_path / "trained.pth")
     state_dict = probes.random_init_model(cfg).state_dict()
     torch.save(dict(meta=dict(cfg=cfg.pretty_text), state_dict=state_dict), file)
-    loads = (load_pictured_model, probe_models.load_model, load_probed_model)
+    loads = (load_pictured_model, probe_models.load_trained_model, load_probed_model)
     for load in loads:
         load(cfg, file)
     assert not said

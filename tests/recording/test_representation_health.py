@@ -14,7 +14,7 @@ from snnssl_mm.analysis.unseen_views import unseen_views
 from snnssl_mm.checkpoints.random_states import random_states_kept
 from snnssl_mm.neurons import set_path
 from snnssl_mm.probing.probes import random_init_model
-from snnssl_mm.recording.health_features import collect, take_statistics
+from snnssl_mm.recording.health_features import estimate_statistics, view_features
 from snnssl_mm.recording.representation_health import (
     MEASURES,
     health_table,
@@ -42,7 +42,7 @@ def batches(views, images=16, seed=0):
 @pytest.fixture
 def model(cfg, views):
     model = random_init_model(cfg)
-    take_statistics(model, batches(views))
+    estimate_statistics(model, batches(views))
     return model
 
 
@@ -53,7 +53,7 @@ def inputs_of(model, views):
 
 def test_features_are_those_of_the_two_paths(model, views):
     a, b = inputs_of(model, views)
-    found = collect(model, batches(views))
+    found = view_features(model, batches(views))
     with torch.no_grad():
         for index, (view, path) in enumerate(
             ((a, "spike"), (b, "spike"), (a, "analog"))
@@ -67,7 +67,7 @@ def test_features_are_those_of_the_two_paths(model, views):
 
 def test_measures_equal_float64_formulas(model, views):
     health = representation_health(model, batches(views))
-    for kind, three in collect(model, batches(views)).items():
+    for kind, three in view_features(model, batches(views)).items():
         a, b, analog = (z.double().mean(0).numpy() for z in three)
         x, y, z = (m / np.linalg.norm(m, axis=1, keepdims=True) for m in (a, b, analog))
         assert health[f"{kind}/dimensions"] == a.shape[1]

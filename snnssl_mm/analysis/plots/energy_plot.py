@@ -9,7 +9,13 @@ from typing import Any
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from snnssl_mm.analysis.plots.plot_style import BLUE, ORANGE, SMALL, WIDTH, picture
+from snnssl_mm.analysis.plots.plot_style import (
+    BLUE,
+    ORANGE,
+    SMALL,
+    WIDTH,
+    styled_figure,
+)
 from snnssl_mm.recording.energy import (
     ACCOUNTINGS,
     BACKBONE,
@@ -17,7 +23,7 @@ from snnssl_mm.recording.energy import (
     Constants,
     energy,
 )
-from snnssl_mm.recording.energy_tables import number
+from snnssl_mm.recording.energy_tables import format_number
 
 MAX_BARS = 30
 ROW, HEAD, GAP, AXIS = 0.24, 0.65, 0.75, 0.35  # inches
@@ -118,12 +124,14 @@ def draw_totals(axis: Any, layers: Layers, steps: int) -> int:
         ticks.append(f"MAC {constants.mac} pJ, AC {constants.ac} pJ")
         non_spiking = non_spiking_parts(layers, constants)
         end = stacked(axis, len(ticks), non_spiking, unit)
-        axis.text(end, len(ticks), f" {number(end)}", va="center", fontsize=SMALL)
+        axis.text(
+            end, len(ticks), f" {format_number(end)}", va="center", fontsize=SMALL
+        )
         ticks.append("non-spiking")
         for accounting in ACCOUNTINGS:
             parts = spiking_parts(layers, accounting, constants)
             end = stacked(axis, len(ticks), parts, unit)
-            text = f" {number(end)} {shares(parts, non_spiking)}"
+            text = f" {format_number(end)} {shares(parts, non_spiking)}"
             axis.text(end, len(ticks), text, va="center", fontsize=SMALL)
             ticks.append(accounting)
     axis.set_yticks(range(len(ticks)), ticks)
@@ -198,7 +206,7 @@ def plot_energy(row: Mapping[str, Any], out: Path) -> Path:
     above = 4 * len(CONSTANTS) * ROW
     below = len(groups) * ROW
     width, height = WIDTH, HEAD + above + GAP + below + AXIS
-    with picture(out, height, layout=None) as figure:
+    with styled_figure(out, height, layout=None) as figure:
         axes = [
             figure.add_axes(
                 (

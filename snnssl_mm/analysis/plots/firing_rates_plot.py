@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.ticker import MaxNLocator
 
-from snnssl_mm.analysis.plots.plot_style import RED, SMALL, picture
+from snnssl_mm.analysis.plots.plot_style import RED, SMALL, styled_figure
 from snnssl_mm.recording.firing_rates import LIMITS, is_ill, mean_rate
 
 PER_LINE = 16  # layers side by side
@@ -45,7 +45,7 @@ def plot_firing_rates(
     lines = chain(*(label_of(layer).splitlines() for layer in layers))
     height = LINE_HEIGHT + 0.055 * max(len(line) for line in lines) + 0.35
     mean = 100 * mean_rate(layers)
-    with picture(out, height * count + 0.7) as figure:
+    with styled_figure(out, height * count + 0.7) as figure:
         axes = figure.subplots(count, 1, sharey=True, squeeze=False)
         for index, axis in enumerate(axes[:, 0]):
             part = layers[index * columns : (index + 1) * columns]

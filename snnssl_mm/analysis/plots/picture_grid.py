@@ -15,7 +15,7 @@ from snnssl_mm.analysis.plots.plot_style import (
     QUIET,
     SMALL,
     WIDTH,
-    picture,
+    styled_figure,
 )
 
 GAP, TITLE = 0.08, 0.2  # inches between columns; above each row, for its titles
@@ -55,7 +55,7 @@ def picture_grid(
     total_width = left + columns * (width + GAP) - GAP + right
     top = 0.08 + HEAD * bool(heading) + 0.17 * heading.count("\n")
     total_height = top + rows * (height + TITLE) + BOTTOM
-    with picture(out, total_height, total_width, None, images=True) as figure:
+    with styled_figure(out, total_height, total_width, None, images=True) as figure:
         grid = figure.subplots(
             rows,
             columns,
@@ -86,7 +86,7 @@ def over_picture(
     axis.imshow(mean, alpha=0.75 * strength, **style)
 
 
-def title(axis: Any, text: str) -> None:
+def write_title(axis: Any, text: str) -> None:
     """Write what a small picture shows above it."""
     axis.set_title(text, fontsize=SMALL, pad=2.5, loc="center", color=QUIET)
 

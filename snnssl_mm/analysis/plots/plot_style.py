@@ -58,7 +58,7 @@ IMAGES: Any = {
 
 
 @contextmanager
-def picture(
+def styled_figure(
     out: Path,
     height: float,
     width: float = WIDTH,

@@ -15,7 +15,7 @@ from snnssl_mm.analysis.plots.plot_style import (
     NORMAL,
     QUIET,
     SMALL,
-    picture,
+    styled_figure,
 )
 from snnssl_mm.recording.health_features import FEATURES
 
@@ -34,7 +34,7 @@ def plot_health(row: Mapping[str, Any], out: Path) -> Path:
         out: Picture to write.
     """
     layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08)
-    with picture(out, 5.4, layout=layout) as figure:
+    with styled_figure(out, 5.4, layout=layout) as figure:
         grid = figure.add_gridspec(2, 4, width_ratios=[1.2, 1.2, 0.95, 0.95])
         for line, kind in enumerate(FEATURES):
             axes = [figure.add_subplot(grid[line, column]) for column in range(4)]

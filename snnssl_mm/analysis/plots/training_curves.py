@@ -7,9 +7,9 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
-from snnssl_mm.analysis.plots.plot_style import GREEN, GREY, ORANGE, picture
+from snnssl_mm.analysis.plots.plot_style import GREEN, GREY, ORANGE, styled_figure
 from snnssl_mm.probing.probe_table import course_of
-from snnssl_mm.recording.probe_names import title
+from snnssl_mm.recording.probe_names import probe_title
 from snnssl_mm.recording.results_file import read_report
 from snnssl_mm.recording.run_log import read_scalars
 
@@ -59,7 +59,7 @@ def plot_training(work_dir: Path, out: Path) -> Path:
     """Draw a run's curves to the picture ``out``."""
     rows = read_log(work_dir)
     epochs = epochs_of(rows)
-    with picture(out, 3.0) as figure:
+    with styled_figure(out, 3.0) as figure:
         axes = figure.subplots(1, 3)
         for key, label in PARTS if all("on_diagonal" in r for r in rows) else LOSS:
             axes[0].plot(epochs, [row[key] for row in rows], label=label, lw=1.2)
@@ -92,7 +92,9 @@ def draw_knn(axis: Any, probes: Path) -> None:
         axis.text(0.5, 0.5, "not measured", **place)
         return
     values = [100 * accuracy for accuracy in course.accuracies]
-    axis.plot(course.epochs, values, "o-", label=title("pretrained"))
-    axis.axhline(100 * course.pixels, color=ORANGE, ls="--", label=title("pixels"))
-    axis.axhline(100 * course.random, color=GREY, ls=":", label=title("random"))
+    axis.plot(course.epochs, values, "o-", label=probe_title("pretrained"))
+    axis.axhline(
+        100 * course.pixels, color=ORANGE, ls="--", label=probe_title("pixels")
+    )
+    axis.axhline(100 * course.random, color=GREY, ls=":", label=probe_title("random"))
     axis.legend()

@@ -15,7 +15,9 @@ from snnssl_mm.checkpoints.preprocessing import source_of
 from snnssl_mm.recording.table import Table
 
 
-def about(cfg: Config, checkpoint: str, model: Any, probe: Mapping[str, Any]) -> Table:
+def about_table(
+    cfg: Config, checkpoint: str, model: Any, probe: Mapping[str, Any]
+) -> Table:
     """Two columns: what, and its value.
 
     Args:
@@ -31,18 +33,18 @@ def about(cfg: Config, checkpoint: str, model: Any, probe: Mapping[str, Any]) ->
         f"{probe['classes']} classes ({probe['data']})"
     )
     rows = [
-        ["network", described(cfg.model.backbone)],
+        ["network", settings_text(cfg.model.backbone)],
         ["time steps T", str(model.backbone.time_steps)],
         ["parameters", f"{backbone:,} of the backbone, {sizes['']:,} in pretraining"],
-        ["loss", described(cfg.model.head.get("loss") or cfg.model.head)],
+        ["loss", settings_text(cfg.model.head.get("loss") or cfg.model.head)],
         ["pretraining images", training_images(cfg)],
-        ["training", training(cfg, checkpoint)],
+        ["training", training_text(cfg, checkpoint)],
         ["labelled images", labelled],
     ]
     return Table(["", ""], rows, words=2)
 
 
-def described(settings: Mapping[str, Any]) -> str:
+def settings_text(settings: Mapping[str, Any]) -> str:
     """A module's type and its settings as text."""
     name = str(settings["type"]).rsplit(".", 1)[-1]
     shown = {k: v for k, v in settings.items() if k not in ("type", "init_cfg")}
@@ -70,7 +72,7 @@ def training_images(cfg: Config) -> str:
     return f"{count} ({name})"
 
 
-def training(cfg: Config, checkpoint: str) -> str:
+def training_text(cfg: Config, checkpoint: str) -> str:
     """Epochs or iterations, batch size and optimizer."""
     plan = cfg.get("train_cfg") or {}
     unit = "iterations" if plan.get("max_iters") else "epochs"

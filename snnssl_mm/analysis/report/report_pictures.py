@@ -22,7 +22,7 @@ from snnssl_mm.analysis.spike_raster import plot_spike_rasters, spike_rasters
 from snnssl_mm.probing.labelled_images import class_names
 from snnssl_mm.probing.probes import (
     Loaders,
-    collect,
+    compute_features,
     labelled_features,
     random_init_model,
 )
@@ -112,7 +112,7 @@ def embedding_section(cfg: Config, model: Any, loaders: Loaders, out: Path) -> S
 def neighbours_section(model: Any, loaders: Loaders, out: Path) -> Section:
     """Nearest training images of unseen ones."""
     train, test = (
-        to_pictures(collect(model, loader, lambda inputs: inputs)[0])
+        to_pictures(compute_features(model, loader, lambda inputs: inputs)[0])
         for loader in loaders
     )
     names = class_names(loaders.test.dataset)

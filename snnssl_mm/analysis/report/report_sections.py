@@ -20,11 +20,11 @@ from snnssl_mm.analysis.report.verdicts import (
     steps_verdict,
 )
 from snnssl_mm.analysis.time_steps import latency_text, time_steps_table
-from snnssl_mm.probing.probe_table import described, grouped, probe_table
+from snnssl_mm.probing.probe_table import grouped, probe_settings_text, probe_table
 from snnssl_mm.recording.energy import CONSTANTS, FORMULA
 from snnssl_mm.recording.energy_tables import layer_table, summary, total_table
 from snnssl_mm.recording.firing_rates import firing_rates_table, mean_rate
-from snnssl_mm.recording.probe_names import FROZEN, STARTS, title
+from snnssl_mm.recording.probe_names import FROZEN, STARTS, probe_title
 from snnssl_mm.recording.representation_health import health_table
 from snnssl_mm.recording.results_file import read_report
 
@@ -67,7 +67,9 @@ def probes_section(rows: Rows) -> Section:
         tables=[probe_table(rows)],
         command=command_of(rows),
         verdicts=[
-            named(probe_verdict(group), " ".join(name_and_value(group["pretrained"])))
+            prefix_verdict(
+                probe_verdict(group), " ".join(name_and_value(group["pretrained"]))
+            )
             for group in groups
         ],
     )
@@ -75,10 +77,10 @@ def probes_section(rows: Rows) -> Section:
 
 def name_and_value(row: Row) -> tuple[str, str]:
     """A probe's name and its accuracy as text."""
-    return title(row["probe"]), f"{100 * row['top1']:.1f} %"
+    return probe_title(row["probe"]), f"{100 * row['top1']:.1f} %"
 
 
-def named(verdict: Verdict, name: str) -> Verdict:
+def prefix_verdict(verdict: Verdict, name: str) -> Verdict:
     """A verdict with what it is about in front."""
     return verdict._replace(text=f"{name}: {verdict.text}")
 
@@ -109,7 +111,7 @@ def time_steps_section(rows: Rows, picture: Path, probes: Rows) -> Section:
         command=command_of(rows),
         verdicts=[
             steps_verdict(rows),
-            named(latency_verdict({"load": load}), "latency"),
+            prefix_verdict(latency_verdict({"load": load}), "latency"),
         ],
     )
 
@@ -180,7 +182,10 @@ def health_section(row: Row, picture: Path, classes: int | None) -> Section:
         [Picture(picture, caption)],
         [health_table(row)],
         command=row["command"],
-        verdicts=[health_verdict(row), named(rank_verdict(row, classes), "RankMe")],
+        verdicts=[
+            health_verdict(row),
+            prefix_verdict(rank_verdict(row, classes), "RankMe"),
+        ],
     )
 
 
@@ -198,7 +203,7 @@ def facts(
         if "pretrained" in group:
             row = group["pretrained"]
             name, value = name_and_value(row)
-            if settings := described(row["settings"]):
+            if settings := probe_settings_text(row["settings"]):
                 name += f" ({settings})"
             found.append(Fact(name, value, probe_verdict(group)))
     trained_at = steps[0]["trained_at"]

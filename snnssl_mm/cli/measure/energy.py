@@ -79,8 +79,8 @@ def report(row: dict[str, Any]) -> None:
     """Print the layers, how energy is computed, and the totals."""
     from snnssl_mm.recording.energy import CONSTANTS, FORMULA
     from snnssl_mm.recording.energy_tables import (
+        constant_values,
         layer_table,
-        pair_of,
         summary,
         total_table,
     )
@@ -88,7 +88,7 @@ def report(row: dict[str, Any]) -> None:
     layer_table(row).print()
     print(FORMULA)
     for constants in CONSTANTS:
-        print(f"{pair_of(constants)} pJ: {constants.name}")
+        print(f"{constant_values(constants)} pJ: {constants.name}")
     total_table(row).print()
     print(summary(row))
 
