@@ -1,8 +1,8 @@
 """Public API for evaluating a backbone on labelled images.
 
-* :mod:`~snnssl_mm.probing.labelled_images`: the images that a config names;
-* :mod:`~snnssl_mm.probing.probe_models`: of a checkpoint, or of random weights;
-* :mod:`~snnssl_mm.probing.features`: what a frozen, spiking backbone makes of images;
+* :mod:`~snnssl_mm.probing.labelled_images`: labelled images of a config;
+* :mod:`~snnssl_mm.probing.probe_models`: models with trained or random weights;
+* :mod:`~snnssl_mm.probing.features`: features of a frozen, spiking backbone;
 * :mod:`~snnssl_mm.probing.frozen_probes`: k-NN and logistic regression on features.
 
 Probes that train a network are in :mod:`~snnssl_mm.probing.trained_probes`.

@@ -234,17 +234,17 @@ def test_the_learning_rate_rises_then_falls_to_zero(make, cfg):
 
 def test_no_augmentation_is_said(cfg):
     cfg.labelled_pipeline = None
-    with pytest.raises(ValueError, match="the config has no labelled_pipeline; set it"):
+    with pytest.raises(ValueError, match="labelled_pipeline"):
         labelled_dataset(cfg, 1, 0)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"finetune": dict(epochs=3)}, "has epochs; expected some of iterations"),
-        ({"finetuning": dict(lr=1)}, "probes has finetuning; expected some of linear"),
-        ({"finetune": dict(iterations=0)}, "iterations=0; expected a number above 0"),
-        ({"finetune": dict(lr=-1.0)}, "lr=-1.0; expected a number above 0"),
+        ({"finetune": dict(epochs=3)}, "epochs.*iterations"),
+        ({"finetuning": dict(lr=1)}, "finetuning.*linear"),
+        ({"finetune": dict(iterations=0)}, "iterations=0"),
+        ({"finetune": dict(lr=-1.0)}, "lr=-1.0"),
     ],
 )
 def test_protocols_that_make_no_sense(options, message):

@@ -192,31 +192,31 @@ def test_fresh_statistics_are_those_of_the_spiking_path(model, cfg, views):
 
 
 def test_bad_input_is_refused_with_a_sentence(cfg, model, views):
-    with pytest.raises(ValueError, match="two paths of a DualPathSSL, got Linear; use"):
+    with pytest.raises(ValueError, match="DualPathSSL.*Linear"):
         representation_health(nn.Linear(1, 1), [])
-    with pytest.raises(ValueError, match="at least 2 images, got none"):
+    with pytest.raises(ValueError, match="at least 2"):
         representation_health(model, [])
-    with pytest.raises(ValueError, match="compares images and needs at least 2, got 1"):
+    with pytest.raises(ValueError, match="at least 2, got 1"):
         representation_health(model, batches(views, images=1))
     (batch,) = batches(views, images=2)
     one = {
         "inputs": [view[:1] for view in batch["inputs"]],
         "data_samples": batch["data_samples"][:1],
     }
-    with pytest.raises(ValueError, match="compares images and needs at least 2, got 1"):
+    with pytest.raises(ValueError, match="at least 2, got 1"):
         representation_health(model, [one])
     single = [{"inputs": torch.zeros(3, 16, 16)}] * 2
-    with pytest.raises(ValueError, match="needs two views of each image; use a two-"):
+    with pytest.raises(ValueError, match="digit_scenes.py"):
         next(two_view_batches(single, torch.utils.data.default_collate, 2))
     cfg.train_dataloader = None
-    with pytest.raises(ValueError, match="no views of training images; use one of"):
+    with pytest.raises(ValueError, match="spikformer_ctl.py"):
         unseen_views(cfg)
 
 
 def test_weights_that_are_no_numbers_are_named(model, views):
     with torch.no_grad():
         model.neck.fc0.weight.fill_(float("nan"))
-    with pytest.raises(ValueError, match="embedding features hold NaN or inf.*lower"):
+    with pytest.raises(ValueError, match="embedding.*NaN"):
         representation_health(model, batches(views))
 
 
