@@ -1,4 +1,4 @@
-"""Datasets and the transforms that make two views of an image."""
+"""Datasets, and transforms that make two views of an image."""
 
 from snnssl_mm.compat import import_mmpretrain
 

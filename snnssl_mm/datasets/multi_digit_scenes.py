@@ -1,9 +1,9 @@
-"""Multi-digit scenes: several handwritten digits a scene, for detection and masks.
+"""Multi-digit scenes: several handwritten digits per scene, for detection and masks.
 
-They continue the digit scenes of the pretraining on a larger canvas: the same digits
-in the same sizes, the same clutter and noise, the same digits kept for the test. One
-folder holds both annotations: COCO's (boxes and masks) and ADE20K's (label images), so
-that mmdet's own ``CocoDataset`` and mmseg's own ``BaseSegDataset`` read it.
+They extend the digit scenes of the pretraining to a larger canvas, with the same split
+and sizes of digits, clutter and noise. One folder has both kinds of annotation, COCO's
+(boxes and masks) and ADE20K's (label images), so that mmdet's ``CocoDataset`` and
+mmseg's ``BaseSegDataset`` can read it.
 """
 
 import json
@@ -29,21 +29,21 @@ from snnssl_mm.datasets.scene_drawing import (
 from snnssl_mm.registry import DATASETS
 
 GENERATOR_VERSION = 1
-"""Counts up whenever the same parameters give other scenes."""
+"""Version of the generator; incremented if the same parameters give other scenes."""
 
 UNIT = 16
-"""Side of a pretraining scene in pixels: sizes of digits and clutter refer to it."""
+"""Side of a pretraining scene in pixels, the unit of digit and clutter sizes."""
 
 MAX_DIGITS = 6
 ATTEMPTS = 20
-"""How often a place without overlap is looked for before a digit is left out."""
+"""Number of random placements tried before an overlapping digit is left out."""
 
 DIGITS = tuple("0123456789")
 FOLDERS = {"train": "training", "test": "validation"}
 """ADE20K's names of the splits."""
 
 UNLABELLED, BACKGROUND, FIRST_DIGIT = 0, 1, 2
-"""Values of the label images, as ADE20K counts: 0 is ignored."""
+"""Values of the label images, numbered as in ADE20K: 0 is ignored."""
 
 PALETTE = [
     [0, 0, 0], [31, 119, 180], [255, 127, 14], [44, 160, 44], [214, 39, 40],
@@ -73,7 +73,7 @@ def iter_multi_digit_scenes(
         split: ``'train'`` or ``'test'``.
         count: Number of scenes.
         size: Side of the canvas in pixels.
-        seed: Seed of everything.
+        seed: Seed of the digits' split and of the drawing.
 
     Yields:
         tuple: uint8 scene of shape ``[size, size]`` and its 1 to 6 digits, whose
@@ -112,7 +112,7 @@ def generate_multi_digit_scenes(
     num_test: int = 200,
     seed: int = 0,
 ) -> Path:
-    """Write multi-digit scenes with both annotations, unless they are there already.
+    """Write multi-digit scenes with both annotations, unless they exist already.
 
     The layout is that of ADE20K, ``root/{images,annotations}/{training,validation}``
     with label images (0 unlabelled, 1 background, 2 to 11 the digits), and COCO's
@@ -124,18 +124,18 @@ def generate_multi_digit_scenes(
         size: Side of the canvas in pixels, at least 32.
         num_train: Number of training scenes.
         num_test: Number of test scenes.
-        seed: Seed of everything.
+        seed: Seed of the digits' split and of the drawing.
 
     Returns:
         pathlib.Path: ``root``.
 
     Raises:
         ValueError: If the size or a count is too small.
-        FileExistsError: If ``root`` holds something else or other scenes.
+        FileExistsError: If ``root`` contains other scenes or other files.
     """
     if size < 2 * UNIT or min(num_train, num_test) < 1:
         raise ValueError(
-            f"Multi-digit scenes need size >= {2 * UNIT} and at least one scene a "
+            f"Multi-digit scenes need size >= {2 * UNIT} and at least one scene per "
             f"split, got size={size}, num_train={num_train}, num_test={num_test}"
         )
     counts = {"train": num_train, "test": num_test}
@@ -219,7 +219,7 @@ def generate_by_options(data_root: str, split: str, options: dict[str, Any]) -> 
 def multi_digit_detection(
     data_root: str = "data/multi_digit_scenes", split: str = "train", **kwargs: Any
 ) -> Any:
-    """Multi-digit scenes as mmdet's own ``CocoDataset``, generated on first use.
+    """Build multi-digit scenes as mmdet's ``CocoDataset``, generated on first use.
 
     Args:
         data_root: Folder of the scenes.
@@ -228,7 +228,7 @@ def multi_digit_detection(
             :func:`generate_multi_digit_scenes`; the others go to
             :class:`mmdet.datasets.CocoDataset`.
     """
-    from mmdet.datasets import CocoDataset  # pretraining does without mmdet
+    from mmdet.datasets import CocoDataset  # pretraining does not need mmdet
 
     root = generate_by_options(data_root, split, kwargs)
     return CocoDataset(
@@ -244,7 +244,9 @@ def multi_digit_detection(
 def multi_digit_segmentation(
     data_root: str = "data/multi_digit_scenes", split: str = "train", **kwargs: Any
 ) -> Any:
-    """Multi-digit scenes as mmseg's own ``BaseSegDataset``: background and 10 digits.
+    """Build multi-digit scenes as mmseg's ``BaseSegDataset``, generated on first use.
+
+    The classes are the background and 10 digits.
 
     Args:
         data_root: Folder of the scenes.

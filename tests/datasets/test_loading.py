@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mmcv.transforms import LoadImageFromFile
 from mmengine.registry import DefaultScope
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from snnssl_mm.analysis.images import read_network_image
 from snnssl_mm.datasets import ImageFolder, LoadIntactImage
@@ -101,7 +101,7 @@ def test_a_jpeg_with_something_behind_its_end_is_fine(save, backends):
 def test_what_is_no_image_is_refused(save):
     path = save("a.jpg")
     change(path, lambda _: b"\xff\xd8 not a JPEG \xff\xd9")
-    with pytest.raises(OSError, match="cannot identify"):
+    with pytest.raises(UnidentifiedImageError):
         LoadIntactImage()({"img_path": path})
 
 
@@ -217,7 +217,7 @@ def test_depth_is_that_of_what_shows(tmp_path):
 def test_pixels_without_a_range_are_refused(tmp_path, kind):
     values = GREY.astype(np.float32 if kind == "float" else np.int32)
     Image.fromarray(values).save(tmp_path / "a.tiff")
-    with pytest.raises(ValueError, match="range is unknown"):
+    with pytest.raises(ValueError, match="floating-point|32-bit"):
         load(tmp_path / "a.tiff")
 
 

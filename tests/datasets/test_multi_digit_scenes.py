@@ -106,12 +106,12 @@ def test_generated_once_and_never_overwritten(root):
     meta = json.loads((root / "meta.json").read_text())
     coco = COCO(root / "annotations" / "instances_training.json")
     assert meta["digits"]["train"] == len(coco.anns)
-    with pytest.raises(FileExistsError, match=r"size=48 \(asked for 64\).*remove"):
+    with pytest.raises(FileExistsError, match=r"size=48 .*\b64\b"):
         generate_multi_digit_scenes(root, size=64, **COUNTS)
 
 
 def test_bad_parameters(root, tmp_path):
-    with pytest.raises(ValueError, match="size >= 32.*size=16"):
+    with pytest.raises(ValueError, match="size=16"):
         generate_multi_digit_scenes(tmp_path / "tiny", size=16)
     with pytest.raises(ValueError, match="'val'"):
         DATASETS.build(dict(type="snnssl_mm.MultiDigitDetection", split="val"))

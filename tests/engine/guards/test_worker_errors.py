@@ -103,7 +103,7 @@ def test_image_that_became_unreadable_is_named(train, tiny_config, tmp_path):
     (lost,) = (file for file in root.glob("*/*") if file.read_bytes() == b"no image")
     said = str(stop.value.code)
     assert said.startswith(f"error: Cannot read {lost}: cannot identify image file")
-    assert "Remove or mend it" in said
+    assert "Remove or repair it" in said
     assert "Traceback" not in said
     assert re.search(GO_ON, said)
 
