@@ -18,8 +18,8 @@ LOSSES = {
     "ctl": "snnssl_mm.CrossTemporalLoss",
 }
 NEURONS = {"lif": "spike", "mixed": "dual", "analog": "analog"}
-"""Neuron in training -> ``train_path``: LIF spikes on both views, MixedLIF, or the
-analog path on both. Every evaluation spikes."""
+"""Neuron in training -> ``train_path``: spikes for both views (LIF), one path per view
+(MixedLIF), or the analog path for both. Evaluation always uses spikes."""
 PAIRS = {"all": True, "cross-view": False}
 BATCH_NORMS = ("pooled", "split")
 STATISTICS = ("recalibrated", "trained")
@@ -27,7 +27,7 @@ STATISTICS = ("recalibrated", "trained")
 
 
 class Cell(NamedTuple):
-    """One choice on every axis; the defaults are the method's.
+    """One choice on every axis; the defaults are those of the method.
 
     Attributes:
         loss: ``'flat'``, ``'btl'`` or ``'ctl'``.
@@ -46,14 +46,14 @@ class Cell(NamedTuple):
 
     @property
     def possible(self) -> bool:
-        """Whether the cell exists and is not the same function as another."""
+        """Whether the cell is defined and not equivalent to another one."""
         one_step = self.steps == 1 and (self.loss == "btl" or self.pairs != "all")
         no_pairs = self.loss == "flat" and self.pairs != "all"
         one_path = self.neuron != "mixed" and self.bn == "split"
         return not (one_step or no_pairs or one_path)
 
     def config_options(self) -> dict[str, Any]:
-        """Settings that turn the main job's config into this cell's."""
+        """Return the settings that turn the main config into this cell's."""
         options: dict[str, Any] = {
             "model.head.loss.type": LOSSES[self.loss],
             "model.train_path": NEURONS[self.neuron],
@@ -65,7 +65,7 @@ class Cell(NamedTuple):
         return options
 
     def __str__(self) -> str:
-        """Name of the cell, fit for a folder."""
+        """Return the name of the cell, usable as a folder name."""
         return f"{self.loss}_{self.neuron}_{self.bn}_{self.pairs}_T{self.steps}"
 
 
@@ -77,11 +77,11 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "steps": (1, 2, 4),
 }
 DEFAULT_GRIDS = ("loss neuron", "bn", "pairs", "steps")
-"""Crossed with each other are loss and neuron; the rest is varied one by one."""
+"""Loss and neuron are crossed; the other axes are varied one at a time."""
 
 
 def parse_grid(text: str) -> dict[str, tuple[Any, ...]]:
-    """Read a grid such as ``'loss=ctl,btl neuron'``: axes, with choices or all.
+    """Parse a grid such as ``'loss=ctl,btl neuron'``: axes with or without choices.
 
     Raises:
         ValueError: If an axis or a choice is unknown.
@@ -98,14 +98,14 @@ def parse_grid(text: str) -> dict[str, tuple[Any, ...]]:
         else:
             wrong = [value for value in chosen if value not in CHOICES[axis]]
         if wrong:
-            expected = "whole numbers from 1" if axis == "steps" else CHOICES[axis]
+            expected = "integers >= 1" if axis == "steps" else CHOICES[axis]
             raise ValueError(f"{axis} cannot be {wrong[0]!r}; expected {expected}")
         grid[axis] = tuple(chosen)
     return grid
 
 
 def cells_of(grids: Iterable[str]) -> list[Cell]:
-    """Union of the grids' cells, each a cross product around the default cell."""
+    """Return the cells of all grids, each a cross product around the default cell."""
     cells: dict[Cell, None] = {}
     for grid in map(parse_grid, grids):
         for values in product(*grid.values()):
@@ -116,25 +116,25 @@ def cells_of(grids: Iterable[str]) -> list[Cell]:
 
 
 class Summary(NamedTuple):
-    """Accuracy of a cell over its seeds, in percent; the deviation of one is 0."""
+    """Accuracy of a cell over its seeds, in percent; the deviation of one seed is 0."""
 
     mean: float
     deviation: float
     number: int
 
     def __str__(self) -> str:
-        """Mean and deviation."""
+        """Format mean and deviation."""
         return f"{self.mean:.1f} ± {self.deviation:.1f}"
 
 
 def summarise_cell(
     rows: Sequence[Mapping[str, Any]], cell: Cell, probe: str, statistics: str
 ) -> Summary:
-    """Accuracy of a cell by a probe; the cell must have been run.
+    """Summarise the accuracy of a cell, which must have been run.
 
     Args:
-        rows: Of the results file.
-        cell: Which.
+        rows: Rows of the results file.
+        cell: The cell.
         probe: ``'knn'`` or ``'linear'``.
         statistics: One of :data:`STATISTICS`.
     """
@@ -148,23 +148,23 @@ def summarise_cell(
 
 
 def cells_in(rows: Iterable[Mapping[str, Any]]) -> list[Cell]:
-    """Cells of a results file, the default one first, then in the order of the axes."""
+    """Return the cells of a results file, the default one first, then by axis."""
     found = {Cell(*(row[axis] for axis in Cell._fields)) for row in rows}
-    return sorted(found, key=order)
+    return sorted(found, key=sort_key)
 
 
-def order(cell: Cell) -> tuple[Any, ...]:
+def sort_key(cell: Cell) -> tuple[Any, ...]:
     """Sort the default first, then other losses and neurons, then the other axes."""
     varied = [getattr(cell, axis) != getattr(Cell(), axis) for axis in Cell._fields]
     ranks = [
-        differs and 1 + CHOICES[axis].index(getattr(cell, axis))
+        1 + CHOICES[axis].index(getattr(cell, axis)) if differs else 0
         for axis, differs in zip(Cell._fields[:4], varied, strict=False)
     ]
     return (varied[2:], ranks, cell.steps)
 
 
 def cell_labels(cell: Cell) -> list[str]:
-    """Name a cell by what differs from the default; loss and neuron always."""
+    """Name a cell by its loss, its neuron and what differs from the default."""
     names = {"lif": "LIF, both views", "mixed": "MixedLIF", "analog": "analog, both"}
     labels = [cell.loss.upper() if cell.loss != "flat" else "flat", names[cell.neuron]]
     if cell.bn != Cell().bn:
@@ -177,7 +177,7 @@ def cell_labels(cell: Cell) -> list[str]:
 
 
 def ablation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Show mean and deviation of every cell, the statistics as trained in brackets."""
+    """Make the table of means and deviations (with trained statistics in brackets)."""
     lines = []
     for cell in cells_in(rows):
         texts = []
@@ -193,7 +193,7 @@ def ablation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def plot_ablation(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
-    """Draw every cell's accuracies with their deviation over the seeds."""
+    """Draw the accuracies of every cell with their deviation over the seeds."""
     cells = cells_in(rows)
     with styled_figure(out, 0.34 * len(cells) + 1.3) as figure:
         axes = figure.subplots(1, 2, sharey=True)

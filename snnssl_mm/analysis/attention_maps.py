@@ -35,25 +35,25 @@ class AttentionMap(NamedTuple):
 
 
 def is_attention(module: nn.Module) -> bool:
-    """Whether a module is self-attention with a joint projection to q, k and v."""
+    """Tell whether a module is self-attention with a joint projection to q, k, v."""
     return hasattr(module, "num_heads") and hasattr(module, "qkv")
 
 
 @torch.no_grad()
 def attention_maps(backbone: nn.Module, image: NetworkImage) -> list[AttentionMap]:
-    """Run an image through the spiking path and record who is attended to.
+    """Run an image through the spiking path and record the received attention.
 
-    There is no softmax, so a token's weight is the number of q and k channels that
-    spike together: A[i, j] = sum_c q[c, i] k[c, j]. What is returned for token j is
-    the mean of A[i, j] over the queries i.
+    There is no softmax, so the attention from query i to token j is the number of q and
+    k channels that spike together: A[i, j] = sum_c q[c, i] k[c, j]. The map of token j
+    is the mean of A[i, j] over the queries i.
 
     Args:
-        backbone: Network with spiking self-attention; it is left in evaluation mode on
+        backbone: Network with spiking self-attention; it stays in evaluation mode on
             the spiking path.
-        image: The image; what belongs to its padding is cut off the maps.
+        image: The image; its padding is cropped from the maps.
 
     Returns:
-        The blocks in order.
+        One entry per block, in order.
 
     Raises:
         ValueError: If the network has no such attention.
@@ -62,8 +62,8 @@ def attention_maps(backbone: nn.Module, image: NetworkImage) -> list[AttentionMa
     blocks = {n: m for n, m in backbone.named_modules() if is_attention(m)}
     if not blocks:
         raise ValueError(
-            f"{type(backbone).__name__} has no spiking self-attention; its maps can be "
-            "drawn of a transformer such as snnssl_mm.Spikformer"
+            f"{type(backbone).__name__} has no spiking self-attention; use a "
+            "transformer such as snnssl_mm.Spikformer"
         )
     found: list[AttentionMap] = []
 
@@ -83,13 +83,13 @@ def attention_maps(backbone: nn.Module, image: NetworkImage) -> list[AttentionMa
 def plot_attention_maps(
     blocks: Sequence[AttentionMap], picture: np.ndarray, out: Path, heads: int = 6
 ) -> Path:
-    """Draw a row a block: over the image, the mean of the heads, single heads.
+    """Draw one row per block: overlay, mean of the heads, single heads.
 
     Args:
-        blocks: Of one image.
+        blocks: Attention of one image.
         picture: The image, RGB ``[H, W, 3]``.
         out: Picture to write.
-        heads: How many heads are drawn at most.
+        heads: Largest number of drawn heads.
     """
     heads = min(heads, max(len(block.maps) for block in blocks))
     left = label_width([block.name for block in blocks])

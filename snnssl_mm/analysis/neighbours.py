@@ -29,16 +29,16 @@ def plot_neighbours(
     columns: int = 8,
     names: Sequence[str] = (),
 ) -> Path:
-    """Draw test images beside their nearest training images by cosine similarity.
+    """Draw test images next to their nearest training images by cosine similarity.
 
     Args:
-        features: Of training and test images.
+        features: Features of training and test images.
         pictures: Training and test images ``[n, H, W, 3]`` in 0..1.
-        out: Picture to write. A neighbour of another class has a dashed frame and
-            its class beside it.
-        rows: Number of test images: of every class in turn.
+        out: Picture to write. A neighbour of another class has a dashed frame and its
+            class above it.
+        rows: Number of test images, taken from every class in turn.
         columns: Number of neighbours.
-        names: Of the classes.
+        names: Names of the classes.
     """
     (train_x, train_y), (test_x, test_y) = features
     seen_before = [np.sum(test_y[:i] == label) for i, label in enumerate(test_y)]

@@ -1,4 +1,4 @@
-"""Spike rasters: which neurons of a layer fire when, image after image."""
+"""Spike rasters: spikes of single neurons over time steps and images."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Raster(NamedTuple):
     """Spikes of some neurons of a layer.
 
     Attributes:
-        name: The layer.
+        name: Name of the layer.
         spikes: Booleans ``[neurons, images, T]``.
-        total: How many neurons the layer has.
+        total: Number of neurons of the layer.
     """
 
     name: str
@@ -46,14 +46,14 @@ def spike_rasters(
     """Record spikes of the same randomly chosen neurons for every image.
 
     Args:
-        backbone: Network with MixedLIF neurons; it is left in evaluation mode on the
+        backbone: Network with MixedLIF neurons; it stays in evaluation mode on the
             spiking path.
         inputs: Images ``[N, 3, H, W]``.
-        neurons: Of each layer, drawn without replacement.
-        seed: Of the draw.
+        neurons: Neurons per layer, drawn without replacement.
+        seed: Seed of the draw.
 
     Returns:
-        Layers in the order in which they fire.
+        Layers in the order of execution.
     """
     found: list[Raster] = []
     generator = np.random.default_rng(seed)
@@ -72,9 +72,9 @@ def spike_rasters(
 
 
 def plot_spike_rasters(rasters: Sequence[Raster], out: Path, columns: int = 3) -> Path:
-    """Draw a panel a layer: neurons upwards, time steps of one image after another.
+    """Draw one panel per layer: a row per neuron, time steps image by image.
 
-    Neurons are sorted by their number of spikes, the liveliest on top.
+    Neurons are sorted by their number of spikes, the most active on top.
     """
     rows = -(-len(rasters) // columns)
     with styled_figure(out, 1.6 * rows + 0.6) as figure:
@@ -96,7 +96,7 @@ def plot_spike_rasters(rasters: Sequence[Raster], out: Path, columns: int = 3) -
 
 
 def draw_raster(axis: Any, raster: Raster) -> None:
-    """Draw a layer's neurons, image after image."""
+    """Draw the raster of one layer."""
     images, steps = raster.spikes.shape[1:]
     order = np.argsort(raster.spikes.sum((1, 2)), kind="stable")
     dark = raster.spikes[order].reshape(len(order), -1)

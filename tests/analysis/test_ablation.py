@@ -42,10 +42,10 @@ def test_full_grid_leaves_out_what_is_impossible_or_the_same():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("los=ctl", "unknown axis 'los'"),
-        ("loss=vicreg", "loss cannot be 'vicreg'"),
-        ("steps=0", "whole numbers from 1"),
-        ("steps=two", "whole numbers from 1"),
+        ("los=ctl", "'los'"),
+        ("loss=vicreg", "loss.*'vicreg'"),
+        ("steps=0", "steps.*'0'"),
+        ("steps=two", "steps.*'two'"),
     ],
 )
 def test_wrong_grids_are_refused(text, message):

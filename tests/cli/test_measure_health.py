@@ -104,6 +104,6 @@ def test_bad_input_is_refused_with_a_sentence(
     with pytest.raises(SystemExit, match=r"^error: .*neck.* is missing"):
         run_tool(TOOL, tiny_config, tmp_path / "backbone.pth", "--out", out)
     job = task("classification")
-    with pytest.raises(SystemExit, match=r"^error: .*use one of pretraining|DualPathS"):
+    with pytest.raises(SystemExit, match=r"^error: .*spikformer_ctl.py|DualPathS"):
         run_tool(TOOL, job.config, job.checkpoint, "--out", out)
     assert not out.exists(), "refused before the work"

@@ -64,7 +64,7 @@ def test_colours_arrive_as_red_green_blue_where_the_config_says_so(tmp_path):
         cfg[name].num_workers = 0
         cfg[name].pop("persistent_workers", None)
     cfg = with_labelled_folder(cfg, write_images(tmp_path, True))
-    model = probes.build_model(cfg)
+    model = probes.build_eval_model(cfg)
     inputs, _ = next(
         iter(probes.prepared_inputs(model, probes.eval_loaders(cfg).train))
     )

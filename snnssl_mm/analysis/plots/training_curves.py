@@ -21,29 +21,29 @@ LOSS = (("loss", "loss"),)
 
 
 def read_log(work_dir: Path) -> list[dict[str, Any]]:
-    """Read the logged iterations of a run, in order; a resumed run is one run.
+    """Read the logged iterations of a run, in order, across resumptions.
 
     Args:
         work_dir: Work directory that holds ``<time>/vis_data/scalars.json``.
 
     Raises:
-        FileNotFoundError: If there is no log, or nothing in it yet.
+        FileNotFoundError: If there is no log, or it has no iteration yet.
     """
     rows: list[dict[str, Any]] = []
     for start in read_scalars(work_dir):
         later = [row for row in start if "loss" in row]
-        if later:  # a resumed run repeats what its checkpoint did not hold
+        if later:  # a resumed run repeats the iterations after its checkpoint
             rows = [row for row in rows if row["step"] < later[0]["step"]] + later
     if not rows:
         raise FileNotFoundError(
-            f"{work_dir} has logged no iteration of a training yet; there is nothing "
-            "to draw"
+            f"{work_dir} has no logged training iteration yet; draw it after the first "
+            "log line of a training"
         )
     return rows
 
 
 def epochs_of(rows: list[dict[str, Any]]) -> list[float]:
-    """Time of the logged iterations in epochs; in iterations where there are none."""
+    """Return the time of the logged iterations in epochs (else in iterations)."""
     first, last = rows[0], rows[-1]
     if "epoch" not in first:
         return [row["step"] for row in rows]
@@ -56,7 +56,7 @@ def epochs_of(rows: list[dict[str, Any]]) -> list[float]:
 
 
 def plot_training(work_dir: Path, out: Path) -> Path:
-    """Draw a run's curves to the picture ``out``."""
+    """Draw the training curves of a run to ``out``."""
     rows = read_log(work_dir)
     epochs = epochs_of(rows)
     with styled_figure(out, 3.0) as figure:
@@ -83,7 +83,7 @@ def plot_training(work_dir: Path, out: Path) -> Path:
 
 
 def draw_knn(axis: Any, probes: Path) -> None:
-    """Draw k-NN accuracy, between its baselines."""
+    """Draw k-NN accuracy with its baselines."""
     rows = read_report(probes, "probes")["rows"] if probes.exists() else []
     course = course_of(rows, "knn")
     axis.set(title="k-NN on unseen images", ylabel="top-1, %", ylim=(0, 100))

@@ -1,4 +1,4 @@
-"""Report sections made of the results files of other tools."""
+"""Report sections made from results files of other commands."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ Rows = Sequence[Row]
 
 
 def training_section(folder: Path, out: Path) -> Section:
-    """Curves of the run that lies beside the checkpoint."""
+    """Draw the training curves from the checkpoint's work directory."""
     try:
         plot_training(folder, out)
     except FileNotFoundError:
-        text = "There is no log of the training beside the checkpoint."
+        text = "There is no training log in the checkpoint's folder."
         return Section("Training", [text])
     probes = folder / "probes.json"
     rows = read_report(probes, "probes")["rows"] if probes.exists() else []
@@ -52,7 +52,7 @@ def training_section(folder: Path, out: Path) -> Section:
 
 
 def probes_section(rows: Rows) -> Section:
-    """Probes of frozen and of trained networks."""
+    """Make the section on probes of frozen and trained networks."""
     text = (
         "How well classes can be told from frozen features: the mean over time and "
         "space of the backbone's last map, on the spiking path, with BatchNorm "
@@ -76,17 +76,17 @@ def probes_section(rows: Rows) -> Section:
 
 
 def name_and_value(row: Row) -> tuple[str, str]:
-    """A probe's name and its accuracy as text."""
+    """Return a probe's title and its accuracy as text."""
     return probe_title(row["probe"]), f"{100 * row['top1']:.1f} %"
 
 
 def prefix_verdict(verdict: Verdict, name: str) -> Verdict:
-    """A verdict with what it is about in front."""
+    """Put a name in front of a verdict's text."""
     return verdict._replace(text=f"{name}: {verdict.text}")
 
 
 def time_steps_section(rows: Rows, picture: Path, probes: Rows) -> Section:
-    """The T sweep."""
+    """Make the section on the number of time steps."""
     baselines = [
         f"{name_and_value(row)[0]} {name_and_value(row)[1]} ({STARTS[row['start']]})"
         for row in probes
@@ -117,7 +117,7 @@ def time_steps_section(rows: Rows, picture: Path, probes: Rows) -> Section:
 
 
 def firing_rates_section(row: Row, picture: Path) -> Section:
-    """Layer by layer, how often neurons fire."""
+    """Make the section on the firing rates of the layers."""
     layers = row["layers"]
     dead, saturated, neurons = (
         sum(layer[name] for layer in layers)
@@ -143,7 +143,7 @@ def firing_rates_section(row: Row, picture: Path) -> Section:
 
 
 def energy_section(row: Row, picture: Path) -> Section:
-    """Operations and energy."""
+    """Make the section on operations and energy."""
     pairs = "; ".join(f"{c.mac} / {c.ac} pJ: {c.name}" for c in CONSTANTS)
     text = (
         f"Estimated from operations, not measured on a chip. {summary(row)}. "
@@ -166,7 +166,7 @@ def energy_section(row: Row, picture: Path) -> Section:
 
 
 def health_section(row: Row, picture: Path, classes: int | None) -> Section:
-    """Spread, rank and agreement of the features."""
+    """Make the section on spread, rank and agreement of the features."""
     text = (
         f"Measured on two fixed views of {row['images_used']} {row['data']} images: "
         "features of the backbone and embeddings of the projector.",
@@ -190,14 +190,14 @@ def health_section(row: Row, picture: Path, classes: int | None) -> Section:
 
 
 def command_of(rows: Rows) -> str:
-    """The commands that rows are from, one a line."""
+    """Return the commands that computed the rows, one per line."""
     return "\n".join(dict.fromkeys(row["command"] for row in rows))
 
 
 def facts(
     probes: Rows, steps: Rows, firing: Row, energy: Row, health: Row
 ) -> list[Fact]:
-    """What a reader looks for first, each with its verdict."""
+    """Return the most important numbers, each with its verdict."""
     found = []
     for group in grouped(probes):
         if "pretrained" in group:

@@ -46,11 +46,11 @@ def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any
     from rich.progress import track
 
     from snnssl_mm.analysis.energy_measurement import (
-        check_model,
         count_images,
         deployed,
         measure_layers,
         prediction,
+        require_measurable,
     )
     from snnssl_mm.analysis.unseen_images import is_pretraining
     from snnssl_mm.apis.loaded_models import load_pictured_model
@@ -58,7 +58,7 @@ def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any
 
     with errors_as_sentences():
         model = load_pictured_model(cfg, args.checkpoint, not is_pretraining(cfg))
-        check_model(model)
+        require_measurable(model)
     start = time.perf_counter()
     images = count_images(loader)
     batches = track(loader, "counting", len(loader), transient=True)
