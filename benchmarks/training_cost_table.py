@@ -1,4 +1,4 @@
-"""What each loss costs in training, as a table and as a picture."""
+"""Table and plot of the cost of each loss in training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from snnssl_mm.analysis.plots.plot_style import SMALL, styled_figure
 from snnssl_mm.recording.table import Table
 
 Row = Mapping[str, Any]
-"""Of benchmarks/training_cost.py: one network with every loss."""
+"""A row of benchmarks/training_cost.py: one network with every loss."""
 
 
 def row_title(row: Row) -> str:
@@ -21,7 +21,7 @@ def row_title(row: Row) -> str:
 
 
 def training_cost_table(rows: Sequence[Row]) -> Table:
-    """Show the time and memory of a training step, a line for every loss."""
+    """Make the table of time and memory of a training step, one line per loss."""
     lines = []
     for row in rows:
         for name, side in row["losses"].items():
@@ -47,7 +47,7 @@ def training_cost_table(rows: Sequence[Row]) -> Table:
 
 
 def plot_training_cost(rows: Sequence[Row], out: Path) -> Path:
-    """Draw the costs relative to the time-flattened loss: time left, memory right."""
+    """Draw time (left) and memory (right) relative to the time-flattened loss."""
     names = list(rows[0]["losses"])
     with styled_figure(out, 3.6) as figure:
         axes = figure.subplots(1, 2, sharey=True)

@@ -1,7 +1,7 @@
 """Invariants of a spiking backbone, as functions that raise if one is violated.
 
-Each function takes a :class:`.subject.Subject` and its model in eval mode, which it does
-not change. Outputs are compared bit by bit.
+Each function takes a :class:`.subject.Subject` and its model in eval mode, and does not
+change the model. Outputs are compared bit by bit.
 """
 
 from __future__ import annotations

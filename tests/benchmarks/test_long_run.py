@@ -178,7 +178,7 @@ def test_warm_up_is_left_out():
     assert warm_up_end(found, 0.05, 1000) == 4000
     assert steadiness(found, 400)["flatness"] == 0
     assert not steadiness(found, 200)["flat"]
-    with pytest.raises(ValueError, match="sampled 1 times after its warm-up of 4000 s"):
+    with pytest.raises(ValueError, match=r"\b1\b.*\b4000\b"):
         steadiness(found, 4000)
 
 
