@@ -187,7 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few points, to try out")
     parser.add_argument(
-        "--out", type=Path, help="results as JSON; the plot has the same name"
+        "--out", type=Path, help="results as JSON; plot: .png"
     )
     parser.add_argument("--note", default="", help="what a reader should know")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)

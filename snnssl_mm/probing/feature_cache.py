@@ -164,7 +164,7 @@ class CachedBackbone:
             with written_whole(file) as part:
                 np.savez(part, seconds=time.monotonic() - began, **arrays)
         with explain_damage(file), np.load(file) as found:
-            return {name: found[name] for name in ("features", "labels", "seconds")}
+            return {key: found[key] for key in ("features", "labels", "seconds")}
 
     def compute(self, model: Model, loader: Any, text: str) -> Arrays:
         """Compute features and labels of a loader's images."""
