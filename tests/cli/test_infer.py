@@ -122,7 +122,7 @@ def test_nothing_to_predict_on(run_tool, task, tmp_path):
         run_tool(*command, tmp_path / "no", "--out-dir", tmp_path / "out")
     for name in ("a.png", "a.jpg"):
         (tmp_path / name).touch()
-    with pytest.raises(SystemExit, match="2 images called a"):
+    with pytest.raises(SystemExit, match=r"2 images.*\ba\b"):
         run_tool(*command, tmp_path, "--out-dir", tmp_path / "out")
 
 
