@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Measure what detection at 1333x800 costs in a Spikformer, and what with_cp saves.
+"""Measure the cost of a Spikformer at detection size, with and without with_cp.
 
 usage: python benchmarks/backbone_memory.py [--height 800] [--width 1344] [--out FILE]
 
 Peak memory and time of one forward and backward pass of the pyramid (strides 4 to 32)
-on one image in float32, with and without gradient checkpointing, each in a process of
-its own; and the operations of the blocks' attention against the number of tokens, in
-both orders of the products.
+on one image in float32, with and without gradient checkpointing, each in its own
+process; and the operations of the blocks' attention over the number of tokens, in both
+orders of the products.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ HEADS, HEAD_CHANNELS = 12, 32  # of Spikformer-4-384
 
 
 def measure(with_cp: bool, height: int, width: int) -> dict[str, float]:
-    """Forward and backward once; on CUDA after a pass that loads the kernels."""
+    """Measure one forward and backward pass, after a small pass that loads kernels."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
     model = Spikformer("4-384", out_indices=(0, 1, 2, 3), with_cp=with_cp)
@@ -59,7 +59,7 @@ def measure(with_cp: bool, height: int, width: int) -> dict[str, float]:
 
 
 def in_own_process(with_cp: bool, height: int, width: int) -> dict[str, float]:
-    """Call :func:`measure` in a fresh process, so that nothing is left from before."""
+    """Call :func:`measure` in a fresh process."""
     options = ["--height", str(height), "--width", str(width)]
     return run_child(__file__, "--child", str(int(with_cp)), *options)
 
@@ -67,7 +67,7 @@ def in_own_process(with_cp: bool, height: int, width: int) -> dict[str, float]:
 def attention_cost(
     attention: Callable[[Tensor, Tensor, Tensor], Tensor], tokens: int
 ) -> dict[str, float]:
-    """Operations (10^9, a product and a sum are two) and seconds of one time step."""
+    """Measure operations (10^9; a product and a sum are two) and seconds of a step."""
     q, k, v = torch.ones(3, 1, HEADS, HEAD_CHANNELS, tokens)
     with FlopCounterMode(display=False) as counter:
         attention(q, k, v)

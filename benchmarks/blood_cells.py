@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Detection of blood cells: pretrained on the same photographs without labels, or not.
+"""Compare detection of blood cells from pretrained and random backbones.
 
 usage: python benchmarks/blood_cells.py DATA_ROOT [--seeds 0] [--out FILE.json]
 
-DATA_ROOT holds BCCD's photographs and boxes in COCO's format: images/*.jpg and
-annotations/{train,val}.json. For every seed: pretrain on the training photographs,
-then train RetinaNet from that backbone and from a random one, same schedule and seed.
-AP50 on the validation photographs is recorded as it rises.
+DATA_ROOT contains BCCD's photographs and boxes in COCO format: images/*.jpg and
+annotations/{train,val}.json. For every seed, a backbone is pretrained on the training
+photographs without labels; then RetinaNet is trained from it and from a random one,
+with the same schedule and seed. AP50 on the validation photographs is recorded over
+epochs.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 from snnssl_mm.checkpoints.resuming import recorded_checkpoint
 from snnssl_mm.recording.machine import describe_machine
-from snnssl_mm.recording.probe_names import title
+from snnssl_mm.recording.probe_names import probe_title
 from snnssl_mm.recording.run_log import read_scalars
 from snnssl_mm.recording.table import Table
 
@@ -38,7 +39,7 @@ def train(config: str, work_dir: Path, *arguments: str) -> float:
 
 
 def link_training_images(data_root: Path, folder: Path) -> None:
-    """Collect the training photographs: pretraining sees no others."""
+    """Link the training photographs into a folder, for pretraining on only these."""
     folder.mkdir(parents=True, exist_ok=True)
     images = json.loads((data_root / "annotations/train.json").read_text())["images"]
     for image in images:
@@ -48,7 +49,7 @@ def link_training_images(data_root: Path, folder: Path) -> None:
 
 
 def average_precision(work_dir: Path) -> dict[int, dict[str, float]]:
-    """AP and AP50 of every evaluation of a run, by epoch."""
+    """Read AP and AP50 of every evaluation of a run, by epoch."""
     names = {"AP": "coco/bbox_mAP", "AP50": "coco/bbox_mAP_50"}
     return {
         row["step"]: {name: row[key] for name, key in names.items()}
@@ -58,7 +59,7 @@ def average_precision(work_dir: Path) -> dict[int, dict[str, float]]:
 
 
 def run_seed(seed: int, data_root: Path, work_dir: Path) -> dict[str, Any]:
-    """Pretrain, and train both detectors."""
+    """Pretrain a backbone and train both detectors."""
     link_training_images(data_root, work_dir / "images" / "train")
     options = ["--cfg-options", f"randomness.seed={seed}"]
     root = f"train_dataloader.dataset.data_root={work_dir / 'images'}"
@@ -84,7 +85,7 @@ def print_results(runs: list[dict[str, Any]]) -> None:
     epochs = list(runs[0]["results"]["pretrained"])
     rows = [
         [
-            title(start),
+            probe_title(start),
             str(run["seed"]),
             *(f"{100 * values[epoch]['AP50']:.1f}" for epoch in epochs),
         ]

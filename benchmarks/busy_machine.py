@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Measure what waiting threads cost, on a quiet machine and on a busy one.
+"""Measure the cost of spinning threads on a quiet and on a busy machine.
 
 usage: python benchmarks/busy_machine.py [--out FILE.json] [--rounds 3] [--seconds 6]
 
-Training steps of the main job's model (64 digit-scene-sized images, two views) in a
-process of its own for each setting of the threads, alone and beside two processes that
-burn a core each. The settings take turns within a round; the number is the median over
-the rounds of the mean seconds a step. "default" is what ``import snnssl_mm`` sets;
-"libgomp's own" is what a process has without it.
+Training steps of the main job's model (64 digit-scene-sized images, two views) run in a
+separate process for each setting of the threads, alone and together with two processes
+that each keep a core busy. The settings take turns within a round; the result is the
+median over the rounds of the mean seconds per step. "default" is what ``import
+snnssl_mm`` sets; "libgomp's own" is the default without it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RESULTS = Path(__file__).parent / "results" / "busy_machine.json"
 
 
 def train_steps() -> None:
-    """Child process: warm up, wait for a line, then train for as many seconds."""
+    """In the child process, warm up, read the seconds to train from stdin, train."""
     import snnssl_mm  # isort: skip  # noqa: F401  before torch: it sets threads
     import torch
     from mmengine.config import Config
@@ -68,7 +68,7 @@ def train_steps() -> None:
 
 @contextmanager
 def burners(number: int) -> Iterator[None]:
-    """Keep as many processes burning the CPU."""
+    """Run processes that keep a core busy each."""
     command = [sys.executable, "-c", "while True: pass"]
     processes = [subprocess.Popen(command) for _ in range(number)]
     try:
@@ -80,7 +80,7 @@ def burners(number: int) -> Iterator[None]:
 
 
 def seconds_per_step(setting: Mapping[str, str], busy: int, seconds: float) -> float:
-    """Run one child process under a setting of the threads."""
+    """Measure seconds per step in a child process with a setting of the threads."""
     ours = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"}
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What happened to trainings that were killed, and to properties that were fuzzed."""
+"""Tables of killed trainings and fuzzed properties."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def kills_table(rows: Sequence[Row]) -> Table:
-    """Show the kills of benchmarks/kills.py, a line for every phase."""
+    """Make the table of benchmarks/kills.py, one line per phase."""
     phases: dict[str, list[Row]] = {}
     for row in rows:
         phases.setdefault(row["class"], []).append(row)
@@ -31,21 +31,21 @@ def kills_table(rows: Sequence[Row]) -> Table:
     return Table(head, lines, "kill -9, then `--resume`")
 
 
-def present_place(file: str) -> str:
-    """Path of a test file that may have been moved since a result was recorded."""
+def current_path(file: str) -> str:
+    """Return the current path of a test file that may have been moved."""
     found = sorted((ROOT / "tests").rglob(Path(file).name))
     return found[0].relative_to(ROOT).as_posix() if found else file
 
 
 def fuzz_table(rows: Sequence[Row]) -> Table:
-    """Show the properties of benchmarks/fuzz.py, a line for every file of tests."""
+    """Make the table of benchmarks/fuzz.py, one line per test file."""
     lines = []
     for row in rows:
         tests = row["tests"]
         lines.append(
             [
                 row["what"],
-                f"`{present_place(row['file'])}`",
+                f"`{current_path(row['file'])}`",
                 f"{sum(tests.values()):,}",
                 f"{row['inputs']:,}",
                 str(tests.get("failed", 0)),

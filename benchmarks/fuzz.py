@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Run the tests that hypothesis feeds with many more inputs than the suite does.
+"""Run the hypothesis tests with many more inputs than the test suite.
 
 usage: python benchmarks/fuzz.py [--profile soak] [--out FILE.json]
 
-The suite takes the same few inputs every time; here they are new ones, 600 a property.
-Every file of tests is a row of the results. Ends non-zero if a property does not hold;
-pytest's output has the smallest input that breaks it.
+The suite uses the same few inputs every time; here they are random, 600 per property.
+Each test file is a row of the results. The exit status is non-zero if a property is
+violated; pytest's output has the smallest input that violates it.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ KEY = ("what", "profile")
 
 
 class Counting:
-    """A pytest plugin that counts tests, and the inputs of those with hypothesis."""
+    """Pytest plugin that counts tests and the inputs of hypothesis."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, Counter[str]] = defaultdict(Counter)
         self.examples: Counter[str] = Counter()
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """Count a test when it is over."""
+        """Count a finished test."""
         if report.when == "call" or report.outcome != "passed":
             self.outcomes[report.location[0]][report.outcome] += 1
 
     def pytest_runtest_makereport(self, item: Any, call: Any) -> None:
-        """Count the inputs of a property: hypothesis leaves a text with the test."""
+        """Count the inputs of a property from hypothesis's statistics."""
         if call.when == "call":
             text = getattr(item, "hypothesis_statistics", "")
             for numbers in INPUTS.findall(text):
@@ -69,7 +69,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run, count, write."""
+    """Run the tests, count, and write the results."""
     args = parse_args()
     require_writable(args.out)
     results = ResultsFile(args.out, "fuzz", KEY)

@@ -3,13 +3,13 @@
 
 usage: python benchmarks/growth.py [--quick] [--out FILE.json] [--note TEXT]
 
-Seconds and peak memory of forward and backward passes: of the Cross Temporal Loss
-(T = 4, B = 256, D = 1024 where not said), of the same pair by pair by mmpretrain's
-loss, and of a Spikformer (two blocks of 128 channels, T = 4, 8 images of 32x32 where
-not said; one image where its size grows). A series is measured in one process, from
-small to large, since peak memory never falls. The exponent in the legend is fitted to
-the larger half of a series. With N processes of one thread each (gloo) the batch is 64
-a process, and the loss is that of the gathered batch. Writes
+Seconds and peak memory of forward and backward passes: of the Cross Temporal Loss (by
+default T = 4, B = 256, D = 1024), of the same loss computed pair by pair with
+mmpretrain's loss, and of a Spikformer (two blocks of 128 channels; by default T = 4, 8
+images of 32x32; one image if its size varies). A series is measured in one process,
+from small to large, since peak memory never decreases. The exponent in the legend is
+fitted to the larger half of a series. With N processes of one thread each (gloo), each
+process has a batch of 64, and the loss uses the gathered batch. Writes
 results/growth-<machine>.json and a plot.
 """
 
@@ -64,7 +64,7 @@ REPEATS = 3
 
 
 def loss_run(series: str, panel: str, value: int, device: str) -> Run:
-    """Forward and backward of a loss with one quantity of the panel's value."""
+    """Make the forward and backward pass of a loss, with one size varied."""
     name = {"time steps T": "steps", "batch size": "batch"}.get(panel, "dims")
     size = LossSize(4, 256, 1024, True, device)._replace(**{name: value})
     build = ours if series == CTL else pairwise
@@ -72,7 +72,7 @@ def loss_run(series: str, panel: str, value: int, device: str) -> Run:
 
 
 def network_run(panel: str, value: int, device: str) -> Run:
-    """Forward and backward of a small Spikformer."""
+    """Make the forward and backward pass of a Spikformer, with one size varied."""
     sizes = {"time steps T": 4, "batch size": 8, "input size, pixels a side": 32}
     sizes[panel] = value
     steps, batch, pixels = sizes.values()
@@ -92,7 +92,7 @@ def network_run(panel: str, value: int, device: str) -> Run:
 def measure_series(
     panel: str, series: str, values: tuple[int, ...], device: str
 ) -> Iterator[dict[str, float]]:
-    """Seconds (the fastest of three) and peak memory, from small to large."""
+    """Measure seconds (the fastest of three) and peak memory, from small to large."""
     for value in values:
         if series == NETWORK:
             run = network_run(panel, value, device)
@@ -104,7 +104,7 @@ def measure_series(
             run()
         _, number = warm_up(run, device)
         seconds = min(seconds_of(run, number, device) for _ in range(REPEATS))
-        mib = digits(max(0.0, memory.mib))  # what a warm run reuses hides it
+        mib = digits(max(0.0, memory.mib))  # 0 if the run only reuses memory
         yield {"value": value, "seconds": digits(seconds), "peak_mib": mib}
 
 
@@ -128,7 +128,7 @@ def one_process(rank: int, world: int, rendezvous: str, results: Any) -> None:
 
 
 def measure_processes(worlds: tuple[int, ...]) -> Iterator[dict[str, float]]:
-    """Seconds of a step of all processes, and peak memory of one of them."""
+    """Measure a step of several processes, and the peak memory of rank 0."""
     context = mp.get_context("spawn")
     for world in worlds:
         results = context.SimpleQueue()
@@ -140,14 +140,14 @@ def measure_processes(worlds: tuple[int, ...]) -> Iterator[dict[str, float]]:
 
 
 def exponent(points: list[dict[str, float]], key: str) -> float:
-    """Slope of ``key`` over the value in log-log axes, of the larger half of points."""
+    """Fit the log-log slope of ``key`` over the value to the larger half of points."""
     chosen = points[-max(2, (len(points) + 1) // 2) :]
     logs = np.log([[p["value"], max(p[key], 1e-9)] for p in chosen])
     return float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0])
 
 
 def plot(report: dict[str, Any], file: Path) -> None:
-    """Draw seconds above memory, a column for each quantity."""
+    """Draw seconds (top) and memory (bottom), one column per varied size."""
     panels = list(report["panels"])
     size = (3.2 * len(panels), 7)
     figure, axes = plt.subplots(2, len(panels), figsize=size, sharex="col")
@@ -173,7 +173,7 @@ def plot(report: dict[str, Any], file: Path) -> None:
 
 
 def panels_of(quick: bool) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Return what is measured; the two smallest values each to try out."""
+    """Return the values to measure; only the two smallest if ``quick``."""
     if not quick:
         return PANELS
     return {
@@ -183,10 +183,10 @@ def panels_of(quick: bool) -> dict[str, dict[str, tuple[int, ...]]]:
 
 
 def main() -> None:
-    """Measure, write, draw."""
+    """Measure all series, write the results, and plot them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few points, to try out")
-    parser.add_argument("--out", type=Path, help="results as JSON; the plot beside it")
+    parser.add_argument("--out", type=Path, help="results as JSON; plot: .png")
     parser.add_argument("--note", default="", help="what a reader should know")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""How a comparison is made: results first, then times in turn, then peak memory."""
+"""Comparison of implementations: equal results, interleaved times, peak memory."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from memory import PeakMemory
 from torch import Tensor
 
 Run = Callable[[], Any]
-"""What is timed; returns what is compared, a tensor or a sequence of them."""
+"""Timed function; returns the compared result, a tensor or a sequence of tensors."""
 
 SAMPLE_S = 2e-3
-"""A shorter run is repeated within a round until it takes this long."""
+"""Shorter runs are repeated within a round until they take this long."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of those compared.
+    """One of the compared implementations.
 
     Attributes:
-        build: Makes inputs and what runs on them, for a size.
+        build: Makes a run with its inputs, for a size.
         compared: Whether its result must equal ours; False for another function.
-        memory: Whether its peak memory is measured.
+        memory: Whether to measure its peak memory.
     """
 
     build: Callable[[Any], Run]
@@ -40,21 +40,21 @@ class Case:
     """One comparison.
 
     Attributes:
-        name: What is computed, unique in its row.
+        name: Name of the computation, unique in its row.
         sides: Name -> side; the first is ours.
-        size: Passed to ``build``.
-        small: A size that loads code and kernels before memory is measured.
-        check: Compares the sides in another way than by the results of the warm-up,
-            and says what it saw; raises if they differ.
-        tolerance: Largest relative difference, and the largest absolute one as a
-            part of the root mean square of our result.
-        may_differ: Share of a result's elements that may be further away, such as
-            spikes of membranes that reach the threshold up to rounding.
-        budget_s: Time for the rounds, which may be exceeded to reach ``rounds``.
+        size: Size for ``build``.
+        small: Size of a first run that loads code and kernels, for the memory.
+        check: Comparison of the sides instead of comparing the results of the warm-up;
+            returns a description and raises if the sides differ.
+        tolerance: Largest relative difference, and largest absolute difference as a
+            fraction of the root mean square of our result.
+        may_differ: Share of elements that may differ more, such as spikes of membranes
+            that reach the threshold only by rounding.
+        budget_s: Time for the rounds; it may be exceeded to reach the fewest rounds.
         rounds: Fewest and most rounds.
-        items: What one run handles, as a number and its unit, for a rate.
-        details: Further numbers of the sides after timing: runs, medians -> numbers.
-        headline: Whether the README shows it.
+        items: Number of items per run and their unit, for a rate.
+        details: Computes further numbers of the sides from runs and medians.
+        headline: Whether the README shows the case.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Case:
 
 
 def seconds_of(run: Run, number: int, device: str) -> float:
-    """Seconds of one of ``number`` runs in a row, the device's work included."""
+    """Measure the seconds per run over ``number`` runs, including the device's work."""
     if device == "cuda":
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize()
@@ -107,7 +107,7 @@ def interleave(
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Median and quartiles, to four digits."""
+    """Return median and quartiles with four digits."""
     low, middle, high = np.percentile(values, [25, 50, 75])
     return {"median": digits(middle), "quartiles": [digits(low), digits(high)]}
 
@@ -117,11 +117,11 @@ def digits(value: float, number: int = 4) -> float:
     return float(f"{value:.{number}g}")
 
 
-def summarise(times: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
-    """Seconds of every side, and how many times as long as ours the others take.
+def summarise_times(times: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
+    """Summarise the seconds of every side, and their ratios to ours.
 
-    The ratio is that of two runs of the same round, so that what slows a machine
-    down for a while hits both; its median and quartiles are over the rounds.
+    Ratios are taken within a round, so that temporary load affects both runs; median
+    and quartiles are over the rounds.
     """
     ours, *others = times
     sides = {
@@ -135,15 +135,15 @@ def summarise(times: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]
 
 
 def tensors(result: Any) -> list[Tensor]:
-    """Tensors of a result."""
+    """Return the tensors of a result."""
     return [result] if isinstance(result, Tensor) else list(result)
 
 
 def compare(results: Mapping[str, Any], case: Case) -> str:
-    """Compare every result with the first; return what was seen.
+    """Compare every result with the first; return a description.
 
     Raises:
-        ArithmeticError: If one differs; nothing may be timed then.
+        ArithmeticError: If a result differs.
     """
     ours = next(iter(case.sides))
     others = [name for name, side in case.sides.items() if side.compared][1:]
@@ -175,7 +175,7 @@ def warm_up(run: Run, device: str) -> tuple[Any, int]:
     start = time.perf_counter()
     result = run()
     took = time.perf_counter() - start
-    if took < 1:  # else what loads and compiles at first matters little
+    if took < 1:  # for longer runs, loading and compiling matter little
         took = seconds_of(run, 1, device)
         took = min(took, seconds_of(run, 1, device))
     return result, max(1, math.ceil(SAMPLE_S / took))
@@ -202,7 +202,7 @@ def measure(
     def seconds(name: str, run: Run) -> float:
         return seconds_of(run, number[name], device)
 
-    sides = summarise(interleave(runs, seconds, case.budget_s, case.rounds))
+    sides = summarise_times(interleave(runs, seconds, case.budget_s, case.rounds))
     if case.items:
         for side in sides.values():
             side["per_second"] = digits(case.items[0] / side["seconds"]["median"])
@@ -222,7 +222,7 @@ def measure(
 
 
 def peak_of(case: Case, name: str, device: str) -> float:
-    """Peak memory of one run of a side in MiB; for a process of its own."""
+    """Measure the peak memory of one run of a side in MiB, in its own process."""
     side = case.sides[name]
     if case.small is not None:
         side.build(case.small)()

@@ -1,4 +1,4 @@
-"""Where a training is: begin and end of its phases, told to who will kill it."""
+"""Reports of a training's phases (begin and end) to the process that kills it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_event(line: str) -> Event:
 
 
 class SlowFile:
-    """A file that is written in pieces; the phase is between the first and the last."""
+    """File that is written slowly in pieces; the phase excludes the first piece."""
 
     def __init__(self, stream: Any, phases: Phases) -> None:
         self.stream, self.phases = stream, phases
@@ -50,13 +50,13 @@ class SlowFile:
                 self.piece(content[start : start + step])
 
     def piece(self, content: bytes) -> None:
-        """Hand it to the kernel."""
+        """Write and flush one piece."""
         self.stream.write(content)
         self.stream.flush()
 
 
 class Phases:
-    """Reports the phases of the training in this process to a pipe.
+    """Reports the phases of this process's training to a pipe.
 
     Args:
         pipe: File descriptor to write to.
@@ -68,7 +68,7 @@ class Phases:
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Report begin and end."""
+        """Report the begin and end of a phase."""
         index = self.counts[name]
         self.counts[name] += 1
         os.write(self.pipe, f"{time.monotonic()} {name} {index} begin\n".encode())
@@ -86,7 +86,7 @@ class Phases:
         setattr(owner, method, outer)
 
     def install(self) -> None:
-        """Report iterations, the writing of checkpoints, and evaluations."""
+        """Report iterations, writing of checkpoints, and evaluations."""
         from mmengine.runner import (
             EpochBasedTrainLoop,  # it wants snnssl_mm.compat first
         )

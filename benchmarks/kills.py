@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Kill trainings at random moments, resume them, compare them with one that lived.
+"""Kill trainings at random moments, resume them, compare with an uninterrupted one.
 
 usage: python benchmarks/kills.py --kills 20 --epochs 5 --out FILE.json
 
-A small pretraining runs through snnssl train once, undisturbed. Then it starts again
-for every kill, is killed with its workers (SIGKILL) during an iteration, while a
-checkpoint is written, or during an evaluation, in turn, and is resumed with --resume.
-At the end weights, optimizer, schedules and all logged numbers must be the same to the
-bit. The trainings are forked from this process, which has imported everything.
+A small pretraining runs once by snnssl train without interruption. For every kill it
+starts again, is killed with its workers (SIGKILL) during an iteration, the writing of a
+checkpoint, or an evaluation (in turn), and is resumed with --resume. At the end
+weights, optimizer, schedules and all logged numbers must be bit-identical. The
+trainings are forked from this process, which has imported everything.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ custom_hooks = [dict(type='EMAHook', momentum=0.1)]
 
 
 def config_text(folder: Path, epochs: int) -> str:
-    """Config of the small pretraining, with its images in a folder."""
+    """Return the config of the small pretraining, with its images in a folder."""
     scenes = folder / "scenes"
     values = {"ROOT": ROOT, "EPOCHS": epochs, "SCENES": scenes}
     text = CONFIG
@@ -68,7 +68,7 @@ def config_text(folder: Path, epochs: int) -> str:
 
 
 class Kill(NamedTuple):
-    """When to kill: a share of the way through the ``index``-th phase of a kind."""
+    """Moment of a kill: a share of the ``index``-th phase of a kind."""
 
     phase: str
     index: int
@@ -81,8 +81,8 @@ class Training:
 
     Args:
         config: File.
-        work_dir: Of the run; what it prints goes to ``<work_dir>.log``.
-        options: Further ones of ``snnssl train``.
+        work_dir: Work directory; output goes to ``<work_dir>.log``.
+        options: Further options of ``snnssl train``.
     """
 
     def __init__(self, config: Path, work_dir: Path, *options: str) -> None:
@@ -98,7 +98,7 @@ class Training:
         self.pipe = os.fdopen(reading)
 
     def become(self, line: list[str], pipe: int) -> None:
-        """Be the training; never return."""
+        """Run the training in the forked process; never return."""
         code = 1
         try:
             os.setsid()
@@ -106,7 +106,7 @@ class Training:
             os.dup2(out, 1)
             os.dup2(out, 2)
             Phases(pipe).install()
-            Config.pretty_text = ""  # in the log; yapf takes a second to lay it out
+            Config.pretty_text = ""  # yapf takes a second to format it for the log
             sys.argv = line
             main_of_command("train")
             code = 0
@@ -118,7 +118,7 @@ class Training:
             os._exit(code)
 
     def events(self) -> Iterator[Event]:
-        """Phases as they come, until the process ends."""
+        """Iterate over the reported phases until the process ends."""
         return map(read_event, self.pipe)
 
     def wait(self) -> int:
@@ -128,14 +128,18 @@ class Training:
         return code
 
     def finish(self) -> list[Event]:
-        """Let it run to its end, which must be a good one."""
+        """Wait until the training ends.
+
+        Raises:
+            RuntimeError: If it fails.
+        """
         events = list(self.events())
         if self.wait() != 0:
             raise RuntimeError(f"the training failed:\n{self.log.read_text()[-2000:]}")
         return events
 
     def kill(self, kill: Kill) -> bool:
-        """Kill it in the phase; tell whether that succeeded, or the phase was over."""
+        """Kill the training in a phase; return False if the phase was over before."""
         last = None
         for last in self.events():
             if last[1:] == (kill.phase, kill.index, True):
@@ -154,7 +158,7 @@ def choose(events: list[Event], phase: str, rng: random.Random) -> Kill:
 
 
 def resumed_from(log: str) -> str:
-    """Read from a log which checkpoint a training went on from."""
+    """Read from a log from which checkpoint a training resumed."""
     loaded = [x for x in log.splitlines() if "Load checkpoint from" in x]
     if loaded:
         return Path(loaded[0].split()[-1]).name
@@ -191,17 +195,17 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run everything; exit with 1 if a resumed training differs."""
+    """Run all kills; exit with status 1 if a resumed training differs."""
     args = parse_args()
     out = args.out or Path(tempfile.mkdtemp(), "kills.json")
     require_writable(out)
-    register_all_modules()  # the trainings find everything imported
-    gc.freeze()  # and do not go through it again
+    register_all_modules()  # the forked trainings inherit the imports
+    gc.freeze()  # and their garbage collector skips these objects
     results = ResultsFile(out, "kills", ("seed", "kill"))
     with tempfile.TemporaryDirectory() as folder:
-        config, whole = Path(folder, "tiny.py"), Path(folder, "whole")
+        config, reference = Path(folder, "tiny.py"), Path(folder, "reference")
         config.write_text(config_text(Path(folder), args.epochs))
-        events = Training(config, whole).finish()
+        events = Training(config, reference).finish()
         for number in range(args.kills):
             if results.find(seed=args.seed, kill=number):
                 continue
@@ -215,7 +219,7 @@ def main() -> None:
                     break
             else:
                 raise RuntimeError(f"kill {number} came too late {TRIES} times")
-            different = differences(whole, work_dir, f"epoch_{args.epochs}.pth")
+            different = differences(reference, work_dir, f"epoch_{args.epochs}.pth")
             row |= {"equal": not different, "different": different}
             took = {"too_late": attempt, "seconds": round(time.monotonic() - began, 1)}
             about = {"seed": args.seed, "kill": number, "command": command_line()}
@@ -223,7 +227,7 @@ def main() -> None:
             print({k: v for k, v in row.items() if k != "command"}, flush=True)
     rows = [r for r in results.rows if r["seed"] == args.seed][: args.kills]
     equal = sum(row["equal"] for row in rows)
-    print(f"{equal} of {len(rows)} killed trainings ended as the one that lived: {out}")
+    print(f"{equal} of {len(rows)} resumed trainings equal the reference: {out}")
     sys.exit(equal != len(rows))
 
 

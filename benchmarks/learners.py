@@ -1,4 +1,4 @@
-"""Self-supervised learners: ours, and the same around spikingjelly's layers."""
+"""Self-supervised learners: ours, and equal ones made of spikingjelly's layers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Size(NamedTuple):
 
 
 class SpikingjellySSL(nn.Module):
-    """A spikingjelly backbone with the projector and head of ours.
+    """A spikingjelly backbone with our projector and head.
 
     Both views go through the network in one batch, as in DualPathSSL.
     """
@@ -37,13 +37,13 @@ class SpikingjellySSL(nn.Module):
         self.backbone, self.neck, self.head = backbone, neck, head
 
     def project(self, images: Tensor) -> Tensor:
-        """Embeddings ``[T, N, D]``."""
+        """Compute embeddings ``[T, N, D]``."""
         (features,) = self.backbone(images)
         (z,) = self.neck((features.flatten(0, 1),))
         return z.unflatten(0, features.shape[:2])
 
     def loss(self, views: list[Tensor]) -> dict[str, Tensor]:
-        """Loss of two views ``[N, 3, H, W]``."""
+        """Compute the loss of two views ``[N, 3, H, W]``."""
         return self.head.loss(*self.project(torch.cat(views)).chunk(2, dim=1))
 
 
@@ -98,7 +98,7 @@ def learner(kind: str, size: Size) -> nn.Module:
 
 
 def random_views(size: Size) -> list[Tensor]:
-    """Two views of normalised images: the second is the first and noise."""
+    """Make two views of normalised images: the second is the first plus noise."""
     generator = torch.Generator().manual_seed(0)
     shape = (2, size.images, 3, size.pixels, size.pixels)
     first, noise = torch.randn(shape, generator=generator, dtype=torch.float64)

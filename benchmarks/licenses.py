@@ -3,8 +3,8 @@
 
 usage: python benchmarks/licenses.py [--check]
 
-Names and versions are those of constraints.txt, licences what the installed
-distributions state. With --check, only say whether the list has the pins.
+Names and versions come from constraints.txt, licences from the installed distributions.
+With --check, only compare the list with the pinned versions.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ SPDX = {
     "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
     "python software foundation license": "PSF-2.0",
 }
-"""Licences as distributions spell them that do not use SPDX's names."""
+"""SPDX names of licences that distributions state in other words."""
 
 OVERRIDES = {
-    "onedl-mmengine": "Apache-2.0",  # the whole text instead of a name
-    "spikingjelly": "Apache-2.0",  # a LICENSE file only
+    "onedl-mmengine": "Apache-2.0",  # states the full text instead of a name
+    "spikingjelly": "Apache-2.0",  # has only a LICENSE file
 }
-"""Licences of distributions that state none by name, read from their files."""
+"""Licences of distributions that do not state a name, read from their files."""
 
 PERMISSIVE = re.compile(
     r"Apache-2.0|BSD.*|0BSD|BSL-1.0|CNRI-Python|ISC|LLVM-exception|MIT(-CMU)?|PSF-2.0"
@@ -83,20 +83,20 @@ a GPU `make setup` adds cupy (MIT).
 
 
 def pins(text: str) -> dict[str, str]:
-    """Version, or range, of each distribution of constraints.txt."""
+    """Return the version, or range, of each distribution of constraints.txt."""
     found = re.findall(r"^([\w.-]+)([=<>~!].*)$", text, re.MULTILINE)
     return {name: version.removeprefix("==") for name, version in found}
 
 
 def requirements(extra: str = "") -> list[str]:
-    """What pyproject.toml asks for, with an extra or without."""
+    """Return the requirements of pyproject.toml, with or without an extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed: list[str] = project["dependencies"]
     return needed + (project["optional-dependencies"][extra] if extra else [])
 
 
 def closure(roots: list[str]) -> set[str]:
-    """Names of all that requirements ask for in this environment, in normal form.
+    """Return the normalised names of all direct and indirect requirements.
 
     Args:
         roots: Requirements such as ``"torch>=2.6"``.
@@ -124,7 +124,7 @@ def closure(roots: list[str]) -> set[str]:
 
 
 def license_of(found: metadata.Distribution) -> str:
-    """The licence that a distribution states, by SPDX's name if it has one."""
+    """Return the licence that a distribution states, by its SPDX name if possible."""
     name = canonicalize_name(found.metadata["Name"])
     if name in OVERRIDES:
         return OVERRIDES[name]
@@ -149,7 +149,7 @@ def license_of(found: metadata.Distribution) -> str:
 
 
 def concern(expression: str) -> str:
-    """What is not permissive in a licence: copyleft, proprietary, or unknown."""
+    """Return why a licence is not permissive: copyleft, proprietary, unknown; or ''."""
     parts = re.split(r" (?:AND|OR|WITH) |[()] ?", expression)
     if expression.startswith("BSD ("):
         parts = ["BSD"]
@@ -161,7 +161,7 @@ def concern(expression: str) -> str:
 
 
 def gnu_texts(found: metadata.Distribution) -> list[str]:
-    """GNU licences whose text is in a distribution's licence files."""
+    """List the GNU licences whose text is in a distribution's licence files."""
     texts = set()
     for file in found.files or []:
         if not re.search("licen[cs]e|copying|notice|third", str(file), re.IGNORECASE):
@@ -174,7 +174,7 @@ def gnu_texts(found: metadata.Distribution) -> list[str]:
 
 
 def row(name: str, version: str, run: set[str], dev: set[str]) -> str:
-    """A line of the table."""
+    """Format one line of the table."""
     try:
         found = metadata.distribution(name)
     except metadata.PackageNotFoundError:
@@ -190,7 +190,7 @@ def row(name: str, version: str, run: set[str], dev: set[str]) -> str:
 
 
 def listing(pinned: dict[str, str]) -> str:
-    """The whole file."""
+    """Make the complete file."""
     run, dev = closure(requirements()), closure(requirements("dev"))
     lines = [row(name, version, run, dev) for name, version in pinned.items()]
     head = "| distribution | version | licence | needed to | note |"
@@ -198,12 +198,12 @@ def listing(pinned: dict[str, str]) -> str:
 
 
 def listed(text: str) -> dict[str, str]:
-    """Versions of the distributions that a written list has."""
+    """Read the versions of the distributions in a written list."""
     return dict(re.findall(r"^\| ([\w.-]+) \| (\S+) \| ", text, re.MULTILINE)[2:])
 
 
 def main() -> None:
-    """Write the list, or say that it is out of date."""
+    """Write the list, or check that it is up to date."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true", help="only compare")
     args = parser.parse_args()

@@ -3,9 +3,9 @@
 
 usage: python benchmarks/long_run.py --minutes 60 --out benchmarks/results/long_run.json
 
-The main job as it is shipped, through tools/train.py in a process of its own, but with
-more epochs, with DataLoader workers, and with a linear probe whenever k-NN is measured.
-The clock starts with the first logged iteration; ends non-zero if memory is not flat.
+The main job runs by tools/train.py in a separate process, with more epochs, with
+DataLoader workers, and with a linear probe whenever k-NN is measured. Time starts with
+the first logged iteration. The exit status is non-zero if memory is not flat.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from snnssl_mm.recording.results_file import ResultsFile
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/selfsup/spikformer_ctl.py"
 ENDLESS = "train_cfg.max_epochs=1000000"
-# The main job's evaluations, after every fourth epoch, need memory that training does
-# not, and of which the allocator keeps more until the fifth; then it stays.
+# The main job's evaluations, after every fourth epoch, need more memory than training,
+# and the allocator keeps more of it until the fifth evaluation.
 FIRST_EVALUATIONS = 21 * 62
-MIN_SAMPLES = 10  # however soon --iterations are done
+MIN_SAMPLES = 10  # even if --iterations are done before
 KEY = ("config", "options", "workers", "command")
 
 
@@ -70,7 +70,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def probed_often(config: str) -> list[str]:
-    """Options for linear probes every four epochs, if the job has any."""
+    """Return options for linear probes every four epochs, if the job has probes."""
     cfg = Config.fromfile(config, import_custom_modules=False)
     if not (cfg.get("default_hooks") or {}).get("linear_probe"):
         return []
@@ -78,7 +78,7 @@ def probed_often(config: str) -> list[str]:
 
 
 def train_command(args: argparse.Namespace) -> list[str]:
-    """The training's command line."""
+    """Return the training's command line."""
     options = [
         ENDLESS,
         *probed_often(args.config),
@@ -96,7 +96,7 @@ def watch(
     """Sample a training until its time is over; return samples and iterations.
 
     Raises:
-        ValueError: If the training ends by itself.
+        ValueError: If the training ends before.
     """
     samples: list[dict[str, float]] = []
     start = done = 0
@@ -107,7 +107,7 @@ def watch(
             start = start or now
             try:
                 found = sample(process, args.work_dir)
-            except psutil.NoSuchProcess:  # it has just ended
+            except psutil.NoSuchProcess:  # the training has just ended
                 continue
             samples.append({"seconds": now - start, "iterations": done, **found})
             if now - start >= 60 * args.minutes or done >= (
@@ -122,10 +122,10 @@ def watch(
 
 
 def train_and_watch(args: argparse.Namespace) -> dict[str, Any]:
-    """Train, watch, stop; return the row of the results file."""
+    """Train, sample and stop; return the row of the results file."""
     args.work_dir.mkdir(parents=True, exist_ok=True)
     if last_iteration(args.work_dir):
-        raise ValueError(f"{args.work_dir} holds an earlier run; remove it")
+        raise ValueError(f"{args.work_dir} contains an earlier run; remove it")
     with Path(f"{args.work_dir}.log").open("w") as log:
         process = psutil.Popen(
             train_command(args), stdout=log, stderr=subprocess.STDOUT
@@ -155,7 +155,7 @@ def train_and_watch(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, write, draw, judge."""
+    """Measure, write the results, plot them, and check flatness."""
     args = parse_args()
     # The training must not outlive this program.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

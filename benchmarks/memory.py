@@ -1,4 +1,4 @@
-"""Peak memory of one call, above what was in use before it."""
+"""Peak memory of a block of code, relative to its start."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ MIB = 2**20
 
 
 class PeakMemory:
-    """Highest memory in use above that at the start, in MiB.
+    """Peak memory above the memory at the start, in MiB.
 
-    On CUDA what torch has allocated; on a CPU the process's resident memory, which is
-    more than torch's tensors (at 1344x800 with with_cp these peak at 2,792 MiB by
-    torch's profiler). What ran before must be smaller: the peak never falls.
+    On CUDA this is torch's allocated memory; on a CPU the resident memory of the
+    process, which exceeds torch's tensors (at 1344x800 with with_cp these peak at 2,792
+    MiB by torch's profiler). Earlier work must have a smaller peak, since the peak
+    never decreases.
     """
 
     def __init__(self, device: str) -> None:
         self.device = device
 
     def __enter__(self) -> PeakMemory:
-        """Note where it starts."""
+        """Record the memory at the start."""
         if self.device == "cuda":
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
@@ -36,7 +37,7 @@ class PeakMemory:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        """Note the peak."""
+        """Record the peak."""
         if self.device == "cuda":
             torch.cuda.synchronize()
             self.peak = torch.cuda.max_memory_allocated()
@@ -46,16 +47,16 @@ class PeakMemory:
 
 
 def resident() -> int:
-    """Resident memory of this process in bytes."""
+    """Return the resident memory of this process in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 
 
 def peak_resident() -> int:
-    """Highest resident memory of this program in bytes.
+    """Return the peak resident memory of this program in bytes.
 
-    Not getrusage's ``ru_maxrss``: that starts at the size of the process which
-    started this one, so a child of a large process would show its parent's peak.
+    getrusage's ``ru_maxrss`` is not used, since it starts at the size of the parent
+    process, so that a child of a large process would show its parent's peak.
     """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
@@ -64,7 +65,7 @@ def peak_resident() -> int:
 
 
 def run_child(script: str, *arguments: str) -> dict[str, Any]:
-    """Run a script in a process of its own; return the JSON of its last line."""
+    """Run a script in a separate process; return the JSON of its last line."""
     command = [sys.executable, script, *arguments]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -1,7 +1,7 @@
 """NVIDIA's runtime compiler from its pip wheel; needs no GPU and no driver.
 
-For looking at what becomes of the CUDA sources. At run time cupy compiles them, with
-the NVRTC that it finds itself.
+Used to inspect the compiled CUDA sources. At run time cupy compiles them with the NVRTC
+that it finds.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ PACKAGES = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")
 
 
 class Compiled(NamedTuple):
-    """What the compiler answers.
+    """Result of a compilation.
 
     Attributes:
-        log: What it says; nothing, unless something is wrong or it was asked.
-        cubin: Machine code in an ELF file; empty if the source was refused.
+        log: Messages of the compiler; empty unless there are errors or requested infos.
+        cubin: Machine code in an ELF file; empty if the compilation failed.
     """
 
     log: str
@@ -40,7 +40,7 @@ class Nvrtc:
 
     @classmethod
     def find(cls) -> Nvrtc | None:
-        """Load it from an installed wheel; None if there is none."""
+        """Load NVRTC from an installed wheel; None if there is none."""
         for package in PACKAGES:
             try:
                 files = importlib.metadata.files(package) or []
@@ -53,7 +53,7 @@ class Nvrtc:
 
     @property
     def version(self) -> str:
-        """Of CUDA, such as ``'13.0'``."""
+        """Version of CUDA, such as ``'13.0'``."""
         major, minor = ctypes.c_int(), ctypes.c_int()
         self.library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
         return f"{major.value}.{minor.value}"

@@ -1,4 +1,4 @@
-"""Samples of what a process and its children use: memory, files, threads, disk."""
+"""Samples of a process's resources: memory, files, threads, disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIB = 2**20
 
 
 def disk_use(folder: Path) -> int:
-    """Bytes of all files below a folder; those that vanish meanwhile do not count."""
+    """Sum the bytes of all files below a folder; ignore files that vanish meanwhile."""
     total = 0
     for file in folder.rglob("*"):
         try:
@@ -23,16 +23,16 @@ def disk_use(folder: Path) -> int:
 
 
 def sample(process: psutil.Process, work_dir: Path) -> dict[str, float]:
-    """What a process uses now.
+    """Sample the resources of a process.
 
     Args:
         process: The process; its children are the data loader's workers.
         work_dir: Folder that it writes.
 
     Returns:
-        ``rss_mib`` resident memory of the process, ``uss_mib`` the part that only it
-        has, ``tree_pss_mib`` that of the process and its children, what they share
-        counted once; ``workers``, ``open_files``, ``threads`` and ``disk_mib``.
+        ``rss_mib`` (resident memory of the process), ``uss_mib`` (its unshared part),
+        ``tree_pss_mib`` (memory of the process and its children, shared parts counted
+        once), ``workers``, ``open_files``, ``threads`` and ``disk_mib``.
 
     Raises:
         psutil.NoSuchProcess: If it has ended.
@@ -57,11 +57,11 @@ def sample(process: psutil.Process, work_dir: Path) -> dict[str, float]:
 
 
 def last_iteration(work_dir: Path) -> int:
-    """Iterations that a run has logged so far; 0 before its first line."""
+    """Return the last logged iteration of a run; 0 before its first log line."""
     files = sorted(work_dir.glob("*/vis_data/scalars.json"))
     if not files:
         return 0
-    with files[-1].open("rb") as file:  # the whole would be read every few seconds
+    with files[-1].open("rb") as file:  # only the end, since this is called often
         file.seek(0, 2)
         file.seek(max(0, file.tell() - 8192))
         lines = file.read().splitlines()
@@ -78,7 +78,7 @@ def last_iteration(work_dir: Path) -> int:
 def downsampled(
     samples: Sequence[dict[str, float]], count: int = 360
 ) -> dict[str, list[float]]:
-    """Evenly spread samples, at most ``count``, as a list for each name."""
+    """Return at most ``count`` evenly spread samples, as one list per name."""
     step = max(1, -(-len(samples) // count))
     kept = [*samples[::step]]
     if samples and kept[-1] is not samples[-1]:

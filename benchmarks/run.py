@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Measure the project against its rivals on this machine, both in one process in turn.
+"""Compare the project with other implementations on this machine.
 
 usage: python benchmarks/run.py [--rows a b ...] [--quick] [--no-memory] [--out FILE]
 
-Rows: a neuron, b losses, c attention, d training step, e inference, f data, g start,
-h parts with and without an optimisation.
-Every case with a rival compares the results of both sides first (d and e those of a
-small network, in float64 and in float32) and stops if they differ. Then
-they run in turn, A B A B, after a warm-up; medians, quartiles and ratios within rounds
-are printed. Peak memory comes from one process per side. On a CPU freed memory is kept
-for the next tensor, for both sides alike, as in training with KeepMemoryHook: fresh
-pages would dominate both; the processes that measure memory do not keep it. With a
-CUDA device everything but f and g runs there. benchmarks/results/<machine>.json is
-written after every case; rows that are not run again stay in it.
+Rows: a neuron, b losses, c attention, d training step, e inference, f data, g start, h
+parts with and without an optimisation. Every case first compares the results of its
+sides (d and e those of a small network, in float64 and float32) and stops if they
+differ. Then the sides run in one process in turn, A B A B, after a warm-up; medians,
+quartiles and ratios within rounds are printed. Peak memory comes from one process per
+side. On a CPU, freed memory is kept for the next tensor, for all sides, as in training
+with KeepMemoryHook, since fresh pages would dominate; the processes that measure memory
+do not keep it. With a CUDA device everything except f and g runs there.
+benchmarks/results/<machine>.json is written after every case; rows that are not run
+again are kept.
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ def run_row(
 
 
 def add_data_share(report: dict[str, Any]) -> None:
-    """Add to row d how long its data takes, made by one core beside, in percent.
+    """Add to row d the share of its time that one core needs for its data, in percent.
 
-    Above 100 that core would be waited for.
+    Above 100 the training would wait for that core.
     """
     rates = {
         case["case"].partition(",")[0]: case["sides"]["ours"]["per_second"]
@@ -151,7 +151,7 @@ SHOWN = ("seconds", "rounds", "times_ours", "peak_mib")
 
 
 def new_report(out: Path) -> dict[str, Any]:
-    """Start from what the file has of this machine, or from nothing."""
+    """Make a report with the rows that the file has for this machine."""
     machine = describe_machine()
     report: dict[str, Any] = {
         "what": "speed",

@@ -1,8 +1,8 @@
-"""Where a training step's time goes, by torch's profiler.
+"""Shares of a training step's time by category, from torch's profiler.
 
-An operator belongs to the first category that one of the calls around it matches,
-from the outermost in. One of the backward pass belongs to that of the forward call
-which it differentiates; autograd numbers both alike.
+An operator belongs to the first category that one of its enclosing calls matches, from
+the outermost to the innermost. A backward operator belongs to the category of its
+forward operator; autograd gives both the same sequence number.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BACKWARD = "autograd::engine::evaluate_function"
 
 
 def lineage(event: Any) -> list[Any]:
-    """An event and what it was called from, the outermost first."""
+    """Return an event and its enclosing calls, the outermost first."""
     events = [event]
     while event.cpu_parent is not None:
         event = event.cpu_parent
@@ -37,7 +37,7 @@ def lineage(event: Any) -> list[Any]:
 
 
 def category_of(name: str) -> str | None:
-    """Category of an operator's name."""
+    """Return the category of an operator by its name."""
     name = name.lower()
     for category, parts in CATEGORIES.items():
         if any(part.lower() in name for part in parts):
@@ -46,7 +46,7 @@ def category_of(name: str) -> str | None:
 
 
 def shares(events: Iterable[Any], on_cuda: bool) -> dict[str, float]:
-    """Share of the time of every category, in percent; the rest is ``'other'``."""
+    """Compute the share of time of every category, in percent; rest in ``'other'``."""
     lines = [lineage(event) for event in events]
     lines.sort(key=lambda line: line[-1].time_range.start)
     forward: dict[int, list[Any]] = {}

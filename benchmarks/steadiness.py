@@ -1,4 +1,4 @@
-"""Whether a long run keeps its memory: flatness, slope, a table and a picture."""
+"""Flatness and slope of a long run's memory, with a table and a plot."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snnssl_mm.analysis.plots.plot_style import picture
+from snnssl_mm.analysis.plots.plot_style import styled_figure
 from snnssl_mm.recording.table import Table
 
 Row = Mapping[str, Any]
-"""Of benchmarks/long_run.py: one run with its series."""
+"""A row of benchmarks/long_run.py: one run with its series."""
 
 FLAT_WITHIN = 0.02
-MAX_SLOPES = 500  # of so many samples, evenly spread, all pairs give a slope
+MAX_SLOPES = 500  # largest number of samples whose pairs give slopes
 
 
 def flatness(values: npt.ArrayLike) -> float:
-    """(max - min) / median of the values, such as resident memory."""
+    """Compute (max - min) / median of values such as resident memory."""
     found = np.asarray(values, float)
     return float(np.ptp(found) / np.median(found))
 
 
 def robust_slope(times: npt.ArrayLike, values: npt.ArrayLike) -> float:
-    """Theil-Sen slope: the median of the slopes between all pairs of points.
+    """Compute the Theil-Sen slope: the median slope between all pairs of points.
 
-    Unlike least squares it does not follow single peaks, such as those of an
-    evaluation or of a checkpoint that is being written.
+    Unlike least squares it is robust against single peaks, such as those of an
+    evaluation or of writing a checkpoint.
 
     Args:
         times: At least two different times.
@@ -48,13 +48,13 @@ def robust_slope(times: npt.ArrayLike, values: npt.ArrayLike) -> float:
 def warm_up_end(
     series: Mapping[str, Sequence[float]], share: float, iterations: int
 ) -> float:
-    """Seconds from which on a run counts: after a share of it and some iterations.
+    """Return the end of the warm-up in seconds: after a share and some iterations.
 
     Args:
         series: Lists of equal length: ``seconds`` since the first iteration and
             ``iterations`` done by then.
-        share: Share of the duration that is left out at the beginning, in [0, 1).
-        iterations: So many are left out at least.
+        share: Share of the duration to leave out at the beginning, in [0, 1).
+        iterations: Smallest number of iterations to leave out.
     """
     times = series["seconds"]
     pairs = zip(times, series["iterations"], strict=True)
@@ -97,7 +97,7 @@ def steadiness(
 
 
 def long_run_table(rows: Sequence[Row]) -> Table:
-    """Show what each run kept and used, a line for every run."""
+    """Make the table of resources, one line per run."""
     lines = []
     for row in rows:
         after = [
@@ -130,10 +130,10 @@ def long_run_table(rows: Sequence[Row]) -> Table:
 
 
 def plot_long_run(row: Row, out: Path) -> Path:
-    """Draw memory on top, open files, threads and disk use below, over the minutes."""
+    """Draw memory (top), open files, threads and disk use (below) over time."""
     series = row["series"]
     minutes = [time / 60 for time in series["seconds"]]
-    with picture(out, 6.0) as figure:
+    with styled_figure(out, 6.0) as figure:
         axes = figure.subplots(3, 1, sharex=True, height_ratios=[3, 1, 1])
         panels = (
             ("MiB", {"rss_mib": "trainer, resident", "uss_mib": "trainer, its own"}),

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""What a pretraining step costs, by batch size: what a plan for many GPUs needs.
+"""Measure a pretraining step by batch size, as input of a plan for many GPUs.
 
 usage: python benchmarks/step_times.py CONFIG [--batch-sizes 8 32 64] [--out FILE]
 
-Measures on this machine, with random images: the whole step (preprocessing, forward
+Measures on this machine, with random images: the complete step (preprocessing, forward
 under bf16 autocast, backward, the config's optimizer) at each batch size of one GPU;
-the loss alone, forward and backward, at each batch size of all GPUs together, since
-every process computes it for the whole batch; what has to be sent, in bytes; and how
-many pairs of views a core makes a second from JPEGs of 500x375 pixels.
-``benchmarks/training_plan.py`` computes the plan from the rows.
+the loss alone, forward and backward, at each global batch size, since every process
+computes it for the global batch; the bytes of communication; and the pairs of views per
+second that a core makes from JPEGs of 500x375 pixels. ``benchmarks/training_plan.py``
+computes the plan from the rows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from snnssl_mm import compat
 from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_config_arguments
-from snnssl_mm.probing.probes import build_model
+from snnssl_mm.probing.probes import build_eval_model
 from snnssl_mm.recording.command import command_line
 from snnssl_mm.recording.results_file import ResultsFile
 
@@ -52,7 +52,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def training_step(model: Any, wrapper: Any, batch: int, pixels: int) -> Run:
-    """One ``train_step`` on random images."""
+    """Make a ``train_step`` on random images."""
     device = next(model.parameters()).device
     views = torch.randint(0, 256, (2, batch, 3, pixels, pixels), dtype=torch.uint8)
     data = {"inputs": list(views.to(device)), "data_samples": None}
@@ -64,7 +64,7 @@ def training_step(model: Any, wrapper: Any, batch: int, pixels: int) -> Run:
 
 
 def loss_step(loss: nn.Module, shape: tuple[int, int, int], device: str) -> Run:
-    """Loss of two views' embeddings of ``shape`` [T, B, D] and its gradient."""
+    """Make the loss of two views' embeddings ``shape`` [T, B, D] and its gradient."""
     views = torch.randn(2, *shape, device=device, requires_grad=True)
 
     def run() -> Tensor:
@@ -75,7 +75,7 @@ def loss_step(loss: nn.Module, shape: tuple[int, int, int], device: str) -> Run:
 
 
 def timed(build: Any, device: str, rounds: int) -> dict[str, Any]:
-    """Seconds and peak memory of what ``build`` makes, or why there are none."""
+    """Measure seconds and peak memory of a run, or return that memory ran out."""
     try:
         run = build()
         warm_up(run, device)
@@ -92,7 +92,7 @@ def timed(build: Any, device: str, rounds: int) -> dict[str, Any]:
 
 
 def communication(model: Any, dims: int) -> dict[str, int]:
-    """What a process sends, in bytes and calls.
+    """Count the communication of a process, in bytes and calls.
 
     ``gradient_bytes`` of a step, ``embedding_bytes`` of one image (both views, all
     time steps), ``norm_bytes`` of a step's synchronised batch norms, forward (2 C + 1
@@ -116,7 +116,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     cfg = load_config(args)
     set_random_seed(0)
     torch.backends.cudnn.benchmark = True  # as the config's runner does
-    model = build_model(cfg)
+    model = build_eval_model(cfg)
     model.init_weights()
     model.train()
     device = next(model.parameters()).device.type

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Train and evaluate the COCO and ADE20K configs as they are on a few real images.
+"""Train and evaluate the unmodified COCO and ADE20K configs on a few real images.
 
 usage: python benchmarks/stock_pipelines.py COCO_ROOT ADE_ROOT [--out FILE.json]
 
-Only the data's folders, the number of images or iterations, the batch size and how
-often to log are overridden, on the command line of tools/train.py. A few iterations
-from random weights teach a network nothing, and COCO's metric counts the images left
-out as misses: this shows that the recipes run on real files at full size.
+Only the data folders, the number of images or iterations, the batch size and the log
+interval are overridden, on the command line of tools/train.py. The accuracy after a few
+iterations from random weights is meaningless, and COCO's metric counts omitted images
+as misses; the purpose is to show that the recipes run on real files at full size.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SEMANTIC_FPN = (
 
 
 def overrides(config: str, root: Path, images: int) -> list[str]:
-    """Options of ``--cfg-options`` for a few images below ``root``."""
+    """Return ``--cfg-options`` for a few images below ``root``."""
     names = ("train", "val", "test")
     options = [f"{name}_dataloader.dataset.data_root={root}/" for name in names]
     options += [f"{name}_dataloader.dataset.indices={images}" for name in names[1:]]

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""What each loss costs in training: the same network and images, four losses.
+"""Measure the cost of each loss in training, for the same network and images.
 
 usage: python benchmarks/training_cost.py DATA_ROOT [--config FILE] [--batch-size 64]
 
-DATA_ROOT holds CIFAR-10 as JPEGs (train/<class>/*.jpg), or any folder of images. A step
-is forward, backward and optimizer on two views of real images that are loaded before.
-The losses run in turn on the same network; times are medians, and ratios to the
-time-flattened loss are taken within each round. CTL pair by pair is mmpretrain's
-Barlow Twins loss over all pairs of slices; its value is compared with ours first.
+DATA_ROOT contains CIFAR-10 as JPEGs (train/<class>/*.jpg), or any folder of images. A
+step is forward, backward and optimizer on two views of real images that are loaded
+before. The losses run in turn on the same network; times are medians, and ratios to the
+time-flattened loss are computed within each round. "CTL, pair by pair" is mmpretrain's
+Barlow Twins loss over all pairs of slices; its value is first compared with ours.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from snnssl_mm.losses import (
     CrossTemporalLoss,
     TimeFlattenedLoss,
 )
-from snnssl_mm.probing.probes import build_model
+from snnssl_mm.probing.probes import build_eval_model
 from snnssl_mm.recording.command import command_line
 from snnssl_mm.recording.machine import describe_machine
 from snnssl_mm.recording.results_file import ResultsFile
@@ -83,14 +83,14 @@ def config_of(args: argparse.Namespace) -> Config:
 
 
 def load_views(cfg: Config, model: Any) -> list[Tensor]:
-    """Two views of one batch of images, on the device."""
+    """Load two views of one batch of images, on the device."""
     loader = Runner.build_dataloader(copy.deepcopy(cfg.train_dataloader), seed=0)
     batch = model.data_preprocessor(next(iter(loader)), training=True)
     return list(batch["inputs"])
 
 
 def loss_function(name: str, dims: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """A loss of ``z_a``, ``z_b`` [T, B, D]."""
+    """Return a loss of ``z_a``, ``z_b`` [T, B, D]."""
     if name != PAIRWISE:
         return LOSSES[name]()
     pairwise = PairwiseLoss(dims)
@@ -98,7 +98,7 @@ def loss_function(name: str, dims: int) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def training_step(cfg: Config, model: Any, views: list[Tensor], name: str) -> Run:
-    """Forward, backward and optimizer with a loss, on the model's own weights."""
+    """Make a step (forward, backward, optimizer) of the model with a loss."""
     loss_of = loss_function(name, cfg.model.neck.out_channels)
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
 
@@ -113,10 +113,10 @@ def training_step(cfg: Config, model: Any, views: list[Tensor], name: str) -> Ru
 
 
 def same_value(model: Any, views: list[Tensor], dims: int) -> float:
-    """Relative difference of the pairwise loss from CTL.
+    """Compute the relative difference between the pairwise loss and CTL.
 
     Raises:
-        AssertionError: If it is not rounding.
+        AssertionError: If it is more than rounding.
     """
     with torch.no_grad():
         z = [part.double() for part in model.project(torch.cat(views)).chunk(2, dim=1)]
@@ -130,7 +130,7 @@ def prepare(args: argparse.Namespace) -> tuple[Config, Any, list[Tensor]]:
     """Build the network, in training mode, and load images."""
     cfg = config_of(args)
     set_random_seed(args.seed)
-    model = build_model(cfg)
+    model = build_eval_model(cfg)
     model.init_weights()
     return cfg, model.train(), load_views(cfg, model)
 

@@ -1,4 +1,4 @@
-"""What each loss costs in training, as a table and as a picture."""
+"""Table and plot of the cost of each loss in training."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snnssl_mm.analysis.plots.plot_style import SMALL, picture
+from snnssl_mm.analysis.plots.plot_style import SMALL, styled_figure
 from snnssl_mm.recording.table import Table
 
 Row = Mapping[str, Any]
-"""Of benchmarks/training_cost.py: one network with every loss."""
+"""A row of benchmarks/training_cost.py: one network with every loss."""
 
 
-def title(row: Row) -> str:
+def row_title(row: Row) -> str:
     """Name the network and the batch of a row."""
     network = Path(row["config"]).stem
     sizes = {"B": row["batch_size"], "T": row["time_steps"], "D": row["dims"]}
@@ -21,7 +21,7 @@ def title(row: Row) -> str:
 
 
 def training_cost_table(rows: Sequence[Row]) -> Table:
-    """Show the time and memory of a training step, a line for every loss."""
+    """Make the table of time and memory of a training step, one line per loss."""
     lines = []
     for row in rows:
         for name, side in row["losses"].items():
@@ -29,7 +29,7 @@ def training_cost_table(rows: Sequence[Row]) -> Table:
             low, high = ratio["quartiles"]
             lines.append(
                 [
-                    title(row),
+                    row_title(row),
                     name,
                     f"{side['seconds']['median']:.3g} s",
                     f"{ratio['median']:.2f} ({low:.2f} to {high:.2f})",
@@ -47,9 +47,9 @@ def training_cost_table(rows: Sequence[Row]) -> Table:
 
 
 def plot_training_cost(rows: Sequence[Row], out: Path) -> Path:
-    """Draw the costs relative to the time-flattened loss: time left, memory right."""
+    """Draw time (left) and memory (right) relative to the time-flattened loss."""
     names = list(rows[0]["losses"])
-    with picture(out, 3.6) as figure:
+    with styled_figure(out, 3.6) as figure:
         axes = figure.subplots(1, 2, sharey=True)
         width = 0.8 / len(rows)
         for index, row in enumerate(rows):
@@ -75,7 +75,7 @@ def plot_training_cost(rows: Sequence[Row], out: Path) -> Path:
                     0.92 * width,
                     yerr=error,
                     capsize=2,
-                    label=title(row),
+                    label=row_title(row),
                 )
                 axis.bar_label(bars, fmt="%.2f", fontsize=SMALL, padding=2)
         texts = ("Time of a training step", "Peak memory")

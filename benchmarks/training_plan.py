@@ -1,4 +1,4 @@
-r"""What a pretraining run costs on many GPUs, from measurements on one.
+r"""Cost of a pretraining run on many GPUs, computed from measurements on one.
 
 With b images a GPU on W GPUs, a step takes
 
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from snnssl_mm.recording.table import Table
 
 Row = Mapping[str, Any]
-"""Of benchmarks/step_times.py: one network."""
+"""A row of benchmarks/step_times.py: one network."""
 
 IMAGENET_IMAGES = 1_281_167
 GPUS_PER_NODE = 8
@@ -34,11 +34,11 @@ GLOBAL_BATCHES = {8: 512, 64: 2048, 512: 4096}
 
 
 class Network(NamedTuple):
-    """What is assumed of the connection between GPUs.
+    """Assumptions on the connection between GPUs.
 
     Attributes:
-        bandwidth: Bytes a second that a GPU sends while it receives as many.
-        latency: Seconds of a call that sends next to nothing.
+        bandwidth: Bytes per second that a GPU can send and receive at the same time.
+        latency: Seconds of a call with negligible data.
     """
 
     bandwidth: float
@@ -51,16 +51,16 @@ BETWEEN_NODES = Network(bandwidth=40e9, latency=40e-6)
 
 
 class Plan(NamedTuple):
-    """A run.
+    """Plan of a run.
 
     Attributes:
-        gpus: W.
-        images: b, of one GPU.
-        step: Seconds of a step, of which
-        loss: are more of the loss than on one GPU, and
-        sending: of communication.
-        hours: Of an epoch.
-        cores: That a GPU's data loader needs to keep up.
+        gpus: Number of GPUs, W.
+        images: Images per GPU, b.
+        step: Seconds of a step.
+        loss: Part of ``step``: additional seconds of the loss compared with one GPU.
+        sending: Part of ``step``: seconds of communication.
+        hours: Hours of an epoch.
+        cores: Cores that the data loading of a GPU needs.
     """
 
     gpus: int
@@ -73,7 +73,7 @@ class Plan(NamedTuple):
 
 
 def sending_seconds(row: Row, gpus: int, images: int, network: Network) -> float:
-    """Seconds c(b, W) of a step's communication."""
+    """Compute the seconds c(b, W) of a step's communication."""
     sizes = row["communication"]
     share = (gpus - 1) / gpus
     sent = 2 * share * sizes["gradient_bytes"]
@@ -87,10 +87,10 @@ def plan(row: Row, gpus: int, images: int, network: Network | None = None) -> Pl
     """Plan pretraining on ``gpus`` GPUs with ``images`` each.
 
     Args:
-        row: Of benchmarks/step_times.py; both batch sizes must have been measured.
-        gpus: How many.
-        images: Of a step, on one of them.
-        network: Between them; by default that in a node, or between nodes.
+        row: Row of benchmarks/step_times.py; both batch sizes must be measured.
+        gpus: Number of GPUs.
+        images: Images of a step on one GPU.
+        network: Connection; by default within a node or between nodes.
 
     Raises:
         ValueError: If a batch size was not measured.
@@ -111,14 +111,14 @@ def _seconds(measured: Mapping[str, Any], batch: int) -> float:
     if "seconds" not in found:
         known = ", ".join(size for size, one in measured.items() if "seconds" in one)
         raise ValueError(
-            f"no time was measured for a batch of {batch}, only for {known}; run "
+            f"a batch of {batch} was not measured, only {known}; run "
             "benchmarks/step_times.py with it"
         )
     return float(found["seconds"]["median"])
 
 
 def step_times_table(rows: Sequence[Row]) -> Table:
-    """Show what was measured: a line for every batch size of one GPU."""
+    """Make the table of measurements, one line per batch size of one GPU."""
     lines = []
     for row in rows:
         for batch, found in row["steps"].items():
@@ -134,7 +134,7 @@ def step_times_table(rows: Sequence[Row]) -> Table:
 
 
 def plan_table(rows: Sequence[Row]) -> Table:
-    """Show what ImageNet-1K costs: a line for every number of GPUs."""
+    """Make the table of the cost of ImageNet-1K, one line per number of GPUs."""
     lines = []
     for row in rows:
         for gpus, batch in GLOBAL_BATCHES.items():

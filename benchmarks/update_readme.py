@@ -3,9 +3,9 @@
 
 usage: python benchmarks/update_readme.py [--check]
 
-A table stands between ``<!-- table: FILE.json -->`` and ``<!-- end -->``; several files
-of tools/demo.py make one table of backbones, and ``model-index.yml`` with the metafiles
-that it names that of the models.
+Tables are between ``<!-- table: FILE.json -->`` and ``<!-- end -->``. Several files of
+tools/demo.py make one table of backbones; ``model-index.yml`` and its metafiles make
+the table of models.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnssl_mm.cli.shared.user_errors import run_tool
-from snnssl_mm.recording.probe_names import FROZEN, title, todays_names
+from snnssl_mm.recording.probe_names import FROZEN, current_names, probe_title
 
 if TYPE_CHECKING:
     from snnssl_mm.checkpoints import zoo
@@ -40,18 +40,18 @@ def device(report: dict[str, Any]) -> str:
 
 
 def table(heads: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a table whose columns are all words."""
+    """Return the lines of a table whose columns all contain words."""
     from snnssl_mm.recording.table import Table
 
     return Table(heads, rows, words=len(heads)).markdown()
 
 
 def demo(report: dict[str, Any]) -> list[str]:
-    """Results of tools/demo.py, and how they came about."""
+    """Render results of tools/demo.py, with seeds, times and command."""
     summary, runs = report["summary"], report["runs"]
     measures = list(next(iter(summary.values())))
     rows = [
-        [title(features), *(row.get(measure, "-") for measure in measures)]
+        [probe_title(features), *(row.get(measure, "-") for measure in measures)]
         for features, row in summary.items()
     ]
     seeds = ", ".join(str(run["seed"]) for run in runs)
@@ -64,12 +64,12 @@ def demo(report: dict[str, Any]) -> list[str]:
         if all(seconds)  # an interrupted run has no time
     )
     where = f"at most {took} a seed on {device(report)}"
-    lines = table(["on unseen images, %", *map(title, measures)], rows)
+    lines = table(["on unseen images, %", *map(probe_title, measures)], rows)
     return [*lines, "", f"{what}; {where}: `{report['command']}`."]
 
 
 def backbones(reports: list[dict[str, Any]]) -> list[str]:
-    """Results of tools/demo.py with several backbones, one a line."""
+    """Render results of tools/demo.py for several backbones, one per line."""
     rows = []
     for report in reports:
         summary, runs = report["summary"], report["runs"]
@@ -91,7 +91,7 @@ def backbones(reports: list[dict[str, Any]]) -> list[str]:
 
 
 def memory(report: dict[str, Any]) -> list[str]:
-    """Results of benchmarks/backbone_memory.py."""
+    """Render results of benchmarks/backbone_memory.py."""
     names = {"False": "without", "True": "with"}
     rows = [
         [f"{names[key]} `with_cp`", f"{row['peak_mib']:,} MiB"]
@@ -115,11 +115,11 @@ def memory(report: dict[str, Any]) -> list[str]:
 
 
 def blood_cells(report: dict[str, Any]) -> list[str]:
-    """Results of benchmarks/blood_cells.py: AP50 over epochs."""
+    """Render results of benchmarks/blood_cells.py: AP50 over epochs."""
     epochs = list(report["runs"][0]["results"]["pretrained"])
     rows = [
         [
-            title(start),
+            probe_title(start),
             str(run["seed"]),
             *(f"{100 * row[e]['AP50']:.1f}" for e in epochs),
         ]
@@ -131,7 +131,7 @@ def blood_cells(report: dict[str, Any]) -> list[str]:
 
 
 def busy_machine(report: dict[str, Any]) -> list[str]:
-    """Results of benchmarks/busy_machine.py: seconds a step, quiet and busy."""
+    """Render results of benchmarks/busy_machine.py: seconds per step."""
     rows = [
         [row["setting"], f"{row['quiet']:.3f}", f"{row['busy']:.3f}"]
         for row in report["rows"]
@@ -142,7 +142,7 @@ def busy_machine(report: dict[str, Any]) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that suits it."""
+    """Format a duration in a suitable unit."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
@@ -150,7 +150,7 @@ def duration(seconds: float) -> str:
 
 
 def speed(report: dict[str, Any]) -> list[str]:
-    """Results of benchmarks/run.py: a line for every rival of the headline cases."""
+    """Render results of benchmarks/run.py: one line per side of the headline cases."""
     lines = []
     for row in report["rows"]:
         for case in (case for case in row["cases"] if case["headline"]):
@@ -164,7 +164,7 @@ def speed(report: dict[str, Any]) -> list[str]:
 
 
 def speed_lines(title: str, case: dict[str, Any]) -> list[list[str]]:
-    """Lines of a case: ours beside each of the others, or alone."""
+    """Return the lines of a case: ours compared with each other side, or alone."""
     (_, ours), *others = case["sides"].items()
     own = duration(ours["seconds"]["median"])
     if not others:
@@ -186,7 +186,7 @@ def speed_lines(title: str, case: dict[str, Any]) -> list[list[str]]:
 
 
 def growth(report: dict[str, Any]) -> list[str]:
-    """Results of benchmarks/growth.py: both ends of every series."""
+    """Render results of benchmarks/growth.py: both ends of every series."""
     rows = [
         [
             f"{panel}: {series}",
@@ -202,10 +202,10 @@ def growth(report: dict[str, Any]) -> list[str]:
 
 
 def rows_as(tables_of: Shown) -> Callable[[dict[str, Any]], list[str]]:
-    """Return how to show a results file that grew row by row.
+    """Return a renderer of a results file with rows.
 
     Args:
-        tables_of: Turns its rows into tables.
+        tables_of: Makes tables of the rows.
     """
 
     def shown(report: dict[str, Any]) -> list[str]:
@@ -219,7 +219,7 @@ def rows_as(tables_of: Shown) -> Callable[[dict[str, Any]], list[str]]:
 
 
 def energy_by_network(rows: list[dict[str, Any]]) -> list[Table]:
-    """Show the whole of each network."""
+    """Make the table of totals of each network."""
     from snnssl_mm.recording.energy_tables import summary, total_table
 
     return [
@@ -232,7 +232,7 @@ METRICS = {"knn": "k-NN Top 1 Accuracy", "linear": "Linear Probe Top 1 Accuracy"
 
 
 def model_row(entry: zoo.Entry) -> list[str]:
-    """One line of the table of pretrained models."""
+    """Return one line of the table of pretrained models."""
     from snnssl_mm.checkpoints import zoo
 
     metadata, results = entry.meta["Metadata"], entry.meta["Results"] or [{}]
@@ -249,7 +249,7 @@ def model_row(entry: zoo.Entry) -> list[str]:
 
 
 def models() -> list[str]:
-    """The model zoo, from its metafiles."""
+    """Render the model zoo from its metafiles."""
     from snnssl_mm.checkpoints import zoo
 
     folders: dict[str, list[zoo.Entry]] = {}
@@ -260,7 +260,7 @@ def models() -> list[str]:
         "images",
         "epochs",
         "backbone",
-        *map(title, METRICS),
+        *map(probe_title, METRICS),
         "weights",
     ]
     lines = table(heads, [model_row(entry) for entry in folders.pop("selfsup")])
@@ -272,9 +272,9 @@ def models() -> list[str]:
 
 
 def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
-    """Say how to show each results file, by its entry ``what`` or its name.
+    """Return the renderers of results files by their entry ``what`` or their name.
 
-    Those that are not here are the demo's.
+    Other files are results of the demo.
     """
     from fault_tables import fuzz_table, kills_table
     from steadiness import long_run_table
@@ -315,22 +315,22 @@ FORMER_FILES = {
     "tools/analysis/energy.py": "tools/measure.py energy",
     "tools/analysis/representation_health.py": "tools/measure.py health",
 }
-"""Files that results name, where they have moved since."""
+"""Former paths of commands in results files, and their current paths."""
 
 
-def todays_files(text: str) -> str:
-    """Replace the files of earlier versions in a results file's text."""
+def current_files(text: str) -> str:
+    """Replace former paths in the text of a results file."""
     for former, now in FORMER_FILES.items():
         text = text.replace(former, now)
     return text
 
 
 def markdown(files: list[Path]) -> str:
-    """Render results files, with the notes that they may have, or the model zoo."""
+    """Render results files with their notes, or the model zoo."""
     if files[0].name == "model-index.yml":
         return "\n".join(models())
     reports = [
-        todays_names(json.loads(todays_files(file.read_text()))) for file in files
+        current_names(json.loads(current_files(file.read_text()))) for file in files
     ]
     if len(reports) > 1:
         lines = backbones(reports)
@@ -352,7 +352,7 @@ def updated(text: str) -> str:
 
 
 def main() -> None:
-    """Update README and docs, or say which of them is out of date."""
+    """Update README and docs, or check that they are up to date."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true", help="only compare")
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What mmengine.hub.get_model expects of an OpenMMLab package."""
+"""Registration function that ``mmengine.hub.get_model`` expects in this module."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from snnssl_mm import compat
 
 
 def register_all_modules(init_default_scope: bool = True) -> None:
-    """Apply the workarounds; register everything of this package and of mmpretrain.
+    """Apply the workarounds; register the modules of this package and of mmpretrain.
 
     Args:
-        init_default_scope: Whether names without a scope mean mmpretrain's from now
-            on, as in our configs of pretraining and classification.
+        init_default_scope: Whether to make mmpretrain the default scope, as in the
+            configs of pretraining and classification.
     """
     compat.apply()
     from mmpretrain.utils import register_all_modules as register_mmpretrain
@@ -26,5 +26,5 @@ def register_all_modules(init_default_scope: bool = True) -> None:
     register_mmpretrain(init_default_scope=False)
     current = DefaultScope.get_current_instance()
     if init_default_scope and (current is None or current.scope_name != "mmpretrain"):
-        name = f"mmpretrain-{datetime.now(UTC)}"  # each instance has a name of its own
+        name = f"mmpretrain-{datetime.now(UTC)}"  # instance names must be unique
         DefaultScope.get_instance(name, scope_name="mmpretrain")

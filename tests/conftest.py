@@ -120,7 +120,7 @@ def task(tmp_path_factory):
     import torch
     from downstream_tasks import TASKS, write_config, write_scenes
 
-    from snnssl_mm.probing.probes import build_model
+    from snnssl_mm.probing.probes import build_eval_model
 
     made = {}
 
@@ -130,7 +130,7 @@ def task(tmp_path_factory):
             write_scenes(root)
             config = write_config(root / f"{name}.py", TASKS[name](root))
             torch.manual_seed(0)
-            model = build_model(Config.fromfile(config))
+            model = build_eval_model(Config.fromfile(config))
             checkpoint = root / "random.pth"
             torch.save({"state_dict": model.state_dict(), "meta": {}}, checkpoint)
             made[name] = SimpleNamespace(

@@ -64,9 +64,9 @@ def test_imports_training_evaluation_and_features_stay_on_this_machine(
 ):
     from mmengine.config import Config
 
-    from snnssl_mm.datasets.digit_scenes import generate
+    from snnssl_mm.datasets.digit_scenes import generate_digit_scenes
 
-    root = generate(scenes, num_train=64, num_test=32)
+    root = generate_digit_scenes(scenes, num_train=64, num_test=32)
     image = next(root.glob("test/*/*.png"))
     cfg = Config.fromfile(tiny_config)
     cfg.train_dataloader.num_workers = 1

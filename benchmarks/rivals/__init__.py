@@ -1,7 +1,7 @@
-"""What the project is compared with: spikingjelly 2.0 and mmpretrain's Barlow Twins.
+"""Compared implementations: spikingjelly 2.0 and mmpretrain's Barlow Twins.
 
-Their own layers and losses, put together where they have no such whole. Settings that
-both have are made equal, so that both compute the same function.
+They use the layers and losses of these libraries, assembled if the library has no equal
+network. Common settings are made equal, so that both sides compute the same function.
 """
 
 from snnssl_mm import compat

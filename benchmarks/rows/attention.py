@@ -1,4 +1,4 @@
-"""Attention in both orders of its products over the number of tokens."""
+"""Cost of attention in both orders of its products, over the number of tokens."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Size(NamedTuple):
 def forward_backward(
     attention: Callable[[Tensor, Tensor, Tensor], Tensor], size: Size
 ) -> Run:
-    """Output and the gradients of q, k and v, for spikes at a rate of 0.2."""
+    """Compute the output and the gradients of q, k and v, for spikes at rate 0.2."""
     generator = torch.Generator().manual_seed(0)
     shape = (3, size.steps, HEADS, HEAD_CHANNELS, size.tokens)
     spikes = (torch.rand(shape, generator=generator) < 0.2).float().to(size.device)
@@ -52,7 +52,7 @@ ORDERS = {"ours": spiking_attention, "(q k^T) v": quadratic_attention}
 
 
 def cases(device: str, quick: bool) -> list[Case]:
-    """Make one a number of tokens."""
+    """Make one case per number of tokens."""
     tokens = (16, 64) if quick else TOKENS
     return [
         Case(

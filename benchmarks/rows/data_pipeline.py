@@ -1,4 +1,4 @@
-"""The configs' data pipelines: pairs of views a second on one core."""
+"""Data pipelines of the configs: pairs of views per second on one core."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Size(NamedTuple):
 
 
 def photographs(size: Size) -> list[dict[str, Any]]:
-    """Smooth random images as arrays, or as JPEG files of about ImageNet's size."""
+    """Make smooth random images, as arrays or as JPEGs of about ImageNet's size."""
     generator = np.random.default_rng(0)
     records = []
     folder = Path(tempfile.mkdtemp())

@@ -1,7 +1,8 @@
-"""The temporal losses, against mmpretrain's Barlow Twins loss pair by pair.
+"""Temporal losses, compared with mmpretrain's Barlow Twins loss pair by pair.
 
-CTL also stands beside time-flattened Barlow Twins, one pair of slices of T B samples,
-as mmpretrain computes it: what training without a temporal loss would cost.
+CTL is also compared with time-flattened Barlow Twins (one pair of slices of T B
+samples) as mmpretrain computes it, which is the cost of training without a temporal
+loss.
 """
 
 from __future__ import annotations

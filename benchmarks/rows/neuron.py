@@ -1,4 +1,4 @@
-"""Neuron forward and backward, against spikingjelly's LIFNode."""
+"""Neuron forward and backward, compared with spikingjelly's LIFNode."""
 
 from __future__ import annotations
 

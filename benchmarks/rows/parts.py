@@ -1,4 +1,4 @@
-"""What single optimisations of the network bring: each with and without it."""
+"""Effect of single optimisations of the network: each with and without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long imports take, and how long until the first training iteration is done."""
+"""Durations of imports, and of a training until its first iteration is done."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FIRST_ITERATION = re.compile(r"Epoch\(train\)\s+\[1\]\[\s*1/")
 
 
 def python(code: str, _: object) -> Run:
-    """Run a line of Python in a process of its own."""
+    """Run a line of Python in a separate process."""
 
     def run() -> None:
         subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -1,4 +1,4 @@
-"""A whole self-supervised training step, against the network from spikingjelly."""
+"""A complete self-supervised training step, compared with a spikingjelly network."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # Runtime of self-supervised pretraining: logs, checkpoints, monitors, random numbers
-# A config changes a hook by its name, knn=dict(interval=4), or removes it: knn=None.
+# A config can change a hook by name, knn=dict(interval=4), or remove it, knn=None.
 default_scope = 'mmpretrain'
 
 default_hooks = dict(
@@ -24,7 +24,7 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'))
 visualizer = dict(
     type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
-# Smoothed alike, so that the parts add up to the loss in every line of the log
+# Equal smoothing windows, so that the parts add up to the loss in every log line
 log_processor = dict(
     by_epoch=True, mean_pattern=r'.*(loss|time|diagonal|embedding_std|grad_norm).*')
 log_level = 'INFO'

@@ -1,5 +1,5 @@
-# Any checkpoint resumes to the bit, and the first NaN stops the training
-# For configs of other libraries' hooks, which take these: default_hooks = _base_.guards
+# Every checkpoint resumes bit-identically, and the first NaN stops the training
+# For configs that inherit hooks of other libraries: default_hooks = _base_.guards
 guards = dict(
     checkpoint=dict(type='snnssl_mm.AtomicCheckpointHook'),
     seeds=dict(type='snnssl_mm.IterationSeedHook'),

@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/models/spikformer_pyramid.py',
     '../_base_/guards.py',
 ]
-# Two images a GPU are too few for batch statistics: the checkpoint's are kept. From
+# Two images per GPU are too few for batch statistics: the checkpoint's are kept. From
 # random weights (no --pretrained) there are none to keep: set norm_eval=False.
 model = dict(
     backbone=dict(_delete_=True, norm_eval=True, **_base_.spikformer),

@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/models/spikformer_pyramid.py',
     '../_base_/guards.py',
 ]
-# Whole images are tested: they are padded to the largest stride.
+# Complete images are tested, padded to the largest stride.
 model = dict(
     pretrained=None,
     data_preprocessor=dict(test_cfg=dict(size_divisor=32)),

@@ -21,7 +21,7 @@ model = dict(
         channels=64,
         num_classes=11,
         norm_cfg=dict(type='BN'),
-        # Nine of ten pixels are background.
+        # Nine out of ten pixels are background.
         loss_decode=dict(class_weight=[0.1] + [1.0] * 10)))
 default_hooks = _base_.guards
 log_processor = dict(by_epoch=True)

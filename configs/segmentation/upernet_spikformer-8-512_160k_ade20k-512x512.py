@@ -5,8 +5,8 @@ _base_ = [
     '../_base_/models/spikformer_pyramid.py',
     '../_base_/guards.py',
 ]
-# Whole images are tested: they are padded to the largest stride. The auxiliary head
-# looks at the blocks' output.
+# Complete images are tested, padded to the largest stride. The auxiliary head uses the
+# output of the blocks.
 model = dict(
     pretrained=None,
     data_preprocessor=dict(test_cfg=dict(size_divisor=32)),

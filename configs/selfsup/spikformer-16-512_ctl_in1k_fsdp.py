@@ -1,6 +1,6 @@
-# The DDP job with weights, gradients and AdamW's states shared out by FSDP
+# The DDP job with weights, gradients and AdamW's states sharded by FSDP
 # torchrun --nnodes=4 --nproc-per-node=8 tools/train.py CONFIG --launcher pytorch --amp bfloat16
-# LARS does not fit: its norms would be those of shards. Checkpoints are whole files.
+# Not with LARS, whose norms would be those of shards. Checkpoints are unsharded files.
 _base_ = 'spikformer-16-512_ctl_in1k_ddp.py'
 strategy = dict(
     type='FSDPStrategy',

@@ -10,7 +10,7 @@ model = dict(
     backbone=dict(arch=dict(embed_dims=64, depth=1, num_heads=4)),
     neck=dict(in_channels=64, hid_channels=512, out_channels=512))
 
-# 28 epochs of 62 iterations; so few need a high learning rate.
+# 28 epochs of 62 iterations, so few that they need a high learning rate
 train_dataloader = dict(batch_size=64)
 optim_wrapper = dict(optimizer=dict(lr=1e-2))
 train_cfg = dict(by_epoch=True, max_epochs=28)

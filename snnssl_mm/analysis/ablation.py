@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from snnssl_mm.analysis.plots.plot_style import BLUE, ORANGE, picture
-from snnssl_mm.recording.probe_names import FROZEN, title
+from snnssl_mm.analysis.plots.plot_style import BLUE, ORANGE, styled_figure
+from snnssl_mm.recording.probe_names import FROZEN, probe_title
 from snnssl_mm.recording.table import Table
 
 LOSSES = {
@@ -18,8 +18,8 @@ LOSSES = {
     "ctl": "snnssl_mm.CrossTemporalLoss",
 }
 NEURONS = {"lif": "spike", "mixed": "dual", "analog": "analog"}
-"""Neuron in training -> ``train_path``: LIF spikes on both views, MixedLIF, or the
-analog path on both. Every evaluation spikes."""
+"""Neuron in training -> ``train_path``: spikes for both views (LIF), one path per view
+(MixedLIF), or the analog path for both. Evaluation always uses spikes."""
 PAIRS = {"all": True, "cross-view": False}
 BATCH_NORMS = ("pooled", "split")
 STATISTICS = ("recalibrated", "trained")
@@ -27,7 +27,7 @@ STATISTICS = ("recalibrated", "trained")
 
 
 class Cell(NamedTuple):
-    """One choice on every axis; the defaults are the method's.
+    """One choice on every axis; the defaults are those of the method.
 
     Attributes:
         loss: ``'flat'``, ``'btl'`` or ``'ctl'``.
@@ -46,14 +46,14 @@ class Cell(NamedTuple):
 
     @property
     def possible(self) -> bool:
-        """Whether the cell exists and is not the same function as another."""
+        """Whether the cell is defined and not equivalent to another one."""
         one_step = self.steps == 1 and (self.loss == "btl" or self.pairs != "all")
         no_pairs = self.loss == "flat" and self.pairs != "all"
         one_path = self.neuron != "mixed" and self.bn == "split"
         return not (one_step or no_pairs or one_path)
 
     def config_options(self) -> dict[str, Any]:
-        """Settings that turn the main job's config into this cell's."""
+        """Return the settings that turn the main config into this cell's."""
         options: dict[str, Any] = {
             "model.head.loss.type": LOSSES[self.loss],
             "model.train_path": NEURONS[self.neuron],
@@ -65,7 +65,7 @@ class Cell(NamedTuple):
         return options
 
     def __str__(self) -> str:
-        """Name of the cell, fit for a folder."""
+        """Return the name of the cell, usable as a folder name."""
         return f"{self.loss}_{self.neuron}_{self.bn}_{self.pairs}_T{self.steps}"
 
 
@@ -77,11 +77,11 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "steps": (1, 2, 4),
 }
 DEFAULT_GRIDS = ("loss neuron", "bn", "pairs", "steps")
-"""Crossed with each other are loss and neuron; the rest is varied one by one."""
+"""Loss and neuron are crossed; the other axes are varied one at a time."""
 
 
 def parse_grid(text: str) -> dict[str, tuple[Any, ...]]:
-    """Read a grid such as ``'loss=ctl,btl neuron'``: axes, with choices or all.
+    """Parse a grid such as ``'loss=ctl,btl neuron'``: axes with or without choices.
 
     Raises:
         ValueError: If an axis or a choice is unknown.
@@ -98,14 +98,14 @@ def parse_grid(text: str) -> dict[str, tuple[Any, ...]]:
         else:
             wrong = [value for value in chosen if value not in CHOICES[axis]]
         if wrong:
-            expected = "whole numbers from 1" if axis == "steps" else CHOICES[axis]
+            expected = "integers >= 1" if axis == "steps" else CHOICES[axis]
             raise ValueError(f"{axis} cannot be {wrong[0]!r}; expected {expected}")
         grid[axis] = tuple(chosen)
     return grid
 
 
 def cells_of(grids: Iterable[str]) -> list[Cell]:
-    """Union of the grids' cells, each a cross product around the default cell."""
+    """Return the cells of all grids, each a cross product around the default cell."""
     cells: dict[Cell, None] = {}
     for grid in map(parse_grid, grids):
         for values in product(*grid.values()):
@@ -116,25 +116,25 @@ def cells_of(grids: Iterable[str]) -> list[Cell]:
 
 
 class Summary(NamedTuple):
-    """Accuracy of a cell over its seeds, in percent; the deviation of one is 0."""
+    """Accuracy of a cell over its seeds, in percent; the deviation of one seed is 0."""
 
     mean: float
     deviation: float
     number: int
 
     def __str__(self) -> str:
-        """Mean and deviation."""
+        """Format mean and deviation."""
         return f"{self.mean:.1f} ± {self.deviation:.1f}"
 
 
-def summarise(
+def summarise_cell(
     rows: Sequence[Mapping[str, Any]], cell: Cell, probe: str, statistics: str
 ) -> Summary:
-    """Accuracy of a cell by a probe; the cell must have been run.
+    """Summarise the accuracy of a cell, which must have been run.
 
     Args:
-        rows: Of the results file.
-        cell: Which.
+        rows: Rows of the results file.
+        cell: The cell.
         probe: ``'knn'`` or ``'linear'``.
         statistics: One of :data:`STATISTICS`.
     """
@@ -148,23 +148,23 @@ def summarise(
 
 
 def cells_in(rows: Iterable[Mapping[str, Any]]) -> list[Cell]:
-    """Cells of a results file, the default one first, then in the order of the axes."""
+    """Return the cells of a results file, the default one first, then by axis."""
     found = {Cell(*(row[axis] for axis in Cell._fields)) for row in rows}
-    return sorted(found, key=order)
+    return sorted(found, key=sort_key)
 
 
-def order(cell: Cell) -> tuple[Any, ...]:
+def sort_key(cell: Cell) -> tuple[Any, ...]:
     """Sort the default first, then other losses and neurons, then the other axes."""
     varied = [getattr(cell, axis) != getattr(Cell(), axis) for axis in Cell._fields]
     ranks = [
-        differs and 1 + CHOICES[axis].index(getattr(cell, axis))
+        1 + CHOICES[axis].index(getattr(cell, axis)) if differs else 0
         for axis, differs in zip(Cell._fields[:4], varied, strict=False)
     ]
     return (varied[2:], ranks, cell.steps)
 
 
-def labels_of(cell: Cell) -> list[str]:
-    """Name a cell by what differs from the default; loss and neuron always."""
+def cell_labels(cell: Cell) -> list[str]:
+    """Name a cell by its loss, its neuron and what differs from the default."""
     names = {"lif": "LIF, both views", "mixed": "MixedLIF", "analog": "analog, both"}
     labels = [cell.loss.upper() if cell.loss != "flat" else "flat", names[cell.neuron]]
     if cell.bn != Cell().bn:
@@ -177,25 +177,25 @@ def labels_of(cell: Cell) -> list[str]:
 
 
 def ablation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Show mean and deviation of every cell, the statistics as trained in brackets."""
+    """Make the table of means and deviations (with trained statistics in brackets)."""
     lines = []
     for cell in cells_in(rows):
         texts = []
         for probe in FROZEN:
             recalibrated, trained = (
-                summarise(rows, cell, probe, kind) for kind in STATISTICS
+                summarise_cell(rows, cell, probe, kind) for kind in STATISTICS
             )
             texts.append(f"{recalibrated} ({trained})")
-        number = summarise(rows, cell, "knn", STATISTICS[0]).number
-        lines.append([", ".join(labels_of(cell)), *texts, str(number)])
+        number = summarise_cell(rows, cell, "knn", STATISTICS[0]).number
+        lines.append([", ".join(cell_labels(cell)), *texts, str(number)])
     caption = "top-1 on unseen images, %: BN statistics recalibrated (as trained)"
     return Table(["cell", *FROZEN.values(), "seeds"], lines, caption)
 
 
 def plot_ablation(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
-    """Draw every cell's accuracies with their deviation over the seeds."""
+    """Draw the accuracies of every cell with their deviation over the seeds."""
     cells = cells_in(rows)
-    with picture(out, 0.34 * len(cells) + 1.3) as figure:
+    with styled_figure(out, 0.34 * len(cells) + 1.3) as figure:
         axes = figure.subplots(1, 2, sharey=True)
         styles: dict[str, dict[str, Any]] = {
             "recalibrated": dict(color=BLUE, marker="o", offset=-0.13),
@@ -203,7 +203,7 @@ def plot_ablation(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
         }
         for axis, probe in zip(axes, FROZEN, strict=True):
             for kind, style in styles.items():
-                found = [summarise(rows, cell, probe, kind) for cell in cells]
+                found = [summarise_cell(rows, cell, probe, kind) for cell in cells]
                 axis.errorbar(
                     [s.mean for s in found],
                     [y + style["offset"] for y in range(len(cells))],
@@ -215,9 +215,11 @@ def plot_ablation(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
                     capsize=2,
                     label=f"BN statistics {kind}",
                 )
-            axis.set(title=title(probe), xlabel="top-1 on unseen images, %")
+            axis.set(title=probe_title(probe), xlabel="top-1 on unseen images, %")
             axis.grid(visible=False, axis="y")
-        axes[0].set_yticks(range(len(cells)), [", ".join(labels_of(c)) for c in cells])
+        axes[0].set_yticks(
+            range(len(cells)), [", ".join(cell_labels(c)) for c in cells]
+        )
         axes[0].invert_yaxis()
         if Cell() in cells:
             axes[0].get_yticklabels()[cells.index(Cell())].set_fontweight("bold")

@@ -1,4 +1,4 @@
-"""One run of an ablation: the config that it trains with, and its evaluation."""
+"""Config and evaluation of one run of an ablation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from snnssl_mm.probing.probes import (
     knn_accuracy,
     labelled_features,
     linear_accuracy,
-    load_model,
+    load_trained_model,
 )
 from snnssl_mm.recording.probe_names import FROZEN
 from snnssl_mm.recording.results_file import Row
@@ -25,7 +25,7 @@ PROBED = "probes.json"
 
 
 def write_config(config: str, cell: Cell, seed: int, folder: Path) -> Path:
-    """Write the config of a run, which ``snnssl train`` can be given by hand, too."""
+    """Write the config of a run; ``snnssl train`` accepts it, too."""
     cfg = Config.fromfile(config)
     cfg.merge_from_dict({**cell.config_options(), "randomness.seed": seed})
     file = folder / "config.py"
@@ -35,9 +35,9 @@ def write_config(config: str, cell: Cell, seed: int, folder: Path) -> Path:
 
 
 def evaluate(folder: Path) -> dict[str, Any]:
-    """Probe the checkpoint that a run ended with; write and return the accuracies."""
+    """Probe the last checkpoint of a run; write and return the accuracies."""
     cfg = Config.fromfile(folder / "config.py")
-    model = load_model(cfg, recorded_checkpoint(folder))
+    model = load_trained_model(cfg, recorded_checkpoint(folder))
     loaders = eval_loaders(cfg)
     results: dict[str, Any] = {}
     for kind in STATISTICS:
@@ -49,9 +49,9 @@ def evaluate(folder: Path) -> dict[str, Any]:
 
 
 def row_of(folder: Path) -> Row:
-    """What a finished run adds to its row: accuracies, health, length."""
+    """Return what a finished run adds to its row: accuracies, health, length."""
     last = [row for row in read_scalars(folder)[-1] if "loss" in row][-1]
-    # Without spikes in training, on the analog path of both views, there is no rate.
+    # If both views train on the analog path, there are no spikes and no firing rate.
     health = {name: last.get(name) for name in ("embedding_std", "firing_rate")}
     return {
         **json.loads((folder / PROBED).read_text()),

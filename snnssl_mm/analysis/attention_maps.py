@@ -16,9 +16,9 @@ from snnssl_mm.analysis.plots.picture_grid import (
     label_width,
     over_picture,
     picture_grid,
-    title,
+    write_title,
 )
-from snnssl_mm.recording.spike_recording import outputs_seen, run_spiking
+from snnssl_mm.recording.spike_recording import outputs_passed_to, run_spiking
 
 
 class AttentionMap(NamedTuple):
@@ -35,25 +35,25 @@ class AttentionMap(NamedTuple):
 
 
 def is_attention(module: nn.Module) -> bool:
-    """Whether a module is self-attention with a joint projection to q, k and v."""
+    """Tell whether a module is self-attention with a joint projection to q, k, v."""
     return hasattr(module, "num_heads") and hasattr(module, "qkv")
 
 
 @torch.no_grad()
 def attention_maps(backbone: nn.Module, image: NetworkImage) -> list[AttentionMap]:
-    """Run an image through the spiking path and record who is attended to.
+    """Run an image through the spiking path and record the received attention.
 
-    There is no softmax, so a token's weight is the number of q and k channels that
-    spike together: A[i, j] = sum_c q[c, i] k[c, j]. What is returned for token j is
-    the mean of A[i, j] over the queries i.
+    There is no softmax, so the attention from query i to token j is the number of q and
+    k channels that spike together: A[i, j] = sum_c q[c, i] k[c, j]. The map of token j
+    is the mean of A[i, j] over the queries i.
 
     Args:
-        backbone: Network with spiking self-attention; it is left in evaluation mode on
+        backbone: Network with spiking self-attention; it stays in evaluation mode on
             the spiking path.
-        image: The image; what belongs to its padding is cut off the maps.
+        image: The image; its padding is cropped from the maps.
 
     Returns:
-        The blocks in order.
+        One entry per block, in order.
 
     Raises:
         ValueError: If the network has no such attention.
@@ -62,12 +62,12 @@ def attention_maps(backbone: nn.Module, image: NetworkImage) -> list[AttentionMa
     blocks = {n: m for n, m in backbone.named_modules() if is_attention(m)}
     if not blocks:
         raise ValueError(
-            f"{type(backbone).__name__} has no spiking self-attention; its maps can be "
-            "drawn of a transformer such as snnssl_mm.Spikformer"
+            f"{type(backbone).__name__} has no spiking self-attention; use a "
+            "transformer such as snnssl_mm.Spikformer"
         )
     found: list[AttentionMap] = []
 
-    def see(name: str, spikes: Tensor) -> None:
+    def record(name: str, spikes: Tensor) -> None:
         steps, _, _, height, width = spikes.shape
         heads = blocks[name].num_heads
         q, k, _ = spikes[:, 0].reshape(steps, 3, heads, -1, height * width).unbind(1)
@@ -75,7 +75,7 @@ def attention_maps(backbone: nn.Module, image: NetworkImage) -> list[AttentionMa
         maps = (received / steps).reshape(heads, height, width)
         found.append(AttentionMap(name, crop_to_picture(maps.cpu().numpy(), image)))
 
-    with outputs_seen({name: block.qkv for name, block in blocks.items()}, see):
+    with outputs_passed_to(record, {name: block.qkv for name, block in blocks.items()}):
         run_spiking(backbone, image.inputs)
     return found
 
@@ -83,13 +83,13 @@ def attention_maps(backbone: nn.Module, image: NetworkImage) -> list[AttentionMa
 def plot_attention_maps(
     blocks: Sequence[AttentionMap], picture: np.ndarray, out: Path, heads: int = 6
 ) -> Path:
-    """Draw a row a block: over the image, the mean of the heads, single heads.
+    """Draw one row per block: overlay, mean of the heads, single heads.
 
     Args:
-        blocks: Of one image.
+        blocks: Attention of one image.
         picture: The image, RGB ``[H, W, 3]``.
         out: Picture to write.
-        heads: How many heads are drawn at most.
+        heads: Largest number of drawn heads.
     """
     heads = min(heads, max(len(block.maps) for block in blocks))
     left = label_width([block.name for block in blocks])
@@ -113,13 +113,13 @@ def draw_block(line: Any, block: AttentionMap, picture: np.ndarray) -> None:
     mean = block.maps.mean(0)
     over_picture(line[0], mean, mean / (mean.max() or 1), picture, **style)
     line[1].imshow(mean, vmax=mean.max() or 1, **style)
-    title(line[1], f"mean, to {mean.max():.2g}")
+    write_title(line[1], f"mean, to {mean.max():.2g}")
     for index, axis in enumerate(line[2:]):
         if index >= len(block.maps):
             axis.set_visible(False)
             continue
         head = block.maps[index]
         axis.imshow(head, vmax=head.max() or 1, **style)
-        title(axis, f"head {index + 1}, to {head.max():.2g}")
+        write_title(axis, f"head {index + 1}, to {head.max():.2g}")
     tokens = f"{block.maps.shape[2]} x {block.maps.shape[1]} tokens"
     label_row(line[0], block.name, tokens, f"{len(block.maps)} heads")

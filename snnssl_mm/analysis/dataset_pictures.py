@@ -1,4 +1,4 @@
-"""What data loaders feed to a network, as one picture."""
+"""Picture of the images that data loaders feed to a network."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from snnssl_mm.analysis.plots.plot_style import SMALL, picture
+from snnssl_mm.analysis.plots.plot_style import SMALL, styled_figure
 from snnssl_mm.datasets.data_error import DataError, described
 from snnssl_mm.datasets.loading import read_image
 
 Row = tuple[str, list[np.ndarray], list[str]]
 """Heading, pictures and their titles."""
-ENLARGED = 128  # pixels; smaller pictures show their pixels
+ENLARGED = 128  # pixels; smaller pictures are enlarged without interpolation
 
 
 def to_picture(inputs: torch.Tensor, bgr: bool) -> np.ndarray:
-    """Return uint8 RGB ``[H, W, 3]``, the frames of a ``[T, C, H, W]`` side by side.
+    """Return uint8 RGB ``[H, W, 3]``; frames of ``[T, C, H, W]`` are side by side.
 
-    ``PackInputs`` yields intensities of 0..255; the data preprocessor normalises them
-    later, so there is no normalisation to undo here.
+    ``PackInputs`` yields intensities of 0..255, which the data preprocessor normalises
+    later, so no normalisation has to be undone.
     """
     frames = inputs if inputs.ndim == 4 else inputs[None]
     image = np.concatenate([f.permute(1, 2, 0).numpy() for f in frames], axis=1)
@@ -44,8 +44,8 @@ def read_rows(dataset: Any, name: str, num: int, seed: int, bgr: bool) -> list[R
     Args:
         dataset: A built dataset.
         name: Heading of the rows.
-        num: Samples a row.
-        seed: Draws the samples.
+        num: Samples per row.
+        seed: Seed of the choice of samples.
         bgr: Whether the channels are stored as BGR.
 
     Returns:
@@ -71,18 +71,18 @@ def read_rows(dataset: Any, name: str, num: int, seed: int, bgr: bool) -> list[R
 
 
 def inputs_of(dataset: Any, index: int) -> Any:
-    """Return what a sample's transforms make of it.
+    """Return the transformed inputs of a sample.
 
     Raises:
-        DataError: If they fail; names the image.
+        DataError: If a transform fails; the message has the image.
     """
     try:
         return dataset[index]["inputs"]
-    except Exception as error:  # of any decoder or transform
+    except Exception as error:  # from any decoder or transform
         path = dataset.get_data_info(index).get("img_path", f"sample {index}")
         raise DataError(
-            f"{path} cannot be shown: {described(error)}; mend or remove it, or look "
-            "at the transforms"
+            f"{path} cannot be shown: {described(error)}; repair or remove it, or "
+            "check the transforms"
         ) from error
 
 
@@ -90,7 +90,7 @@ def draw_rows(rows: list[Row], title: str, out: Path) -> Path:
     """Draw the rows below one another; return the picture's file."""
     columns = max(len(pictures) for _, pictures, _ in rows)
     height, width = 1.45 * len(rows) + 0.4, 1.3 * columns + 1.2
-    with picture(out, height, width, images=True) as figure:
+    with styled_figure(out, height, width, images=True) as figure:
         figure.suptitle(title)
         grid = figure.subplots(len(rows), columns, squeeze=False)
         for axes in grid.flat:

@@ -25,13 +25,13 @@ from snnssl_mm.recording.operations import LayerOperations, OperationCounter
 
 
 def deployed(model: Any, cfg: Config) -> nn.Module:
-    """Return the part of a model that is used: of pretraining the backbone alone."""
+    """Return the deployed part of a model: after pretraining, only the backbone."""
     used: nn.Module = model.backbone if is_pretraining(cfg) else model
     return used
 
 
 def prediction(model: Any, cfg: Config) -> Callable[[Any], Any]:
-    """How a model of this config is used: features when pretraining, predictions else.
+    """Return the forward pass to measure: features for pretraining, else predictions.
 
     Returns:
         A function of one batch of :func:`.unseen_images.unseen_images`.
@@ -50,13 +50,13 @@ def count_images(loader: DataLoader[Any]) -> int:
 
 
 def is_spiking(backbone: nn.Module) -> bool:
-    """Whether it shows an image several times, or has a MixedLIF."""
+    """Tell whether a backbone has time steps or a MixedLIF."""
     neurons = (isinstance(child, MixedLIF) for child in backbone.modules())
     return hasattr(backbone, "time_steps") or any(neurons)
 
 
-def check_model(model: Any) -> None:
-    """Refuse a model whose operations cannot be told apart or compared.
+def require_measurable(model: Any) -> None:
+    """Refuse a model whose operations cannot be attributed or compared.
 
     Raises:
         ValueError: If it has no backbone, or a spiking one without ``time_steps``.
@@ -64,19 +64,19 @@ def check_model(model: Any) -> None:
     backbone = getattr(model, BACKBONE, None)
     if backbone is None:
         raise ValueError(
-            f"{type(model).__name__} has no backbone, in which spikes are counted; "
-            "expected a model of pretraining, classification, detection or segmentation"
+            f"{type(model).__name__} has no backbone to count spikes in; expected a "
+            "model of pretraining, classification, detection or segmentation"
         )
     if is_spiking(backbone) and not hasattr(backbone, "time_steps"):
         raise ValueError(
             f"{type(backbone).__name__} has spiking neurons but no attribute "
-            "time_steps; set it to the number of times that the backbone shows an image"
+            "time_steps; set it to the number of steps that the backbone runs per image"
         )
 
 
 @contextmanager
 def one_time_step(backbone: Any) -> Iterator[None]:
-    """Let a backbone show a still image once."""
+    """Make a backbone run a single time step for still images."""
     steps = backbone.time_steps
     backbone.time_steps = 1
     try:
@@ -91,14 +91,14 @@ def measure_layers(
 ) -> tuple[list[dict[str, Any]], int]:
     """Count operations and measure input rates of every layer of a model.
 
-    Besides, the backbone of a spiking model runs once more on what it was given, with
-    one time step: that is what the equal non-spiking network computes. What follows the
-    backbone sees an average over time, so it is the same in both.
+    In addition, a spiking backbone runs on the same inputs with one time step, which
+    gives the operations of the equal non-spiking network. Neck and head receive an
+    average over time, so they are the same in both.
 
     Args:
-        model: In evaluation mode, with a ``backbone``; left as it was.
-        batches: Of :func:`.unseen_images.unseen_images`.
-        predict: Of :func:`prediction`.
+        model: Model with a ``backbone``, in evaluation mode; not changed.
+        batches: Batches of :func:`.unseen_images.unseen_images`.
+        predict: Forward pass from :func:`prediction`.
         images: Number of images in all batches.
 
     Returns:
@@ -106,9 +106,9 @@ def measure_layers(
         number of time steps.
 
     Raises:
-        ValueError: From :func:`check_model`.
+        ValueError: From :func:`require_measurable`.
     """
-    check_model(model)
+    require_measurable(model)
     backbone = model.backbone
     spiking = is_spiking(backbone)
     counter, once = OperationCounter(model), OperationCounter(model)
@@ -124,22 +124,22 @@ def measure_layers(
             with one_time_step(backbone), once:
                 backbone(x[:1] if clip else x)
     single = once.found if spiking else counter.found
-    layers = [describe(layer, single, images, spiking) for layer in counter.layers]
+    layers = [layer_entry(layer, single, images, spiking) for layer in counter.layers]
     return layers, steps
 
 
-def describe(
+def layer_entry(
     layer: LayerOperations,
     once: Mapping[str, LayerOperations],
     images: int,
     spiking: bool,
 ) -> dict[str, Any]:
-    """Describe one layer per image.
+    """Return the results file's entry of one layer, per image.
 
     Args:
-        layer: What it did for all images.
-        once: What the layers of the backbone did in one time step; one that works
-            between time steps is not among them.
+        layer: Operations for all images.
+        once: Operations of the backbone's layers in a single time step; a layer that
+            works between time steps is missing.
         images: Number of images.
         spiking: Whether the backbone spikes.
     """
@@ -159,19 +159,19 @@ def describe(
 def backbone_energy_uj(
     model: Any, cfg: Config, loader: DataLoader[Any]
 ) -> dict[str, float]:
-    """Energy of a pretraining model's backbone at the first of ``CONSTANTS``.
+    """Estimate the energy of a pretrained backbone with the first of ``CONSTANTS``.
 
     Args:
-        model: In evaluation mode; left as it was.
+        model: Pretraining model in evaluation mode; not changed.
         cfg: Its config.
-        loader: Of :func:`.unseen_images.unseen_images`.
+        loader: Loader of :func:`.unseen_images.unseen_images`.
 
     Returns:
         µJ per image: ``'integers_as_spikes'``, ``'integers_as_macs'`` and
-        ``'non_spiking'``, that of the equal non-spiking network.
+        ``'non_spiking'`` (of the equal non-spiking network).
 
     Raises:
-        ValueError: From :func:`check_model`.
+        ValueError: From :func:`require_measurable`.
     """
     images = count_images(loader)
     layers, _ = measure_layers(model, loader, prediction(model, cfg), images)

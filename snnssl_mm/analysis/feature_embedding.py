@@ -1,4 +1,4 @@
-"""t-SNE of features of unseen images, coloured by class."""
+"""t-SNE plot of the features of unseen images, coloured by class."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from matplotlib import patheffects
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
-from snnssl_mm.analysis.plots.plot_style import CLASSES, picture
+from snnssl_mm.analysis.plots.plot_style import CLASSES, styled_figure
 from snnssl_mm.probing.labelled_images import class_count, class_names
 from snnssl_mm.probing.probes import Loaders, labelled_features
 
 Arrays = tuple[np.ndarray, np.ndarray]
 NAMED = 20
-"""So many classes are named; from the eleventh on colours come with other marks."""
+"""Largest number of named classes; from the eleventh class on, the marker changes."""
 HALO = [patheffects.withStroke(linewidth=2.5, foreground="white")]
 
 
 def embed(features: np.ndarray) -> np.ndarray:
-    """Map features ``[n, C]`` to the plane ``[n, 2]`` by t-SNE of cosine distances.
+    """Map features ``[n, C]`` to points ``[n, 2]`` by t-SNE of cosine distances.
 
-    van der Maaten & Hinton, "Visualizing Data using t-SNE", JMLR 2008. It starts from
-    the first two principal components, so nothing is random.
+    van der Maaten & Hinton, "Visualizing Data using t-SNE", JMLR 2008. Initialised by
+    the first two principal components, so the result is deterministic.
 
     Raises:
         ValueError: If there are fewer than 4 samples.
@@ -41,11 +41,11 @@ def embed(features: np.ndarray) -> np.ndarray:
 def embed_test_images(
     models: Mapping[str, Any], loaders: Loaders
 ) -> tuple[dict[str, Arrays], list[str]]:
-    """Embed what several networks make of the same test images.
+    """Embed the features of several networks for the same test images.
 
     Args:
-        models: Title -> DualPathSSL, left as it was.
-        loaders: Of training images, for the BatchNorm statistics, and of test images.
+        models: Title -> DualPathSSL; not changed.
+        loaders: Loaders of training images (for BatchNorm statistics) and test images.
 
     Returns:
         Title -> points ``[n, 2]`` and classes ``[n]``; and the names of the classes.
@@ -61,14 +61,14 @@ def embed_test_images(
 def plot_embedding(
     panels: Mapping[str, Arrays], classes: Sequence[str], out: Path
 ) -> Path:
-    """Draw a panel for each network.
+    """Draw one panel per network.
 
     Args:
         panels: Title -> points ``[n, 2]`` and classes ``[n]`` of the same images.
         classes: Names of the classes.
         out: Picture to write.
     """
-    with picture(out, 1.1 + 7.6 / max(2, len(panels))) as figure:
+    with styled_figure(out, 1.1 + 7.6 / max(2, len(panels))) as figure:
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axis, (title, found) in zip(axes, panels.items(), strict=True):
             draw_points(axis, *found, classes)
@@ -86,7 +86,7 @@ def plot_embedding(
 def draw_points(
     axis: Any, points: np.ndarray, labels: np.ndarray, classes: Sequence[str]
 ) -> None:
-    """Draw points ``[n, 2]``, and the name of each class that keeps together."""
+    """Draw points ``[n, 2]``, and the names of classes that form a cluster."""
     spread = distance(points)
     for label, name in enumerate(classes):
         mine = points[labels == label]
@@ -105,5 +105,5 @@ def draw_points(
 
 
 def distance(points: np.ndarray) -> float:
-    """Median distance of points from their median."""
+    """Return the median distance of points from their median."""
     return float(np.median(np.linalg.norm(points - np.median(points, axis=0), axis=1)))

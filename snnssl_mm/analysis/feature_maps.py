@@ -1,4 +1,4 @@
-"""Feature maps that a backbone hands to a neck, level by level."""
+"""Feature maps of every level that a backbone passes to a neck."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from snnssl_mm.analysis.plots.picture_grid import (
     label_row,
     over_picture,
     picture_grid,
-    title,
+    write_title,
 )
 
 
 @torch.no_grad()
 def feature_maps(backbone: nn.Module, image: NetworkImage) -> list[np.ndarray]:
-    """Maps ``[C, H, W]`` of every level of a backbone, averaged over time.
+    """Compute maps ``[C, H, W]`` of every level of a backbone, averaged over time.
 
     Args:
-        backbone: It returns a tuple of ``[N, C, H, W]`` or ``[T, N, C, H, W]``, and is
-            used in evaluation mode.
-        image: Without its padding, which the maps lose too.
+        backbone: Network that returns a tuple of ``[N, C, H, W]`` or
+            ``[T, N, C, H, W]``; it is set to evaluation mode.
+        image: The image; its padding is cropped from the maps.
     """
     device = next(backbone.parameters()).device
     outputs = backbone.eval()(image.inputs.to(device))
@@ -33,21 +33,21 @@ def feature_maps(backbone: nn.Module, image: NetworkImage) -> list[np.ndarray]:
     return [crop_to_picture(level[0].float().cpu().numpy(), image) for level in levels]
 
 
-def liveliest_channels(level: np.ndarray, number: int) -> np.ndarray:
-    """Indices of the channels of ``[C, H, W]`` that vary most over the image."""
+def most_varying_channels(level: np.ndarray, number: int) -> np.ndarray:
+    """Return the indices of the channels of ``[C, H, W]`` that vary most in space."""
     return np.argsort(-level.std(axis=(1, 2)), kind="stable")[:number]
 
 
 def plot_feature_maps(
     levels: list[np.ndarray], picture: np.ndarray, out: Path, channels: int = 6
 ) -> Path:
-    """Draw maps below one another: over the image, their mean, single channels.
+    """Draw one row per level: overlay, mean of the channels, single channels.
 
     Args:
         levels: Maps ``[C, H, W]`` of each level.
         picture: The image, RGB ``[H, W, 3]``.
         out: Picture to write.
-        channels: How many channels are drawn, those that vary most.
+        channels: Number of drawn channels, those that vary most.
     """
     height, width = picture.shape[:2]
     channels = min(channels, max(len(level) for level in levels))
@@ -72,11 +72,11 @@ def draw_level(line: Any, level: np.ndarray, picture: np.ndarray) -> None:
     strength = (mean - mean.min()) / (np.ptp(mean) or 1)
     over_picture(line[0], mean, strength, picture, **style)
     line[1].imshow(mean, vmin=0, **style)
-    title(line[1], f"mean, to {mean.max():.2g}")
-    chosen = liveliest_channels(level, len(line) - 2)
+    write_title(line[1], f"mean, to {mean.max():.2g}")
+    chosen = most_varying_channels(level, len(line) - 2)
     for axis, channel in zip(line[2:], chosen, strict=False):
         axis.imshow(level[channel], vmin=0, **style)
-        title(axis, f"#{channel}, to {level[channel].max():.2g}")
+        write_title(axis, f"#{channel}, to {level[channel].max():.2g}")
     for axis in line[2 + len(chosen) :]:
         axis.set_visible(False)
     size = f"{level.shape[2]} x {level.shape[1]}"

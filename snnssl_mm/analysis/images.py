@@ -1,4 +1,4 @@
-"""Image file as a picture and as a network's input."""
+"""Image files as pictures and as inputs of a network."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from snnssl_mm.datasets.loading import read_image
 
 
 class NetworkImage(NamedTuple):
-    """An image twice: as people and as networks see it.
+    """An image as a picture and as input of a network.
 
     Attributes:
         picture: RGB, uint8 ``[H, W, 3]``, without padding.
-        inputs: Normalised ``[1, 3, H', W']``, padded below and to the right.
+        inputs: Normalised ``[1, 3, H', W']``, padded at the bottom and right.
     """
 
     picture: np.ndarray
@@ -34,17 +34,17 @@ def read_network_image(
     divisor: int = 1,
     max_size: int = 640,
 ) -> NetworkImage:
-    """Read an image as a data preprocessor would prepare it.
+    """Read an image and prepare it as a data preprocessor would.
 
     Args:
         file: The image.
         preprocessor: A config's ``data_preprocessor``; its ``mean``, ``std`` and
-            exchange of channels count.
+            exchange of channels are applied.
         divisor: Both sides are padded to a multiple of it.
-        max_size: A longer side, in pixels, is reduced to this.
+        max_size: Longest side in pixels; larger images are reduced to it.
 
     Raises:
-        ValueError: If the file is no readable image.
+        ValueError: If the file is not a readable image.
     """
     fault = check_image(file, decode=True)
     if fault:
@@ -64,7 +64,7 @@ def read_network_image(
 
 
 def crop_to_picture(maps: np.ndarray, image: NetworkImage) -> np.ndarray:
-    """Cut what belongs to the padding off maps ``[..., h, w]`` of an image."""
+    """Crop the padding of an image from its maps ``[..., h, w]``."""
     height, width = image.picture.shape[:2]
     padded_height, padded_width = image.inputs.shape[-2:]
     rows = max(1, round(maps.shape[-2] * height / padded_height))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from snnssl_mm.analysis.plots.picture_grid import label_row, picture_grid, title
+from snnssl_mm.analysis.plots.picture_grid import label_row, picture_grid, write_title
 from snnssl_mm.analysis.plots.plot_style import BLUE, RED
 from snnssl_mm.probing.features import Arrays, LabelledFeatures
 from snnssl_mm.probing.frozen_probes import find_neighbours
@@ -29,16 +29,16 @@ def plot_neighbours(
     columns: int = 8,
     names: Sequence[str] = (),
 ) -> Path:
-    """Draw test images beside their nearest training images by cosine similarity.
+    """Draw test images next to their nearest training images by cosine similarity.
 
     Args:
-        features: Of training and test images.
+        features: Features of training and test images.
         pictures: Training and test images ``[n, H, W, 3]`` in 0..1.
-        out: Picture to write. A neighbour of another class has a dashed frame and
-            its class beside it.
-        rows: Number of test images: of every class in turn.
+        out: Picture to write. A neighbour of another class has a dashed frame and its
+            class above it.
+        rows: Number of test images, taken from every class in turn.
         columns: Number of neighbours.
-        names: Of the classes.
+        names: Names of the classes.
     """
     (train_x, train_y), (test_x, test_y) = features
     seen_before = [np.sum(test_y[:i] == label) for i, label in enumerate(test_y)]
@@ -56,7 +56,7 @@ def plot_neighbours(
     )
     size = (len(queries), columns + 1, pictures[0].shape[1:3])
     with picture_grid(out, *size, left=1.1, heading=heading) as (_, axes):
-        title(axes[0, 0], "unseen")
+        write_title(axes[0, 0], "unseen")
         for row, (query, found) in enumerate(zip(queries, neighbours, strict=True)):
             own = test_y[query]
             show(axes[row, 0], pictures[1][query], "black")
@@ -66,7 +66,7 @@ def plot_neighbours(
                 show(axis, pictures[0][index], BLUE if other == own else RED)
                 if other != own:
                     axis.spines[:].set(linestyle=(0, (2, 2)), capstyle="butt")
-                    title(axis, str(names[other] if names else other))
+                    write_title(axis, str(names[other] if names else other))
     return out
 
 

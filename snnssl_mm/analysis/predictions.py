@@ -17,18 +17,18 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from snnssl_mm.analysis.plots.label_places import Box, place_labels
-from snnssl_mm.analysis.plots.plot_style import QUIET, SMALL, WIDTH, picture
+from snnssl_mm.analysis.plots.plot_style import QUIET, SMALL, WIDTH, styled_figure
 from snnssl_mm.datasets.loading import read_image
-from snnssl_mm.probing.probes import load_model
+from snnssl_mm.probing.probes import load_trained_model
 
 TRUTH = {"mmdet": "annotated boxes", "mmseg": "annotated classes"}
-"""Scopes whose predictions are drawn, and the title of the truth's column."""
+"""Scopes whose predictions are drawn, and the title of the ground truth's column."""
 
-FONT = 7.0  # points, of names and scores in the images
+FONT = 7.0  # points; size of names and scores in the images
 SHOWN = 15
-"""Boxes drawn of an image at most: those of the highest scores."""
+"""Largest number of drawn boxes per image, those with the highest scores."""
 CELL = (1.35, 2.6)
-"""Inches of an image's width, at least and at most."""
+"""Smallest and largest width of an image, in inches."""
 HALO = [patheffects.withStroke(linewidth=1.5, foreground="black")]
 
 
@@ -36,9 +36,9 @@ class Column(NamedTuple):
     """A column of the picture.
 
     Attributes:
-        title: Its heading.
-        samples: mmdet's or mmseg's data samples, one a row.
-        metainfo: Of their dataset: ``classes`` and ``palette`` (RGB). A class named
+        title: Heading of the column.
+        samples: mmdet's or mmseg's data samples, one per row.
+        metainfo: ``classes`` and ``palette`` (RGB) of their dataset. A class named
             ``'background'`` is not drawn.
         truth: Whether to draw the annotations instead of the predictions.
     """
@@ -53,12 +53,12 @@ def columns_of(models: Sequence[tuple[str, Config, str]], count: int) -> list[Co
     """Predict with every model on the same test images.
 
     Args:
-        models: Title, config and checkpoint of each. The first of a task gives the
-            column of the truth.
+        models: Title, config and checkpoint of each. The first model of a task also
+            gives the column of the ground truth.
         count: Number of images.
 
     Raises:
-        ValueError: If a config is not of detection or segmentation, or the weights do
+        ValueError: If a config is not for detection or segmentation, or the weights do
             not fit.
     """
     for _, cfg, _ in models:
@@ -66,7 +66,7 @@ def columns_of(models: Sequence[tuple[str, Config, str]], count: int) -> list[Co
     columns: list[Column] = []
     scopes = set()
     for title, cfg, checkpoint in models:
-        network = load_model(cfg, checkpoint)
+        network = load_trained_model(cfg, checkpoint)
         loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
         samples = predict(network, loader, count)
         metainfo = loader.dataset.metainfo
@@ -79,21 +79,22 @@ def columns_of(models: Sequence[tuple[str, Config, str]], count: int) -> list[Co
 
 
 def require_task(cfg: Config) -> None:
-    """Refuse a config without predictions to draw.
+    """Refuse a config that is not for detection or segmentation.
 
     Raises:
-        ValueError: It names the config.
+        ValueError: If it has another scope or no ``test_dataloader``.
     """
     if cfg.get("default_scope") not in TRUTH or not cfg.get("test_dataloader"):
         raise ValueError(
-            f"{cfg.filename} is of no detector or segmentor with a test_dataloader "
-            f"(default_scope={cfg.get('default_scope')!r})"
+            f"{cfg.filename} is not a config of mmdet or mmseg with a test_dataloader "
+            f"(default_scope={cfg.get('default_scope')!r}); give a config of detection "
+            "or segmentation"
         )
 
 
 @torch.no_grad()
 def predict(model: Any, loader: Any, count: int) -> list[Any]:
-    """Data samples of the first ``count`` images of a test loader, predictions in."""
+    """Predict the first ``count`` images of a test loader; return the data samples."""
     samples: list[Any] = []
     for batch in islice(loader, -(-count // loader.batch_size)):
         samples += model.test_step(batch)
@@ -101,22 +102,22 @@ def predict(model: Any, loader: Any, count: int) -> list[Any]:
 
 
 def plot_predictions(columns: Sequence[Column], out: Path, score: float = 0.3) -> Path:
-    """Draw images in rows, and what each column found on them.
+    """Draw images in rows, and the ground truth and predictions in columns.
 
     Args:
-        columns: Truth and predictions; every one has the same images.
+        columns: Ground truth and predictions for the same images.
         out: Picture to write.
-        score: Boxes below this score are not drawn.
+        score: Lowest score of a drawn box.
     """
     first = read_image(columns[0].samples[0].img_path)
     cell = float(np.clip(WIDTH / len(columns), *CELL))
     size = (cell * first.shape[0] / first.shape[1]) * len(columns[0].samples)
     maps = [column for column in columns if "pred_sem_seg" in column.samples[0]]
     found = classes_in(maps)
-    foot = 0.3 * (len(maps) < len(columns)) + 0.35 * bool(found)
+    foot = (0.3 if len(maps) < len(columns) else 0.0) + (0.35 if found else 0.0)
     width = cell * len(columns)
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, hspace=0, wspace=0)
-    with picture(out, size + 0.3 + foot, width, layout, images=True) as figure:
+    with styled_figure(out, size + 0.3 + foot, width, layout, images=True) as figure:
         axes = figure.subplots(len(columns[0].samples), len(columns), squeeze=False)
         for column, line in zip(columns, axes.T, strict=True):
             line[0].set_title(column.title, fontsize=SMALL, loc="center")
@@ -137,7 +138,7 @@ def plot_predictions(columns: Sequence[Column], out: Path, score: float = 0.3) -
 
 
 def classes_in(columns: Sequence[Column]) -> dict[str, np.ndarray]:
-    """Name and colour of the classes that occur in label maps, 20 at most."""
+    """Return names and colours of the classes in label maps; empty if more than 20."""
     found: dict[str, np.ndarray] = {}
     for column in columns:
         classes, colors = column.metainfo["classes"], column.metainfo["palette"]
@@ -168,7 +169,7 @@ def draw(
     if not column.truth:
         order = instances.scores.argsort(descending=True)[:SHOWN]
         instances = instances[order[instances.scores[order] >= score]]
-    if not len(instances):  # such as the truth, where no annotations were loaded
+    if not len(instances):  # also if no annotations were loaded
         return
     corners = getattr(instances.bboxes, "tensor", instances.bboxes).tolist()
     boxes: list[Box] = []
@@ -196,13 +197,13 @@ def draw(
 
 
 def lighter(color: np.ndarray) -> np.ndarray:
-    """Mix a colour with white, so that it can be read on dark and bright images."""
+    """Mix a colour with white, so that text is legible on dark and bright images."""
     mixed: np.ndarray = 0.4 * color + 0.6
     return mixed
 
 
 def cover(axis: Any, mask: np.ndarray, color: np.ndarray) -> None:
-    """Lay a colour over the pixels of a boolean mask."""
+    """Draw a colour over the pixels of a boolean mask."""
     axis.imshow(np.multiply.outer(mask, [*color, 0.5]), interpolation="nearest")
 
 
@@ -217,7 +218,7 @@ def draw_box(axis: Any, box: Box, color: np.ndarray) -> None:
 def overlay(
     axis: Any, labels: np.ndarray, classes: Sequence[str], colors: np.ndarray
 ) -> None:
-    """Lay the colours of a label image over an image, and name the larger parts."""
+    """Draw the colours of a label image over an image, and name the larger regions."""
     shown = np.zeros((*labels.shape, 4))
     parts = []
     for label in np.unique(labels):
@@ -231,7 +232,7 @@ def overlay(
             area = int(stats[part, cv2.CC_STAT_AREA])
             parts.append((area, *centers[part], str(classes[label])))
     axis.imshow(shown, interpolation="nearest")
-    apart = 0.12 * labels.shape[1]  # a name is about so wide
+    apart = 0.12 * labels.shape[1]  # about the width of a name
     named: list[tuple[float, float]] = []
     for area, x, y, name in sorted(parts, reverse=True):
         near = any(np.hypot(x - a, y - b) < apart for a, b in named)

@@ -13,11 +13,11 @@ from snnssl_mm.analysis.images import NetworkImage
 
 
 class SampleImages(NamedTuple):
-    """Some images, several times.
+    """Some images as pictures and as inputs, with their labels.
 
     Attributes:
         pictures: RGB, uint8 ``[H, W, 3]`` each.
-        inputs: The same, prepared for the network, ``[N, 3, H, W]``.
+        inputs: The same images, prepared for the network, ``[N, 3, H, W]``.
         labels: Their classes, integers ``[N]``.
         classes: Names of the classes.
     """
@@ -28,7 +28,7 @@ class SampleImages(NamedTuple):
     classes: tuple[str, ...]
 
     def single(self, index: int) -> NetworkImage:
-        """One of the images."""
+        """Return one of the images."""
         return NetworkImage(self.pictures[index], self.inputs[index : index + 1])
 
 
@@ -36,9 +36,9 @@ def sample_images(model: Any, loader: DataLoader, number: int) -> SampleImages:
     """Take images of as many classes as possible, the first of each class in turn.
 
     Args:
-        model: With a ``data_preprocessor`` of mmpretrain.
-        loader: Of labelled images whose pipeline ends with PackInputs.
-        number: How many images, at most all of the dataset.
+        model: Model with a ``data_preprocessor`` of mmpretrain.
+        loader: Loader of labelled images, whose pipeline ends with PackInputs.
+        number: Largest number of images.
     """
     dataset: Any = loader.dataset
     labels = [int(dataset.get_data_info(i)["gt_label"]) for i in range(len(dataset))]

@@ -1,4 +1,4 @@
-"""Spike maps: where the channels of every layer fire at every time step."""
+"""Spike maps: positions at which the channels of a layer fire, per time step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from snnssl_mm.analysis.plots.picture_grid import (
     label_row,
     label_width,
     picture_grid,
-    title,
+    write_title,
 )
 from snnssl_mm.analysis.plots.plot_style import RED, SMALL
 from snnssl_mm.recording.spike_recording import (
@@ -27,7 +27,7 @@ from snnssl_mm.recording.spike_recording import (
 
 
 class SpikeMap(NamedTuple):
-    """The firing of one layer for one image.
+    """Spike maps of one layer for one image.
 
     Attributes:
         name: The layer, such as ``stem.stages.0``.
@@ -49,26 +49,26 @@ def spike_maps(
     """Run an image through the spiking path and record every neuron's spikes.
 
     Args:
-        backbone: Network with MixedLIF neurons; it is left in evaluation mode on the
+        backbone: Network with MixedLIF neurons; it stays in evaluation mode on the
             spiking path.
-        image: The image; what belongs to its padding is cut off the maps.
-        pattern: Regular expression that the layers' names must contain.
+        image: The image; its padding is cropped from the maps.
+        pattern: Regular expression that is searched in the names of the layers.
 
     Returns:
-        Layers in the order in which they fire.
+        Layers in the order of execution.
 
     Raises:
-        ValueError: If the network has no MixedLIF, or no layer fits the pattern.
+        ValueError: If the network has no MixedLIF, or no layer matches the pattern.
     """
     neurons = neurons_of(backbone)
     if not neurons:
         raise ValueError(
-            f"{type(backbone).__name__} has no MixedLIF neuron; spikes can be drawn of "
-            "a spiking backbone such as snnssl_mm.Spikformer"
+            f"{type(backbone).__name__} has no MixedLIF neuron; use a spiking backbone "
+            "such as snnssl_mm.Spikformer"
         )
     if not any(re.search(pattern, layer_name(name)) for name in neurons):
         raise ValueError(
-            f"no layer's name contains {pattern!r}; there are "
+            f"no layer's name matches {pattern!r}; expected one of "
             f"{', '.join(map(layer_name, neurons))}"
         )
     with recorded_spikes(backbone) as fired:
@@ -77,7 +77,7 @@ def spike_maps(
     for neuron, spikes in fired.items():
         name = layer_name(neuron)
         if spikes.shape[-1] == size[0] * size[1] and tuple(spikes.shape[-2:]) != size:
-            spikes = spikes.unflatten(-1, size)  # attention sees tokens in a row
+            spikes = spikes.unflatten(-1, size)  # attention has a token axis
         spikes = spikes.flatten(1, -3).float()
         size = tuple(spikes.shape[-2:])
         if re.search(pattern, name):
@@ -88,10 +88,10 @@ def spike_maps(
 
 
 def plot_spike_maps(layers: list[SpikeMap], picture: np.ndarray, out: Path) -> Path:
-    """Draw layers below one another and time steps side by side, on one colour scale.
+    """Draw layers in rows and time steps in columns, on one colour scale.
 
     Args:
-        layers: Of :func:`spike_maps`; those of most time steps decide the columns.
+        layers: Result of :func:`spike_maps`; the largest T gives the columns.
         picture: The image, RGB ``[H, W, 3]``, shown at every time step.
         out: Picture to write.
     """
@@ -107,7 +107,7 @@ def plot_spike_maps(layers: list[SpikeMap], picture: np.ndarray, out: Path) -> P
         extent = (0, shape[1], shape[0], 0)
         for step, axis in enumerate(grid[0]):
             axis.imshow(picture, extent=extent, interpolation="nearest")
-            title(axis, f"t = {step + 1}")
+            write_title(axis, f"t = {step + 1}")
         label_row(grid[0, 0], "image")
         largest = max(100 * float(np.quantile(layer.maps, 0.999)) for layer in layers)
         for layer, line in zip(layers, grid[1:], strict=True):
@@ -121,7 +121,7 @@ def draw_layer(line: Any, layer: SpikeMap, extent: Any, largest: float) -> Any:
     for axis, pixels, rate in zip(line, layer.maps, layer.rates, strict=False):
         scale = dict(vmin=0, vmax=largest, extent=extent, interpolation="nearest")
         drawn = axis.imshow(100 * pixels, "inferno", **scale)
-        title(axis, f"{100 * rate:.1f} %")
+        write_title(axis, f"{100 * rate:.1f} %")
     for axis in line[len(layer.maps) :]:
         axis.set_visible(False)
     channels = f"{layer.channels} channels, {layer.maps.shape[2]} x "
@@ -135,7 +135,7 @@ def draw_layer(line: Any, layer: SpikeMap, extent: Any, largest: float) -> Any:
 
 
 def add_colour_bar(figure: Any, grid: np.ndarray, drawn: Any) -> None:
-    """Explain the colours of all maps at the right."""
+    """Add the colour bar of all maps at the right."""
     top, last = grid[1, -1].get_position(), grid[-1, -1].get_position()
     inch_x, inch_y = 1 / figure.get_figwidth(), 1 / figure.get_figheight()
     height = min(top.y1 - last.y0, 4 * inch_y)

@@ -1,4 +1,4 @@
-"""Spike rasters: which neurons of a layer fire when, image after image."""
+"""Spike rasters: spikes of single neurons over time steps and images."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snnssl_mm.analysis.plots.plot_style import BLUE, LARGE, NORMAL, SMALL, picture
+from snnssl_mm.analysis.plots.plot_style import (
+    BLUE,
+    LARGE,
+    NORMAL,
+    SMALL,
+    styled_figure,
+)
 from snnssl_mm.recording.spike_recording import (
     layer_name,
     neurons_of,
-    outputs_seen,
+    outputs_passed_to,
     run_spiking,
 )
 
@@ -23,9 +29,9 @@ class Raster(NamedTuple):
     """Spikes of some neurons of a layer.
 
     Attributes:
-        name: The layer.
+        name: Name of the layer.
         spikes: Booleans ``[neurons, images, T]``.
-        total: How many neurons the layer has.
+        total: Number of neurons of the layer.
     """
 
     name: str
@@ -40,19 +46,19 @@ def spike_rasters(
     """Record spikes of the same randomly chosen neurons for every image.
 
     Args:
-        backbone: Network with MixedLIF neurons; it is left in evaluation mode on the
+        backbone: Network with MixedLIF neurons; it stays in evaluation mode on the
             spiking path.
         inputs: Images ``[N, 3, H, W]``.
-        neurons: Of each layer, drawn without replacement.
-        seed: Of the draw.
+        neurons: Neurons per layer, drawn without replacement.
+        seed: Seed of the draw.
 
     Returns:
-        Layers in the order in which they fire.
+        Layers in the order of execution.
     """
     found: list[Raster] = []
     generator = np.random.default_rng(seed)
 
-    def see(name: str, output: Tensor) -> None:
+    def record(name: str, output: Tensor) -> None:
         spikes = output.flatten(2)
         total = spikes.shape[-1]
         chosen = generator.permutation(total)[:neurons]
@@ -60,18 +66,18 @@ def spike_rasters(
         picked = drawn.permute(2, 1, 0).bool().cpu().numpy()
         found.append(Raster(layer_name(name), picked, total))
 
-    with outputs_seen(neurons_of(backbone), see):
+    with outputs_passed_to(record, neurons_of(backbone)):
         run_spiking(backbone, inputs)
     return found
 
 
 def plot_spike_rasters(rasters: Sequence[Raster], out: Path, columns: int = 3) -> Path:
-    """Draw a panel a layer: neurons upwards, time steps of one image after another.
+    """Draw one panel per layer: a row per neuron, time steps image by image.
 
-    Neurons are sorted by their number of spikes, the liveliest on top.
+    Neurons are sorted by their number of spikes, the most active on top.
     """
     rows = -(-len(rasters) // columns)
-    with picture(out, 1.6 * rows + 0.6) as figure:
+    with styled_figure(out, 1.6 * rows + 0.6) as figure:
         grid = figure.subplots(rows, columns, squeeze=False)
         for axis in grid.flat[len(rasters) :]:
             axis.set_visible(False)
@@ -90,7 +96,7 @@ def plot_spike_rasters(rasters: Sequence[Raster], out: Path, columns: int = 3) -
 
 
 def draw_raster(axis: Any, raster: Raster) -> None:
-    """Draw a layer's neurons, image after image."""
+    """Draw the raster of one layer."""
     images, steps = raster.spikes.shape[1:]
     order = np.argsort(raster.spikes.sum((1, 2)), kind="stable")
     dark = raster.spikes[order].reshape(len(order), -1)

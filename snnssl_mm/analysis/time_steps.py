@@ -1,4 +1,4 @@
-"""Accuracy, latency and energy of the same weights over numbers of time steps."""
+"""Accuracy, latency and energy of the same weights at several numbers of time steps."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
-from snnssl_mm.analysis.plots.plot_style import BLUE, picture
+from snnssl_mm.analysis.plots.plot_style import BLUE, styled_figure
 from snnssl_mm.probing.probes import Loaders, prepared_inputs
 from snnssl_mm.recording.machine import is_busy
-from snnssl_mm.recording.probe_names import title
+from snnssl_mm.recording.probe_names import probe_title
 from snnssl_mm.recording.table import Table
 
 ENERGIES = {
@@ -27,18 +27,18 @@ ENERGIES = {
     "integers_as_macs": "integers as MACs",
     "non_spiking": "non-spiking",
 }
-"""Entries of a row's energy, and what they are called."""
+"""Keys of a row's energy, and their titles."""
 
 
 def config_at(cfg: Config, steps: int) -> Config:
-    """Return a config's copy whose backbone runs ``steps`` time steps."""
+    """Return a copy of a config whose backbone runs ``steps`` time steps."""
     cfg = copy.deepcopy(cfg)
     cfg.model.backbone.time_steps = steps
     return cfg
 
 
-def check_time_steps(cfg: Config, all_steps: Sequence[int]) -> None:
-    """Have the config's backbone built for every T, without its weights.
+def require_time_steps(cfg: Config, all_steps: Sequence[int]) -> None:
+    """Build the config's backbone for every T, without weights, as a check.
 
     Raises:
         ValueError: If the backbone refuses a number of time steps.
@@ -57,11 +57,11 @@ def check_time_steps(cfg: Config, all_steps: Sequence[int]) -> None:
             ) from error
 
 
-def check_still_images(model: Any, loaders: Loaders) -> Tensor:
+def first_still_image(model: Any, loaders: Loaders) -> Tensor:
     """Return the first test image ``[1, 3, H, W]``, prepared for the network.
 
     Raises:
-        ValueError: If the data have a time axis of their own.
+        ValueError: If the data are clips with a time axis.
     """
     inputs, _ = next(iter(prepared_inputs(model, loaders.test)))
     if inputs.dim() != 4:
@@ -76,14 +76,14 @@ def check_still_images(model: Any, loaders: Loaders) -> Tensor:
 def latencies_ms(
     networks: Mapping[int, nn.Module], images: Tensor, seconds: float = 2.0
 ) -> dict[int, list[float]]:
-    """Time of a forward pass in ms: lower quartile, median, upper quartile.
+    """Measure a forward pass in ms: lower quartile, median, upper quartile.
 
-    The networks run in turn, so that other work of the machine hits them alike.
+    The networks run in turn, so that load from other processes affects them equally.
 
     Args:
-        networks: In evaluation mode, by T.
-        images: ``[N, 3, H, W]``; the time is that of all N.
-        seconds: How long to measure each network, at least one pass.
+        networks: Networks in evaluation mode, by T.
+        images: Images ``[N, 3, H, W]``; the time is for all N.
+        seconds: Measuring time per network; at least one pass is measured.
     """
     timers = {
         steps: Timer(
@@ -106,19 +106,19 @@ def latencies_ms(
 
 
 def latency_text(row: Mapping[str, Any]) -> str:
-    """Median latency of a row in ms, as an upper bound if the machine was busy."""
+    """Format the median latency of a row in ms, with ≤ if the machine was busy."""
     bound = "≤ " if is_busy(row.get("load")) else ""
     return f"{bound}{row['latency_ms'][1]:.2f}"
 
 
 def time_steps_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Show accuracy, latency and energy, a line for every T.
+    """Make the table of accuracy, latency and energy, one line per T.
 
     Args:
-        rows: Of ``snnssl measure time-steps``, in any order.
+        rows: Rows of ``snnssl measure time-steps``, in any order.
     """
     accuracies = rows[0]["accuracy"]
-    head = ["T", *(f"{title(name)}, %" for name in accuracies), "ms an image"]
+    head = ["T", *(f"{probe_title(name)}, %" for name in accuracies), "ms an image"]
     head += [f"µJ, {text}" for text in ENERGIES.values()]
     lines = [
         [
@@ -138,14 +138,14 @@ def plot_time_steps(
     """Draw accuracy, latency and energy over T.
 
     Args:
-        rows: Of ``snnssl measure time-steps``, in any order.
+        rows: Rows of ``snnssl measure time-steps``, in any order.
         trained_at: T of the pretraining, marked by a line.
         out: Picture to write.
     """
     rows = sorted(rows, key=lambda row: row["time_steps"])
     steps = [row["time_steps"] for row in rows]
     busy = any(is_busy(row.get("load")) for row in rows)
-    with picture(out, 3.5) as figure:
+    with styled_figure(out, 3.5) as figure:
         axes = figure.subplots(1, 3)
         for name, style in (
             ("linear", "o-"),
@@ -153,7 +153,7 @@ def plot_time_steps(
             ("knn", "^-"),
         ):
             values = [100 * row["accuracy"][name] for row in rows]
-            axes[0].plot(steps, values, style, label=title(name))
+            axes[0].plot(steps, values, style, label=probe_title(name))
         axes[0].set(title="Accuracy", ylabel="top-1 on unseen images, %")
 
         low, middle, high = np.array([row["latency_ms"] for row in rows]).T

@@ -1,4 +1,4 @@
-"""Test images of a config, evenly spread."""
+"""Evenly spread test images of a config."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from torch.utils.data import DataLoader, SequentialSampler, Subset
 from snnssl_mm.checks.data import check_data, silent
 
 TEST_LOADERS = ("test_dataloader", "eval_test_dataloader")
-"""Of classification, detection and segmentation; of pretraining."""
+"""Loaders of test images: of downstream tasks, and of pretraining."""
 
 
 def is_pretraining(cfg: Config) -> bool:
-    """Whether a config's model gives features, not predictions."""
+    """Tell whether a config is for pretraining (its model computes only features)."""
     return cfg.get(TEST_LOADERS[0]) is None
 
 
@@ -31,10 +31,10 @@ def unseen_images(cfg: Config, images: int) -> DataLoader:
     Args:
         cfg: Config of pretraining (``eval_test_dataloader``), classification,
             detection or segmentation (``test_dataloader``).
-        images: How many; fewer if the set is smaller.
+        images: Number of images; fewer if the set is smaller.
 
     Raises:
-        ValueError: If the config names no test images, or none are asked for.
+        ValueError: If the config has no test images, or ``images`` is below 1.
     """
     if images < 1:
         raise ValueError(f"expected at least 1 image, got {images}; raise --images")
@@ -62,9 +62,9 @@ def network_inputs(model: Any, loader: DataLoader, progress: str) -> Iterator[Te
     """Yield the network's inputs ``[N, 3, H, W]``, normalised, on the device.
 
     Args:
-        model: Its data preprocessor counts.
-        loader: Of :func:`unseen_images`.
-        progress: Text beside the progress bar.
+        model: The model; its data preprocessor is used.
+        loader: Loader of :func:`unseen_images`.
+        progress: Text of the progress bar.
     """
     for batch in track(loader, progress, transient=True):
         yield model.data_preprocessor(batch, False)["inputs"]

@@ -17,11 +17,11 @@ from snnssl_mm.recording.two_views import Collate
 
 
 class Views(NamedTuple):
-    """What ``two_view_batches`` takes.
+    """Arguments of ``two_view_batches``.
 
     Attributes:
-        dataset: Its samples are two views of an image.
-        collate: Makes a batch of samples.
+        dataset: Dataset whose samples are two views of an image.
+        collate: Collate function.
         images: ``'unseen'`` or ``'training'``.
     """
 
@@ -31,29 +31,30 @@ class Views(NamedTuple):
 
 
 def unseen_views(cfg: Config) -> Views:
-    """Put the pretraining's views over a config's unseen images.
+    """Apply the pretraining's views to a config's unseen images.
 
     Args:
-        cfg: Config with ``train_dataloader``, whose pipeline counts, and
-            ``eval_test_dataloader``, whose images do. Without the latter, as for a
-            folder without classes, these are the training images.
+        cfg: Config with ``train_dataloader``, whose pipeline is used, and
+            ``eval_test_dataloader``, whose images are used. Without the latter, as for
+            a folder without classes, the training images are used.
 
     Raises:
-        ValueError: If the config has no training images, or the images are not there.
+        ValueError: If the config has no training pipeline, or images are missing.
     """
     train, test = cfg.get("train_dataloader"), cfg.get("eval_test_dataloader")
     pipeline = source_of(train).get("pipeline")
     if train is None or not pipeline:
         raise ValueError(
-            "the config has no views of training images; use one of pretraining, such "
-            "as configs/selfsup/spikformer_ctl.py"
+            "the config has no views of training images; use a pretraining config, "
+            "such as configs/selfsup/spikformer_ctl.py"
         )
     name = "train_dataloader" if test is None else "eval_test_dataloader"
     with silent():
         check_data(cfg, [name])
     init_default_scope(cfg.get("default_scope") or "mmengine")
     settings = copy.deepcopy(source_of(cfg[name]))
-    settings["pipeline"] = [*loading(settings["pipeline"], pipeline), *pipeline]
+    own = settings["pipeline"]
+    settings["pipeline"] = [*missing_loading(own, pipeline), *pipeline]
     dataset = DATASETS.build(settings)
     loader = Runner.build_dataloader(
         dict(
@@ -70,15 +71,16 @@ def unseen_views(cfg: Config) -> Views:
     return Views(dataset, collate, "training" if test is None else "unseen")
 
 
-def loading(own: Sequence[Any], views: Sequence[Any]) -> list[Any]:
-    """Transforms that bring files to where views of images in memory begin.
+def missing_loading(own: Sequence[Any], views: Sequence[Any]) -> list[Any]:
+    """Return the loading transforms that views of images in memory lack for files.
 
     Args:
-        own: Of the dataset whose images are taken.
-        views: Of the training.
+        own: Pipeline of the dataset whose images are used.
+        views: Pipeline of the training.
 
     Returns:
-        Those of ``own`` up to the packing if it reads files and ``views`` does not.
+        Transforms of ``own`` before the packing, if it reads files and ``views`` does
+        not; otherwise none.
     """
     if not own or not loads_file(own[0]) or loads_file(views[0]):
         return []

@@ -1,8 +1,8 @@
-"""A pretrained network in a notebook: names, features, spikes.
+"""Python API of pretrained networks: models by name, features, spikes.
 
-``list_models``, ``get_model`` and ``FeatureExtractor`` are mmpretrain's, which knows
-the models of this package's zoo once this module is imported. Images are files,
-folders, PIL images, arrays or tensors of any size, one or several, see
+Importing this module registers the models of this package's zoo in mmpretrain, whose
+``list_models``, ``get_model`` and ``FeatureExtractor`` then know them. Images are
+files, folders, PIL images, arrays or tensors of any size, one or several, see
 :func:`snnssl_mm.datasets.image_inputs.read_images`.
 """
 

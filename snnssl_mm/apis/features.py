@@ -1,9 +1,7 @@
-"""A pretrained network in a notebook: names, features, spikes.
+"""Pretrained networks by name, features of images and recorded spikes.
 
-``list_models``, ``get_model`` and ``FeatureExtractor`` are mmpretrain's, which knows
-the models of this package's zoo once this module is imported. Images are files,
-folders, PIL images, arrays or tensors of any size, one or several, see
-:func:`snnssl_mm.datasets.image_inputs.read_images`.
+``list_models`` and ``FeatureExtractor`` are mmpretrain's, which know the models of this
+package's zoo once this module is imported.
 """
 
 from __future__ import annotations
@@ -49,12 +47,12 @@ def get_model(model: Any, pretrained: bool | str | Path = False, **kwargs: Any) 
     Args:
         model: Name such as ``'spikformer-digits_ctl'``, config file, or config.
         pretrained: Whether to load the zoo's weights; or a checkpoint.
-        **kwargs: As mmpretrain's: ``device``, or settings of the model, such as
-            ``backbone=dict(time_steps=8)``.
+        **kwargs: Arguments of mmpretrain's function: ``device``, or settings of the
+            model, such as ``backbone=dict(time_steps=8)``.
 
     Raises:
-        ValueError: If there is no such model, it has no weights to be loaded, or those
-            of the checkpoint fit neither it nor its backbone.
+        ValueError: If the model does not exist or has no weights, or the checkpoint
+            fits neither the model nor its backbone.
     """
     compat.apply()
     if isinstance(model, (str, Path)) and Path(model).suffix == ".py":
@@ -63,13 +61,13 @@ def get_model(model: Any, pretrained: bool | str | Path = False, **kwargs: Any) 
             add_image_pipeline(model)
     if isinstance(model, str) and not ModelHub.has(model.lower()):
         near = get_close_matches(model.lower(), list_models(), 1)
-        meant = f"is {near[0]!r} meant?" if near else "see list_models()"
-        raise ValueError(f"there is no model {model!r}; {meant}")
-    if pretrained is True:  # else mmpretrain would go on with random weights
+        hint = f"did you mean {near[0]!r}?" if near else "see list_models()"
+        raise ValueError(f"there is no model {model!r}; {hint}")
+    if pretrained is True:  # without weights, mmpretrain would keep random ones
         if isinstance(model, Config):
             if not model.get("load_from"):
                 raise ValueError(
-                    "the config names no weights (load_from); give the checkpoint as "
+                    "the config has no weights (load_from); give the checkpoint as "
                     "pretrained=FILE"
                 )
             pretrained = model.load_from
@@ -79,20 +77,20 @@ def get_model(model: Any, pretrained: bool | str | Path = False, **kwargs: Any) 
         return get_mmpretrain_model(model, pretrained, **kwargs)
     file = zoo.resolve(pretrained)
     network = get_mmpretrain_model(model, file, **kwargs)
-    load_either(network, file, whole=True)  # mmpretrain takes what fits
+    load_either(network, file, warn_of_head=True)  # strict, unlike mmpretrain
     return network
 
 
 def load_model(
     model: str | Path, checkpoint: str | Path | None = None, **backbone: Any
 ) -> Any:
-    """Load a network with weights that fit, in evaluation mode on the spiking path.
+    """Load a network strictly, in evaluation mode on the spiking path.
 
     Args:
-        model: Name of the zoo, or a config file.
-        checkpoint: A file, URL or name of the zoo, of the whole model or of its
-            backbone; None for the weights of the named model.
-        **backbone: Settings of the backbone to be changed, such as ``time_steps=8``.
+        model: Name in the zoo, or a config file.
+        checkpoint: File, URL or name in the zoo, of the complete model or its backbone;
+            None for the zoo's weights of a named model.
+        **backbone: Settings of the backbone to change, such as ``time_steps=8``.
 
     Raises:
         ValueError: If a config has no checkpoint, or weights do not fit.
@@ -107,11 +105,13 @@ def load_model(
             raise ValueError(zoo.does_not_exist(model))
         if Path(model).suffix not in (".py", ".json", ".yml", ".yaml"):
             raise ValueError(
-                f"{model} is no config; give a config or a name of the zoo first, and "
-                "the checkpoint after it"
+                f"{model} is not a config; give a config or a name in the zoo first, "
+                "and the checkpoint after it"
             )
         if checkpoint is None:
-            raise ValueError(f"{model} is a config, which needs a checkpoint; give one")
+            raise ValueError(
+                f"{model} is a config, which has no weights; give a checkpoint, too"
+            )
     cfg = Config.fromfile(entry.config if entry else model)
     cfg.model.backbone.update(backbone)
     add_image_pipeline(cfg)
@@ -124,7 +124,7 @@ def load_model(
 def load_backbone(
     model: str | Path, checkpoint: str | Path | None = None, **backbone: Any
 ) -> Any:
-    """Load a backbone alone: maps ``[N, C, H, W]`` for normalised images.
+    """Load only the backbone; it computes maps ``[N, C, H, W]`` of normalised images.
 
     Arguments and errors are those of :func:`load_model`.
 
@@ -134,16 +134,16 @@ def load_backbone(
         [(1, 32, 8, 8), (1, 64, 4, 4)]
     """
     network = load_model(model, checkpoint, **backbone)
-    # A model of pretraining keeps the steps apart for its loss.
+    # A pretraining model keeps the time axis for its loss.
     network.backbone.time_readout = backbone.get("time_readout", "mean")
     return network.backbone
 
 
 def network_of(model: Any) -> Any:
-    """Return a network that knows how an image comes to it, loaded if it is a name.
+    """Return a network that has its config (to prepare images), loaded if a name.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is neither a name nor such a network.
     """
     network = load_model(model) if isinstance(model, (str, Path)) else model
     if getattr(network, "_config", None) is None:
@@ -155,17 +155,20 @@ def network_of(model: Any) -> Any:
 
 
 def extract_features(model: Any, images: Any, batch_size: int = 64) -> np.ndarray:
-    """Features of images: the last map's mean over time and space, ``[n, C]``.
+    """Compute features of images: the last map, averaged over time and space.
 
-    Each image is brought to the size that the network was trained with.
+    Each image is resized to the size that the network was trained on.
 
     Args:
         model: A network of :func:`load_model` or :func:`get_model`, or its name.
-        images: One or several, of any kind that
-            :func:`snnssl_mm.datasets.image_inputs.read_images` takes: files, folders
-            (in the order of the files' names), PIL images, uint8 arrays ``[H, W, 3]``
-            in RGB, tensors ``[N, 3, H, W]`` from 0 to 1, generators of these, ...
-        batch_size: How many to read and compute at a time.
+        images: One or several images of any kind that
+            :func:`snnssl_mm.datasets.image_inputs.read_images` accepts: files, folders
+            (sorted by name), PIL images, uint8 arrays ``[H, W, 3]`` in RGB, tensors
+            ``[N, 3, H, W]`` from 0 to 1, generators of these, ...
+        batch_size: Number of images to read and compute at a time.
+
+    Returns:
+        Features ``[n, C]``.
 
     Raises:
         ValueError: If there is no image, or one cannot be read.
@@ -173,7 +176,7 @@ def extract_features(model: Any, images: Any, batch_size: int = 64) -> np.ndarra
     if batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
     network = network_of(model)
-    # A classifier stops at its neck unless told otherwise.
+    # By default a classifier returns the output of its neck.
     stage = {"stage": "backbone"} if isinstance(network, ImageClassifier) else {}
     extractor = FeatureExtractor(network)
     features: list[Tensor] = []
@@ -186,15 +189,15 @@ def extract_features(model: Any, images: Any, batch_size: int = 64) -> np.ndarra
 
 @torch.no_grad()
 def record_spikes(model: Any, image: Any) -> dict[str, Tensor]:
-    """Spikes of every neuron layer for one image.
+    """Record the spikes of every neuron layer for one image.
 
     Args:
         model: As in :func:`extract_features`.
-        image: One, of any kind that :func:`extract_features` takes.
+        image: One image of any kind that :func:`extract_features` accepts.
 
     Returns:
-        By the name of the neuron, in the order of firing: ``[T, C, H, W]`` of a
-        convolution's neurons, ``[T, ...]`` of attention's, boolean.
+        Boolean spikes by the name of the neuron, in the order of execution:
+        ``[T, C, H, W]`` after a convolution, ``[T, ...]`` in attention.
     """
     network = network_of(model)
     if len(found := list(islice(read_images(image), 2))) != 1:

@@ -25,41 +25,41 @@ from snnssl_mm.datasets.image_files import find_images as find_images
 from snnssl_mm.datasets.image_files import log_once
 from snnssl_mm.datasets.loading import LoadIntactImage
 
-MIN_SIDE = 256  # of a drawn picture, in pixels: text needs it
-MAX_SCORES = 5  # classes of a picture that are written down
+MIN_SIDE = 256  # pixels of a drawn picture, so that text is legible
+MAX_SCORES = 5  # classes written per image
 
 
 def require_own_names(images: list[Path]) -> None:
-    """Refuse images of which two would be drawn to one file.
+    """Refuse images with equal stems, whose results would share a file.
 
     Raises:
-        ValueError: It names them.
+        ValueError: If two images have the same stem.
     """
     stem, times = Counter(file.stem for file in images).most_common(1)[0]
     if times > 1:
         raise ValueError(
-            f"{images[0].parent} holds {times} images called {stem}, whose results "
+            f"{images[0].parent} contains {times} images named {stem}, whose results "
             "would overwrite each other; rename them"
         )
 
 
 class Inferencer:
-    """One image in, a drawn picture and a prediction out, for a config of any scope.
+    """Predicts on images; draws and writes the predictions, for a config of any scope.
 
-    Images are read by :class:`snnssl_mm.datasets.LoadIntactImage`, whichever step the
-    config loads its own by: 16-bit and transparent files by the rules that it states.
+    Images are always read by :class:`snnssl_mm.datasets.LoadIntactImage`, with its
+    rules for 16-bit and transparent files.
 
     Args:
         cfg: Config of a detector (default scope mmdet), a segmentor (mmseg) or a
             classifier (mmpretrain); its test pipeline prepares the images.
         checkpoint: File or URL; all its weights must fit.
-        out_dir: Pictures go to ``vis``, predictions to ``pred`` in it.
-        score_thr: Lowest score of a box that is drawn; all are written down.
-        device: Such as ``'cpu'``; a GPU where there is one by default.
+        out_dir: Folder for the results: pictures in ``vis``, predictions in ``pred``.
+        score_thr: Lowest score of a drawn box; boxes of any score are written.
+        device: Device such as ``'cpu'``; by default the GPU if there is one.
 
     Raises:
         ValueError: If the config is for none of these tasks, the checkpoint does not
-            fit, or the device is not there.
+            fit, or the device is not available.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Inferencer:
             (out_dir / name).mkdir(parents=True, exist_ok=True)
 
     def set_classes(self, meta: dict[str, Any]) -> None:
-        """Tell the inferencer the names and colours of the classes."""
+        """Set the names and colours of the classes in the inferencer."""
         if self.scope == "mmpretrain":
             self.inferencer.classes = meta["classes"]
             return
@@ -109,7 +109,7 @@ class Inferencer:
             self.inferencer.visualizer.set_dataset_meta(**meta)
 
     def __call__(self, image: Path) -> None:
-        """Predict, draw and write one image's results."""
+        """Predict one image; draw and write the results."""
         picture = self.out_dir / "vis" / f"{image.stem}.png"
         file = self.out_dir / "pred" / image.stem
         pixels = self.load({"img_path": str(image)})["img"]  # BGR
@@ -139,13 +139,13 @@ class Inferencer:
             self.draw(pixels, sample, picture)
 
     def draw(self, pixels: np.ndarray, sample: Any, out: Path, **options: Any) -> None:
-        """Draw a prediction over its image (BGR); a small one is enlarged for text."""
+        """Draw a prediction over its image (BGR); small images are enlarged."""
         factor = math.ceil(MIN_SIDE / min(pixels.shape[:2]))
         pixels = pixels[..., ::-1].repeat(factor, axis=0).repeat(factor, axis=1)
         self.inferencer.visualizer.add_datasample(
             out.name,
             pixels,
-            enlarged(sample.cpu(), factor),
+            scale_prediction(sample.cpu(), factor),
             draw_gt=False,
             out_file=str(out),
             **options,
@@ -153,10 +153,10 @@ class Inferencer:
 
 
 def require_device(device: str | None) -> None:
-    """Refuse a device that torch cannot compute on here.
+    """Refuse a device on which torch cannot compute.
 
     Raises:
-        ValueError: It names the device.
+        ValueError: If the device is not available; it lists those that are.
     """
     try:
         torch.zeros(1, device=device).item()
@@ -169,14 +169,14 @@ def require_device(device: str | None) -> None:
 
 
 def name_loading_step(pipeline: Sequence[Any]) -> None:
-    """Give our loading step the name that the inferencers look for and replace."""
+    """Rename our loading step to the one that the inferencers search and replace."""
     for step in pipeline:
         if str(step["type"]).rpartition(".")[2] == "LoadIntactImage":
             step["type"] = "LoadImageFromFile"
 
 
-def enlarged(sample: Any, factor: int) -> Any:
-    """Fit a sample's boxes, masks or label map, in place, to an enlarged image."""
+def scale_prediction(sample: Any, factor: int) -> Any:
+    """Scale a copy of a sample's boxes, masks or label map to an enlarged image."""
     sample = sample.clone()
     if "pred_sem_seg" in sample:
         labels = sample.pred_sem_seg.data
@@ -217,16 +217,16 @@ def classification_inferencer(cfg: Config, device: str | None) -> Any:
     from mmpretrain import ImageClassificationInferencer
     from mmpretrain.utils import progress
 
-    progress.disable_progress_bar = True  # one bar for all images is the tool's
+    progress.disable_progress_bar = True  # the command shows one bar for all images
     return ImageClassificationInferencer(
         cfg, pretrained=False, device=device or get_device()
     )
 
 
 def class_meta(cfg: Config, checkpoint: str) -> dict[str, Any]:
-    """Names and colours of the classes: the checkpoint's, else the test dataset's.
+    """Return names and colours of the classes, from the checkpoint or test dataset.
 
-    The inferencers take those of COCO or Cityscapes when a checkpoint has none.
+    For a checkpoint without classes, the inferencers would use COCO's or Cityscapes'.
     """
     meta = read_checkpoint(checkpoint).get("meta") or {}
     found = meta.get("dataset_meta") or {}
@@ -237,7 +237,7 @@ def class_meta(cfg: Config, checkpoint: str) -> dict[str, Any]:
 
 
 def top_classes(scores: Tensor, classes: Sequence[str] | None) -> dict[str, Any]:
-    """The best classes of an image with their scores."""
+    """Return the classes with the highest scores of an image."""
     order = scores.argsort(descending=True)[:MAX_SCORES].tolist()
     names: Sequence[Any] = classes or range(len(scores))
     return {
@@ -248,9 +248,9 @@ def top_classes(scores: Tensor, classes: Sequence[str] | None) -> dict[str, Any]
 
 
 def split_readable(images: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Images that can be decoded, and a sentence for each that cannot.
+    """Split images into readable files and the faults of the others.
 
-    The log says which of them have 16 bits or are transparent.
+    The log counts 16-bit and transparent images.
     """
     found = {image: examine(str(image), decoded=True) for image in images}
     if note := unusual_note(found.values(), decoded=True):

@@ -1,4 +1,4 @@
-"""Models to be looked at, from a config and a checkpoint."""
+"""Loading of models for visualisation and analysis."""
 
 from __future__ import annotations
 
@@ -13,33 +13,35 @@ from snnssl_mm.checkpoints.loading import load_full_model
 from snnssl_mm.checkpoints.preprocessing import preprocessor_settings
 from snnssl_mm.checkpoints.read_once import files_kept
 from snnssl_mm.models import load_backbone
-from snnssl_mm.probing.probe_models import build_model, warn_of_other_pixels
+from snnssl_mm.probing.probe_models import build_eval_model, warn_of_other_pixels
 
 
-def load_pictured_model(cfg: Config, checkpoint: str, whole: bool = False) -> Any:
-    """Build a config's model, of which the backbone will be looked at.
+def load_pictured_model(
+    cfg: Config, checkpoint: str, warn_of_head: bool = False
+) -> Any:
+    """Build a config's model and load the complete model or its backbone, strictly.
 
-    A checkpoint of the whole model is loaded as one; of any other, the backbone must
-    fit. So a detector's config goes with the pretraining that it starts from, too.
+    Since the backbone suffices, a detector's config can be combined with the
+    pretrained checkpoint that it starts from.
 
     Args:
         cfg: Config of pretraining, classification, detection or segmentation.
-        checkpoint: Its weights, or a backbone's.
-        whole: Whether what follows the backbone counts as well; then a warning says
-            that it has random weights, if the checkpoint has none for it.
+        checkpoint: Weights of the model or of its backbone.
+        warn_of_head: Whether to warn that neck and head have random weights, if the
+            checkpoint has only the backbone.
 
     Raises:
-        ValueError: If neither fits.
+        ValueError: If the checkpoint fits neither the model nor its backbone.
     """
     compat.apply()
-    model = build_model(cfg)
+    model = build_eval_model(cfg)
     with files_kept():
-        load_either(model, checkpoint, whole)
+        load_either(model, checkpoint, warn_of_head)
         warn_of_other_pixels(cfg, checkpoint)
     return model
 
 
-def load_either(model: Any, checkpoint: str, whole: bool) -> None:
+def load_either(model: Any, checkpoint: str, warn_of_head: bool) -> None:
     """Load a checkpoint of the model or of its backbone; arguments as above."""
     try:
         load_full_model(model, checkpoint)
@@ -48,10 +50,10 @@ def load_either(model: Any, checkpoint: str, whole: bool) -> None:
             load_backbone(model.backbone, checkpoint)
         except ValueError:
             raise misfit from None
-        if whole:
+        if warn_of_head:
             warnings.warn(
-                f"{checkpoint} has no weights for what follows the backbone of "
-                f"{type(model).__name__}; these are random",
+                f"{checkpoint} has weights only for the backbone of "
+                f"{type(model).__name__}; neck and head have random weights",
                 stacklevel=3,
             )
 
@@ -59,16 +61,16 @@ def load_either(model: Any, checkpoint: str, whole: bool) -> None:
 def load_backbone_and_image(
     cfg: Config, checkpoint: str, file: str, max_size: int = 640
 ) -> tuple[Any, NetworkImage]:
-    """Load a backbone, and an image as it would be prepared for it.
+    """Load a backbone, and an image prepared for it.
 
     Args:
         cfg: Config of pretraining, classification, detection or segmentation.
         checkpoint: See :func:`load_pictured_model`.
         file: The image, of any size.
-        max_size: A longer side, in pixels, is reduced to this.
+        max_size: Longest side in pixels; larger images are reduced to it.
 
     Raises:
-        ValueError: If the weights do not fit or the file is no readable image.
+        ValueError: If the weights do not fit or the file is not a readable image.
     """
     backbone = load_pictured_model(cfg, checkpoint).backbone
     divisor = getattr(backbone, "stride", 32)

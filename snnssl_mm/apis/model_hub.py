@@ -1,4 +1,4 @@
-"""Our models in mmpretrain's ModelHub: list_models, get_model, FeatureExtractor."""
+"""Registration of this package's models in mmpretrain's ModelHub."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from snnssl_mm.checkpoints import zoo
 from snnssl_mm.checkpoints.preprocessing import loads_file, read_as_files
 
 FOLDERS = ("selfsup", "classification")
-"""Folders of configs whose models mmpretrain can build."""
+"""Config folders with models that mmpretrain can build."""
 
 
 class PretrainedModel(Model):
-    """An entry whose config, once read, says how an image comes to the network.
+    """Entry of the ModelHub that adds an image pipeline to its config when read.
 
     Args:
-        entry: One of mmpretrain's, which has everything else.
+        entry: mmpretrain's entry, whose attributes are copied.
     """
 
     def __init__(self, entry: Model) -> None:
@@ -27,7 +27,7 @@ class PretrainedModel(Model):
 
     @property
     def config(self) -> Any:
-        """Path of the config, or the config."""
+        """Path of the config, or the config once it is read."""
         return self.data.get("Config")
 
     @config.setter
@@ -38,41 +38,42 @@ class PretrainedModel(Model):
 
 
 def add_image_pipeline(cfg: Config) -> None:
-    """Give a config the ``test_dataloader`` that mmpretrain's inferencers read.
+    """Set the ``test_dataloader`` of a config, which mmpretrain's inferencers read.
 
-    Its transforms bring a loaded image (BGR) to what the model takes. Pretraining has
-    none, and where a config's own images are in memory (RGB), its ``file_loading``
-    comes first and the data preprocessor turns the colours. For a config that was just
-    read, and before its model is built.
+    Its transforms turn a loaded image (BGR) into the model's input. Pretraining configs
+    have no ``test_dataloader``; theirs is made of ``eval_test_dataloader``. If the
+    config's images are in memory (RGB), its ``file_loading`` comes first and the data
+    preprocessor exchanges the channels. Call this right after reading the config,
+    before its model is built.
 
     Raises:
-        ValueError: If the config does not say how an image is prepared.
+        ValueError: If the config does not define how an image is prepared.
     """
     loader = cfg.get("test_dataloader") or cfg.get("eval_test_dataloader")
     if not loader:
         raise ValueError(
-            "the config has neither test_dataloader nor eval_test_dataloader, from "
-            "which the transforms of an image are taken"
+            "the config has neither test_dataloader nor eval_test_dataloader; set one, "
+            "whose pipeline prepares an image"
         )
     steps = list(loader.dataset.pipeline)
     if not loads_file(steps[0]):
         if not cfg.get("file_loading"):
             raise ValueError(
-                "the config's own images are in memory, and it does not say how others "
-                "are brought to their size; set file_loading=[...] as "
+                "the config's images are in memory, and it does not define how files "
+                "are loaded and resized; set file_loading=[...] as "
                 "configs/_base_/datasets/file_loading_32.py does"
             )
         steps = [*cfg.file_loading, *steps]
         read_as_files(cfg)
         files = dict(type=loader.dataset.type, pipeline=steps)
-        cfg.train_dataloader = dict(dataset=files)  # images are BGR from here on
+        cfg.train_dataloader = dict(dataset=files)  # images are BGR from now on
     pipeline = [step for step in steps if not loads_file(step)]
     dataset = dict(type=loader.dataset.type, pipeline=pipeline)
     cfg.test_dataloader = dict(dataset=dataset)
 
 
 def register_models() -> None:
-    """Register the zoo's models; a second time does nothing."""
+    """Register the zoo's models, once."""
     root = zoo.index_file().parent
     for folder in FOLDERS:
         names = [n for n, e in zoo.entries().items() if e.config.parent.name == folder]

@@ -97,7 +97,7 @@ def run_all(
     args: argparse.Namespace, tasks: list[tuple[Cell, int]], results: ResultsFile
 ) -> None:
     """Compute the missing rows, ``args.jobs`` at a time."""
-    from snnssl_mm.analysis.ablation import Cell, labels_of
+    from snnssl_mm.analysis.ablation import Cell, cell_labels
 
     missing = [
         (cell, seed)
@@ -112,7 +112,7 @@ def run_all(
             for finished in as_completed(pending):
                 row = finished.result()
                 results.append(row)
-                name = ", ".join(labels_of(Cell(*(row[a] for a in Cell._fields))))
+                name = ", ".join(cell_labels(Cell(*(row[a] for a in Cell._fields))))
                 accuracy = 100 * row["recalibrated"]["linear"]
                 progress.console.print(
                     f"{name}, seed {row['seed']}: linear {accuracy:.1f} % "

@@ -161,16 +161,16 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
 
 def print_summary(summary: dict[str, dict[str, str]], seeds: int) -> None:
     """Print the table over all seeds."""
-    from snnssl_mm.recording.probe_names import title
+    from snnssl_mm.recording.probe_names import probe_title
     from snnssl_mm.recording.table import Table
 
     measures = list(next(iter(summary.values())))
     rows = [
-        [title(features), *(row.get(measure, "-") for measure in measures)]
+        [probe_title(features), *(row.get(measure, "-") for measure in measures)]
         for features, row in summary.items()
     ]
     caption = "unseen images, %" + (f" ({seeds} seeds)" if seeds > 1 else "")
-    Table(["backbone", *map(title, measures)], rows, caption).print()
+    Table(["backbone", *map(probe_title, measures)], rows, caption).print()
 
 
 def print_paths(work_dir: Path) -> None:

@@ -175,20 +175,20 @@ def draw_neighbours(args: Arguments) -> None:
     from snnssl_mm.analysis.neighbours import plot_neighbours, to_pictures
     from snnssl_mm.probing.labelled_images import class_names
     from snnssl_mm.probing.probes import (
-        collect,
+        compute_features,
         eval_loaders,
         labelled_features,
-        load_model,
+        load_trained_model,
     )
 
     cfg = load_config(args)
     with errors_as_messages():
-        model = load_model(cfg, args.checkpoint)
+        model = load_trained_model(cfg, args.checkpoint)
     # Limit of training and of test images, since all are kept in memory.
     cfg.max_probe_samples = 5_000
     loaders = eval_loaders(cfg)
     train, test = (
-        to_pictures(collect(model, loader, lambda inputs: inputs)[0])
+        to_pictures(compute_features(model, loader, lambda inputs: inputs)[0])
         for loader in loaders
     )
     features, names = labelled_features(model, loaders), class_names(loaders[1].dataset)

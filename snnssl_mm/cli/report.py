@@ -113,7 +113,7 @@ def measure(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     """Run the other commands; return the checkpoint's rows, by results file."""
     from rich.console import Console
 
-    from snnssl_mm.recording.probe_names import todays_names
+    from snnssl_mm.recording.probe_names import current_names
     from snnssl_mm.recording.results_file import file_sha
 
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -125,7 +125,7 @@ def measure(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
         sha = file_sha(args.checkpoint)
         rows[name] = [
             row
-            for row in todays_names(json.loads(file.read_text()))["rows"]
+            for row in current_names(json.loads(file.read_text()))["rows"]
             if row["sha256"] in (sha, None) and row["config"] == args.config
         ]
     return rows
@@ -198,9 +198,9 @@ def run(args: argparse.Namespace) -> None:
     """Measure, draw and write."""
     from rich.console import Console
 
-    from snnssl_mm.analysis.report.report_about import about
+    from snnssl_mm.analysis.report.report_about import about_table
     from snnssl_mm.checkpoints import zoo
-    from snnssl_mm.probing.probes import eval_loaders, load_model
+    from snnssl_mm.probing.probes import eval_loaders, load_trained_model
     from snnssl_mm.recording.provenance import require_local
 
     page, text = args.out / "report.html", args.out / "report.md"
@@ -218,11 +218,11 @@ def run(args: argparse.Namespace) -> None:
             cfg = with_labelled_folder(cfg, args.data.absolute())
             args.config = str(args.out / "config.py")
             cfg.dump(args.config)
-        model = load_model(cfg, args.checkpoint)
+        model = load_trained_model(cfg, args.checkpoint)
         eval_loaders(cfg)
     rows = measure(args)
     Console().rule("pictures")
-    table = about(cfg, args.checkpoint, model, rows["probes"][0])
+    table = about_table(cfg, args.checkpoint, model, rows["probes"][0])
     report = compose(args, rows, pictures(args, cfg, model), table)
     page.write_text(report.html())
     text.write_text(report.markdown(args.out))

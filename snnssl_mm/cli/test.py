@@ -53,14 +53,14 @@ def probe(cfg: Config, checkpoint: str) -> Probes:
         knn_accuracy,
         labelled_features,
         linear_accuracy,
-        load_model,
+        load_trained_model,
         random_init_model,
         raw_pixels,
     )
 
     with errors_as_messages():
         loaders = eval_loaders(cfg)
-        model = load_model(cfg, checkpoint)
+        model = load_trained_model(cfg, checkpoint)
     untrained = random_init_model(cfg)
     features = {
         "pretrained": labelled_features(model, loaders),
@@ -103,14 +103,14 @@ def run_test_loop(cfg: Config, args: argparse.Namespace) -> Metrics:
 
 def print_probes(results: Probes) -> None:
     """Print accuracies in percent."""
-    from snnssl_mm.recording.probe_names import title
+    from snnssl_mm.recording.probe_names import probe_title
     from snnssl_mm.recording.table import Table
 
     rows = [
-        [title(name), *(f"{100 * value:.1f}" for value in row.values())]
+        [probe_title(name), *(f"{100 * value:.1f}" for value in row.values())]
         for name, row in results.items()
     ]
-    heads = ["features", *map(title, next(iter(results.values())))]
+    heads = ["features", *map(probe_title, next(iter(results.values())))]
     Table(heads, rows, "top-1 accuracy, %").print()
 
 

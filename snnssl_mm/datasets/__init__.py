@@ -1,10 +1,10 @@
-"""Datasets and the transforms that make two views of an image."""
+"""Datasets, and transforms that make two views of an image."""
 
 from snnssl_mm.compat import import_mmpretrain
 
 import_mmpretrain("datasets")
 
-from snnssl_mm.datasets.digit_scenes import DigitScenes, generate
+from snnssl_mm.datasets.digit_scenes import DigitScenes, generate_digit_scenes
 from snnssl_mm.datasets.image_folder import ImageFolder
 from snnssl_mm.datasets.labelled_fraction import labelled_fraction
 from snnssl_mm.datasets.loading import LoadIntactImage
@@ -28,7 +28,7 @@ __all__ = [
     "OpenCVRandomResizedCrop",
     "PhotometricFrames",
     "RandomAffineScene",
-    "generate",
+    "generate_digit_scenes",
     "labelled_fraction",
     "multi_digit_detection",
     "multi_digit_segmentation",

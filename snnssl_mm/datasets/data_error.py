@@ -1,4 +1,4 @@
-"""How a dataset's fault is reported, and what the checks share."""
+"""Errors of datasets, and functions that the checks share."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import nn
 
 
 class DataError(ValueError):
-    """The data do not fit the model; the message is for the user."""
+    """Error for data that do not fit the model; its message is for the user."""
 
 
 class PreflightError(DataError):
-    """A training would fail later: in its batches, its loss or its evaluation."""
+    """Error for a training that would fail later, in a batch, loss or evaluation."""
 
 
 @contextlib.contextmanager
@@ -27,31 +27,30 @@ def step(
     model: nn.Module | None = None,
     avoidable: bool = True,
 ) -> Iterator[None]:
-    """Turn an unexpected error into a sentence that says what was being done.
+    """Turn an unexpected error into one that says which step failed.
 
     Args:
-        doing: The place in the config, the file or sample, and the step.
-        kind: Which error is raised.
-        model: What is run; the sentence names the layer that failed.
-        avoidable: Whether a training gets further without its pre-flight.
+        doing: The key in the config, the file or sample, and the step.
+        kind: Type of the error to raise.
+        model: Model that is run; the message names the layer that failed.
+        avoidable: Whether ``--no-preflight`` lets the training start anyway.
 
     Raises:
-        DataError: It names the step and the original error, which is its cause.
+        DataError: If the step fails; the original error is its cause.
     """
     try:
         yield
     except DataError:
         raise
-    except Exception as error:  # of any dataset, transform, model or metric
-        layer = model and failed_layer(error, model)
-        raise kind(
-            f"{doing} failed{f' in model.{layer}' * bool(layer)}: {described(error)}"
-            + " (--no-preflight starts without this check)" * avoidable
-        ) from error
+    except Exception as error:  # from any dataset, transform, model or metric
+        layer = failed_layer(error, model) if model else ""
+        where = f" in model.{layer}" if layer else ""
+        hint = " (--no-preflight starts without this check)" if avoidable else ""
+        raise kind(f"{doing} failed{where}: {described(error)}{hint}") from error
 
 
 def failed_layer(error: BaseException, model: nn.Module) -> str:
-    """Name of the innermost layer of ``model`` that an error went through."""
+    """Return the innermost layer of ``model`` in an error's traceback."""
     names = {id(module): name for name, module in model.named_modules()}
     layer = ""
     for frame, _ in traceback.walk_tb(error.__traceback__):
@@ -60,7 +59,7 @@ def failed_layer(error: BaseException, model: nn.Module) -> str:
 
 
 def described(error: BaseException) -> str:
-    """Return an error's message on one line, with its type unless it is ours."""
+    """Return an error's message on one line, with its type unless it is our own."""
     last = error.__traceback__
     while last and last.tb_next:
         last = last.tb_next
@@ -75,10 +74,10 @@ def require_file(path: str, where: str) -> None:
 
     Args:
         path: The file.
-        where: The dataset's place in the config.
+        where: The dataset's key in the config.
 
     Raises:
-        DataError: It names the file.
+        DataError: If the file does not exist.
     """
     if not Path(path).is_file():
         raise DataError(
@@ -91,7 +90,7 @@ def require_folder(path: str, where: str) -> None:
     """Raise unless a dataset's image folder exists; arguments as above.
 
     Raises:
-        DataError: It names the folder.
+        DataError: If the folder does not exist.
     """
     if not Path(path).is_dir():
         state = "is not a folder" if Path(path).exists() else "does not exist"
@@ -102,7 +101,7 @@ def require_folder(path: str, where: str) -> None:
 
 
 def sampled(items: Sequence[Any], number: int | None) -> list[Any]:
-    """At most ``number`` of ``items``, evenly spread; all of them for None."""
+    """Return at most ``number`` evenly spread ``items``; all of them for None."""
     if number is None or len(items) <= number:
         return list(items)
     return [items[i] for i in np.linspace(0, len(items) - 1, number).astype(int)]
@@ -114,7 +113,7 @@ def check_class_counts(
     """Raise unless every head has as many classes as the dataset.
 
     Raises:
-        DataError: It names the first head that has not.
+        DataError: If a head has another number of classes.
     """
     for head, count in heads.items():
         if count != len(classes):
@@ -124,8 +123,8 @@ def check_class_counts(
                 else f"give {where} all classes of the training, by the same folders or"
             )
             if hidden := [name for name in classes if name.startswith(".")]:
-                cure = f"remove the folder {hidden[0]} or take snnssl_mm.ImageFolder,"
-                cure += " which passes over hidden folders; else name the classes"
+                cure = f"remove the folder {hidden[0]} or use snnssl_mm.ImageFolder,"
+                cure += " which skips hidden folders; otherwise name the classes"
             raise DataError(
                 f"{head}={count}, but {where} has {len(classes)} classes "
                 f"({shortened(classes)}); {cure} by metainfo=dict(classes=(...))"
@@ -133,7 +132,7 @@ def check_class_counts(
 
 
 def shortened(names: Sequence[Any], number: int = 5) -> str:
-    """The first names of a list, and how many there are more."""
+    """Join the first names of a list, and say how many more there are."""
     text = ", ".join(map(str, names[:number]))
     more = len(names) - number
     return f"{text} and {more} more" if more > 0 else text

@@ -1,9 +1,9 @@
 """Digit scenes: real handwritten digits, placed at random on larger canvases.
 
-scikit-learn ships 1,797 images of handwritten digits, 8 x 8 pixels each. Here each
-scene shows one of them somewhere on a canvas with mild clutter. Nothing has to be
-downloaded, and position makes raw pixels weak features, so that what a pretraining
-learned shows. The digits of training scenes never appear in test scenes.
+scikit-learn ships 1,797 images of handwritten digits, 8 x 8 pixels each. A scene shows
+one of them at a random position on a canvas with mild clutter. Nothing has to be
+downloaded. The random positions make raw pixels weak features, so that a benefit of
+pretraining is visible. Digits of training scenes never appear in test scenes.
 """
 
 import hashlib
@@ -29,18 +29,18 @@ from snnssl_mm.datasets.scene_drawing import (
 from snnssl_mm.registry import DATASETS
 
 GENERATOR_VERSION = 1
-"""Counts up whenever the same parameters give other scenes."""
+"""Version of the generator; incremented if the same parameters give other scenes."""
 
 SPLITS = ("train", "test")
 TEST_SHARE = 0.25
 
 
 def split_digits(split: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return the digits of one split, the classes in equal shares in both splits.
+    """Return the digits of one split; both splits have the same class proportions.
 
     Args:
         split: ``'train'`` (three quarters of all digits) or ``'test'`` (the rest).
-        seed: Decides which digit goes where.
+        seed: Seed of the split.
 
     Returns:
         tuple: Intensities in [0, 1] of shape ``[N, 8, 8]`` and labels of shape ``[N]``.
@@ -53,16 +53,16 @@ def split_digits(split: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return images[chosen].reshape(-1, 8, 8) / 16.0, labels[chosen]
 
 
-def iter_scenes(
+def iter_digit_scenes(
     split: str, count: int, size: int = 16, seed: int = 0
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Yield scenes; scene ``i`` depends on the split, the seed and ``i`` only.
 
     Args:
         split: ``'train'`` or ``'test'``.
-        count: Number of scenes. All digits are shown once before any is shown again.
+        count: Number of scenes. No digit is repeated before all have been used.
         size: Side of the canvas in pixels.
-        seed: Seed of everything.
+        seed: Seed of the digits' split and of the drawing.
 
     Yields:
         tuple: uint8 scene of shape ``[size, size]`` and its label.
@@ -80,36 +80,36 @@ def iter_scenes(
         yield finish(canvas, rng), int(labels[chosen])
 
 
-def generate(
+def generate_digit_scenes(
     root: str | Path,
     size: int = 16,
     num_train: int = 4000,
     num_test: int = 1000,
     seed: int = 0,
 ) -> Path:
-    """Write digit scenes as an image folder, unless they are there already.
+    """Write digit scenes as an image folder, unless they exist already.
 
     The layout is ``root/{train,test}/<digit>/<scene index>.png`` and
     ``root/meta.json`` with the parameters and a SHA-256 of each split's pixels. The
-    folder appears complete or not at all, see :func:`generate_once`.
+    folder is written atomically, see :func:`generate_once`.
 
     Args:
         root: Folder to write.
         size: Side of the canvas in pixels, at least 16.
         num_train: Number of training scenes.
         num_test: Number of test scenes.
-        seed: Seed of everything.
+        seed: Seed of the digits' split and of the drawing.
 
     Returns:
         pathlib.Path: ``root``.
 
     Raises:
         ValueError: If the size or a count is too small.
-        FileExistsError: If ``root`` holds something else or other scenes.
+        FileExistsError: If ``root`` contains other scenes or other files.
     """
     if size < 16 or min(num_train, num_test) < 1:
         raise ValueError(
-            "Digit scenes need size >= 16 and at least one scene a split, got "
+            "Digit scenes need size >= 16 and at least one scene per split, got "
             f"size={size}, num_train={num_train}, num_test={num_test}"
         )
     counts = {"train": num_train, "test": num_test}
@@ -127,12 +127,12 @@ def generate(
 
 
 def _write_split(folder: Path, split: str, count: int, size: int, seed: int) -> str:
-    """Write one split and return the SHA-256 of its pixels in the order of scenes."""
+    """Write one split; return the SHA-256 of its pixels in the order of the scenes."""
     for digit in range(10):
         (folder / str(digit)).mkdir(parents=True)
     digest = hashlib.sha256()
     scenes = track(
-        iter_scenes(split, count, size, seed),
+        iter_digit_scenes(split, count, size, seed),
         description=f"digit scenes, {split}",
         total=count,
         disable=not is_main_process(),
@@ -149,12 +149,12 @@ def _write_split(folder: Path, split: str, count: int, size: int, seed: int) -> 
 class DigitScenes(CustomDataset):
     """Digit scenes with their labels, generated on first use and kept in memory.
 
-    A sample has ``img`` (uint8 of shape ``[size, size, 3]``) and ``gt_label``: the
-    pipeline needs no ``LoadImageFromFile``. The order is that of the scenes, in which
-    classes are mixed, so ``indices=500`` is a fair subset.
+    A sample has ``img`` (uint8 of shape ``[size, size, 3]``) and ``gt_label``, so the
+    pipeline needs no ``LoadImageFromFile``. Classes are mixed in the order of the
+    scenes, so ``indices=500`` is a random subset.
 
     Args:
-        data_root: Folder of the scenes; see :func:`generate`.
+        data_root: Folder of the scenes; see :func:`generate_digit_scenes`.
         split: ``'train'`` or ``'test'``.
         size: Side of the canvas in pixels.
         seed: Seed of the generation.
@@ -164,8 +164,8 @@ class DigitScenes(CustomDataset):
 
     Raises:
         ValueError: If the split is unknown.
-        FileExistsError: If ``data_root`` holds something else or other scenes.
-        RuntimeError: If files of ``data_root`` were changed after the generation.
+        FileExistsError: If ``data_root`` contains other scenes or other files.
+        RuntimeError: If files in ``data_root`` were changed after the generation.
     """
 
     METAINFO = {"classes": tuple("0123456789")}  # noqa: RUF012
@@ -191,7 +191,7 @@ class DigitScenes(CustomDataset):
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Generate the scenes if necessary and read them into memory."""
-        root = generate(self.data_root, **self.parameters)
+        root = generate_digit_scenes(self.data_root, **self.parameters)
         samples = super().load_data_list()
         samples.sort(key=lambda sample: Path(sample["img_path"]).name)
         digest = hashlib.sha256()
@@ -201,7 +201,7 @@ class DigitScenes(CustomDataset):
                 digest.update(sample["img"][..., 0].tobytes())
         if digest.hexdigest() != read_meta(root)["sha256"][self.split]:
             raise RuntimeError(
-                f"The images in {root / self.split} are not the ones that were "
-                "generated: remove the folder, and it is generated again"
+                f"The images in {root / self.split} differ from the generated ones "
+                "(SHA-256); remove the folder, and it is generated again"
             )
         return samples

@@ -1,4 +1,4 @@
-"""Folders of generated images that are complete or not there at all."""
+"""Atomic generation of image folders."""
 
 import json
 import tempfile
@@ -15,24 +15,25 @@ def generate_once(
     parameters: Mapping[str, Any],
     write: Callable[[Path], Mapping[str, Any]],
 ) -> Path:
-    """Let ``write`` fill a folder, unless it holds just that already.
+    """Generate a folder by ``write``, unless it exists with the same parameters.
 
-    The folder is written beside its place and then renamed, so an interruption leaves
-    nothing behind that looks complete, and several processes may call this at once.
-    ``meta.json`` in it keeps the parameters and what ``write`` returns.
+    The content is written to a temporary folder that is then renamed, so an
+    interruption leaves no incomplete folder, and several processes may call this at
+    once. ``meta.json`` in the folder records the parameters and the result of
+    ``write``.
 
     Args:
         root: Folder to write.
-        what: What it holds, for messages: ``'digit scenes'``.
-        parameters: What decides the content; an existing folder must have the same.
-        write: Fills the folder that it is given; returns more to keep in
-            ``meta.json``.
+        what: Name of the content for messages, such as ``'digit scenes'``.
+        parameters: Parameters that determine the content; those of an existing folder
+            must be equal.
+        write: Fills the given folder; returns more entries for ``meta.json``.
 
     Returns:
         pathlib.Path: ``root``, absolute.
 
     Raises:
-        FileExistsError: If ``root`` holds something else, or other parameters.
+        FileExistsError: If ``root`` has other parameters, or was not generated.
     """
     root = Path(root).expanduser().resolve()
     if _is_complete(root, what, parameters):
@@ -45,32 +46,32 @@ def generate_once(
         (folder / META_FILE).write_text(meta + "\n")
         try:
             folder.rename(root)
-        except OSError:  # another process was faster, or something else lies there
+        except OSError:  # another process was faster, or root has other content
             if not _is_complete(root, what, parameters):
                 raise
     return root
 
 
 def read_meta(root: Path) -> dict[str, Any]:
-    """Parameters and other facts of a generated folder."""
+    """Read the parameters and other entries of a generated folder."""
     return json.loads((root / META_FILE).read_text())
 
 
 def _is_complete(root: Path, what: str, parameters: Mapping[str, Any]) -> bool:
-    """Say whether ``root`` holds what is asked for; raise if it holds others."""
+    """Tell whether ``root`` has the requested content; raise if it has another."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     remedy = "set data_root to another folder or remove this one"
     if not (root / META_FILE).is_file():
-        raise FileExistsError(f"{root} exists but holds no {what}: {remedy}")
+        raise FileExistsError(f"{root} exists but contains no {what}; {remedy}")
     found = read_meta(root)
     differing = [
-        f"{key}={found.get(key)} (asked for {value})"
+        f"{key}={found.get(key)} (requested: {value})"
         for key, value in parameters.items()
         if found.get(key) != value
     ]
     if differing:
         raise FileExistsError(
-            f"{root} holds {what} with {', '.join(differing)}: {remedy}"
+            f"{root} contains {what} with {', '.join(differing)}; {remedy}"
         )
     return True

@@ -1,4 +1,4 @@
-"""Check image files, and say what of them is unusual."""
+"""Check of image files: faults, 16-bit values, transparency."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from snnssl_mm.datasets.loading import BACKGROUND, decode, is_deep, pixel_fault
 
 
 class Examined(NamedTuple):
-    """What was found about an image file.
+    """Result of checking an image file.
 
     Attributes:
-        fault: A line that names the file and its fault, or None if it is fine.
-        depth: Bits of a value if the file stores 16 (16 unless it was decoded); else
-            None.
-        transparent: Whether a pixel is not opaque (has an alpha channel, unless it was
-            decoded).
+        fault: One line with the file and its fault, or None if it is intact.
+        depth: Bits that the values of a 16-bit file use (16 if it was not decoded);
+            None for other files.
+        transparent: Whether a pixel is not opaque (if the file was not decoded: whether
+            it has an alpha channel).
     """
 
     fault: str | None
@@ -32,8 +32,8 @@ def examine(path: str, min_size: int = 1, decoded: bool = False) -> Examined:
 
     Args:
         path: The file.
-        min_size: Smallest side in pixels that is accepted.
-        decoded: Decode all of it; otherwise only the header is read.
+        min_size: Smallest accepted side in pixels.
+        decoded: Whether to decode the complete file, not only the header.
     """
     try:
         with Image.open(path) as image:
@@ -43,7 +43,7 @@ def examine(path: str, min_size: int = 1, decoded: bool = False) -> Examined:
             transparent = image.has_transparency_data
             if decoded and not fault:
                 _, depth, transparent = decode(image)
-    except Exception as error:  # Pillow's decoders raise many kinds on any bytes
+    except Exception as error:  # damaged bytes make Pillow raise any kind of error
         reason = str(error) or type(error).__name__
         reason = reason.replace(f": {path!r}", "").replace(repr(path), "this file")
         return Examined(f"{path}: {reason}")
@@ -53,29 +53,29 @@ def examine(path: str, min_size: int = 1, decoded: bool = False) -> Examined:
 
 
 def check_image(path: str, min_size: int = 1, decode: bool = False) -> str | None:
-    """Say what is wrong with an image file; arguments as of :func:`examine`."""
+    """Return the fault of an image file, or None; arguments as for :func:`examine`."""
     return examine(path, min_size, decode).fault
 
 
 def unusual_note(found: Iterable[Examined], decoded: bool) -> str | None:
-    """One line about 16-bit and transparent images, or None if there are none.
+    """Describe 16-bit and transparent images in one line; None if there are none.
 
     Args:
-        found: What :func:`examine` returned.
+        found: Results of :func:`examine`.
         decoded: Whether the files were decoded.
     """
     fine = [one for one in found if one.fault is None]
     depths = Counter(one.depth for one in fine if one.depth is not None)
     parts = []
     if depths:
-        text = f"{depths.total()} with 16 bits a channel are scaled to 8"
+        text = f"{depths.total()} with 16 bits per channel are scaled to 8"
         if decoded:
             kinds = [f"{number} from {depth}" for depth, number in depths.most_common()]
             text += f" ({', '.join(kinds)} bits, as their largest values need)"
         if decoded and len(depths) > 1:
             text += (
-                ", so equal values of these are not equally bright: convert them to 8 "
-                "bits by one scale if that matters"
+                ", so equal values in different files are not equally bright: convert "
+                "them to 8 bits by one scale if that matters"
             )
         parts.append(text)
     if clear := sum(one.transparent for one in fine):

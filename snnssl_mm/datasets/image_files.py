@@ -1,4 +1,4 @@
-"""Which files of a folder are images: one rule for datasets, probes and tools."""
+"""Listing of the images in a folder, by one rule for datasets, probes and tools."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_PIXELS = {
     *(".bufr", ".grib", ".h5", ".hdf", ".wmf", ".emf"),
     *(".iim", ".mpg", ".mpeg", ".eps", ".ps", ".pdf"),
 }
-"""Suffixes that Pillow knows, and cannot decode by itself."""
+"""Suffixes that Pillow knows but cannot decode by itself."""
 
 SYSTEM_NAMES = {
     "__macosx",
@@ -30,14 +30,14 @@ SYSTEM_NAMES = {
     "@eadir",
     "lost+found",
 }
-"""Files and folders that systems create unasked, in lower case."""
+"""Files and folders that operating systems create, in lower case."""
 
 
 @cache
 def image_suffixes() -> tuple[str, ...]:
-    """Suffixes, in lower case, of all image formats that Pillow decodes here.
+    """Return the lower-case suffixes of all image formats that Pillow can decode.
 
-    Formats of plugins such as ``pillow_heif`` count once these are registered.
+    Formats of plugins such as ``pillow_heif`` are included if registered before.
     """
     Image.init()
     known = Image.registered_extensions()
@@ -46,25 +46,25 @@ def image_suffixes() -> tuple[str, ...]:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is hidden, or made by a system and not by the user."""
+    """Tell whether a file or folder is hidden, or created by the operating system."""
     return name.startswith(".") or name.lower() in SYSTEM_NAMES
 
 
 ORIENTATION = 0x0112
-"""EXIF's tag of the orientation, from 1 to 8."""
+"""EXIF tag of the orientation, whose values are 1 to 8."""
 TURNED = (5, 6, 7, 8)
 """Orientations that exchange width and height."""
 
 
 class Listing(NamedTuple):
-    """What a folder holds.
+    """Images and other contents of a folder.
 
     Attributes:
         folder: The folder.
-        images: Paths of the images, relative to it, sorted, with ``/``.
-        passed_over: How many other visible files there are, by suffix.
-        skipped_folders: How many sub-folders were not entered: all in a listing of
-            one folder; else links to a folder that they lie in.
+        images: Sorted paths of the images, relative to it, with ``/``.
+        passed_over: Number of other visible files, by suffix.
+        skipped_folders: Number of sub-folders that were not entered: all of them in a
+            non-recursive listing, otherwise links to a folder that contains them.
     """
 
     folder: Path
@@ -73,31 +73,32 @@ class Listing(NamedTuple):
     skipped_folders: int
 
     def note(self) -> str | None:
-        """One line about what was passed over, or None if there is nothing."""
+        """Describe in one line what was skipped; None if nothing was."""
         parts = []
         if total := self.passed_over.total():
-            verb = "file is no image and was" if total == 1 else "files are no images "
-            verb += "" if total == 1 else "and were"
+            verb = "file is not an image and was"
+            if total > 1:
+                verb = "files are not images and were"
             kinds = [f"{n} {kind}" for kind, n in self.passed_over.most_common(6)]
             if len(self.passed_over) > 6:
                 kinds[5:] = ["others"]
-            parts.append(f"{total} {verb} passed over: {', '.join(kinds)}")
+            parts.append(f"{total} {verb} skipped: {', '.join(kinds)}")
         if number := self.skipped_folders:
             noun = "sub-folder was" if number == 1 else "sub-folders were"
             parts.append(f"{number} {noun} not entered")
         return f"{self.folder}: {'; '.join(parts)}" if parts else None
 
     def log_note(self) -> None:
-        """Say in the log what was passed over."""
+        """Log what was skipped."""
         if note := self.note():
             log_once(note)
 
 
 @cache
 def log_once(text: str, level: int = logging.INFO) -> None:
-    """Write a line to the log of the main process, the first time only.
+    """Log a line on the main process, the first time only.
 
-    Several data sets of a run may read one folder, and checks read it before.
+    Several datasets of a run, and the checks before it, may read the same folder.
     """
     if is_main_process():
         print_log(text, logger="current", level=level)
@@ -109,13 +110,13 @@ def list_images(
     """List the images of a folder.
 
     A file is an image if its suffix, in any case, is one of :func:`image_suffixes`.
-    Symbolic links to files and folders are followed, except those to a folder that
-    they lie in. Hidden files and folders are passed over without a word.
+    Symbolic links to files and folders are followed, except links to a folder that
+    contains them. Hidden files and folders are skipped without a log line.
 
     Args:
         folder: The folder.
-        recursive: Whether sub-folders are entered.
-        suffixes: Others than those of :func:`image_suffixes`.
+        recursive: Whether to enter sub-folders.
+        suffixes: Suffixes to accept instead of :func:`image_suffixes`.
 
     Raises:
         OSError: If a folder cannot be read.
@@ -124,7 +125,7 @@ def list_images(
     images: list[str] = []
     passed_over: Counter[str] = Counter()
     skipped = 0
-    # A folder still to be read, its path from the root, and the folders it lies in.
+    # Folders to read: each with its path from the root and the folders that contain it.
     waiting: list[tuple[str, str, frozenset[str]]] = [(str(folder), "", frozenset())]
     while waiting:
         current, prefix, above = waiting.pop()
@@ -145,19 +146,19 @@ def list_images(
 
 
 def list_folders(folder: str | Path) -> list[str]:
-    """Names of the visible sub-folders of a folder and links to such, sorted."""
+    """Return the sorted names of the visible sub-folders (or links to folders)."""
     with os.scandir(folder) as entries:
         return sorted(e.name for e in entries if not is_hidden(e.name) and is_folder(e))
 
 
 def find_images(path: str | Path) -> list[Path]:
-    """Images of a folder (not of its sub-folders), or the one file, in order.
+    """Return the sorted images of a folder (without sub-folders), or the one file.
 
     Raises:
         ValueError: If there are none.
     """
     if "://" in str(path):
-        raise ValueError(f"{path} is an address; download the image, and give the file")
+        raise ValueError(f"{path} is a URL; download the image and give the file")
     path = Path(path).expanduser()
     if not path.exists():
         raise ValueError(f"{path} does not exist; give an image or a folder of images")
@@ -167,15 +168,15 @@ def find_images(path: str | Path) -> list[Path]:
     if not listing.images:
         found = listing.note() or f"{path}: it is empty"
         raise ValueError(
-            f"{path} holds no images; {found.removeprefix(f'{path}: ')}; files with "
-            f"these suffixes are images: {' '.join(image_suffixes())}"
+            f"{path} contains no images; {found.removeprefix(f'{path}: ')}; expected "
+            f"files with one of the suffixes {' '.join(image_suffixes())}"
         )
     listing.log_note()
     return [path / image for image in listing.images]
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder or a link to one (links in a circle are none)."""
+    """Tell whether an entry is a folder or a link to one (circular links are not)."""
     try:
         return entry.is_dir()
     except OSError:
@@ -183,8 +184,8 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def is_readable_kind(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a file or a link, which no pipe or device is.
+    """Tell whether an entry is a file or a link, not a pipe or device.
 
-    A broken link counts: reading it fails with its name.
+    A broken link is accepted, so that reading it fails with its name.
     """
     return entry.is_symlink() or entry.is_file()

@@ -1,4 +1,4 @@
-"""Folders of images, with or without labels, of which some may be unreadable."""
+"""Folders of images, with or without labels, some of which may be unreadable."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -30,43 +30,43 @@ from snnssl_mm.registry import DATASETS
 class ImageFolder(CustomDataset):
     """Images of a folder, checked before the training starts.
 
-    Which files are images is decided by
-    :func:`snnssl_mm.datasets.image_files.list_images`: all formats that Pillow decodes,
-    links are followed, hidden files and folders are not there, and the log counts what
-    else is passed over. With labels, the sub-folders are the classes, or a label file
-    tells them; without, all images below the folder are taken. A class folder without
-    images counts, with a warning.
+    :func:`snnssl_mm.datasets.image_files.list_images` selects the images: all formats
+    that Pillow decodes; links are followed, hidden files and folders ignored, and the
+    log counts other skipped files. With labels, classes come from the sub-folders or
+    from a label file; without labels, all images below the folder are used. A class
+    folder without images is kept, with a warning.
 
-    The check decodes all files, in parallel, or reads their headers only; the log
-    counts 16-bit and transparent ones. Damage that it did not see shows when the image
-    is loaded, which with ``on_error='skip'`` costs that sample only: another one is
-    drawn, and the log counts such cases. Load with :class:`LoadIntactImage`: OpenCV
-    alone keeps the upper 8 of 16 bits and shows colours that are transparent.
+    The check decodes all files in parallel, or reads only their headers; the log counts
+    16-bit and transparent images. Damage that the check did not see appears when the
+    image is loaded. With ``on_error='skip'`` such a sample is replaced by another one,
+    and the log counts these cases. Load images by :class:`LoadIntactImage`, since
+    OpenCV alone keeps only the upper 8 of 16 bits and shows the colours of transparent
+    pixels.
 
     Args:
         data_root: The folder, or its parent if ``data_prefix`` is given.
-        on_error: ``'raise'`` stops with the names of unreadable files, ``'skip'``
-            leaves them out and logs their number. Leaving data out is a decision of
-            the user, so the default is ``'raise'``.
-        verify: ``'decode'`` checks all of every file first (some 5 ms for a photo),
-            ``'header'`` its beginning (for millions of images), None nothing.
-        min_size: Images with a shorter side, in pixels, count as unreadable: the
+        on_error: ``'raise'`` stops and names unreadable files, ``'skip'`` leaves them
+            out and logs their number. The default is ``'raise'``, since leaving data
+            out is the user's decision.
+        verify: ``'decode'`` decodes every file first (about 5 ms for a photograph),
+            ``'header'`` reads only the headers (for millions of images), None skips
+            the check.
+        min_size: Images with a shorter side, in pixels, count as unreadable. Use the
             crop, or the stride of the backbone.
         label_file: Text file (UTF-8, or UTF-16 with a byte order mark), in
-            ``data_root`` unless its path is absolute, with a class (a name or an
-            integer) a line for all images below the folder in the sorted order of their
-            paths. The classes are numbered in the order of ``metainfo['classes']``, by
-            default the sorted one.
+            ``data_root`` unless its path is absolute, with one class (a name or an
+            integer) per line, for all images below the folder sorted by path. Classes
+            are numbered in the order of ``metainfo['classes']``, by default sorted.
         **kwargs: Arguments of :class:`mmpretrain.datasets.CustomDataset`, such as
             ``data_prefix``, ``with_label`` and ``pipeline``. ``metainfo['classes']``
-            may order the class folders, name further ones that other data have, or
-            rename all of them in their sorted order.
+            may order the class folders, add classes that other data have, or rename all
+            folders in their sorted order.
 
     Raises:
-        FileNotFoundError: If the folder is missing or holds no images.
-        ValueError: If files are unreadable and ``on_error='raise'``, or all are; if
-            the label file is no text or does not have one line an image; or if the
-            class folders do not fit ``metainfo['classes']``.
+        FileNotFoundError: If the folder is missing or contains no images.
+        ValueError: If files are unreadable and ``on_error='raise'``, or all are
+            unreadable; if the label file is not text or does not have one line per
+            image; or if the class folders do not fit ``metainfo['classes']``.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class ImageFolder(CustomDataset):
         super().__init__(data_root=str(Path(data_root).expanduser()), **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """List the images; say what is passed over, and what to do if none is left."""
+        """List the images and their labels; log what is skipped."""
         folder = Path(self.img_prefix)
         if not folder.is_dir():
             raise FileNotFoundError(
@@ -112,7 +112,7 @@ class ImageFolder(CustomDataset):
         if sorted_by_class:
             images = [image for image in images if "/" in image]
         if not images:
-            where = "one sub-folder a class" if sorted_by_class else "it"
+            where = "one sub-folder per class" if sorted_by_class else "it"
             raise FileNotFoundError(
                 f"Found no images in {folder.absolute()}: put images "
                 f"({', '.join(sorted(self.extensions))}) into {where}"
@@ -121,8 +121,7 @@ class ImageFolder(CustomDataset):
         if sorted_by_class:
             if stray := len(listing.images) - len(images):
                 log_once(
-                    f"{folder}: images outside of the class folders were passed over: "
-                    f"{stray}",
+                    f"{folder}: skipped {stray} images outside of the class folders",
                     logging.WARNING,
                 )
             return self.labelled_by_folder(folder, images)
@@ -133,7 +132,7 @@ class ImageFolder(CustomDataset):
     def labelled_by_folder(
         self, folder: Path, images: list[str]
     ) -> list[dict[str, Any]]:
-        """Label images by the sub-folders of ``folder`` that they lie in."""
+        """Label images by their sub-folders of ``folder``."""
         names = list_folders(folder)
         classes = list(self.metainfo.get("classes") or names)
         if set(names) <= set(classes):
@@ -148,8 +147,8 @@ class ImageFolder(CustomDataset):
             )
         if empty := set(names) - {image.split("/")[0] for image in images}:
             log_once(
-                f"{folder}: class folders without images, which count as classes: "
-                f"{len(empty)} ({', '.join(sorted(empty)[:5])})",
+                f"{folder}: {len(empty)} class folders without images are kept as "
+                f"classes ({', '.join(sorted(empty)[:5])})",
                 logging.WARNING,
             )
         self._metainfo["classes"] = tuple(classes)
@@ -167,7 +166,7 @@ class ImageFolder(CustomDataset):
         if len(names) != len(images):
             raise ValueError(
                 f"The label file {file} has {len(names)} lines, but there are "
-                f"{len(images)} images in {folder}: write one class a line, in the "
+                f"{len(images)} images in {folder}: write one class per line, in the "
                 "sorted order of the images' paths"
             )
         pairs = zip(names, images, strict=True)
@@ -191,7 +190,7 @@ class ImageFolder(CustomDataset):
         ]
 
     def filter_data(self) -> list[dict[str, Any]]:
-        """Leave unreadable images out, or stop and name them; note unusual ones."""
+        """Leave unreadable images out, or raise; log 16-bit and transparent ones."""
         if not self.verify:
             return self.data_list
         decoded = self.verify == "decode"
@@ -211,13 +210,14 @@ class ImageFolder(CustomDataset):
         if note := unusual_note(found, decoded):
             log_once(f"{self.img_prefix}: {note}")
         faults = [one.fault for one in found]
-        named = [fault for fault in faults if fault]
-        if not named:
+        damaged = [fault for fault in faults if fault]
+        if not damaged:
             return self.data_list
-        text = f"{len(named)} of {len(faults)} images are unreadable or too small:\n  "
-        text += "\n  ".join(named[:5]) + "\n  ..." * (len(named) > 5)
-        if self.on_error == "raise" or len(named) == len(faults):
-            raise ValueError(f"{text}\nRemove or mend them, or set on_error='skip'")
+        lines = damaged[:5] if len(damaged) <= 5 else [*damaged[:5], "..."]
+        text = f"{len(damaged)} of {len(faults)} images are unreadable or too small:"
+        text = "\n  ".join([text, *lines])
+        if self.on_error == "raise" or len(damaged) == len(faults):
+            raise ValueError(f"{text}\nRemove or repair them, or set on_error='skip'")
         print_log(f"Skipped {text}", logger="current", level=logging.WARNING)
         pairs = zip(self.data_list, faults, strict=True)
         return [sample for sample, fault in pairs if fault is None]
@@ -230,12 +230,12 @@ class ImageFolder(CustomDataset):
             path = self.get_data_info(idx)["img_path"]
             fault = check_image(path, self.min_size, decode=True)
             if fault is None:
-                error.add_note(f"This happened to the image {path}")
+                error.add_note(f"The error occurred for the image {path}")
                 raise
             if self.on_error == "raise" or self.test_mode:
+                option = "" if self.test_mode else ", or set on_error='skip'"
                 raise DataError(
-                    f"Cannot read {fault}\nRemove or mend it"
-                    + ", or set on_error='skip'" * (not self.test_mode)
+                    f"Cannot read {fault}\nRemove or repair it{option}"
                 ) from error
         self.num_skipped += 1
         if self.num_skipped in (1, 10, 100, 1000, 10000):

@@ -1,4 +1,4 @@
-"""Images as users have them, brought to the pixels that pipelines begin with."""
+"""Reading of images from files, PIL images, arrays and tensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from snnssl_mm.datasets.loading import Decoded, decode, decode_file, to_colors
 
 
 def read_images(images: Any) -> Iterator[np.ndarray]:
-    """Read images one after the other, as OpenCV has them: BGR, uint8 ``[H, W, 3]``.
+    """Yield images one by one in OpenCV's format: BGR, uint8 ``[H, W, 3]``.
 
     16 bits and transparency are treated as in files, see
     :mod:`snnssl_mm.datasets.loading`.
@@ -25,28 +25,28 @@ def read_images(images: Any) -> Iterator[np.ndarray]:
     Args:
         images: One of these, or an iterable (list, generator, ...) of them:
 
-            * a file; or a folder, of which the images are taken in the order of their
-              names, see :func:`snnssl_mm.datasets.image_files.find_images`;
-            * a file that is open for reading bytes, or a ``BytesIO``;
-            * a PIL image, turned as its EXIF data say;
+            * a file, or a folder of images (sorted by name, see
+              :func:`snnssl_mm.datasets.image_files.find_images`);
+            * a file opened for reading bytes, or a ``BytesIO``;
+            * a PIL image, to which its EXIF orientation is applied;
             * an array ``[H, W]``, ``[H, W, 1]`` (grey), ``[H, W, 3]`` (RGB),
               ``[H, W, 4]`` (RGBA), or a stack ``[N, H, W, C]``, uint8 or uint16;
             * a tensor ``[C, H, W]`` or ``[N, C, H, W]``, C = 1, 3 (RGB) or 4 (RGBA),
-              uint8 or of floats from 0 to 1, not yet normalised.
+              uint8 or floats from 0 to 1, not normalised.
 
     Raises:
-        ValueError: If there is none, or one is no image; it says which.
+        ValueError: If there is no image, or an input is not an image.
     """
     found = False
     for image in each_image(images):
         found = True
         yield image
     if not found:
-        raise ValueError("there is no image; give files, a folder, arrays or tensors")
+        raise ValueError("got no image; give files, a folder, arrays or tensors")
 
 
 def each_image(images: Any) -> Iterator[np.ndarray]:
-    """Images of :func:`read_images`; none if there are none."""
+    """Yield the images of :func:`read_images`, possibly none."""
     if isinstance(images, (str, Path)):
         yield from map(read_file, find_images(images))
     elif isinstance(images, Image.Image):
@@ -84,11 +84,11 @@ def read_bytes(content: Any, name: Any) -> np.ndarray:
     """Decode a file's content.
 
     Raises:
-        ValueError: If it is no image; it gives the file's name.
+        ValueError: If the content is not an image.
     """
     try:
         return decode_file(content)
-    except Exception as error:  # Pillow's decoders raise many kinds on any bytes
+    except Exception as error:  # damaged bytes make Pillow raise any kind of error
         raise ValueError(f"cannot read {name}: {reason(error)}") from error
 
 
@@ -96,7 +96,7 @@ def from_pillow(image: Image.Image) -> np.ndarray:
     """Decode a PIL image.
 
     Raises:
-        ValueError: If its file or its mode cannot be read.
+        ValueError: If its file is damaged or its mode is not supported.
     """
     try:
         return to_bgr(decode(image))
@@ -111,7 +111,7 @@ def from_array(array: np.ndarray) -> Iterator[np.ndarray]:
     """Read an image or a stack of images.
 
     Raises:
-        ValueError: If the array's type or shape is another one.
+        ValueError: If the array's type or shape is not supported.
     """
     shaped = array.ndim == 2 or (array.ndim in (3, 4) and array.shape[-1] in (1, 3, 4))
     if array.dtype not in (np.uint8, np.uint16) or not shaped or 0 in array.shape[-3:]:
@@ -129,7 +129,7 @@ def from_tensor(tensor: Tensor) -> Iterator[np.ndarray]:
     """Read an image or a batch of images.
 
     Raises:
-        ValueError: If the tensor's type, shape or values are others.
+        ValueError: If the tensor's type, shape or values are not supported.
     """
     shape = list(tensor.shape)
     if tensor.ndim not in (3, 4) or shape[-3] not in (1, 3, 4) or 0 in shape[-3:]:
@@ -140,7 +140,7 @@ def from_tensor(tensor: Tensor) -> Iterator[np.ndarray]:
     values = tensor.detach().cpu()
     if values.is_floating_point():
         values = values.float()
-        # Interpolation rounds a little beyond the range; NaN fails too.
+        # Interpolation can exceed the range by rounding. NaN fails this test.
         if not bool(((values > -1e-3) & (values < 1 + 1e-3)).all()):
             raise ValueError(
                 "a tensor of floats must have values from 0 to 1, before any "
@@ -159,10 +159,10 @@ def from_tensor(tensor: Tensor) -> Iterator[np.ndarray]:
 
 
 def to_bgr(decoded: Decoded) -> np.ndarray:
-    """Pixels in OpenCV's order."""
+    """Return the pixels in OpenCV's channel order."""
     return cv2.cvtColor(decoded.pixels, cv2.COLOR_RGB2BGR)
 
 
 def reason(error: Exception) -> str:
-    """What an error of a decoder says."""
+    """Return the message of a decoder's error, or its type."""
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Text files that hold the classes of images."""
+"""Text files with the classes of images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-BYTE_ORDER_MARKS = {  # UTF-32's little-endian one begins with UTF-16's
+BYTE_ORDER_MARKS = {  # in this order: UTF-32-LE's mark begins with UTF-16-LE's
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -17,13 +17,13 @@ BYTE_ORDER_MARKS = {  # UTF-32's little-endian one begins with UTF-16's
 
 
 def read_lines(file: Path) -> list[str]:
-    """Lines of a text file, stripped, without the empty ones at its end.
+    """Read the stripped lines of a text file, without empty lines at its end.
 
-    The file is UTF-8, or has the byte order mark of UTF-8, UTF-16 or UTF-32; its
-    lines end as on Unix, Windows or old Macs.
+    The file is UTF-8, or has the byte order mark of UTF-8, UTF-16 or UTF-32, with line
+    endings of Unix, Windows or old Macs.
 
     Raises:
-        ValueError: If it is not such a text; it names the line.
+        ValueError: If it is not such a text; the message has the line.
     """
     content = file.read_bytes()
     marked = (n for mark, n in BYTE_ORDER_MARKS.items() if content.startswith(mark))
@@ -37,23 +37,23 @@ def read_lines(file: Path) -> list[str]:
             f"{file} is not {encoding.removesuffix('-sig').upper()} text: line {line} "
             f"has the byte 0x{content[error.start]:02x}; {cure}"
         ) from error
-    if "\0" in text:  # UTF-16 without a mark, or no text at all
+    if "\0" in text:  # UTF-16 without a mark, or binary data
         raise ValueError(f"{file} is not UTF-8 text, it has zero bytes; {cure}")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return [line.strip() for line in text.rstrip().split("\n")]
 
 
 def read_label_file(file: Path) -> list[str]:
-    """Classes of a label file, one a line; see :func:`read_lines`.
+    """Read the classes of a label file, one per line; see :func:`read_lines`.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no text, or a line between others is empty.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not text, or has an empty line.
     """
     if not file.is_file():
         raise FileNotFoundError(
             f"The label file {file.absolute()} does not exist: set label_file of the "
-            "dataset to a text file with one class a line"
+            "dataset to a text file with one class per line"
         )
     names = read_lines(file)
     if "" in names:
@@ -65,17 +65,17 @@ def read_label_file(file: Path) -> list[str]:
 
 
 def sorted_classes(names: Iterable[str]) -> list[str]:
-    """Return distinct classes in order, integers by their value."""
+    """Return the sorted distinct classes; integers are sorted by value."""
     distinct = set(names)
-    whole = all(name.removeprefix("-").isdecimal() for name in distinct)
-    return sorted(distinct, key=int if whole else str)
+    integers = all(name.removeprefix("-").isdecimal() for name in distinct)
+    return sorted(distinct, key=int if integers else str)
 
 
 def read_annotation_file(file: Path, with_label: bool) -> list[dict[str, Any]]:
-    """``img_path``, and ``gt_label`` if it has labels, of each line of a file.
+    """Read ``img_path``, and ``gt_label`` with labels, from each line of a file.
 
     Raises:
-        ValueError: If it is no text, or a line is not ``PATH`` or ``PATH NUMBER``.
+        ValueError: If it is not text, or a line is not ``PATH`` or ``PATH NUMBER``.
     """
     samples: list[dict[str, Any]] = []
     for line_number, line in enumerate(read_lines(file), 1):

@@ -1,4 +1,4 @@
-"""A part of a labelled dataset, the same share of each class."""
+"""Subset of a labelled dataset with the same fraction of each class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmengine.dataset import BaseDataset
 from snnssl_mm.registry import DATASETS
 
 
-def labels_of(dataset: BaseDataset) -> np.ndarray:
+def sample_labels(dataset: BaseDataset) -> np.ndarray:
     """Return the class of each sample, integers ``[len(dataset)]``.
 
     Raises:
@@ -23,7 +23,7 @@ def labels_of(dataset: BaseDataset) -> np.ndarray:
         if label is None or np.size(label) != 1:
             found = "no label" if label is None else f"the labels {label}"
             raise ValueError(
-                f"LabelledFraction needs one label (gt_label) a sample, but sample "
+                f"LabelledFraction needs one label (gt_label) per sample, but sample "
                 f"{index} of {type(dataset).__name__} has {found}; use a "
                 "single-label classification dataset, and with_label=True in "
                 "CustomDataset"
@@ -36,20 +36,20 @@ def labels_of(dataset: BaseDataset) -> np.ndarray:
 def labelled_fraction(
     dataset: Mapping[str, Any], fraction: float, seed: int = 0
 ) -> BaseDataset:
-    """Build a labelled dataset and keep a share of each class.
+    """Build a labelled dataset and keep a fraction of each class.
 
     Of the n samples of a class, max(1, round(fraction n)) are drawn without
-    replacement. The same seed draws the same samples, in every process and epoch, and
-    less of them for a smaller fraction: 1 % is a part of 10 %. For semi-supervised
+    replacement. The same seed draws the same samples in every process and epoch. A
+    smaller fraction gives a subset: the 1 % are part of the 10 %. For semi-supervised
     training: ``dict(type='snnssl_mm.LabelledFraction', fraction=0.01, dataset=...)``.
 
     Args:
         dataset: Config of a classification dataset, such as mmpretrain's ``ImageNet``.
-        fraction: Share to keep, in (0, 1].
+        fraction: Fraction to keep, in (0, 1].
         seed: Seed of the draw.
 
     Returns:
-        The dataset, with the samples that were drawn, in their order.
+        The dataset with the drawn samples, in their original order.
 
     Raises:
         ValueError: If ``fraction`` is out of range or the samples have no labels.
@@ -58,11 +58,11 @@ def labelled_fraction(
         raise ValueError(
             f"fraction must be above 0 and at most 1, got {fraction}; 1 % is 0.01"
         )
-    whole = DATASETS.build(dict(dataset))
-    labels = labels_of(whole)
+    full = DATASETS.build(dict(dataset))
+    labels = sample_labels(full)
     rng = np.random.default_rng(seed)
     kept: list[int] = []
     for label in np.unique(labels):
         samples = rng.permutation(np.flatnonzero(labels == label))
         kept += samples[: max(1, round(fraction * len(samples)))].tolist()
-    return whole.get_subset(sorted(kept))
+    return full.get_subset(sorted(kept))

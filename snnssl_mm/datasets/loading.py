@@ -1,15 +1,15 @@
-"""Decode images of any kind to 8-bit colours, by one rule for files and arrays.
+"""Decoding of any image to 8-bit colours, by the same rules for files and arrays.
 
-The same file gives the same pixels wherever it is read:
+A file gives the same pixels wherever it is read:
 
-* Grey, palette, 1-bit and CMYK images become colours; of several frames or pages the
-  first counts; EXIF orientation is applied.
-* 16 bits a channel: values are divided by the largest value of the smallest depth of
-  8, 10, 12, 14 or 16 bits that holds the image's maximum, so that 12-bit data in a
-  16-bit file keep their grey levels. The depth is found for each image by itself.
-* Transparent pixels are composed onto :data:`BACKGROUND`; the colour that a file
-  stores under fully transparent ones never shows.
-* Floating-point and 32-bit pixels are refused: nothing tells how bright 1 is.
+* Grey, palette, 1-bit and CMYK images are converted to colours. Only the first frame or
+  page is used. EXIF orientation is applied.
+* 16 bits per channel: values are divided by the largest value of the smallest depth (8,
+  10, 12, 14 or 16 bits) that fits the image's maximum, so that 12-bit data in a 16-bit
+  file keep their grey levels. The depth is determined for each image separately.
+* Transparent pixels are composed onto :data:`BACKGROUND`; the colour that a file stores
+  for fully transparent pixels never appears.
+* Floating-point and 32-bit pixels are refused, since their range is unknown.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from snnssl_mm.registry import TRANSFORMS
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 DECODING = 2
-"""Version of the rules above; cached features of an earlier one are computed again."""
+"""Version of the rules above; features cached under an earlier one are recomputed."""
 BACKGROUND = (124, 117, 104)
-"""RGB behind transparent pixels: ImageNet's mean, on which dark and light things show
-(mmcv puts grey images with transparency on the same)."""
+"""RGB behind transparent pixels: ImageNet's mean, against which dark and light objects
+are visible (mmcv uses the same for grey images with transparency)."""
 DEPTHS = (8, 10, 12, 14, 16)
 
 
 class Decoded(NamedTuple):
-    """An image and what was unusual about its file.
+    """Decoded image, its bit depth and transparency.
 
     Attributes:
         pixels: RGB, uint8 ``[H, W, 3]``.
-        depth: Bits of a value, as found; None for a file of 8 bits.
+        depth: Bits that the values of a 16-bit file use; None for 8-bit files.
         transparent: Whether a pixel is not opaque.
     """
 
@@ -53,7 +53,7 @@ class Decoded(NamedTuple):
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether an image that is not decoded yet stores 16 bits a channel."""
+    """Tell whether an image that is not decoded yet has 16 bits per channel."""
     if image.mode.startswith("I;16"):
         return True
     if image.mode == "I" and image.format in ("PNG", "PPM"):
@@ -61,17 +61,17 @@ def is_deep(image: Image.Image) -> bool:
     for tile in getattr(image, "tile", []):
         args = tile.args if isinstance(tile.args, tuple) else (tile.args,)
         if any(str(a).endswith((";16B", ";16L", ";16N")) for a in args):
-            return True  # of colours, Pillow would keep the upper 8 bits
+            return True  # for colours, Pillow would keep only the upper 8 bits
         if tile.codec_name.startswith("ppm") and isinstance(args[-1], int):
             return args[-1] > 255
     return False
 
 
 def pixel_fault(image: Image.Image) -> str | None:
-    """Say why pixels have no meaning as colours: nothing tells how bright 1 is."""
+    """Return why pixels have no known range (so no meaning as colours), or None."""
     if image.mode in ("I", "F") and not is_deep(image):
         kind = "floating-point" if image.mode == "F" else "32-bit"
-        return f"{kind} pixels, of which the range is unknown; needs 8 or 16 bits"
+        return f"{kind} pixels, whose range is unknown; expected 8 or 16 bits"
     return None
 
 
@@ -79,18 +79,18 @@ def decode(image: Image.Image) -> Decoded:
     """Decode an image by the rules of this module.
 
     Args:
-        image: Just opened, or in memory.
+        image: An opened image, not decoded yet, or an image in memory.
 
     Raises:
-        Exception: Whatever Pillow raises for a file that is not intact.
-        ValueError: If its pixels have no known range, or no known kind.
+        Exception: Any error of Pillow for a damaged file.
+        ValueError: If the range or the kind of its pixels is unknown.
     """
     if fault := pixel_fault(image):
         raise ValueError(fault)
     transparent = image.has_transparency_data
     if is_deep(image):
         values = deep_values(image)
-        key = image.info.get("transparency")  # a colour that counts as transparent
+        key = image.info.get("transparency")  # a colour that means transparent
         if key is not None and values.shape[-1] < 4:
             clear = (values == np.array(key)).all(-1)
             values = np.broadcast_to(values, (*clear.shape, 3))
@@ -103,34 +103,34 @@ def decode(image: Image.Image) -> Decoded:
 
 
 def deep_values(image: Image.Image) -> np.ndarray:
-    """Values of an image with 16 bits a channel: uint16 ``[H, W, 1, 3 or 4]``, RGB.
+    """Read an image with 16 bits per channel: uint16 ``[H, W, 1, 3 or 4]``, RGB.
 
     Raises:
-        Exception: Whatever Pillow raises for a file that is not intact.
-        ValueError: If OpenCV does not know such a file.
+        Exception: Any error of Pillow for a damaged file.
+        ValueError: If OpenCV cannot decode such a file.
     """
     if image.mode.startswith("I"):
         return np.asarray(ImageOps.exif_transpose(image), np.uint16)[..., None]
-    # Pillow sees whether the file is intact, OpenCV keeps all bits.
+    # Pillow detects damaged files, OpenCV keeps all bits.
     assert isinstance(image, ImageFile.ImageFile)
     assert image.fp is not None
     image.fp.seek(0)
     content = np.frombuffer(image.fp.read(), np.uint8)
-    # OpenCV turns a TIFF by itself.
+    # OpenCV applies the orientation of a TIFF by itself.
     orientation = 1 if image.format == "TIFF" else image.getexif().get(ORIENTATION)
     image.load()
     values = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.ndim != 3:
         raise ValueError(
-            f"16 bits a channel in a {image.format} file of mode {image.mode}, which "
-            "cannot be read; save it as a PNG of RGB or grey"
+            f"16 bits per channel in a {image.format} file of mode {image.mode} cannot "
+            "be read; save it as a PNG of RGB or grey"
         )
     order = cv2.COLOR_BGRA2RGBA if values.shape[-1] == 4 else cv2.COLOR_BGR2RGB
-    return turned(cv2.cvtColor(values, order), orientation)
+    return apply_orientation(cv2.cvtColor(values, order), orientation)
 
 
-def turned(values: np.ndarray, orientation: int | None) -> np.ndarray:
-    """Turn an array ``[H, W, C]`` as an EXIF orientation (1 to 8) says."""
+def apply_orientation(values: np.ndarray, orientation: int | None) -> np.ndarray:
+    """Apply an EXIF orientation (1 to 8) to an array ``[H, W, C]``."""
     if orientation in (5, 6, 7, 8):
         values = values.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -141,7 +141,7 @@ def turned(values: np.ndarray, orientation: int | None) -> np.ndarray:
 
 
 def to_colors(values: np.ndarray) -> Decoded:
-    """Bring an array to opaque 8-bit colours by the rules of this module.
+    """Convert an array to opaque 8-bit colours by the rules of this module.
 
     Args:
         values: uint8 or uint16 ``[H, W]`` or ``[H, W, C]``, C = 1 (grey), 3 (RGB) or
@@ -167,7 +167,7 @@ def to_colors(values: np.ndarray) -> Decoded:
 
 
 def bit_depth(values: np.ndarray) -> int:
-    """Smallest depth of :data:`DEPTHS` that holds all values."""
+    """Return the smallest depth in :data:`DEPTHS` that fits all values."""
     largest = int(values.max(initial=0))
     return next(depth for depth in DEPTHS if largest < 2**depth)
 
@@ -175,14 +175,14 @@ def bit_depth(values: np.ndarray) -> int:
 def to_8_bits(values: np.ndarray, depth: int) -> np.ndarray:
     """Scale integers of ``depth`` bits so that the largest becomes 255, and round.
 
-    Larger ones, which only transparent pixels have, are cut off.
+    Larger values, which only transparent pixels have, are clipped.
     """
     return scaled_values(depth)[values]
 
 
 @cache
 def scaled_values(depth: int) -> np.ndarray:
-    """What :func:`to_8_bits` makes of each integer of 16 bits, uint8 ``[65536]``."""
+    """Return the lookup table of :func:`to_8_bits`, uint8 ``[65536]``."""
     largest = 2**depth - 1
     values = np.minimum(np.arange(2**16), largest) * 255 / largest
     return np.rint(values).astype(np.uint8)
@@ -191,13 +191,13 @@ def scaled_values(depth: int) -> np.ndarray:
 def decode_file(content: bytes) -> np.ndarray:
     """Decode an image file to BGR, uint8 ``[H, W, 3]``.
 
-    Pillow sees when a file is truncated; OpenCV fills the missing part with grey and
-    says nothing, but decodes a JPEG faster. So grey and RGB JPEGs that are there to
-    their end marker go to OpenCV, all other files to Pillow.
+    Pillow detects truncated files. OpenCV silently fills the missing part with grey,
+    but decodes JPEGs faster. So OpenCV decodes grey and RGB JPEGs that have their end
+    marker, and Pillow all other files.
 
     Raises:
-        Exception: Whatever Pillow raises for a file that is not intact.
-        ValueError: If its pixels have no known range.
+        Exception: Any error of Pillow for a damaged file.
+        ValueError: If the range of its pixels is unknown.
     """
     with Image.open(BytesIO(content)) as image:
         intact = content.startswith(JPEG_START) and content.endswith(JPEG_END)
@@ -215,14 +215,15 @@ def read_image(file: str | Path) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class LoadIntactImage(LoadImageFromFile):
-    """Load an image in colour, and raise if its file is truncated.
+    """Transform that loads an image in colour and raises if its file is truncated.
 
-    The rules for 16-bit and transparent files are those of
+    16-bit and transparent files are decoded by the rules of
     :mod:`snnssl_mm.datasets.loading`. Requires ``img_path``; adds ``img`` (uint8 BGR
-    of shape ``[H, W, 3]``, turned as its EXIF data say), ``img_shape``, ``ori_shape``.
+    of shape ``[H, W, 3]``, with EXIF orientation applied), ``img_shape`` and
+    ``ori_shape``.
 
     Args:
-        backend_args: Where mmengine reads files from; None for the disk.
+        backend_args: Settings of mmengine's file backend; None for the local disk.
     """
 
     def __init__(self, backend_args: dict[str, Any] | None = None) -> None:

@@ -1,9 +1,9 @@
-"""Multi-digit scenes: several handwritten digits a scene, for detection and masks.
+"""Multi-digit scenes: several handwritten digits per scene, for detection and masks.
 
-They continue the digit scenes of the pretraining on a larger canvas: the same digits
-in the same sizes, the same clutter and noise, the same digits kept for the test. One
-folder holds both annotations: COCO's (boxes and masks) and ADE20K's (label images), so
-that mmdet's own ``CocoDataset`` and mmseg's own ``BaseSegDataset`` read it.
+They extend the digit scenes of the pretraining to a larger canvas, with the same split
+and sizes of digits, clutter and noise. One folder has both kinds of annotation, COCO's
+(boxes and masks) and ADE20K's (label images), so that mmdet's ``CocoDataset`` and
+mmseg's ``BaseSegDataset`` can read it.
 """
 
 import json
@@ -29,21 +29,21 @@ from snnssl_mm.datasets.scene_drawing import (
 from snnssl_mm.registry import DATASETS
 
 GENERATOR_VERSION = 1
-"""Counts up whenever the same parameters give other scenes."""
+"""Version of the generator; incremented if the same parameters give other scenes."""
 
 UNIT = 16
-"""Side of a pretraining scene in pixels: sizes of digits and clutter refer to it."""
+"""Side of a pretraining scene in pixels, the unit of digit and clutter sizes."""
 
 MAX_DIGITS = 6
 ATTEMPTS = 20
-"""How often a place without overlap is looked for before a digit is left out."""
+"""Number of random placements tried before an overlapping digit is left out."""
 
 DIGITS = tuple("0123456789")
 FOLDERS = {"train": "training", "test": "validation"}
 """ADE20K's names of the splits."""
 
 UNLABELLED, BACKGROUND, FIRST_DIGIT = 0, 1, 2
-"""Values of the label images, as ADE20K counts: 0 is ignored."""
+"""Values of the label images, numbered as in ADE20K: 0 is ignored."""
 
 PALETTE = [
     [0, 0, 0], [31, 119, 180], [255, 127, 14], [44, 160, 44], [214, 39, 40],
@@ -64,7 +64,7 @@ class Instance(NamedTuple):
         return tuple(cv2.boundingRect(self.mask.astype(np.uint8)))
 
 
-def iter_scenes(
+def iter_multi_digit_scenes(
     split: str, count: int, size: int = 48, seed: int = 0
 ) -> Iterator[tuple[np.ndarray, list[Instance]]]:
     """Yield scenes; scene ``i`` depends on the split, the seed and ``i`` only.
@@ -73,7 +73,7 @@ def iter_scenes(
         split: ``'train'`` or ``'test'``.
         count: Number of scenes.
         size: Side of the canvas in pixels.
-        seed: Seed of everything.
+        seed: Seed of the digits' split and of the drawing.
 
     Yields:
         tuple: uint8 scene of shape ``[size, size]`` and its 1 to 6 digits, whose
@@ -105,14 +105,14 @@ def iter_scenes(
         yield finish(canvas, rng), instances
 
 
-def generate(
+def generate_multi_digit_scenes(
     root: str | Path,
     size: int = 48,
     num_train: int = 400,
     num_test: int = 200,
     seed: int = 0,
 ) -> Path:
-    """Write multi-digit scenes with both annotations, unless they are there already.
+    """Write multi-digit scenes with both annotations, unless they exist already.
 
     The layout is that of ADE20K, ``root/{images,annotations}/{training,validation}``
     with label images (0 unlabelled, 1 background, 2 to 11 the digits), and COCO's
@@ -124,18 +124,18 @@ def generate(
         size: Side of the canvas in pixels, at least 32.
         num_train: Number of training scenes.
         num_test: Number of test scenes.
-        seed: Seed of everything.
+        seed: Seed of the digits' split and of the drawing.
 
     Returns:
         pathlib.Path: ``root``.
 
     Raises:
         ValueError: If the size or a count is too small.
-        FileExistsError: If ``root`` holds something else or other scenes.
+        FileExistsError: If ``root`` contains other scenes or other files.
     """
     if size < 2 * UNIT or min(num_train, num_test) < 1:
         raise ValueError(
-            f"Multi-digit scenes need size >= {2 * UNIT} and at least one scene a "
+            f"Multi-digit scenes need size >= {2 * UNIT} and at least one scene per "
             f"split, got size={size}, num_train={num_train}, num_test={num_test}"
         )
     counts = {"train": num_train, "test": num_test}
@@ -144,7 +144,9 @@ def generate(
 
     def write(folder: Path) -> dict[str, Any]:
         digits = [
-            _write_split(folder, split, iter_scenes(split, count, size, seed), count)
+            _write_split(
+                folder, split, iter_multi_digit_scenes(split, count, size, seed), count
+            )
             for split, count in counts.items()
         ]
         return {"digits": dict(zip(counts, digits, strict=True))}
@@ -203,32 +205,32 @@ def _write_split(
     return len(annotations)
 
 
-def generated(data_root: str, split: str, options: dict[str, Any]) -> Path:
-    """Generate the scenes with those of ``options`` that :func:`generate` knows.
-
-    They are taken out of ``options``.
-    """
+def generate_by_options(data_root: str, split: str, options: dict[str, Any]) -> Path:
+    """Generate the scenes; remove the arguments for it from ``options``."""
     if split not in SPLITS:
         raise ValueError(f"multi-digit scenes have the splits {SPLITS}, got {split!r}")
     known = ("size", "num_train", "num_test", "seed")
-    return generate(data_root, **{k: options.pop(k) for k in known if k in options})
+    return generate_multi_digit_scenes(
+        data_root, **{k: options.pop(k) for k in known if k in options}
+    )
 
 
 @DATASETS.register_module(name="MultiDigitDetection")
 def multi_digit_detection(
     data_root: str = "data/multi_digit_scenes", split: str = "train", **kwargs: Any
 ) -> Any:
-    """Multi-digit scenes as mmdet's own ``CocoDataset``, generated on first use.
+    """Build multi-digit scenes as mmdet's ``CocoDataset``, generated on first use.
 
     Args:
         data_root: Folder of the scenes.
         split: ``'train'`` or ``'test'``.
         **kwargs: ``size``, ``num_train``, ``num_test`` and ``seed`` of
-            :func:`generate`; the others go to :class:`mmdet.datasets.CocoDataset`.
+            :func:`generate_multi_digit_scenes`; the others go to
+            :class:`mmdet.datasets.CocoDataset`.
     """
-    from mmdet.datasets import CocoDataset  # pretraining does without mmdet
+    from mmdet.datasets import CocoDataset  # pretraining does not need mmdet
 
-    root = generated(data_root, split, kwargs)
+    root = generate_by_options(data_root, split, kwargs)
     return CocoDataset(
         data_root=str(root),
         ann_file=f"annotations/instances_{FOLDERS[split]}.json",
@@ -242,17 +244,20 @@ def multi_digit_detection(
 def multi_digit_segmentation(
     data_root: str = "data/multi_digit_scenes", split: str = "train", **kwargs: Any
 ) -> Any:
-    """Multi-digit scenes as mmseg's own ``BaseSegDataset``: background and 10 digits.
+    """Build multi-digit scenes as mmseg's ``BaseSegDataset``, generated on first use.
+
+    The classes are the background and 10 digits.
 
     Args:
         data_root: Folder of the scenes.
         split: ``'train'`` or ``'test'``.
         **kwargs: ``size``, ``num_train``, ``num_test`` and ``seed`` of
-            :func:`generate`; the others go to :class:`mmseg.datasets.BaseSegDataset`.
+            :func:`generate_multi_digit_scenes`; the others go to
+            :class:`mmseg.datasets.BaseSegDataset`.
     """
     from mmseg.datasets import BaseSegDataset
 
-    root = generated(data_root, split, kwargs)
+    root = generate_by_options(data_root, split, kwargs)
     return BaseSegDataset(
         img_suffix=".png",
         seg_map_suffix=".png",

@@ -1,7 +1,7 @@
-"""mmpretrain's slowest augmentations, computed by OpenCV.
+"""mmpretrain's slowest augmentations, implemented with OpenCV.
 
-Each takes the parameters of its base class and draws the same random numbers in the
-same order; colours differ from those of the base class by rounding only.
+Each has the parameters of its base class and draws the same random numbers in the same
+order; colours differ from those of the base class only by rounding.
 """
 
 from typing import Any
@@ -18,10 +18,10 @@ from snnssl_mm.registry import TRANSFORMS
 class OpenCVRandomResizedCrop(RandomResizedCrop):
     """Cut out a random part of the image and resize it.
 
-    OpenCV's ``'bilinear'`` and ``'bicubic'`` skip pixels when they shrink, which
-    Pillow's do not; its ``'area'`` averages all of them but enlarges in blocks. So
-    ``'area'`` shrinks and ``interpolation`` enlarges. Requires and changes ``img``
-    (uint8 of shape ``[H, W, C]``), out of place.
+    Unlike Pillow's, OpenCV's ``'bilinear'`` and ``'bicubic'`` skip pixels when they
+    reduce an image; its ``'area'`` averages all pixels but enlarges in blocks. So
+    ``'area'`` is used to reduce and ``interpolation`` to enlarge. Requires and changes
+    ``img`` (uint8 of shape ``[H, W, C]``), out of place.
 
     Args:
         scale: Side of the result in pixels, or its height and width.
@@ -104,7 +104,7 @@ class OpenCVColorJitter(ColorJitter):
 
     def _contrast(self, image: np.ndarray, factor: float) -> np.ndarray:
         mean = round(cv2.mean(cv2.cvtColor(image, self.to_gray))[0])
-        # addWeighted cuts negative intensities off, convertScaleAbs would mirror them.
+        # addWeighted clips negative intensities, convertScaleAbs would mirror them.
         return cv2.addWeighted(image, factor, image, 0, (1 - factor) * mean)
 
     def _saturation(self, image: np.ndarray, factor: float) -> np.ndarray:
@@ -113,18 +113,18 @@ class OpenCVColorJitter(ColorJitter):
 
     def _hue(self, image: np.ndarray, shift: float) -> np.ndarray:
         hsv = cv2.cvtColor(image, self.to_hsv)
-        hsv[..., 0] += np.uint8(int(shift * 255) % 256)  # wraps around, as hues do
+        hsv[..., 0] += np.uint8(int(shift * 255) % 256)  # hues are cyclic
         return cv2.cvtColor(hsv, self.from_hsv)
 
 
 @TRANSFORMS.register_module()
 class OpenCVGaussianBlur(GaussianBlur):
-    """Blur with a Gaussian, which Pillow's blur approximates by three boxes.
+    """Blur with an exact Gaussian (Pillow's blur approximates it by three boxes).
 
     Requires and changes ``img`` (uint8 of shape ``[H, W, C]``), out of place.
 
     Args:
-        radius: Standard deviation in pixels; if None, ``magnitude_range`` counts.
+        radius: Standard deviation in pixels; drawn from ``magnitude_range`` if None.
         prob: Probability of blurring.
         **kwargs: Arguments of mmpretrain's class, such as ``magnitude_range=(0.1, 2)``
             with ``magnitude_std='inf'`` for a uniform draw.

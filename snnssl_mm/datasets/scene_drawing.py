@@ -1,7 +1,7 @@
-"""Draw handwritten digits on larger canvases: pure functions of their arguments.
+"""Drawing of handwritten digits on larger canvases, by pure functions.
 
-One digit a scene (:mod:`snnssl_mm.datasets.digit_scenes`) and several a scene need
-the same three steps: draw a :class:`Placement`, warp the digit with it, put the
+Scenes of one digit (:mod:`snnssl_mm.datasets.digit_scenes`) and of several need the
+same three steps: draw a random :class:`Placement`, warp the digit with it, put the
 result on a cluttered background. A placement is in units of the canvas side, so the
 same scene can be drawn at any size.
 """
@@ -23,7 +23,7 @@ MASK_THRESHOLD = 0.25
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a digit lies on a canvas.
+    """Size, rotation and position of a digit on a canvas.
 
     Attributes:
         coverage: Side of the digit's frame over the side of the canvas.
@@ -87,7 +87,7 @@ def place_digit(
     """
     side = len(digit)
     linear = _linear_map(placement.coverage, placement.rotation) * (size / side)
-    # OpenCV counts from pixel centres: centre of the frame -> centre of placement.
+    # OpenCV's coordinates are pixel centres: map the frame's centre to the placement's.
     center = np.array(placement.center) * size - 0.5
     offset = center - linear @ np.full(2, (side - 1) / 2)
     canvas = cv2.warpAffine(
@@ -113,7 +113,7 @@ def draw_clutter(
         rng: Source of randomness.
         num_strokes: Number of strokes, each a quarter of ``unit`` long.
         max_intensity: Brightest stroke; the dimmest has half of it.
-        unit: Pixels that the strokes' size relates to; ``size`` by default.
+        unit: Reference length of the strokes in pixels; ``size`` by default.
 
     Returns:
         numpy.ndarray: float32 in [0, 1] of shape ``[size, size]``.

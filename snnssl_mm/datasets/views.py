@@ -11,11 +11,12 @@ from snnssl_mm.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class RandomAffineScene(BaseTransform):
-    """Move, turn and scale a whole scene, then change its contrast and add noise.
+    """Shift, rotate and scale a scene, then change its contrast and add noise.
 
-    Digits survive this, unlike flips and strong crops. What moves in from outside is
-    black. Randomness comes from numpy's global generator, which mmengine seeds per
-    worker. Requires and changes ``img`` (uint8 of shape ``[H, W, C]``), out of place.
+    Unlike flips and strong crops, this keeps digits recognisable. Areas from outside of
+    the image are black. Randomness comes from numpy's global generator, which mmengine
+    seeds per worker. Requires and changes ``img`` (uint8 of shape ``[H, W, C]``), out
+    of place.
 
     Args:
         rotation: Largest angle to either side, in radians.
@@ -36,7 +37,7 @@ class RandomAffineScene(BaseTransform):
     ) -> None:
         if not 0 < scale[0] <= scale[1]:
             raise ValueError(
-                f"RandomAffineScene needs 0 < scale[0] <= scale[1]: {scale}"
+                f"RandomAffineScene needs 0 < scale[0] <= scale[1], got scale={scale}"
             )
         self.amplitude = np.array([rotation, shift, shift])
         self.ranges = np.array([np.log(scale), contrast]).T
@@ -63,11 +64,11 @@ class RandomAffineScene(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PhotometricFrames(BaseTransform):
-    """Turn an image into one frame a time step, each with its own light.
+    """Turn an image into one frame per time step, with random brightness and contrast.
 
     An option for static images, which are otherwise repeated over time. Requires
-    ``img`` (uint8 of shape ``[H, W, C]``) and makes it uint8 of shape
-    ``[T, C, H, W]``; it has to be the last transform before ``PackInputs``.
+    ``img`` (uint8 of shape ``[H, W, C]``) and changes it to uint8 of shape
+    ``[T, C, H, W]``. Must be the last transform before ``PackInputs``.
 
     Args:
         time_steps: Number of frames T.
@@ -83,7 +84,7 @@ class PhotometricFrames(BaseTransform):
         self.contrast = contrast
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Return ``results`` with ``img`` being the frames."""
+        """Return ``results`` with the frames as ``img``."""
         image = results["img"].transpose(2, 0, 1).astype(np.float32)
         light = 255 * self.brightness * np.random.uniform(-1, 1, self.shape)  # noqa: NPY002
         factor = 1 + self.contrast * np.random.uniform(-1, 1, self.shape)  # noqa: NPY002

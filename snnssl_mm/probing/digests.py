@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from torch import nn
 
-MAX_FILES = 10_000  # files whose size and time are looked at, evenly spread
-LENGTH = 12  # hexadecimal digits, as in checkpoints' names
+MAX_FILES = 10_000  # evenly spread files whose size and time are read
+LENGTH = 12  # hexadecimal digits, as in checkpoint names
 
 
 def settings_digest(*settings: Any) -> str:
-    """Digest of configs, texts and numbers; the order of a dict does not count."""
+    """Hash configs, texts and numbers; the order of a dict does not matter."""
     text = json.dumps(settings, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
 
 
 def weights_digest(module: nn.Module) -> str:
-    """Digest of a module's parameters and buffers, to the bit."""
+    """Hash the bits of a module's parameters and buffers."""
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -32,13 +32,13 @@ def weights_digest(module: nn.Module) -> str:
 
 
 def samples_digest(dataset: Any) -> str:
-    """Digest of a dataset's images and labels.
+    """Hash a dataset's images and labels.
 
-    Covers the pixels of images in memory; of files the path and, for at most 10,000
-    of them, the size and the time of the last change.
+    Covers the pixels of images in memory, and the paths of files with the size and the
+    time of the last change for at most 10,000 of them.
 
     Args:
-        dataset: One of mmengine's.
+        dataset: An mmengine dataset.
     """
     digest = hashlib.sha256()
     every = max(1, -(-len(dataset) // MAX_FILES))  # rounded up

@@ -1,4 +1,4 @@
-"""Default pipeline of labelled images for configs that name none."""
+"""Default pipeline of labelled images for configs that define none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CROPS = ("RandomResizedCrop", "RandomCrop", "CenterCrop")
 
 
 def crop_size(pipeline: Any) -> Any:
-    """Return the size that a pipeline's last crop makes; None without a crop."""
+    """Return the output size of a pipeline's last crop; None without a crop."""
     sizes = [
         step.get("crop_size", step.get("scale"))
         for step in nested_steps(pipeline)
@@ -22,14 +22,14 @@ def crop_size(pipeline: Any) -> Any:
 
 
 def evaluation_pipeline(cfg: Config) -> list[dict[str, Any]]:
-    """Return the steps that bring an image file to what the network was trained on.
+    """Return transforms that turn an image file into an input of the trained size.
 
-    The config's ``eval_pipeline`` or ``file_loading``; where these make another size
-    than the training's crops, or are not set: the shorter side reduced to the crops'
-    size, then its centre.
+    These are the config's ``eval_pipeline`` or ``file_loading``. If neither is set, or
+    their size differs from the training crops, the shorter side is resized to the crop
+    size and the centre is cropped.
 
     Raises:
-        ValueError: If the config tells neither.
+        ValueError: If neither is set and the training has no crop.
     """
     trained = crop_size(source_of(cfg.get("train_dataloader")).get("pipeline"))
     pack = dict(type="PackInputs")
@@ -52,15 +52,15 @@ def evaluation_pipeline(cfg: Config) -> list[dict[str, Any]]:
     ]
 
 
-def with_eval_loaders(cfg: Config, names: tuple[str, ...]) -> None:
-    """Give a config data loaders for labelled images that are still to be named.
+def add_eval_loaders(cfg: Config, names: tuple[str, ...]) -> None:
+    """Add data loaders for labelled images whose folder is set later.
 
     Args:
-        cfg: Is changed.
-        names: Of the loaders; those that it has stay.
+        cfg: Config; changed in place.
+        names: Names of the loaders; existing ones are kept.
 
     Raises:
-        ValueError: If the config does not tell how images are looked at.
+        ValueError: From :func:`evaluation_pipeline`.
     """
     training = cfg.get("train_dataloader") or {}
     for name in names:

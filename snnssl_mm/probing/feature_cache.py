@@ -1,4 +1,4 @@
-"""Cache of features on the disk."""
+"""Cache of features on disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from snnssl_mm.probing.digests import samples_digest, settings_digest, weights_d
 from snnssl_mm.probing.features import (
     Arrays,
     LabelledFeatures,
-    collect,
+    compute_features,
     flat_pixels,
     pooled_features,
     recalibrate,
@@ -34,28 +34,27 @@ from snnssl_mm.version import __version__
 
 
 class CachedBackbone:
-    """A backbone to be judged: its weights and its features, in files.
+    """Backbone under evaluation, with its weights and features cached in files.
 
-    Three files appear in the folder, each whole or not at all, when they are asked
-    for: the backbone with its BatchNorm statistics, and the features of the training
-    and of the test images. Their names hold a digest of everything that decides what
-    is in them, so a change of any of it leads to other files.
+    Three files are written on first use, atomically: the backbone with its BatchNorm
+    statistics, the features of the training images and those of the test images. The
+    file names contain a digest of everything that determines the contents, so a change
+    leads to new files.
 
     Args:
-        start: What the weights are: ``'pretrained'`` or ``'random'``; begins the
-            files' names and the progress bars' texts.
+        start: Kind of weights, ``'pretrained'`` or ``'random'``; prefix of file names
+            and progress bars.
         cfg: Config of the pretraining.
         model: A DualPathSSL in eval mode; its BatchNorm statistics change.
-        loaders: Of labelled training and test images.
-        folder: Where the files are.
-        recalibrate_bn: Whether the BatchNorm statistics are taken anew on the spiking
-            path of the training images.
+        loaders: Loaders of labelled training and test images.
+        folder: Folder of the files.
+        recalibrate_bn: Whether to re-estimate the BatchNorm statistics on the spiking
+            path, from the training images.
 
     Attributes:
-        digest: Of the weights (all of the checkpoint that counts), the backbone's
-            config, the data preprocessor, the images with their pipelines, the
-            recalibration, the kind of device, the package's version and its rule of
-            decoding.
+        digest: Digest of the backbone's weights and config, the data preprocessor, the
+            images with their pipelines, the recalibration, the kind of device, the
+            package's version and the version of its decoding rules.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class CachedBackbone:
         self.folder = folder
         self.recalibrate_bn = recalibrate_bn
         self.model = revert_sync_batchnorm(model).eval()
-        self.ready = False  # whether the model has the statistics of the file
+        self.ready = False  # whether the model has the statistics from the file
         self.digest = self.digest_of(cfg)
 
     def digest_of(self, cfg: Config) -> str:
@@ -88,13 +87,13 @@ class CachedBackbone:
         )
 
     def file(self, ending: str) -> Path:
-        """Path of one of the files."""
+        """Return the path of one of the files."""
         return self.folder / f"{self.start}-{self.digest}-{ending}"
 
     def backbone_file(self) -> Path:
-        """Checkpoint of the backbone alone, with the statistics that evaluation uses.
+        """Return the checkpoint of the backbone with its evaluation statistics.
 
-        It is written if it is not there.
+        The file is written if it does not exist.
         """
         file = self.file("backbone.pth")
         if not file.exists():
@@ -109,15 +108,15 @@ class CachedBackbone:
         return file
 
     def stored_backbone(self) -> dict[str, Any]:
-        """What :meth:`backbone_file` holds."""
+        """Read the checkpoint of :meth:`backbone_file`."""
         file = self.backbone_file()
-        with damage_named(file):
+        with explain_damage(file):
             found: dict[str, Any]
             found = reading.load_from_disk(file, "cpu", trusted=False)
         return found
 
     def ready_model(self) -> Model:
-        """The model, its backbone having the statistics that evaluation uses."""
+        """Return the model with the BatchNorm statistics used in evaluation."""
         if not self.ready:
             found = self.stored_backbone()
             self.model.backbone.load_state_dict(found["state_dict"])
@@ -125,19 +124,19 @@ class CachedBackbone:
         return self.model
 
     def features(self) -> LabelledFeatures:
-        """Features and labels of the training and of the test images."""
+        """Return features and labels of the training and test images."""
         parts = (self.split("train"), self.split("test"))
         return LabelledFeatures(*(Arrays(p["features"], p["labels"]) for p in parts))
 
     def feature_seconds(self) -> float:
-        """Seconds that statistics and features took when they were computed."""
+        """Return the seconds that computing statistics and features took."""
         backbone = self.stored_backbone()["seconds"]
         parts = (self.split("train"), self.split("test"))
         return float(backbone + sum(float(part["seconds"]) for part in parts))
 
     @cached_property
     def shape(self) -> tuple[int, int]:
-        """Numbers of the backbone's layers and of its features' channels.
+        """Number of layers of the backbone and of channels of its features.
 
         Raises:
             ValueError: If the images have a time axis.
@@ -146,7 +145,7 @@ class CachedBackbone:
         inputs = self.model.data_preprocessor(batch, training=False)["inputs"]
         if inputs.dim() != 4:
             raise ValueError(
-                "probes that train a network take still images [N, 3, H, W], got "
+                "probes that train a network need still images [N, 3, H, W], got "
                 f"{tuple(inputs.shape)}; use the probes knn and linear"
             )
         with torch.no_grad():
@@ -154,7 +153,7 @@ class CachedBackbone:
         return len(self.model.backbone.layer_names), int(channels)
 
     def split(self, name: str) -> dict[str, np.ndarray]:
-        """Features ``[n, C]``, labels ``[n]`` and seconds of one split, by name."""
+        """Return features ``[n, C]``, labels ``[n]`` and seconds of a split by name."""
         file = self.file(f"{name}.npz")
         if not file.exists():
             model, began = self.ready_model(), time.monotonic()
@@ -164,18 +163,18 @@ class CachedBackbone:
             arrays: dict[str, Any] = {"features": features, "labels": labels}
             with open_atomically(file) as part:
                 np.savez(part, seconds=time.monotonic() - began, **arrays)
-        with damage_named(file), np.load(file) as found:
-            return {name: found[name] for name in ("features", "labels", "seconds")}
+        with explain_damage(file), np.load(file) as found:
+            return {key: found[key] for key in ("features", "labels", "seconds")}
 
     def compute(self, model: Model, loader: Any, text: str) -> Arrays:
-        """Features and labels of a loader's images."""
+        """Compute features and labels of a loader's images."""
         return pooled_features(model, loader, text)
 
 
 class CachedPixels(CachedBackbone):
-    """The images themselves as features, the baseline that needs no network.
+    """Pixels of the images as features: the baseline without a network.
 
-    Its model's data preprocessor counts, its weights do not.
+    Only the model's data preprocessor is used.
     """
 
     def digest_of(self, cfg: Config) -> str:
@@ -188,30 +187,29 @@ class CachedPixels(CachedBackbone):
         )
 
     def ready_model(self) -> Model:
-        """The model as it is: no statistics matter."""
+        """Return the model as it is, since pixels need no statistics."""
         return self.model
 
     def feature_seconds(self) -> float:
-        """Seconds that reading the images took when it was done."""
+        """Return the seconds that reading the images took."""
         return sum(float(self.split(name)["seconds"]) for name in ("train", "test"))
 
     def compute(self, model: Model, loader: Any, text: str) -> Arrays:
-        """Pixels and labels of a loader's images."""
-        return collect(model, loader, flat_pixels, text)
+        """Read pixels and labels of a loader's images."""
+        return compute_features(model, loader, flat_pixels, text)
 
 
 @contextlib.contextmanager
-def damage_named(file: Path) -> Iterator[None]:
-    """Say what to do about a file of the cache that cannot be read.
+def explain_damage(file: Path) -> Iterator[None]:
+    """Turn errors of reading a cache file into one that says what to do.
 
     Raises:
-        ValueError: It names the file.
+        ValueError: If the file cannot be read.
     """
     try:
         yield
-    except Exception as error:  # numpy and zipfile raise many kinds on any bytes
+    except Exception as error:  # damaged bytes make numpy and zipfile raise any kind
         raise ValueError(
             f"{file} cannot be read ({str(error)[:200] or type(error).__name__}); "
-            "expected a file of the features' cache: remove it, and what was in it is "
-            "computed again"
+            "expected a file of the feature cache: remove it, and it is computed again"
         ) from error

@@ -40,9 +40,9 @@ def prepared_inputs(
     """Yield ``(inputs, labels)`` of a labelled loader, normalised, on the device.
 
     Args:
-        model: Its data preprocessor counts.
-        loader: Labelled images.
-        progress: Text beside a progress bar with the remaining time; none if empty.
+        model: The model; its data preprocessor is used.
+        loader: Loader of labelled images.
+        progress: Text of a progress bar with the remaining time; no bar if empty.
     """
     batches = track(loader, description=progress) if progress else loader
     for batch in batches:
@@ -52,7 +52,7 @@ def prepared_inputs(
 
 
 @torch.no_grad()
-def collect(
+def compute_features(
     model: Model,
     loader: Iterable[Any],
     features_of: Callable[[Tensor], Tensor],
@@ -71,8 +71,9 @@ def collect(
 def recalibrate(model: Model, loader: Iterable[Any], progress: str = "") -> None:
     """Re-estimate the backbone's BatchNorm statistics on the spiking path.
 
-    In training they average over the spiking and the analog path; evaluation sees
-    only the former. The new ones are averages over all batches of ``loader``.
+    In training the statistics average over the spiking and the analog path, but
+    evaluation runs the spiking path only. The new statistics are averages over all
+    batches of ``loader``.
     """
     model.eval()
     model.backbone.train()  # batch statistics, while the neurons stay on path 'spike'
@@ -84,23 +85,23 @@ def recalibrate(model: Model, loader: Iterable[Any], progress: str = "") -> None
 
 
 def pooled_features(model: Model, loader: Iterable[Any], progress: str = "") -> Arrays:
-    """Mean over time and space of the backbone's last map, and labels."""
+    """Compute the backbone's last map, averaged over time and space, and labels."""
 
     def pooled(inputs: Tensor) -> Tensor:
         return model.extract_feat(inputs)[-1].mean(dim=(-2, -1))
 
-    return collect(model, loader, pooled, progress)
+    return compute_features(model, loader, pooled, progress)
 
 
 def labelled_features(
     model: Model, loaders: Loaders, recalibrate_bn: bool = True
 ) -> LabelledFeatures:
-    """Spiking-path features: mean over time and space of the backbone's last map.
+    """Compute spiking features: the last map, averaged over time and space.
 
     Args:
-        model: A DualPathSSL, left as it was.
-        loaders: Of labelled training and test images.
-        recalibrate_bn: Whether to take the BatchNorm statistics anew first.
+        model: A DualPathSSL; not changed.
+        loaders: Loaders of labelled training and test images.
+        recalibrate_bn: Whether to re-estimate the BatchNorm statistics first.
     """
     model = revert_sync_batchnorm(copy.deepcopy(model)).eval()
     if recalibrate_bn:
@@ -109,13 +110,13 @@ def labelled_features(
 
 
 def raw_pixels(model: Model, loaders: Loaders) -> LabelledFeatures:
-    """The images as features, averaged down to at most 32 x 32: no network at all."""
-    train, test = (collect(model, loader, flat_pixels) for loader in loaders)
+    """Return images as features, average-pooled to at most 32 x 32 (no network)."""
+    train, test = (compute_features(model, loader, flat_pixels) for loader in loaders)
     return LabelledFeatures(train, test)
 
 
 def flat_pixels(inputs: Tensor) -> Tensor:
-    """Images or clips ``[N, ...]`` as vectors, averaged down to at most 32 x 32."""
+    """Flatten images or clips ``[N, ...]``, average-pooled to at most 32 x 32."""
     height, width = (min(side, RAW_SIDE) for side in inputs.shape[-2:])
     frames = inputs.flatten(0, -4)  # of clips; images have no axis to join
     return adaptive_avg_pool2d(frames, (height, width)).reshape(len(inputs), -1)

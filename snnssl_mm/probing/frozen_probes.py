@@ -15,8 +15,8 @@ from torch.nn.functional import normalize
 
 from snnssl_mm.probing.features import LabelledFeatures
 
-MANY_CLASSES = 10  # with more of them top-5 tells something too
-CHUNK = 2**26  # similarities at once: 256 MiB of float32
+MANY_CLASSES = 10  # top-5 is reported for more classes than this
+CHUNK = 2**26  # similarities computed at once: 256 MiB of float32
 
 
 class Neighbours(NamedTuple):
@@ -25,7 +25,7 @@ class Neighbours(NamedTuple):
     Attributes:
         distances: ``[m, k]``, 1 - cosine similarity.
         labels: ``[m, k]``, classes of the training images.
-        indices: ``[m, k]``, their places in the training set.
+        indices: ``[m, k]``, indices of the training images.
     """
 
     distances: np.ndarray
@@ -36,12 +36,12 @@ class Neighbours(NamedTuple):
 def find_neighbours(
     features: LabelledFeatures, k: int, device: str | None = None
 ) -> Neighbours:
-    """Search the nearest training images by cosine similarity, exhaustively.
+    """Find the nearest training images by cosine similarity (exhaustive search).
 
     Args:
-        features: Of the training set (the neighbours) and the test set.
+        features: Features of the training set (the neighbours) and the test set.
         k: Number of neighbours, at most the size of the training set.
-        device: Where torch searches. By default it is the GPU; without one,
+        device: Device on which torch searches. By default the GPU; without one,
             scikit-learn searches on all cores.
 
     Raises:
@@ -64,11 +64,11 @@ def find_neighbours(
 def search_by_torch(
     train: np.ndarray, test: np.ndarray, k: int, device: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distances and indices ``[m, k]`` of the nearest of ``train`` ``[n, C]``.
+    """Return distances and indices ``[m, k]`` of the nearest rows of ``train``.
 
     Args:
-        train: Features to search in; all of them are on the device.
-        test: Features ``[m, C]`` to search for, a chunk of them at a time.
+        train: Features ``[n, C]`` to search in; all are moved to the device.
+        test: Features ``[m, C]`` to search for, processed in chunks.
         k: Number of neighbours.
         device: Name of the device.
     """
@@ -84,17 +84,17 @@ def search_by_torch(
 def knn_scores(
     neighbours: Neighbours, classes: int, k: int, temperature: float
 ) -> np.ndarray:
-    """Let the nearest ``k`` vote with weight exp(similarity / T).
+    """Score classes by votes of the nearest ``k`` with weight exp(similarity / T).
 
     Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance
-    Discrimination", CVPR 2018. Each test image's weights are divided by that of its
-    nearest neighbour, which changes no vote and cannot overflow.
+    Discrimination", CVPR 2018. The weights of each test image are divided by that of
+    its nearest neighbour, which changes no vote and prevents overflow.
 
     Args:
-        neighbours: At least ``k`` of each test image, or all there are.
+        neighbours: At least ``k`` for each test image, or all that exist.
         classes: Number of classes.
-        k: How many of them vote.
-        temperature: T of the weights.
+        k: Number of neighbours that vote.
+        temperature: Temperature T of the weights.
 
     Returns:
         Scores ``[m, classes]``.
@@ -117,7 +117,7 @@ def fit_linear(features: LabelledFeatures, max_iter: int = 500) -> Pipeline:
     """Fit logistic regression on standardised features of the training set.
 
     Args:
-        features: Of a training and a test set; the latter is not looked at.
+        features: Features of a training and a test set; the latter is not used.
         max_iter: Iterations of the solver (L-BFGS).
 
     Returns:
@@ -130,10 +130,12 @@ def fit_linear(features: LabelledFeatures, max_iter: int = 500) -> Pipeline:
 def linear_scores(
     features: LabelledFeatures, classes: int, max_iter: int = 500
 ) -> np.ndarray:
-    """Probabilities ``[m, classes]`` by :func:`fit_linear`; 0 for classes not seen.
+    """Predict probabilities ``[m, classes]`` of the test set by :func:`fit_linear`.
+
+    Classes without a training image get probability 0.
 
     Args:
-        features: Of a training and a test set.
+        features: Features of a training and a test set.
         classes: Number of classes.
         max_iter: Iterations of the solver (L-BFGS).
     """
@@ -146,12 +148,12 @@ def linear_scores(
 def frozen_probe(
     probe: str, settings: Mapping[str, Any], features: LabelledFeatures, classes: int
 ) -> dict[str, float]:
-    """Judge features; see :func:`accuracies` for what is returned.
+    """Evaluate features by a probe; return the result of :func:`accuracies`.
 
     Args:
         probe: ``'knn'`` or ``'linear'``.
         settings: ``k`` and ``temperature``, or ``max_iter``.
-        features: Of a training and a test set.
+        features: Features of a training and a test set.
         classes: Number of classes.
     """
     if probe == "knn":
@@ -164,18 +166,18 @@ def frozen_probe(
 
 
 def count_classes(features: LabelledFeatures) -> int:
-    """Return the number of classes: the largest label and one."""
+    """Return the number of classes: the largest label plus one."""
     return 1 + max(int(labels.max()) for _, labels in features)
 
 
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Top-1 accuracy, and top-5 with more than ten classes, from 0 to 1.
+    """Compute top-1 accuracy, and top-5 for more than ten classes, from 0 to 1.
 
-    A class with score 0 was not predicted, so it does not count among the five.
+    A class with score 0 was not predicted and does not count among the five.
 
     Args:
-        scores: ``[m, classes]``, not negative.
-        labels: ``[m]``.
+        scores: Scores ``[m, classes]``, not negative.
+        labels: Classes ``[m]``.
     """
     order = np.argsort(-scores, axis=1, kind="stable")
     hits = order == labels[:, None]
@@ -189,12 +191,12 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 def knn_accuracy(
     features: LabelledFeatures, k: int = 20, temperature: float = 0.07
 ) -> float:
-    """Top-1 accuracy of a weighted k-NN; see :func:`knn_scores`.
+    """Compute the top-1 accuracy of a weighted k-NN; see :func:`knn_scores`.
 
     Args:
-        features: Of the training set (the neighbours) and the test set.
+        features: Features of the training set (the neighbours) and the test set.
         k: Number of neighbours, at most the size of the training set.
-        temperature: T of the weights.
+        temperature: Temperature T of the weights.
     """
     neighbours = find_neighbours(features, k)
     scores = knn_scores(neighbours, count_classes(features), k, temperature)
@@ -202,6 +204,6 @@ def knn_accuracy(
 
 
 def linear_accuracy(features: LabelledFeatures, max_iter: int = 500) -> float:
-    """Top-1 accuracy of logistic regression; see :func:`linear_scores`."""
+    """Compute the top-1 accuracy of logistic regression; see :func:`linear_scores`."""
     scores = linear_scores(features, count_classes(features), max_iter)
     return accuracies(scores, features.test[1])["top1"]

@@ -1,4 +1,4 @@
-"""Data loaders of the labelled images that a config names."""
+"""Data loaders of a config's labelled images."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ class Loaders(NamedTuple):
 
 
 def has_labelled_images(cfg: Config) -> bool:
-    """Whether a config names labelled training and test images."""
+    """Tell whether a config defines labelled training and test images."""
     return all(cfg.get(name) is not None for name in EVAL_LOADERS)
 
 
 def eval_loaders(cfg: Config, all_test_images: bool = False) -> Loaders:
     """Build a config's ``eval_train_dataloader`` and ``eval_test_dataloader``.
 
-    Args:
-        cfg: Config; of datasets larger than its ``max_probe_samples`` (50,000 if it
-            has none), so many samples are taken, evenly spread.
-        all_test_images: Whether that limit holds for the training images only.
+    Every process gets all samples; the caller decides which process computes.
 
-    Every process gets all samples: who calls this decides which one computes.
+    Args:
+        cfg: Config. Datasets are limited to its ``max_probe_samples`` (default
+            50,000), evenly spread.
+        all_test_images: Whether to limit only the training images.
 
     Raises:
-        ValueError: If the config has no labelled images, if those that it names have
-            no labels, or if training and test images have different classes.
+        ValueError: If the config has no labelled images, if its images have no labels,
+            or if training and test images have different classes.
     """
     init_default_scope(cfg.get("default_scope", "mmpretrain"))
     if not has_labelled_images(cfg):
         raise ValueError(
-            "the config has no labelled images; name a folder of some by --data, or "
-            f"set {' and '.join(EVAL_LOADERS)} as "
+            "the config has no labelled images; give a folder of labelled images by "
+            f"--data, or set {' and '.join(EVAL_LOADERS)} as "
             "configs/_base_/datasets/digit_scenes.py does"
         )
     max_samples = cfg.get("max_probe_samples", MAX_PROBE_SAMPLES)
@@ -54,8 +54,8 @@ def eval_loaders(cfg: Config, all_test_images: bool = False) -> Loaders:
         settings = copy.deepcopy(cfg[name])
         dataset = DATASETS.build(settings.dataset)
         require_labels(dataset, f"{name}.dataset")
-        whole = all_test_images and name == "eval_test_dataloader"
-        if len(dataset) > max_samples and not whole:
+        unlimited = all_test_images and name == "eval_test_dataloader"
+        if len(dataset) > max_samples and not unlimited:
             chosen = np.linspace(0, len(dataset) - 1, max_samples).astype(int)
             dataset = dataset.get_subset(chosen.tolist())
         settings.dataset = dataset
@@ -67,12 +67,12 @@ def eval_loaders(cfg: Config, all_test_images: bool = False) -> Loaders:
 
 
 def class_names(dataset: Any) -> tuple[str, ...]:
-    """Names of a dataset's classes; none if it does not tell."""
+    """Return the names of a dataset's classes; empty if it has none."""
     return tuple(dataset.metainfo.get("classes") or ())
 
 
 def class_count(loaders: Loaders) -> int:
-    """Return the number of classes: of the names, or the largest label and one."""
+    """Return the number of class names, or the largest label plus one."""
     datasets: list[Any] = [loader.dataset for loader in loaders]
     named = class_names(datasets[0])
     if named:
@@ -89,27 +89,26 @@ def require_labels(dataset: Any, where: str) -> None:
 
     Args:
         dataset: The dataset.
-        where: Its place in the config.
+        where: Its key in the config, for the message.
 
     Raises:
-        ValueError: It names the dataset.
+        ValueError: If the dataset is empty or has no labels.
     """
     label = dataset.get_data_info(0).get("gt_label") if len(dataset) else None
     if label is None:
         found = "images without labels" if len(dataset) else "no images"
         raise ValueError(
             f"{where} ({type(dataset).__name__}) has {found}; a probe needs a class "
-            "(gt_label) for each image: sort the images into one folder a class, or "
+            "(gt_label) for each image: sort the images into one folder per class, or "
             "give snnssl_mm.ImageFolder a label_file"
         )
 
 
 def require_same_classes(train: tuple[str, ...], test: tuple[str, ...]) -> None:
-    """Refuse training and test images of which a label does not mean the same.
+    """Refuse training and test images whose labels mean different classes.
 
     Raises:
-        ValueError: It names the first classes that only one of them has, or that are
-            not in the same order.
+        ValueError: If the class names or their order differ; it names the first ones.
     """
     if train == test:
         return

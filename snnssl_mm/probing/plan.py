@@ -1,6 +1,7 @@
-"""Which rows a set of probes fills, checked before any is computed, and filling them.
+"""Plan of the rows that a set of probes fills, and its execution.
 
-The probes: ``'knn'`` and ``'linear'`` on frozen features, and those of
+Everything is checked before the first row is computed. The probes are ``'knn'`` and
+``'linear'`` on frozen features, and those of
 :data:`snnssl_mm.probing.protocols.PROTOCOLS`, which train a network.
 """
 
@@ -24,29 +25,28 @@ from snnssl_mm.probing.probe_models import (
     random_init_model,
     require_backbone,
 )
-from snnssl_mm.probing.probe_table import described
+from snnssl_mm.probing.probe_table import probe_settings_text
 from snnssl_mm.probing.protocols import protocol_of
 from snnssl_mm.probing.trained_probes import TrainedProbe
 from snnssl_mm.recording.probe_names import FROZEN
 from snnssl_mm.recording.results_file import ResultsFile, Row
 
 KEY = ("config", "options", "sha256", "seed", "probe", "start", "settings", "data")
-"""Entries that tell rows of the results file apart."""
+"""Entries that identify a row of the results file."""
 MAX_ITER = 500  # of logistic regression
 console = Console()
 
 
 class Request(NamedTuple):
-    """Which probes of which backbones.
+    """Requested probes and backbones.
 
     Attributes:
-        checkpoint: Weights that are judged.
+        checkpoint: Weights under evaluation.
         probes: Names of probes.
-        starts: What backbones start from: ``'pretrained'``, ``'random'`` or
-            ``'pixels'``.
-        k: Neighbours of k-NN; a row for each.
-        temperature: Of k-NN's weights; a row for each.
-        recalibrate: Whether BatchNorm statistics are re-estimated on the spiking path.
+        starts: Starting points: ``'pretrained'``, ``'random'`` or ``'pixels'``.
+        k: Numbers of neighbours of k-NN; one row each.
+        temperature: Temperatures of k-NN; one row each.
+        recalibrate: Whether to re-estimate BatchNorm statistics on the spiking path.
         cache: Folder of features and trained probes.
         data: Name of the labelled images in the rows; None for those of the config.
     """
@@ -61,7 +61,7 @@ class Request(NamedTuple):
     data: str | None = None
 
     def settings_of(self, probe: str, cfg: Config) -> Iterator[Row]:
-        """Settings of each row of a probe."""
+        """Yield the settings of each row of a probe."""
         common = {"recalibrated": self.recalibrate}
         if probe == "knn":
             for k in self.k:
@@ -74,11 +74,11 @@ class Request(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A row to be filled: one probe with one setting, of one backbone.
+    """Row to fill: one probe with one setting on one backbone.
 
     Attributes:
-        entries: What tells it from other rows.
-        backbone: What is judged.
+        entries: Entries that identify the row.
+        backbone: Backbone under evaluation.
         trained: The network to train, for probes that train one.
     """
 
@@ -87,7 +87,7 @@ class Task(NamedTuple):
     trained: TrainedProbe | None
 
     def measure(self) -> Row:
-        """Compute the accuracies, from 0 to 1, and the seconds of work."""
+        """Compute the accuracies, from 0 to 1, and the seconds that it took."""
         if self.trained:
             found, seconds = self.trained.run()
             return {**found, "seconds": round(seconds, 1)}
@@ -103,13 +103,13 @@ class Task(NamedTuple):
         }
 
 
-def plan(cfg: Config, request: Request, about: Row) -> list[Task]:
-    """Check everything that the probes need; return the rows to be filled.
+def plan(cfg: Config, request: Request, provenance: Row) -> list[Task]:
+    """Check everything that the probes need; return the rows to fill.
 
     Args:
-        cfg: Of the pretraining; its evaluation loaders are the labelled images.
+        cfg: Config of the pretraining; its evaluation loaders are the labelled images.
         request: The probes.
-        about: Entries of every row: where it is from.
+        provenance: Entries of every row that record where it comes from.
 
     Raises:
         ValueError: If the config has no backbone or no labels, or the weights do not
@@ -123,10 +123,11 @@ def plan(cfg: Config, request: Request, about: Row) -> list[Task]:
     classes = class_count(loaders)
     if classes < 2:
         raise ValueError(
-            "the labelled images have one class only; a probe needs two or more"
+            "the labelled images have only 1 class; a probe needs 2 or more: add "
+            "images of other classes"
         )
     common = {
-        **about,
+        **provenance,
         "data": request.data or data_root(cfg),
         "classes": classes,
         "train_images": len(datasets[0]),
@@ -134,8 +135,8 @@ def plan(cfg: Config, request: Request, about: Row) -> list[Task]:
     }
     tasks: list[Task] = []
     for start, model in models.items():
-        judged = CachedPixels if start == "pixels" else CachedBackbone
-        backbone = judged(
+        cached = CachedPixels if start == "pixels" else CachedBackbone
+        backbone = cached(
             start, cfg, model, loaders, request.cache, request.recalibrate
         )
         origin = {"checkpoint": None, "sha256": None} if start != "pretrained" else {}
@@ -143,25 +144,25 @@ def plan(cfg: Config, request: Request, about: Row) -> list[Task]:
         for probe in request.probes:
             if start == "pixels" and probe not in FROZEN:
                 continue  # there is no network to train
-            tasks += tasks_of(probe, cfg, request, backbone, entries)
+            tasks += probe_tasks(probe, cfg, request, backbone, entries)
     return tasks
 
 
 def models_of(cfg: Config, request: Request) -> dict[str, Model]:
-    """Build the models to be judged, by what they start from."""
+    """Build the models under evaluation, by their starting point."""
     require_backbone(cfg)
     return {
         start: load_probed_model(cfg, request.checkpoint)
         if start == "pretrained"
-        else random_init_model(cfg)  # of pixels, its preprocessor
+        else random_init_model(cfg)  # for pixels, its preprocessor is used
         for start in request.starts
     }
 
 
-def tasks_of(
+def probe_tasks(
     probe: str, cfg: Config, request: Request, backbone: CachedBackbone, entries: Row
 ) -> Iterator[Task]:
-    """Rows of a probe of one backbone; ``entries`` are what all its rows share."""
+    """Yield the tasks of one probe on one backbone; ``entries`` are common to them."""
     trained, digest = None, backbone.digest
     if probe not in FROZEN:
         protocol = protocol_of(cfg, probe)
@@ -174,15 +175,15 @@ def tasks_of(
 
 
 def data_root(cfg: Config) -> str:
-    """Where the config's labelled images are, or of what kind they are."""
+    """Return the folder of the config's labelled images, or their dataset's type."""
     dataset = cfg.eval_train_dataloader.dataset
     return str(dataset.get("data_root") or dataset.get("type"))
 
 
 def fill(results: ResultsFile, task: Task) -> Row:
-    """Return the row of a task: the one that the file has, or a new one."""
+    """Return the row of a task, computing it if the file does not have it."""
     entries = task.entries
-    settings = described(entries["settings"])
+    settings = probe_settings_text(entries["settings"])
     name = ", ".join(filter(None, (entries["probe"], entries["start"], settings)))
     known = results.find(**{key: entries[key] for key in (*KEY, "digest")})
     if known:

@@ -15,14 +15,14 @@ from snnssl_mm.checkpoints.preprocessing import (
 from snnssl_mm.probing.frozen_probes import MANY_CLASSES
 from snnssl_mm.probing.protocols import Protocol
 
-MIN_EPOCH = 50  # iterations: few images are repeated, since each epoch is saved
+MIN_EPOCH = 50  # iterations; few images are repeated, since each epoch saves a file
 
 
 def require_labelled_pipeline(cfg: Config) -> None:
-    """Refuse a config that does not say how labelled training images are augmented.
+    """Refuse a config without an augmentation for labelled training images.
 
     Raises:
-        ValueError: It says what to set.
+        ValueError: If the config has no ``labelled_pipeline``.
     """
     if not cfg.get("labelled_pipeline"):
         raise ValueError(
@@ -33,9 +33,9 @@ def require_labelled_pipeline(cfg: Config) -> None:
 
 
 def labelled_dataset(cfg: Config, fraction: float, seed: int) -> dict[str, Any]:
-    """Config of the training images with augmentation, or of a share of them."""
+    """Return the config of (a fraction of) the training images, augmented."""
     require_labelled_pipeline(cfg)
-    dataset = checked_before(cfg.eval_train_dataloader.dataset)
+    dataset = without_second_check(cfg.eval_train_dataloader.dataset)
     dataset.update(pipeline=list(cfg.labelled_pipeline), test_mode=False)
     if fraction == 1:
         return dataset
@@ -47,11 +47,11 @@ def labelled_dataset(cfg: Config, fraction: float, seed: int) -> dict[str, Any]:
     )
 
 
-def checked_before(settings: dict[str, Any]) -> dict[str, Any]:
-    """Copy a dataset's settings; a folder's files need no second check.
+def without_second_check(settings: dict[str, Any]) -> dict[str, Any]:
+    """Copy a dataset's settings, without the check of an image folder's files.
 
-    ``eval_loaders`` has decoded them all. With ``on_error='skip'`` that check decides
-    which images there are, so it stays.
+    ``eval_loaders`` has decoded all of them already. With ``on_error='skip'`` the check
+    selects the images, so it stays.
     """
     settings = dict(copy.deepcopy(settings))
     folder = settings["type"].rpartition(".")[2] == "ImageFolder"
@@ -60,20 +60,20 @@ def checked_before(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def classifier(
+def classifier_settings(
     cfg: Config, protocol: Protocol, layers: int, channels: int, classes: int
 ) -> dict[str, Any]:
-    """Config of mmpretrain's classifier on the pretraining's backbone.
+    """Return the config of mmpretrain's classifier on the pretrained backbone.
 
     Args:
         cfg: Config of the pretraining.
-        protocol: Of the probe.
-        layers: Number of the backbone's layers that can be frozen, stem included.
-        channels: Of the backbone's last map.
+        protocol: Training settings of the probe.
+        layers: Number of the backbone's layers that can be frozen, including the stem.
+        channels: Channels of the backbone's last map.
         classes: Number of classes.
     """
     pixels = preprocessor_settings(cfg)
-    # As in MAE's linear probe: the learning rate then fits any backbone.
+    # As in MAE's linear probe, so that one learning rate suits any backbone.
     norm = [dict(type="ClsBatchNormNeck", input_features=channels)]
     backbone = dict(
         copy.deepcopy(cfg.model.backbone),
@@ -82,7 +82,7 @@ def classifier(
         time_readout="mean",
         init_cfg=None,
     )
-    if "out_indices" in backbone:  # features are of the last map
+    if "out_indices" in backbone:  # only the last map is used
         backbone["out_indices"] = backbone["out_indices"][-1:]
     return dict(
         type="ImageClassifier",
@@ -104,10 +104,10 @@ def classifier(
     )
 
 
-def training(
+def training_settings(
     cfg: Config, protocol: Protocol, dataset: dict[str, Any], images: int
 ) -> dict[str, Any]:
-    """Config of the training: loader, length, optimizer and learning rate."""
+    """Return the config of the training: loader, length, optimizer, learning rate."""
     batch_size = min(protocol.batch_size, images)
     batches = images // batch_size
     times = math.ceil(min(MIN_EPOCH, protocol.iterations) / batches)
@@ -130,13 +130,13 @@ def training(
     return dict(
         train_dataloader=loader,
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
-        optim_wrapper=optimizer(protocol),
+        optim_wrapper=optimizer_settings(protocol),
         param_scheduler=[rise, fall] if warmup else [fall],
     )
 
 
-def optimizer(protocol: Protocol) -> dict[str, Any]:
-    """Config of the optimizer: SGD for a linear classifier, AdamW for a network."""
+def optimizer_settings(protocol: Protocol) -> dict[str, Any]:
+    """Return the optimizer's config: SGD for a linear classifier, AdamW otherwise."""
     common = dict(lr=protocol.lr, weight_decay=protocol.weight_decay)
     if protocol.frozen:
         return dict(
@@ -154,11 +154,11 @@ def optimizer(protocol: Protocol) -> dict[str, Any]:
     )
 
 
-def testing(cfg: Config, classes: int) -> dict[str, Any]:
-    """Config of the test, on all test images."""
+def testing_settings(cfg: Config, classes: int) -> dict[str, Any]:
+    """Return the config of the test on all test images."""
     topk = (1, 5) if classes > MANY_CLASSES else (1,)
     loader = dict(copy.deepcopy(cfg.eval_test_dataloader))
-    loader["dataset"] = checked_before(loader["dataset"])
+    loader["dataset"] = without_second_check(loader["dataset"])
     return dict(
         test_dataloader=loader,
         test_cfg=dict(),
@@ -166,10 +166,10 @@ def testing(cfg: Config, classes: int) -> dict[str, Any]:
     )
 
 
-def runtime(cfg: Config, seed: int) -> dict[str, Any]:
-    """Config of logs, checkpoints and random numbers: it can be stopped at any time."""
+def runtime_settings(cfg: Config, seed: int) -> dict[str, Any]:
+    """Return the config of logs, checkpoints and seeds; the run can be resumed."""
     env_cfg = copy.deepcopy(cfg.get("env_cfg") or {})
-    env_cfg["cudnn_benchmark"] = False  # which chooses by time
+    env_cfg["cudnn_benchmark"] = False  # it selects kernels by timing
     return dict(
         default_hooks=dict(
             timer=dict(type="IterTimerHook"),

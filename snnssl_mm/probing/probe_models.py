@@ -29,11 +29,11 @@ from snnssl_mm.checkpoints.stored_config import stored_config
 Model = Any  # a DualPathSSL; nn.Module hides the types of its children
 
 
-def build_model(cfg: Config) -> Model:
+def build_eval_model(cfg: Config) -> Model:
     """Build a config's model and data preprocessor on the device, in eval mode.
 
     Raises:
-        ValueError: If it has no model.
+        ValueError: If the config has no model.
     """
     if not cfg.get("model"):
         raise ValueError(
@@ -44,13 +44,13 @@ def build_model(cfg: Config) -> Model:
     return MODELS.build(model_settings(cfg)).to(get_device()).eval()
 
 
-def load_model(cfg: Config, checkpoint: str) -> Model:
-    """Build a config's model with the weights of a checkpoint; all must fit.
+def load_trained_model(cfg: Config, checkpoint: str) -> Model:
+    """Build a config's model with the weights of a checkpoint (strict).
 
     Raises:
         ValueError: If a tensor is missing, left over or of another shape.
     """
-    model = build_model(cfg)
+    model = build_eval_model(cfg)
     with files_kept():
         load_full_model(model, checkpoint)
         warn_of_other_pixels(cfg, checkpoint)
@@ -58,14 +58,15 @@ def load_model(cfg: Config, checkpoint: str) -> Model:
 
 
 def load_probed_model(cfg: Config, checkpoint: str) -> Model:
-    """Build a config's model with the backbone of a checkpoint, which must fit whole.
+    """Build a config's model with the backbone of a checkpoint (strict).
 
-    A probe looks at the backbone only, so a backbone without its projector will do.
+    Probes use only the backbone, so the checkpoint needs no projector.
 
     Raises:
-        ValueError: If a tensor of it is missing, left over or of another shape.
+        ValueError: If a tensor of the backbone is missing, left over or of another
+            shape.
     """
-    model = build_model(cfg)
+    model = build_eval_model(cfg)
     with files_kept():
         load_backbone(model.backbone, checkpoint)
         warn_of_other_pixels(cfg, checkpoint)
@@ -73,40 +74,40 @@ def load_probed_model(cfg: Config, checkpoint: str) -> Model:
 
 
 def warn_of_other_pixels(cfg: Config, checkpoint: str) -> None:
-    """Say if images come to the network in another way than in its training."""
+    """Warn if the config prepares images differently from the checkpoint's training."""
     trained = stored_config(read_checkpoint(checkpoint))
     if differing := preprocessing_differences(cfg, trained):
         print_log(
-            f"{checkpoint} was trained on images with {', '.join(differing)}; what "
-            "follows is judged on pixels that it has not learnt from: set "
-            "data_preprocessor (and how images are loaded) as in that training",
+            f"{checkpoint} was trained on images with {', '.join(differing)}; results "
+            "on differently prepared images are misleading: set data_preprocessor "
+            "(and how images are loaded) as in that training",
             logger="current",
             level=logging.WARNING,
         )
 
 
 def require_backbone(cfg: Config) -> None:
-    """Refuse a config whose model has no backbone to be judged.
+    """Refuse a config whose model has no backbone to evaluate.
 
     Raises:
-        ValueError: It names the config.
+        ValueError: If the model has no backbone.
     """
     if not (cfg.get("model") or {}).get("backbone"):
         raise ValueError(
-            f"{cfg.filename} has no model with a backbone, which a probe looks at; "
-            "expected one of pretraining, such as configs/selfsup/spikformer_ctl.py"
+            f"{cfg.filename} has no model with a backbone, which a probe needs; "
+            "expected a pretraining config, such as configs/selfsup/spikformer_ctl.py"
         )
 
 
 def random_init_model(cfg: Config) -> Model:
-    """Build the config's model with fresh weights of the run's seed.
+    """Build the config's model with random weights from the run's seed.
 
-    Global random state is left as it is.
+    The global random states are restored.
     """
     cfg = copy.deepcopy(cfg)
     cfg.model.backbone.init_cfg = None  # may name pretrained weights
     with random_states_kept(cfg.get("randomness", {}).get("seed") or 0):
-        model = build_model(cfg)
+        model = build_eval_model(cfg)
         with silent_terminal():
             model.init_weights()
     return model
@@ -114,7 +115,7 @@ def random_init_model(cfg: Config) -> Model:
 
 @contextlib.contextmanager
 def silent_terminal() -> Iterator[None]:
-    """Keep mmengine from printing a paragraph a parameter; log files still get it."""
+    """Mute mmengine's logger, which prints several lines per initialised parameter."""
     logger = MMLogger.get_current_instance()
     before, logger.disabled = logger.disabled, True
     try:

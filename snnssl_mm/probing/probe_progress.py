@@ -1,4 +1,4 @@
-"""Progress bar of a probe in training; its log goes to a file."""
+"""Progress bars of a probe in training, whose log goes to a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rich.progress import (
 
 
 def progress_bars(console: Console) -> Progress:
-    """Bars that count iterations and tell the time that is left."""
+    """Make progress bars that show iterations and the remaining time."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -39,10 +39,10 @@ def progress_bars(console: Console) -> Progress:
 
 
 class QuietRunner(Runner):
-    """mmengine's runner, whose log goes to its file only."""
+    """mmengine's runner that logs only to its file."""
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Build the logger, without what writes to the terminal."""
+        """Build the logger without handlers that write to the terminal."""
         logger = super().build_logger(*args, **kwargs)
         logger.handlers = [
             handler
@@ -54,7 +54,7 @@ class QuietRunner(Runner):
 
 @contextlib.contextmanager
 def prints_to(file: Path) -> Iterator[Progress]:
-    """Send what is printed to a file; yield the bars that stay on the terminal."""
+    """Redirect standard output to a file; yield progress bars on the terminal."""
     file.parent.mkdir(parents=True, exist_ok=True)
     bars = progress_bars(Console(file=sys.stdout))
     with file.open("a") as out, bars, contextlib.redirect_stdout(out):
@@ -62,11 +62,11 @@ def prints_to(file: Path) -> Iterator[Progress]:
 
 
 class ProgressHook(Hook):
-    """Shows how far training and test of a run are.
+    """Hook that shows the progress of a run's training and test.
 
     Args:
-        bars: Where to show it.
-        text: Begins the description of each bar.
+        bars: The progress bars.
+        text: Prefix of each bar's description.
     """
 
     priority = "LOWEST"
@@ -77,7 +77,7 @@ class ProgressHook(Hook):
         self.bar = TaskID(0)
 
     def before_train(self, runner: Any) -> None:
-        """Begin where the checkpoint is."""
+        """Start a bar at the resumed iteration."""
         self.bar = self.bars.add_task(
             f"{self.text}: training", total=runner.max_iters, completed=runner.iter
         )
@@ -87,7 +87,7 @@ class ProgressHook(Hook):
         self.bars.update(self.bar, completed=runner.iter + 1)
 
     def before_test(self, runner: Any) -> None:
-        """Begin another bar."""
+        """Start a bar for the test."""
         total = len(runner.test_dataloader)
         self.bar = self.bars.add_task(f"{self.text}: test", total=total)
 

@@ -1,4 +1,4 @@
-"""Table and course of probes for the terminal, the README and the report."""
+"""Table and course of probe results for the terminal, the README and the report."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from snnssl_mm.recording.probe_names import STARTS
 from snnssl_mm.recording.table import Table
 
 Row = Mapping[str, Any]
-"""Of the results file of tools/probe.py."""
+"""A row of the results file of ``snnssl probe``."""
 SHOWN = ("k", "temperature", "iterations", "lr")
-"""Settings that a reader tells rows apart by."""
+"""Settings that the table shows."""
 
 
-def described(settings: Row) -> str:
-    """The settings of a probe that matter to a reader."""
+def probe_settings_text(settings: Row) -> str:
+    """Describe the settings of a probe that tell its rows apart."""
     texts = [f"{name} {settings[name]:g}" for name in SHOWN if name in settings]
     if not settings["recalibrated"]:
         texts.append("not recalibrated")
@@ -23,7 +23,7 @@ def described(settings: Row) -> str:
 
 
 def grouped(rows: Sequence[Row]) -> list[dict[str, Row]]:
-    """Rows of one probe with one setting together, by what they start from."""
+    """Group rows of the same probe and setting, each group by starting point."""
     groups: list[tuple[Any, dict[str, Row]]] = []
     for row in rows:
         key = (row["probe"], row["settings"], row["train_images"])
@@ -36,11 +36,11 @@ def grouped(rows: Sequence[Row]) -> list[dict[str, Row]]:
 
 
 class Course(NamedTuple):
-    """A probe over a training.
+    """Accuracy of a probe over the epochs of a training.
 
     Attributes:
-        epochs: At which the pretrained features were judged, in order.
-        accuracies: Of them, from 0 to 1.
+        epochs: Epochs at which the pretrained features were evaluated, in order.
+        accuracies: Their accuracies, from 0 to 1.
         random: Accuracy of the network with random weights.
         pixels: Accuracy of raw pixels.
     """
@@ -52,7 +52,7 @@ class Course(NamedTuple):
 
 
 def course_of(rows: Iterable[Row], probe: str) -> Course:
-    """Order the rows that a monitor wrote by their epochs; others do not count."""
+    """Collect the rows that a monitor wrote, ordered by epoch; ignore other rows."""
     of_probe = [row for row in rows if row["probe"] == probe and "epoch" in row]
     found = {
         start: sorted(
@@ -67,7 +67,7 @@ def course_of(rows: Iterable[Row], probe: str) -> Course:
 
 
 def probe_table(rows: Sequence[Row]) -> Table:
-    """Show accuracies in percent: a line a probe, the baselines beside it."""
+    """Make the table of accuracies in percent: one line per probe, with baselines."""
     starts = [start for start in STARTS if any(row["start"] == start for row in rows)]
     top5 = any("top5" in row for row in rows)
     lines = []
@@ -79,7 +79,7 @@ def probe_table(rows: Sequence[Row]) -> Table:
         lines.append(
             [
                 first["probe"],
-                described(first["settings"]),
+                probe_settings_text(first["settings"]),
                 *(percent(group.get(start), "top1") for start in starts),
                 f"{100 / first['classes']:.1f}",
                 *([percent(first, "top5")] if top5 else []),
@@ -95,5 +95,5 @@ def probe_table(rows: Sequence[Row]) -> Table:
 
 
 def percent(row: Row | None, name: str) -> str:
-    """An accuracy of a row in percent; a dash where there is none."""
+    """Format an accuracy of a row in percent; a dash if there is none."""
     return f"{100 * row[name]:.1f}" if row and name in row else "-"

@@ -1,8 +1,8 @@
 """Public API for evaluating a backbone on labelled images.
 
-* :mod:`~snnssl_mm.probing.labelled_images`: the images that a config names;
-* :mod:`~snnssl_mm.probing.probe_models`: of a checkpoint, or of random weights;
-* :mod:`~snnssl_mm.probing.features`: what a frozen, spiking backbone makes of images;
+* :mod:`~snnssl_mm.probing.labelled_images`: labelled images of a config;
+* :mod:`~snnssl_mm.probing.probe_models`: models with trained or random weights;
+* :mod:`~snnssl_mm.probing.features`: features of a frozen, spiking backbone;
 * :mod:`~snnssl_mm.probing.frozen_probes`: k-NN and logistic regression on features.
 
 Probes that train a network are in :mod:`~snnssl_mm.probing.trained_probes`.
@@ -10,7 +10,7 @@ Probes that train a network are in :mod:`~snnssl_mm.probing.trained_probes`.
 
 from snnssl_mm.probing.features import (
     LabelledFeatures,
-    collect,
+    compute_features,
     labelled_features,
     prepared_inputs,
     raw_pixels,
@@ -26,20 +26,24 @@ from snnssl_mm.probing.labelled_images import (
     eval_loaders,
     has_labelled_images,
 )
-from snnssl_mm.probing.probe_models import build_model, load_model, random_init_model
+from snnssl_mm.probing.probe_models import (
+    build_eval_model,
+    load_trained_model,
+    random_init_model,
+)
 
 __all__ = [
     "LabelledFeatures",
     "Loaders",
-    "build_model",
-    "collect",
+    "build_eval_model",
+    "compute_features",
     "eval_loaders",
     "fit_linear",
     "has_labelled_images",
     "knn_accuracy",
     "labelled_features",
     "linear_accuracy",
-    "load_model",
+    "load_trained_model",
     "prepared_inputs",
     "random_init_model",
     "raw_pixels",

@@ -9,18 +9,20 @@ from mmengine.config import Config
 
 
 class Protocol(NamedTuple):
-    """What a trained probe does; ``probes = {NAME: dict(...)}`` of a config overrides.
+    """Training settings of a probe; a config overrides them by ``probes``.
+
+    For example ``probes = {'finetune': dict(lr=5e-4)}``.
 
     Attributes:
-        iterations: Batches, rounded up to whole epochs. A fixed number, whatever the
-            share of labels: few labels are shown more often.
-        batch_size: Images a batch; fewer if there are not as many.
-        lr: Highest learning rate, after the warm-up; it ends at zero (cosine).
-        weight_decay: Of the optimizer; biases and norms have none when fine-tuning.
-        warmup: Share of the iterations in which the learning rate rises.
-        fraction: Share of the labels, the same of each class, drawn by the seed.
-        frozen: Whether the backbone stays as it is, and SGD with momentum trains a
-            linear classifier on top; otherwise AdamW trains everything.
+        iterations: Number of batches, rounded up to complete epochs. It does not depend
+            on the fraction of labels: few labels are repeated more often.
+        batch_size: Images per batch; fewer if the set is smaller.
+        lr: Peak learning rate after the warm-up; cosine decay to zero.
+        weight_decay: Weight decay; biases and norms have none when fine-tuning.
+        warmup: Share of the iterations with a rising learning rate.
+        fraction: Share of the labels of each class, drawn by the seed.
+        frozen: Whether to freeze the backbone and train a linear classifier by SGD with
+            momentum; otherwise AdamW trains everything.
         layer_decay: Factor of the learning rate from one layer to the one below.
     """
 
@@ -34,9 +36,8 @@ class Protocol(NamedTuple):
     layer_decay: float = 1.0
 
 
-# Two to nine minutes each for the demo's backbone, measured on two cores that other
-# work shared; tried on its seed 0 only, not tuned. configs/_base_/datasets has
-# those of CIFAR-10 and ImageNet.
+# Two to nine minutes each for the demo's backbone on two busy cores; tried on seed 0
+# only, not tuned. configs/_base_/datasets overrides them for CIFAR-10 and ImageNet.
 PROTOCOLS = {
     # As linear probes are usually trained, on features of mean 0 and variance 1.
     "linear-augmented": Protocol(1000, 128, 0.1, 1e-6, frozen=True),
@@ -47,7 +48,7 @@ PROTOCOLS = {
 
 
 def protocol_of(cfg: Config, probe: str) -> Protocol:
-    """Return a probe's protocol, with what the config's ``probes`` overrides.
+    """Return a probe's protocol with the overrides of the config's ``probes``.
 
     Raises:
         ValueError: If an override is unknown or out of range.
@@ -68,14 +69,14 @@ def protocol_of(cfg: Config, probe: str) -> Protocol:
 
 
 def require_known(found: Iterable[str], known: Iterable[str], where: str) -> None:
-    """Refuse names that mean nothing.
+    """Refuse unknown names.
 
     Raises:
-        ValueError: It names them and those that are known.
+        ValueError: If a name is unknown; it lists the known ones.
     """
     unknown = sorted(set(found) - set(known))
     if unknown:
         raise ValueError(
-            f"the config's {where} has {', '.join(unknown)}; expected some of "
+            f"the config's {where} has {', '.join(unknown)}; expected any of "
             f"{', '.join(known)}"
         )

@@ -1,7 +1,7 @@
-"""Probes that train a network: a linear classifier on top, or all of it.
+"""Probes that train a linear classifier or the complete network.
 
-The network is mmpretrain's own ImageClassifier and mmengine's Runner trains it, so a
-probe that was stopped goes on from its last epoch, to the same numbers.
+The network is mmpretrain's ImageClassifier, trained by mmengine's Runner. An
+interrupted probe resumes from its last epoch and gives the same numbers.
 """
 
 from __future__ import annotations
@@ -18,34 +18,33 @@ from torch.backends import cudnn
 from snnssl_mm.probing.digests import samples_digest, settings_digest
 from snnssl_mm.probing.feature_cache import CachedBackbone
 from snnssl_mm.probing.probe_configs import (
-    classifier,
+    classifier_settings,
     labelled_dataset,
-    runtime,
-    testing,
-    training,
+    runtime_settings,
+    testing_settings,
+    training_settings,
 )
 from snnssl_mm.probing.probe_progress import ProgressHook, QuietRunner, prints_to
 from snnssl_mm.probing.protocols import Protocol
 
 
 class TrainedProbe:
-    """One probe of one backbone, ready to run.
+    """One trained probe of one backbone, ready to run.
 
     Args:
-        name: Of the probe, such as ``'finetune'``.
-        cfg: Config of the pretraining; its ``labelled_pipeline`` augments.
-        protocol: How it is trained.
-        backbone: What it starts from.
+        name: Name of the probe, such as ``'finetune'``.
+        cfg: Config of the pretraining; its ``labelled_pipeline`` augments the images.
+        protocol: Training settings.
+        backbone: Backbone from which the training starts.
         classes: Number of classes.
 
     Attributes:
         images: Number of training images.
-        digest: Of all that decides the result.
-        work_dir: Where checkpoints and logs are, in the backbone's folder.
+        digest: Digest of everything that determines the result.
+        work_dir: Folder of checkpoints and logs, in the backbone's folder.
 
     Raises:
-        ValueError: If the config has no ``labelled_pipeline``, or the images are no
-            still images.
+        ValueError: If the config has no ``labelled_pipeline``, or the images are clips.
     """
 
     def __init__(
@@ -65,10 +64,10 @@ class TrainedProbe:
         self.cfg = Config(
             {
                 "default_scope": "mmpretrain",
-                "model": classifier(cfg, protocol, *backbone.shape, classes),
-                **training(cfg, protocol, dataset, self.images),
-                **testing(cfg, classes),
-                **runtime(cfg, self.seed),
+                "model": classifier_settings(cfg, protocol, *backbone.shape, classes),
+                **training_settings(cfg, protocol, dataset, self.images),
+                **testing_settings(cfg, classes),
+                **runtime_settings(cfg, self.seed),
             }
         )
         self.digest = settings_digest(
@@ -78,14 +77,14 @@ class TrainedProbe:
         self.work_dir = backbone.folder / folder
 
     def run(self) -> tuple[dict[str, float], float]:
-        """Train, or continue training, and test.
+        """Train (or resume training) and test.
 
         Returns:
-            Top-1 accuracy, and top-5 with more than ten classes, from 0 to 1; and the
-            seconds that it took, those before a continuation included.
+            Top-1 accuracy, and top-5 for more than ten classes, from 0 to 1; and the
+            seconds that it took, including those before a resumption.
         """
         clock = ClockHook()
-        self.backbone.backbone_file()  # with a bar of its own, if it is yet to be made
+        self.backbone.backbone_file()  # shows its own progress bar if it is computed
         with (
             cudnn.flags(enabled=True, benchmark=False, deterministic=True),
             prints_to(self.work_dir / "prints.txt") as bars,
@@ -96,26 +95,26 @@ class TrainedProbe:
             runner.train()
             metrics = runner.test()
         found = {
-            key.removeprefix("accuracy/"): round(value / 100, 6)  # of float32
+            key.removeprefix("accuracy/"): round(value / 100, 6)  # float32 precision
             for key, value in metrics.items()
         }
         return found, clock.seconds()
 
     def runner(self) -> QuietRunner:
-        """Build the runner; it logs to a file and continues what its folder holds."""
+        """Build the runner, which logs to a file and resumes from its folder."""
         cfg = copy.deepcopy(self.cfg)
         cfg.work_dir = str(self.work_dir)
         cfg.experiment_name = self.work_dir.name
         init = {"type": "snnssl_mm.BackboneInit"}
         init["checkpoint"] = str(self.backbone.backbone_file())
         cfg.model.backbone.init_cfg = init
-        # set here, as the digest of a result counts the hooks' names
+        # Set here, so that the name of the hook does not change the digest.
         cfg.default_hooks.checkpoint.type = "snnssl_mm.AtomicCheckpointHook"
         return QuietRunner.from_cfg(cfg)
 
 
 class ClockHook(Hook):
-    """Counts the seconds of a training; its checkpoints carry them on."""
+    """Hook that counts the seconds of a training across resumptions."""
 
     priority = "NORMAL"  # before the checkpoint is saved
     entry = "probe_seconds"
@@ -125,13 +124,13 @@ class ClockHook(Hook):
         self.before = 0.0
 
     def seconds(self) -> float:
-        """Seconds until now, those before a continuation included."""
+        """Return the seconds until now, including those before a resumption."""
         return self.before + time.monotonic() - self.start
 
     def before_train(self, runner: Any) -> None:
-        """Go on from what the checkpoint says."""
+        """Read the seconds so far from the checkpoint."""
         self.before = runner.message_hub.get_info(self.entry, 0.0)
 
     def after_train_epoch(self, runner: Any) -> None:
-        """Have the checkpoint say it."""
+        """Store the seconds so far in the checkpoint."""
         runner.message_hub.update_info(self.entry, self.seconds())

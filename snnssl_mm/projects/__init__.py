@@ -1,4 +1,4 @@
-"""Projects: a folder of configs for the user's own images, sized for this machine."""
+"""Generation of configs for the user's own images, sized for the machine."""
 
 from snnssl_mm.projects.new import new_project
 

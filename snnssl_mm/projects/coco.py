@@ -1,4 +1,4 @@
-"""Annotated objects in COCO's format: read, split, written, cut out."""
+"""Annotated objects in COCO format: reading, splitting, writing, cropping."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ import numpy as np
 from snnssl_mm.datasets.loading import decode_file
 from snnssl_mm.projects.sizes import shown_size
 
-OBJECT_MARGIN = 1.2  # side of the square that is cut out, in longer sides of the box
-OBJECTS_A_CLASS = 300  # cut out at most, so that no class outweighs the others
+OBJECT_MARGIN = 1.2  # side of the cropped square, in longer sides of the box
+OBJECTS_PER_CLASS = 300  # largest number of cropped objects, to balance the classes
 
 
 @dataclass
 class Coco:
-    """A COCO file and the images that it is about.
+    """Content of a COCO file, and the paths of its images.
 
     Attributes:
         content: ``images``, ``annotations`` and ``categories``.
-        files: Path of each image, by its id.
+        files: Path of each image by its id.
     """
 
     content: dict[str, Any]
@@ -42,23 +42,23 @@ class Coco:
         return Coco({**self.content, "images": images, "annotations": rows}, kept)
 
     def classes(self) -> dict[int, str]:
-        """Return names of the categories, by id, in the order of the file."""
+        """Return the names of the categories by id, in the order of the file."""
         return {row["id"]: str(row["name"]) for row in self.content["categories"]}
 
     def objects(self) -> Iterator[dict[str, Any]]:
-        """Yield annotations of single objects with a box that is not empty."""
+        """Yield the annotations of single objects (no crowds) with non-empty boxes."""
         for row in self.content["annotations"]:
             box = row.get("bbox") or [0, 0, 0, 0]
             if not row.get("iscrowd") and min(box[2:]) >= 1:
                 yield row
 
     def has_masks(self) -> bool:
-        """Whether all objects have outlines or masks."""
+        """Tell whether all objects have outlines or masks."""
         found = [bool(row.get("segmentation")) for row in self.objects()]
         return bool(found) and all(found)
 
-    def smallest_class(self) -> float:
-        """Side in pixels of a typical object of the class with the smallest objects."""
+    def smallest_object_side(self) -> float:
+        """Return the median side in pixels of the class with the smallest objects."""
         sides: dict[int, list[float]] = {}
         for row in self.objects():
             width, height = row["bbox"][2:]
@@ -66,7 +66,7 @@ class Coco:
         return min(statistics.median(values) for values in sides.values())
 
     def summary(self) -> str:
-        """Return the number of objects of each class, in words."""
+        """Summarise the number of objects of each class."""
         names = self.classes()
         counts = Counter(names[row["category_id"]] for row in self.objects())
         most = [f"{name} ({count})" for name, count in counts.most_common(8)]
@@ -77,8 +77,7 @@ class Coco:
     def write(self, file: Path, root: Path) -> None:
         """Write the annotations with paths relative to ``root``.
 
-        What exporters leave out and readers insist on (``iscrowd``, ``area``) is
-        added.
+        Adds ``iscrowd`` and ``area``, which readers require and some exporters omit.
         """
         images = [
             {**row, "file_name": self.files[row["id"]].relative_to(root).as_posix()}
@@ -91,11 +90,11 @@ class Coco:
         content = {**self.content, "images": images, "annotations": rows}
         file.write_text(json.dumps(content) + "\n")
 
-    def cut_out(self, folder: Path, side: int) -> int:
-        """Write objects as square images of ``side`` pixels, into a folder a class.
+    def write_crops(self, folder: Path, side: int) -> int:
+        """Write objects as square images of ``side`` pixels, one folder per class.
 
         Returns:
-            int: How many; at most 300 a class, evenly spread over the file.
+            int: Number of crops, at most 300 per class, evenly spread over the file.
 
         Raises:
             ValueError: If an image cannot be read.
@@ -105,42 +104,42 @@ class Coco:
             by_class.setdefault(row["category_id"], []).append(row)
         chosen: dict[int, list[dict[str, Any]]] = {}
         for rows in by_class.values():
-            count = min(len(rows), OBJECTS_A_CLASS)
+            count = min(len(rows), OBJECTS_PER_CLASS)
             for index in np.linspace(0, len(rows) - 1, count).astype(int):
                 row = rows[index]
                 chosen.setdefault(row["image_id"], []).append(row)
         written = 0
         for number, rows in sorted(chosen.items()):
-            image = decoded(self.files[number])
+            image = read_pixels(self.files[number])
             for row in rows:
-                place = folder / safe_name(names[row["category_id"]])
-                place.mkdir(parents=True, exist_ok=True)
-                cut = square(image, row["bbox"], side)
-                written += cv2.imwrite(str(place / f"{row['id']}.png"), cut)
+                class_folder = folder / safe_name(names[row["category_id"]])
+                class_folder.mkdir(parents=True, exist_ok=True)
+                crop = crop_square(image, row["bbox"], side)
+                written += cv2.imwrite(str(class_folder / f"{row['id']}.png"), crop)
         return written
 
 
-def decoded(file: Path) -> np.ndarray:
-    """Read an image as networks get it, BGR.
+def read_pixels(file: Path) -> np.ndarray:
+    """Read an image as the training does, BGR.
 
     Raises:
         ValueError: If it cannot be read.
     """
     try:
         return decode_file(file.read_bytes())
-    except Exception as error:  # Pillow's decoders raise many kinds on any bytes
+    except Exception as error:  # damaged bytes make Pillow raise any kind of error
         raise ValueError(
             f"{file} cannot be read ({error}); replace or remove it"
         ) from None
 
 
 def safe_name(name: str) -> str:
-    """Return a class's name as the name of a folder."""
+    """Return a folder name for the name of a class."""
     return re.sub(r"[^\w .+-]", "_", name).strip(" .") or "_"
 
 
-def square(image: np.ndarray, box: list[float], side: int) -> np.ndarray:
-    """Cut out a square around a box, moved into the image where it would stick out."""
+def crop_square(image: np.ndarray, box: list[float], side: int) -> np.ndarray:
+    """Crop a square around a box, shifted to lie inside the image, and resize it."""
     height, width = image.shape[:2]
     x, y, w, h = box
     length = int(min(max(OBJECT_MARGIN * max(w, h), 4), width, height))
@@ -152,16 +151,16 @@ def square(image: np.ndarray, box: list[float], side: int) -> np.ndarray:
     return resized
 
 
-def read_coco(file: Path, images: list[Path], root: Path) -> Coco:
+def read_coco_file(file: Path, images: list[Path], root: Path) -> Coco:
     """Read a COCO file and find its images.
 
     Args:
-        file: Annotations.
-        images: Images among which its own are looked for.
-        root: The folder that they are in.
+        file: The annotation file.
+        images: Images in which those of the file are searched.
+        root: Their folder.
 
     Raises:
-        ValueError: If it is not such a file, is empty, or its images are not there.
+        ValueError: If it is not a COCO file, has no annotations, or images are missing.
     """
     try:
         content = json.loads(file.read_bytes())
@@ -176,20 +175,19 @@ def read_coco(file: Path, images: list[Path], root: Path) -> Coco:
         ) from None
     if not used or not used <= known:
         unknown = min(used - known, key=str, default=None)
-        what = f"the category {unknown!r}" if used else "no annotations"
-        raise ValueError(
-            f"{file} has {what}{', which is not among its categories' * bool(used)}; "
-            "export it again"
-        )
+        what = "no annotations"
+        if used:
+            what = f"the category {unknown!r}, which is not among its categories"
+        raise ValueError(f"{file} has {what}; export it again")
     endings: dict[str, list[Path]] = {}
     for image in images:
         endings.setdefault(image.name, []).append(image)
-    files = {n: find(name, endings, root, file) for n, name in names.items()}
+    files = {n: find_image(name, endings, root, file) for n, name in names.items()}
     missing = [names[number] for number, path in files.items() if path is None]
     if missing:
         raise ValueError(
             f"{len(missing)} of {len(files)} images of {file} are not below {root}, "
-            f"such as {missing[0]}; name their folder, or correct file_name"
+            f"such as {missing[0]}; give their folder, or correct file_name"
         )
     present = {number: path for number, path in files.items() if path}
     for row in rows:
@@ -198,13 +196,13 @@ def read_coco(file: Path, images: list[Path], root: Path) -> Coco:
     return Coco(content, present)
 
 
-def find(
+def find_image(
     name: str, endings: dict[str, list[Path]], root: Path, source: Path
 ) -> Path | None:
-    """Return the image that ``file_name`` means, wherever it is below ``root``.
+    """Find the image of a ``file_name`` anywhere below ``root``.
 
-    Of several, the one at that very place; else in a folder that the annotation file
-    is named after (``train2017``); else nearest to the annotation file.
+    Among several candidates, prefers the exact path, then a folder whose name is part
+    of the annotation file's name (``train2017``), then the nearest to that file.
     """
     name = name.replace("\\", "/")
     candidates = endings.get(name.rpartition("/")[2], [])

@@ -1,4 +1,4 @@
-"""Labels of images: read from files of several kinds, or found beside the images."""
+"""Labels of images: reading of several file types, search near the images."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from snnssl_mm.datasets.image_files import list_folders, list_images
-from snnssl_mm.projects.coco import Coco, read_coco
+from snnssl_mm.projects.coco import Coco, read_coco_file
 from snnssl_mm.projects.label_text import label_file
-from snnssl_mm.projects.masks import Mask, pair_masks, plain
+from snnssl_mm.projects.masks import Mask, image_stem, pair_masks
 
 TRAIN, TEST = r"train(ing)?\d*", r"test(ing)?\d*"
 HELD_OUT = rf"val(idation)?\d*|valid|dev|eval(uation)?|holdout|{TEST}"
@@ -26,9 +26,9 @@ class Labels:
     """Labels of one split.
 
     Attributes:
-        classes: Class of each image, by path; empty without classes.
+        classes: Class of each image by path; may be empty.
         coco: Annotated objects.
-        masks: Mask of each image, by path.
+        masks: Mask of each image by path.
     """
 
     classes: dict[Path, str] = field(default_factory=dict)
@@ -41,17 +41,17 @@ class Labels:
         return set(self.classes) | set(self.masks) | objects
 
 
-def named(pattern: str, name: str) -> bool:
-    """Whether a name has a part such as ``train`` or ``Val2017``."""
+def has_name_part(pattern: str, name: str) -> bool:
+    """Tell whether a part of a name, such as ``Val2017``, matches a pattern."""
     parts = re.split(r"[\W_]+", name)
     return any(re.fullmatch(pattern, part, re.IGNORECASE) for part in parts)
 
 
 def class_folders(root: Path, images: list[Path]) -> dict[Path, str]:
-    """Return each image's class if the folders right below ``root`` are classes.
+    """Return the class of each image if the direct sub-folders of ``root`` are classes.
 
-    A few images beside the folders have no class; if one image in ten is there, the
-    folders are no classes.
+    Images directly in ``root`` have no class; if they are 10 % or more, the sub-folders
+    are not taken as classes.
     """
     parts = {file: file.relative_to(root).parts for file in images}
     classes = {file: part[0] for file, part in parts.items() if len(part) > 1}
@@ -65,22 +65,22 @@ def labels_from(source: Path, images: list[Path], root: Path) -> Labels:
     """Read labels: a COCO file, a text file with classes, or a folder of masks.
 
     Raises:
-        ValueError: If it is none of them, or does not fit the images.
+        ValueError: If it is another kind of file, or does not fit the images.
     """
     if source.is_dir():
         return Labels(masks=pair_masks(images, root, source))
     if source.suffix == ".json":
-        return Labels(coco=read_coco(source, images, root))
+        return Labels(coco=read_coco_file(source, images, root))
     if source.suffix.lower() in (".txt", ".csv", ".tsv"):
         return Labels(classes=label_file(source, images, root))
     raise ValueError(
-        f"--labels {source} is of no known kind; expected a COCO file (.json), a text "
-        "file with classes (.txt, .csv), or a folder of masks"
+        f"--labels {source} is of an unknown type; expected a COCO file (.json), a "
+        "text file with classes (.txt, .csv), or a folder of masks"
     )
 
 
 def images_of_coco(file: Path) -> set[str] | None:
-    """Return the names of the images of a COCO file; None for any other JSON."""
+    """Return the image names of a COCO file; None for any other JSON file."""
     try:
         content = json.loads(file.read_bytes())
     except (ValueError, OSError):
@@ -93,58 +93,59 @@ def images_of_coco(file: Path) -> set[str] | None:
 
 
 def find_coco(root: Path, images: list[Path]) -> dict[str, Path]:
-    """Find COCO files in ``root``, in a folder inside of it or beside it.
+    """Find COCO files in ``root``, its sub-folders and its sibling folders.
 
-    Those beside it count if they are about one of the images.
+    Files in sibling folders are used if they contain one of the images.
 
     Raises:
-        ValueError: If it is unclear which one to take.
+        ValueError: If it is ambiguous which file to use.
     """
     present, files = {image.name for image in images}, []
     folders = [root, *(path for path in sorted(root.iterdir()) if path.is_dir())]
-    beside = [root.parent / name for name in ("annotations", "labels")]
-    for place in dict.fromkeys([*folders, *beside]):
-        for file in sorted(place.glob("*.json")):
-            about = images_of_coco(file)
-            if about is not None and (place in folders or about & present):
+    siblings = [root.parent / name for name in ("annotations", "labels")]
+    for folder in dict.fromkeys([*folders, *siblings]):
+        for file in sorted(folder.glob("*.json")):
+            annotated = images_of_coco(file)
+            if annotated is not None and (folder in folders or annotated & present):
                 files.append(file)
     if len(files) < 2:
         return dict(zip(("train",), files, strict=False))
-    instances = [file for file in files if named("instances", file.stem)]
+    instances = [file for file in files if has_name_part("instances", file.stem)]
     files = instances or files
-    places = {file: file.relative_to(root.parent).with_suffix("") for file in files}
-    names = {file: "/".join(place.parts[1:]) for file, place in places.items()}
-    train = [file for file in files if named(TRAIN, names[file])]
-    held_out = [file for file in files if named(HELD_OUT, names[file])]
-    held_out.sort(key=lambda file: named(TEST, names[file]))  # val first
+    paths = {file: file.relative_to(root.parent).with_suffix("") for file in files}
+    names = {file: "/".join(path.parts[1:]) for file, path in paths.items()}
+    train = [file for file in files if has_name_part(TRAIN, names[file])]
+    held_out = [file for file in files if has_name_part(HELD_OUT, names[file])]
+    held_out.sort(key=lambda file: has_name_part(TEST, names[file]))  # val first
     if len(train) == 1 and held_out:
-        return {"train": train[0], "held out": held_out[0], **ignored(held_out[1:])}
+        others = left_out_files(held_out[1:])
+        return {"train": train[0], "held out": held_out[0], **others}
     raise ValueError(
         f"{root} has {len(files)} COCO files ({', '.join(f.name for f in files[:4])}); "
-        "name the one to learn from by --labels, and that of the validation by "
+        "give the one for training by --labels, and the one for validation by "
         "--val-labels"
     )
 
 
-def ignored(files: list[Path]) -> dict[str, Path]:
-    """Further annotation files, whose images must not be learned from."""
+def left_out_files(files: list[Path]) -> dict[str, Path]:
+    """Name further annotation files, whose images must not be used for training."""
     return {f"left out {index}": file for index, file in enumerate(files)}
 
 
 def is_for_masks(name: str) -> bool:
-    """Whether a folder has a name that folders of masks have."""
+    """Tell whether a folder is named as folders of masks usually are."""
     return re.fullmatch(MASKS, name, re.IGNORECASE) is not None
 
 
 def find_masks(root: Path, images: list[Path]) -> Path | None:
-    """Find a folder of masks of some of the images, inside of ``root`` or beside it."""
-    for place in (root, root.parent):
-        names = list_folders(place) if os.access(place, os.R_OK) else []
-        for folder in [place / name for name in names if is_for_masks(name)]:
+    """Find a folder with masks of some of the images, inside or next to ``root``."""
+    for parent in (root, root.parent):
+        names = list_folders(parent) if os.access(parent, os.R_OK) else []
+        for folder in [parent / name for name in names if is_for_masks(name)]:
             if folder == root:
                 continue
             listing = list_images(folder)
-            stems = {plain(Path(name).stem) for name in listing.images}
+            stems = {image_stem(Path(name).stem) for name in listing.images}
             others = (file for file in images if not file.is_relative_to(folder))
             if any(file.stem in stems for file in others):
                 return folder
@@ -153,23 +154,23 @@ def find_masks(root: Path, images: list[Path]) -> Path | None:
 
 def split_folders(root: Path) -> tuple[Path, Path] | None:
     """Return the folders of training and validation images, if ``root`` has both."""
-    for place in (root, root / "images"):
+    for parent in (root, root / "images"):
         folders = sorted(
             path
-            for path in place.glob("*")
+            for path in parent.glob("*")
             if path.is_dir() and not is_for_masks(path.name)
         )
         folders = [path for path in folders if list_images(path).images]
-        train = [path for path in folders if named(TRAIN, path.name)]
-        held_out = [path for path in folders if named(HELD_OUT, path.name)]
-        held_out.sort(key=lambda path: named(TEST, path.name))  # val first
+        train = [path for path in folders if has_name_part(TRAIN, path.name)]
+        held_out = [path for path in folders if has_name_part(HELD_OUT, path.name)]
+        held_out.sort(key=lambda path: has_name_part(TEST, path.name))  # val first
         if len(train) == 1 and held_out:
             return train[0], held_out[0]
     return None
 
 
-def entered(root: Path) -> Path:
-    """Enter folders that hold nothing but one folder, as unpacked archives do."""
+def enter_single_folders(root: Path) -> Path:
+    """Enter folders that contain only one folder, as in unpacked archives."""
     while len(names := list_folders(root)) == 1 and not (
         list_images(root, recursive=False).images or any(root.glob("*.json"))
     ):
@@ -178,16 +179,16 @@ def entered(root: Path) -> Path:
 
 
 def outside(folder: Path | None, images: list[Path]) -> list[Path]:
-    """Return the images that are not in a folder of masks, nor in others beside it."""
+    """Return the images outside of a folder of masks and of its siblings with masks."""
     if folder is None or not folder.is_dir():
         return images
-    beside = folder.parent
+    parent = folder.parent
     return [
         file
         for file in images
-        if not file.is_relative_to(beside)
+        if not file.is_relative_to(parent)
         or (
-            not any(map(is_for_masks, file.relative_to(beside).parts[:-1]))
+            not any(map(is_for_masks, file.relative_to(parent).parts[:-1]))
             and not file.is_relative_to(folder)
         )
     ]

@@ -1,4 +1,4 @@
-"""Masks of images: paired, numbered from 0, written as mmseg reads them."""
+"""Masks of images: pairing, numbering of classes from 0, writing for mmseg."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ IGNORED = 255  # mmseg's ignore_index
 MAX_CLASSES = 250
 Value = int | tuple[int, ...]
 Mask = Path | tuple[Coco, int]
-"""A mask: a file, or a COCO file and the image's number in it, to be painted."""
+"""A mask: a file, or the COCO content and image id from which it is drawn."""
 
 
 def pair_masks(images: list[Path], root: Path, folder: Path) -> dict[Path, Mask]:
-    """Find the mask of each image: same path or name, whatever the suffix.
+    """Find the mask of each image by path or name, ignoring the suffix.
 
-    Names with an ending such as ``_mask`` or ``-label`` fit too. Images without a mask
-    are left out.
+    Endings such as ``_mask`` or ``-label`` are ignored, too. Images without a mask are
+    left out.
 
     Raises:
-        ValueError: If no image has one.
+        ValueError: If no image has a mask.
     """
     masks = sorted(path for path in folder.rglob("*") if is_mask(path, folder))
     by_path = {
@@ -36,34 +36,34 @@ def pair_masks(images: list[Path], root: Path, folder: Path) -> dict[Path, Mask]
     }
     by_name: dict[str, list[Path]] = {}
     for mask in masks:
-        for name in {mask.stem, plain(mask.stem)}:
+        for name in {mask.stem, image_stem(mask.stem)}:
             by_name.setdefault(name, []).append(mask)
     found: dict[Path, Mask] = {}
     for image in images:
         parts = image.relative_to(root).with_suffix("").parts
         paths = ("/".join(parts[start:]) for start in range(len(parts)))
         same = next((by_path[path] for path in paths if path in by_path), None)
-        named = by_name.get(image.stem, [])
-        if same or len(named) == 1:
-            found[image] = same or named[0]
+        candidates = by_name.get(image.stem, [])
+        if same or len(candidates) == 1:
+            found[image] = same or candidates[0]
     if not found:
         raise ValueError(
             f"none of the {len(images)} images in {root} has a mask in {folder}; "
-            "expected files of the same names that keep values exactly, such as .png "
-            "(not .jpg)"
+            "expected files of the same names in a lossless format such as .png (not "
+            ".jpg)"
         )
     return found
 
 
 def is_mask(path: Path, folder: Path) -> bool:
-    """Whether a file is a mask: an image without loss that is not hidden."""
+    """Tell whether a file can be a mask: a visible image in a lossless format."""
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
     suffixes = (".png", ".tif", ".tiff", ".bmp", ".gif")
     return path.is_file() and path.suffix.lower() in suffixes and not hidden
 
 
-def plain(stem: str) -> str:
-    """Return a mask's name without what marks it as one."""
+def image_stem(stem: str) -> str:
+    """Return the image's stem for a mask's stem, without endings such as ``_mask``."""
     for ending in ("mask", "masks", "label", "labels", "labelIds", "gt", "seg"):
         for separator in "_-.":
             stem = stem.removesuffix(separator + ending)
@@ -71,24 +71,28 @@ def plain(stem: str) -> str:
 
 
 def read_mask(mask: Mask) -> np.ndarray:
-    """Read a mask: ``[H, W]`` of numbers, or ``[H, W, 3]`` of colours.
+    """Read a mask: integers ``[H, W]``, or colours ``[H, W, 3]``.
 
     Raises:
         ValueError: If it cannot be read.
     """
     if isinstance(mask, tuple):
-        return painted(*mask)
+        return draw_mask(*mask)
     try:
         with Image.open(mask) as image:
             grey = image.mode in ("1", "L", "P") or image.mode.startswith("I")
             pixels = np.asarray(image if grey else image.convert("RGB"))
-    except Exception as error:  # Pillow's decoders raise many kinds on any bytes
+    except Exception as error:  # damaged bytes make Pillow raise any kind of error
         raise ValueError(f"{mask} cannot be read ({error}); replace it") from None
     return pixels.astype(np.int64)
 
 
-def painted(coco: Coco, number: int) -> np.ndarray:
-    """Draw an image's objects, large ones first: 0 is background, then the classes."""
+def draw_mask(coco: Coco, number: int) -> np.ndarray:
+    """Draw an image's objects, large ones first: 0 is background, then the classes.
+
+    Raises:
+        ValueError: If a segmentation is malformed.
+    """
     from pycocotools import mask as coco_mask
 
     (row,) = (row for row in coco.content["images"] if row["id"] == number)
@@ -99,13 +103,13 @@ def painted(coco: Coco, number: int) -> np.ndarray:
     for row in sorted(rows, key=lambda row: -row["bbox"][2] * row["bbox"][3]):
         shape = row["segmentation"]
         try:
-            whole = isinstance(shape, dict) and not isinstance(shape["counts"], list)
-            codes = shape if whole else coco_mask.frPyObjects(shape, *size)
+            encoded = isinstance(shape, dict) and not isinstance(shape["counts"], list)
+            codes = shape if encoded else coco_mask.frPyObjects(shape, *size)
             codes = codes if isinstance(codes, list) else [codes]
             canvas[coco_mask.decode(coco_mask.merge(codes)).astype(bool)] = classes[
                 row["category_id"]
             ]
-        except Exception as error:  # pycocotools raises many kinds
+        except Exception as error:  # pycocotools raises many kinds of errors
             raise ValueError(
                 f"the segmentation of the annotation {row.get('id')} of "
                 f"{coco.files[number]} cannot be drawn ({error}); expected polygons of "
@@ -115,10 +119,10 @@ def painted(coco: Coco, number: int) -> np.ndarray:
 
 
 def values_of(masks: Iterable[Mask]) -> Counter[Value]:
-    """Count the values of masks, in pixels: numbers, or colours as triples.
+    """Count the pixels of each value in masks (integers, or colours as triples).
 
     Raises:
-        ValueError: If there are more than 250, as in photographs.
+        ValueError: If there are more than 250 values, as in photographs.
     """
     counts: Counter[Value] = Counter()
     for mask in masks:
@@ -132,16 +136,16 @@ def values_of(masks: Iterable[Mask]) -> Counter[Value]:
             counts[value] += number
         if len(counts) > MAX_CLASSES + 1:
             raise ValueError(
-                f"{mask} brings the masks to more than {MAX_CLASSES} different values; "
-                "expected one value or colour a class: are these masks?"
+                f"the masks up to {mask} have more than {MAX_CLASSES} values; expected "
+                "one value or colour per class: check that these files are masks"
             )
     return counts
 
 
-def numbered(values: Iterable[Value]) -> dict[Value, int]:
-    """Number the values of masks from 0; 255 beside other numbers means unlabelled.
+def number_classes(values: Iterable[Value]) -> dict[Value, int]:
+    """Number the values of masks from 0; 255 means unlabelled.
 
-    0 and 255 alone are two classes.
+    If 0 and 255 are the only values, they are two classes.
     """
     ordered = sorted(values, key=lambda value: (isinstance(value, tuple), value))
     numbers = [value for value in ordered if value != IGNORED]
@@ -155,10 +159,10 @@ def numbered(values: Iterable[Value]) -> dict[Value, int]:
 def write_masks(
     masks: Mapping[Path, Mask], table: dict[Value, int], root: Path, folder: Path
 ) -> None:
-    """Write masks of class numbers: an image's path and ``.png``.
+    """Write masks of class numbers, named by the image's path plus ``.png``.
 
     Raises:
-        ValueError: If a mask has another size than its image.
+        ValueError: If a mask and its image have different sizes.
     """
     for image, mask in masks.items():
         pixels = read_mask(mask)

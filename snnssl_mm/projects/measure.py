@@ -1,4 +1,4 @@
-"""Duration of a training step, by a few steps of what a config describes."""
+"""Measurement of the duration of a config's training step."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from mmengine.runner import Runner
 
 from snnssl_mm.checkpoints.preprocessing import model_settings
 
-STEPS = 3  # measured, after one that compiles and allocates
-ENOUGH = 10  # seconds, after which fewer steps will do
+STEPS = 3  # measured steps, after a first one that compiles and allocates
+ENOUGH = 10  # seconds of measurement after which fewer steps suffice
 
 
 def step_seconds(config: Path, steps: int = STEPS) -> float:
-    """Measure steps of a config's training: loading, forward, backward.
+    """Measure the median step of a config's training: loading, forward, backward.
 
-    Loading is measured in the same process, one after the other, as if its workers
-    had no core of their own.
+    Loading is measured in the same process, as if its workers had no cores of their
+    own.
 
     Args:
-        config: File of the config; its data sets are read.
-        steps: Number of steps, of which the median counts.
+        config: Config file; its datasets are read.
+        steps: Number of measured steps.
     """
     cfg = Config.fromfile(config)
     init_default_scope(cfg.default_scope)

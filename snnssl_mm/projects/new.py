@@ -1,4 +1,4 @@
-"""Writing of a project: look, choose, write, measure, choose the length, write."""
+"""Generation of a project folder: survey, plan, write, measure, set lengths, write."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from snnssl_mm.projects.plan import (
     Plan,
     first_plan,
     fit,
-    smaller,
+    shrink_crops,
 )
 from snnssl_mm.projects.survey import Survey, summary, survey
 from snnssl_mm.projects.write import Data, config_names, write_configs, write_readme
 
 MINUTES = 40
 MARK = "Written by snnssl new."  # in common.py of every project
-BUSY = 0.5  # programs more than there are cores
+BUSY = 0.5  # load average in excess of the number of cores
 LARGE = 2000  # pixels of the longer side
 NO_OPERATORS = (
     "mmcv has no compiled operators here, which detection needs: run "
@@ -46,7 +46,7 @@ HAS_PROBE = (
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the libraries' remarks on building models off the terminal."""
+    """Suppress messages that libraries print while building models."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -67,33 +67,33 @@ def new_project(
     command: str = "snnssl new",
     say: Callable[[str], object] = print,
 ) -> Plan:
-    """Write a folder of configs for one's own images, sized for this machine.
+    """Write a folder of configs for a folder of images, sized for this machine.
 
     Args:
         images: Folder of images.
-        out: Folder to write; it must not hold other files.
-        labels: COCO file, text file of classes, or folder of masks; found if None.
-        val_images: Images of the validation; a part of the others if None.
-        val_labels: Their labels.
+        out: Folder to write; must not contain other files.
+        labels: COCO file, text file of classes, or folder of masks; searched if None.
+        val_images: Images for validation; a part of the others if None.
+        val_labels: Labels for validation.
         size: Side of the pretraining's crops; chosen if None.
         minutes: Time for all trainings together on this machine.
-        command: What the README names as the command that wrote it.
+        command: Command to name in the README.
         say: Called with each line for the terminal.
 
     Returns:
-        Plan: What was chosen.
+        Plan: The chosen sizes.
 
     Raises:
-        FileExistsError: If ``out`` holds files that are not a project.
+        FileExistsError: If ``out`` contains files that are not a project.
         FileNotFoundError: If images or labels are missing.
-        ValueError: If they do not fit each other, no training could use them, or
+        ValueError: If labels do not fit the images, no training can use them, or
             ``out`` is inside of the images.
     """
     if not minutes > 0:
         raise ValueError(f"--minutes must be above 0, got {minutes:g}")
     require_folder(out, images, labels, val_images, val_labels)
     found = survey(images, labels, val_images, val_labels)
-    with_painted_masks(found)
+    add_drawn_masks(found)
     for name, text in summary(found).items():
         say(f"{name}: {text}")
     machine = Machine.here()
@@ -105,8 +105,8 @@ def new_project(
         if wanted not in data.values:
             del plan.lengths[name]
             data.notes.append(
-                f"There is no {name}.py: the validation has no labels for it; name "
-                "some by --val-labels."
+                f"There is no {name}.py: the validation has no labels for it; give "
+                "them by --val-labels."
             )
     gpu = machine.gpu_memory > 0
     say(f"machine: {machine.words()}; measuring training steps ...")
@@ -136,10 +136,10 @@ def new_project(
 
 
 def require_folder(out: Path, images: Path, *others: Path | None) -> None:
-    """Refuse a folder that is somebody's, or that would mix with what is read.
+    """Refuse an output folder with other files, or one that overlaps with the inputs.
 
     Raises:
-        FileExistsError: If it holds files that are not a project.
+        FileExistsError: If it contains files that are not a project.
         ValueError: If it is inside of the images, or labels are inside of it.
     """
     common, mine = out / "common.py", False
@@ -147,25 +147,25 @@ def require_folder(out: Path, images: Path, *others: Path | None) -> None:
         mine = MARK in common.read_text(encoding="utf-8", errors="replace")
     if out.is_dir() and any(out.iterdir()) and not mine:
         raise FileExistsError(
-            f"{out} holds files that are not a project of this command; choose another "
-            "folder by --out"
+            f"{out} contains files that are not a project of this command; choose "
+            "another folder by --out"
         )
-    place = out.resolve()
-    if place.is_relative_to(images.expanduser().resolve()):
+    resolved = out.resolve()
+    if resolved.is_relative_to(images.expanduser().resolve()):
         raise ValueError(
-            f"{out.absolute()} lies inside of {images}, where its pictures would be "
-            "taken for images the next time; choose a folder elsewhere by --out"
+            f"{out.absolute()} is inside of {images}, so its pictures would be used as "
+            "images the next time; choose a folder elsewhere by --out"
         )
     for given in (path for path in others if path):
-        if given.expanduser().resolve().is_relative_to(place):
+        if given.expanduser().resolve().is_relative_to(resolved):
             raise ValueError(
-                f"{given} lies inside of {out}, which is written anew; move it, or "
-                "choose another folder by --out"
+                f"{given} is inside of {out}, which is overwritten; move it, or choose "
+                "another folder by --out"
             )
 
 
-def with_painted_masks(found: Survey) -> None:
-    """Let masks be drawn from objects that have outlines."""
+def add_drawn_masks(found: Survey) -> None:
+    """Use the outlines of COCO objects as masks, if all have outlines."""
     for labels in (found.labels, found.held_out_labels):
         coco = labels.coco
         if found.labels.coco and found.labels.coco.has_masks() and coco:
@@ -176,7 +176,7 @@ def check_files(data: Data, plan: Plan) -> None:
     """Refuse images and labels that the pre-flight of a training would refuse.
 
     Raises:
-        ValueError: It names what was found in the project's copy of the labels.
+        ValueError: If the data checks of a training fail.
     """
     from mmengine.config import Config
 
@@ -192,7 +192,7 @@ def check_files(data: Data, plan: Plan) -> None:
 def measure_and_fit(
     data: Data, plan: Plan, minutes: float, gpu: bool, choose: bool
 ) -> list[str]:
-    """Measure each training, set its length, and return what the user should know."""
+    """Measure each training and set its length; return notes for the user."""
     from snnssl_mm.projects.measure import step_seconds
 
     notes, seconds = [], {}
@@ -208,41 +208,41 @@ def measure_and_fit(
             fit(plan, seconds, minutes)
             training = plan.lengths[name]
             few = training.epochs * training.iterations < FEW_ITERATIONS
-            if name != "pretrain" or not few or not choose or not smaller(plan):
+            if name != "pretrain" or not few or not choose or not shrink_crops(plan):
                 break
             write_configs(data, plan, {}, gpu)
     if os.getloadavg()[0] > Machine.here().cores + BUSY:
         notes.append(
-            "Other programs used this machine while steps were measured, so the "
-            "trainings are shorter than they could be; write the folder again when it "
-            "is quiet."
+            "Other processes used this machine while steps were measured, so the "
+            "trainings are shorter than they could be; run the command again when the "
+            "machine is idle."
         )
     width, height = data.survey.width, data.survey.height
     if max(width, height) > LARGE:
         notes.append(
-            f"Reading photographs of {width}x{height} pixels takes much of the time; "
-            "copies reduced to 1,000 pixels (and their labels) train faster."
+            f"Reading images of {width}x{height} pixels takes much of the time; copies "
+            "(and labels) reduced to 1,000 pixels train faster."
         )
     training = plan.lengths["pretrain"]
     if training.epochs * training.iterations < FEW_ITERATIONS:
         notes.append(
-            f"{training.epochs * training.iterations} iterations of pretraining fit "
-            f"into the time, which teaches little; give more by --minutes."
+            f"Only {training.epochs * training.iterations} iterations of pretraining "
+            "fit into the time, too few to learn much; raise --minutes."
         )
     return notes
 
 
 def length_in_words(plan: Plan, name: str) -> str:
-    """Say how long a training takes."""
+    """Describe the length of a training."""
     training = plan.lengths[name]
     text = f"{training.epochs} epochs of {training.iterations} iterations"
     if training.seconds:
         text += f" of {training.batch} images, {training.seconds:.2g} s each"
-    return f"{text}: {about(plan, name)}"
+    return f"{text}: {expected_minutes(plan, name)}"
 
 
-def about(plan: Plan, name: str) -> str:
-    """Say how many minutes a training takes."""
+def expected_minutes(plan: Plan, name: str) -> str:
+    """Describe the expected duration of a training."""
     training = plan.lengths[name]
     if not training.seconds:
         return "not measured"
@@ -259,14 +259,14 @@ def commands_of(data: Data, plan: Plan) -> list[str]:
     backbone = last("pretrain")
     lines = [
         "snnssl check pretrain.py",
-        f"snnssl train pretrain.py    # {about(plan, 'pretrain')}",
+        f"snnssl train pretrain.py    # {expected_minutes(plan, 'pretrain')}",
     ]
     if "probe" in config_names(data, plan):
         lines.append(f"snnssl probe probe.py {backbone} --start pretrained random")
     for name in ("detect", "segment"):
         if name in plan.lengths:
             train = f"snnssl train {name}.py --pretrained {backbone}"
-            lines.append(f"{train}    # {about(plan, name)}")
+            lines.append(f"{train}    # {expected_minutes(plan, name)}")
             lines.append(f"snnssl test {name}.py {last(name)}")
     report = [f"snnssl report {backbone}"] if "probe" in data.values else []
     return [*lines, *report]

@@ -1,4 +1,4 @@
-"""Sizes of a project: network, crops, batches and epochs for images and machine."""
+"""Plan of a project: network, crops, batches and epochs for the data and machine."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import torch
 from snnssl_mm.projects.survey import Survey
 
 MIN_IMAGES = 8
-MIN_EPOCH = 20  # iterations; images are repeated, so that log lines come often
-FEW_ITERATIONS = 200  # a pretraining that learns little: take smaller crops
+MIN_EPOCH = 20  # iterations; images are repeated, so that log lines are frequent
+FEW_ITERATIONS = 200  # below this, pretraining learns little: use smaller crops
 LINE_SECONDS = 15  # between two lines of the log
-LEAST_OBJECT = 20  # pixels of a typical object of the smallest class, after resizing
-SHARES = {"pretrain": 2, "detect": 1, "segment": 1}  # of the time
-PASSES = {"pretrain": 1000, "detect": 36, "segment": 80}  # over the images, at most
+LEAST_OBJECT = 20  # pixels of a median object of the smallest class, after resizing
+SHARES = {"pretrain": 2, "detect": 1, "segment": 1}  # shares of the time
+PASSES = {"pretrain": 1000, "detect": 36, "segment": 80}  # largest number per image
 LARGE_GPU = 10e9  # bytes
 
 
 @dataclass
 class Machine:
-    """What there is to train on.
+    """Machine for the trainings.
 
     Attributes:
         cores: Processor cores that this process may use.
-        gpu_memory: Bytes of memory of the first GPU; 0 without one.
+        gpu_memory: Bytes of memory of the first GPU; 0 without a GPU.
     """
 
     cores: int
@@ -35,7 +35,7 @@ class Machine:
 
     @classmethod
     def here(cls) -> Machine:
-        """Look at this machine."""
+        """Describe this machine."""
         affinity = getattr(os, "sched_getaffinity", None)  # not on every system
         cores = len(affinity(0)) if affinity else os.cpu_count() or 1
         memory = 0
@@ -44,7 +44,7 @@ class Machine:
         return cls(cores, memory)
 
     def words(self) -> str:
-        """Describe it."""
+        """Return the description as text."""
         gpu = (
             f", a GPU with {self.gpu_memory / 2**30:.0f} GiB" if self.gpu_memory else ""
         )
@@ -53,15 +53,15 @@ class Machine:
 
 @dataclass
 class Length:
-    """How long a training is.
+    """Length of a training.
 
     Attributes:
-        batch: Images in a batch.
-        times: How often each image comes in an epoch.
-        iterations: Of an epoch.
+        batch: Images per batch.
+        times: Number of repetitions of each image per epoch.
+        iterations: Iterations per epoch.
         epochs: Number of epochs.
         interval: Iterations between lines of the log.
-        seconds: A measured step; 0 if it was not measured.
+        seconds: Measured seconds per step; 0 if not measured.
     """
 
     batch: int
@@ -73,7 +73,7 @@ class Length:
 
     @property
     def minutes(self) -> float:
-        """Expected duration, start and evaluations included."""
+        """Expected duration, including start-up and evaluations."""
         return (1.1 * self.epochs * self.iterations * self.seconds + 20) / 60
 
 
@@ -83,12 +83,12 @@ class Plan:
 
     Attributes:
         arch: ``arch`` of the Spikformer.
-        channels: Of its last map.
+        channels: Channels of its last map.
         stem: ``'imagenet'`` or ``'cifar'``.
         crop: Side of the pretraining's crops in pixels.
-        crop_share: Least and largest share of an image that a crop covers.
-        long_side: Of the images of detection and segmentation.
-        lengths: Of each training, by the name of its config.
+        crop_share: Smallest and largest share of an image that a crop covers.
+        long_side: Longer side of the images for detection and segmentation, in pixels.
+        lengths: Length of each training by the name of its config.
         workers: Processes that load images.
         lr: Learning rate of the pretraining.
         width: Channels of the necks and heads downstream.
@@ -107,12 +107,12 @@ class Plan:
 
     @property
     def stride(self) -> int:
-        """What the sides of crops are multiples of."""
+        """Divisor of the sides of crops."""
         return 16 if self.stem == "imagenet" else 4
 
     @property
     def out_indices(self) -> tuple[int, ...]:
-        """Maps for detection and segmentation."""
+        """Indices of the maps for detection and segmentation."""
         return (0, 1, 2, 3) if self.stem == "imagenet" else (1, 2, 3)
 
     @property
@@ -129,13 +129,13 @@ class Plan:
 
 
 def length(images: int, batch: int) -> Length:
-    """Return the length of an epoch of a few images, repeated if need be."""
+    """Return the length of an epoch; few images are repeated."""
     batch = max(1, min(batch, 2 ** int(math.log2(images))))
     times = max(1, math.ceil(MIN_EPOCH * batch / images))
     return Length(batch, times, times * images // batch)
 
 
-def tasks_of(survey: Survey) -> list[str]:
+def possible_trainings(survey: Survey) -> list[str]:
     """Return the trainings that the labels allow."""
     tasks = ["pretrain"]
     if survey.labels.coco:
@@ -149,8 +149,8 @@ def first_plan(survey: Survey, machine: Machine, size: int | None = None) -> Pla
     """Choose everything but the number of epochs.
 
     Args:
-        survey: What is known of the images.
-        machine: What there is to train on.
+        survey: Survey of the images and labels.
+        machine: Machine for the trainings.
         size: Side of the crops in pixels; chosen if None.
 
     Raises:
@@ -159,8 +159,8 @@ def first_plan(survey: Survey, machine: Machine, size: int | None = None) -> Pla
     count, gpu = len(survey.train), machine.gpu_memory
     if count < MIN_IMAGES:
         raise ValueError(
-            f"{survey.root} has {count} images to learn from; expected {MIN_IMAGES} or "
-            "more: a loss that compares images needs others"
+            f"{survey.root} has {count} training images; expected {MIN_IMAGES} or "
+            "more, since the loss compares images: add images"
         )
     side = min(survey.width, survey.height)
     stem = "imagenet" if (size or side) >= 64 and side >= 96 else "cifar"
@@ -194,7 +194,9 @@ def first_plan(survey: Survey, machine: Machine, size: int | None = None) -> Pla
         crop=crop,
         crop_share=(0.05, 0.4) if scenes else (0.2, 1.0),
         long_side=long_side(survey, gpu > 0),
-        lengths={t: length(labelled[t], batches[t]) for t in tasks_of(survey)},
+        lengths={
+            t: length(labelled[t], batches[t]) for t in possible_trainings(survey)
+        },
         workers=max(1, min(8, machine.cores - 1 if gpu else machine.cores // 2)),
         lr=1e-3 if gpu else 5e-3,
         width=256 if gpu else 64,
@@ -202,14 +204,17 @@ def first_plan(survey: Survey, machine: Machine, size: int | None = None) -> Pla
 
 
 def long_side(survey: Survey, gpu: bool) -> int:
-    """Longer side of the images downstream: small objects stay visible, no enlarging.
+    """Choose the longer side of downstream images so that small objects stay visible.
 
-    Without objects the smallest of the sizes that are usual on such a machine.
+    Images are not enlarged. Without objects, the smallest usual size for such a machine
+    is used.
     """
     sides = [640, 800, 1024, 1344] if gpu else [256, 320, 416, 512]
     longest = max(survey.width, survey.height)
     coco = survey.labels.coco
-    smallest = coco.smallest_class() if coco else LEAST_OBJECT * longest / sides[0]
+    smallest = LEAST_OBJECT * longest / sides[0]
+    if coco:
+        smallest = coco.smallest_object_side()
     wanted = [side for side in sides if smallest * side / longest >= LEAST_OBJECT]
     return min(wanted[0] if wanted else sides[-1], max(32, 32 * round(longest / 32)))
 
@@ -218,9 +223,9 @@ def fit(plan: Plan, seconds: dict[str, float], minutes: float) -> None:
     """Set the number of epochs so that all trainings together take ``minutes``.
 
     Args:
-        plan: Is changed.
+        plan: The plan; changed in place.
         seconds: Measured duration of a step of each training.
-        minutes: For all of them.
+        minutes: Time for all trainings together.
     """
     total = sum(SHARES[name] for name in plan.lengths)
     for name, training in plan.lengths.items():
@@ -236,8 +241,8 @@ def fit(plan: Plan, seconds: dict[str, float], minutes: float) -> None:
             training.epochs = 12
 
 
-def smaller(plan: Plan) -> bool:
-    """Take smaller crops, if there are any; tell whether that was possible."""
+def shrink_crops(plan: Plan) -> bool:
+    """Reduce the crops if possible; tell whether it was possible."""
     crop = plan.crop * 2 // 3 // plan.stride * plan.stride
     if crop < 4 * plan.stride:
         return False
@@ -251,12 +256,12 @@ def power_of_two(value: float, least: int, most: int) -> int:
 
 
 def anchors(survey: Survey, plan: Plan) -> dict[str, Any]:
-    """Sizes of anchors for the objects as the detector sees them, in strides."""
+    """Choose the detector's anchor sizes for the resized objects, in strides."""
     coco = survey.labels.coco
     if coco is None:
         return {}
     scale = plan.long_side / max(survey.width, survey.height)
-    side = coco.smallest_class() * min(scale, 1.0)
+    side = coco.smallest_object_side() * min(scale, 1.0)
     retina = plan.strides[1] if plan.stem == "imagenet" else plan.strides[0]
     return {
         "octave_base_scale": power_of_two(side / retina, 1, 4),

@@ -1,4 +1,4 @@
-"""Sizes of image files as they are shown."""
+"""Sizes of image files after EXIF orientation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from snnssl_mm.datasets.image_files import ORIENTATION, TURNED
 
 
 def shown_size(file: Path) -> tuple[int, int]:
-    """Width and height of an image after EXIF orientation, from its header.
+    """Return width and height of an image after EXIF orientation, from its header.
 
     Raises:
         ValueError: If it is not a readable image.
@@ -19,7 +19,7 @@ def shown_size(file: Path) -> tuple[int, int]:
         with Image.open(file) as image:
             width, height = image.size
             turned = image.getexif().get(ORIENTATION) in TURNED
-    except Exception as error:  # Pillow's decoders raise many kinds on any bytes
+    except Exception as error:  # damaged bytes make Pillow raise any kind of error
         raise ValueError(
             f"{file} cannot be read as an image ({error}); replace or remove it"
         ) from None

@@ -1,4 +1,4 @@
-"""Survey of a folder of images: how many, how large, and which labels there are."""
+"""Survey of a folder of images: number, sizes, labels and splits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from snnssl_mm.datasets.image_files import list_images
 from snnssl_mm.projects.labels import (
     Labels,
     class_folders,
-    entered,
+    enter_single_folders,
     find_coco,
     find_masks,
     labels_from,
@@ -23,23 +23,23 @@ from snnssl_mm.projects.labels import (
 )
 from snnssl_mm.projects.sizes import shown_size
 
-HEADERS = 300  # images whose size is read
+HEADERS = 300  # number of images whose size is read
 
 
 @dataclass
 class Survey:
-    """What a folder holds.
+    """Images and labels of a folder.
 
     Attributes:
         root: The folder, absolute.
-        train: Images to learn from, with or without labels, sorted.
-        held_out: Images of the validation.
+        train: Sorted training images, with or without labels.
+        held_out: Images for validation.
         labels: Labels of the images in ``train``.
-        held_out_labels: Those of the images in ``held_out``.
-        width: Median width of the images in pixels, as they are shown.
-        height: Median height.
-        smallest_side: Shortest side found.
-        notes: Decisions that the user should know of, a sentence each.
+        held_out_labels: Labels of the images in ``held_out``.
+        width: Median width in pixels, after EXIF orientation.
+        height: Median height in pixels, after EXIF orientation.
+        smallest_side: Smallest side in pixels.
+        notes: Decisions that the user should know, one sentence each.
     """
 
     root: Path
@@ -54,27 +54,27 @@ class Survey:
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Return all image files below a folder, sorted; hidden ones are passed over.
+    """Return all image files below a folder, sorted, without hidden files.
 
     Raises:
-        FileNotFoundError: If the folder is missing or holds no images.
+        FileNotFoundError: If the folder is missing or contains no images.
     """
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{folder} is not a folder; expected a folder of images, check the path"
+            f"{folder} is not a folder; expected a folder of images: check the path"
         )
     listing = list_images(folder)
     if not listing.images:
         raise FileNotFoundError(
-            f"{folder} holds no images; expected files such as .jpg, .png or .tiff "
-            "there or in folders below"
+            f"{folder} contains no images; expected files such as .jpg, .png or .tiff "
+            "there or in its sub-folders"
         )
     listing.log_note()
     return [folder / name for name in listing.images]
 
 
 def split(images: list[Path], share: float = 0.2) -> tuple[list[Path], list[Path]]:
-    """Split images into training and validation, always in the same way."""
+    """Split images into training and validation, deterministically."""
     shuffled = sorted(images)
     random.Random(0).shuffle(shuffled)
     count = min(max(1, round(share * len(images))), len(images) - 1)
@@ -82,18 +82,18 @@ def split(images: list[Path], share: float = 0.2) -> tuple[list[Path], list[Path
 
 
 def split_by_class(classes: dict[Path, str]) -> tuple[list[Path], list[Path]]:
-    """Split images so that each class keeps its share in both parts.
+    """Split images so that both parts have the same class proportions.
 
     Raises:
-        ValueError: If a class has one image only.
+        ValueError: If a class has only one image.
     """
     train, held_out = [], []
     counts = Counter(classes.values())
     rare = [name for name, count in counts.items() if count < 2]
     if rare:
         raise ValueError(
-            f"the class {rare[0]!r} has one image only; expected at least two, one to "
-            "learn from and one to test: add images or remove the class"
+            f"the class {rare[0]!r} has only 1 image; expected at least 2, for "
+            "training and validation: add images or remove the class"
         )
     for name in sorted(counts):
         parts = split([file for file in classes if classes[file] == name])
@@ -108,16 +108,16 @@ def survey(
     val_images: Path | None = None,
     val_labels: Path | None = None,
 ) -> Survey:
-    """Look at images and labels, and decide what is trained on and what is held out.
+    """Find images and labels, and split them into training and validation.
 
     Args:
         root: Folder of images.
-        labels: COCO file, text file with classes, or folder of masks; found if None.
-        val_images: Folder of the validation's images.
-        val_labels: Their labels.
+        labels: COCO file, text file with classes, or folder of masks; searched if None.
+        val_images: Folder of images for validation.
+        val_labels: Labels for validation.
 
     Raises:
-        FileNotFoundError: If a folder or file is missing or holds no images.
+        FileNotFoundError: If a folder or file is missing or contains no images.
         ValueError: If labels do not fit the images.
     """
     root = Path(os.path.abspath(root.expanduser()))
@@ -127,7 +127,7 @@ def survey(
     images, notes = images_below(root), []
     labels, val_labels = (p and p.expanduser().absolute() for p in (labels, val_labels))
     looked_for = labels is None
-    root = entered(root) if looked_for else root
+    root = enter_single_folders(root) if looked_for else root
     folders = None if val_images else split_folders(root)
     found: dict[str, Path] = {}
     if looked_for:
@@ -145,8 +145,8 @@ def survey(
         mine = [file for file in images if file.is_relative_to(train_root)]
         if rest := len(images) - len(mine) - len(held_images):
             notes.append(
-                f"{rest} images that are neither in {train_root.name} nor in "
-                f"{held_root.name} are left out."
+                f"{rest} images neither in {train_root.name} nor in {held_root.name} "
+                "are left out."
             )
         images = mine
         if labels is None:
@@ -157,12 +157,12 @@ def survey(
             images = outside(labels, images)
     if looked_for and labels:
         notes.append(f"Labels were found in {labels}.")
-    return decide(
+    return read_and_split(
         root, images, held_root, held_images, labels, val_labels, found, notes
     )
 
 
-def decide(
+def read_and_split(
     root: Path,
     images: list[Path],
     held_root: Path,
@@ -172,9 +172,9 @@ def decide(
     found: dict[str, Path],
     notes: list[str],
 ) -> Survey:
-    """Read the labels and split what nobody has split."""
+    """Read the labels, and split the images if they have no splits yet."""
     separate = held_images is not images
-    inside = held_root.is_relative_to(root)  # paths then are relative to root
+    inside = held_root.is_relative_to(root)  # then paths are relative to root
     source = val_labels or (labels if separate and labels and labels.is_dir() else None)
     common = bool(labels and separate and inside and not source)
     theirs = Labels()
@@ -183,10 +183,10 @@ def decide(
         theirs.classes = class_folders(held_root, held_images) if separate else {}
         if mine.classes and (stray := set(images) - set(mine.classes)):
             notes.append(
-                f"Left out, as they lie outside of the class folders: {len(stray)} "
-                f"images, such as {min(stray)}."
+                f"{len(stray)} images outside of the class folders are left out, such "
+                f"as {min(stray)}."
             )
-    elif common:  # one file about both splits
+    elif common:  # one file has both splits
         every = labels_from(labels, [*images, *held_images], root)
         others = set(held_images)
         mine, theirs = part_of(every, others, False), part_of(every, others, True)
@@ -202,45 +202,48 @@ def decide(
                 unused = labels_from(file, held_images, held_root).images()
                 notes.append(f"The {len(unused)} images of {file.name} are left out.")
                 left_out |= unused
-        beside = {file.parent for file in mine.images() or images}
-        train = [f for f in images if f.parent in beside and f not in left_out]
+        parents = {file.parent for file in mine.images() or images}
+        train = [f for f in images if f.parent in parents and f not in left_out]
     elif mine.images():
         labelled = sorted(mine.images())
-        parts = split_by_class(mine.classes) if mine.classes else halves(labelled)
+        if mine.classes:
+            parts = split_by_class(mine.classes)
+        else:
+            parts = split_labelled(labelled)
         _, held = parts
         mine, theirs = part_of(mine, set(held), False), part_of(mine, set(held), True)
-        beside = {file.parent for file in labelled}
-        train = [f for f in images if f.parent in beside and f not in set(held)]
+        parents = {file.parent for file in labelled}
+        train = [f for f in images if f.parent in parents and f not in set(held)]
         notes.append(
-            f"{len(held)} of {len(labelled)} labelled images, drawn at random (always "
-            "the same), are the validation; --val-labels names others."
+            f"{len(held)} of {len(labelled)} labelled images, drawn with a fixed seed, "
+            "are for validation; choose others by --val-labels."
         )
     else:
         train, held = images, []
     if not train:
         raise ValueError(
-            f"all images of {root} belong to the validation; expected others to learn "
-            "from"
+            f"all images of {root} are for validation; expected others for training: "
+            "add images"
         )
-    return measured(root, train, held, mine, theirs, notes)
+    return make_survey(root, train, held, mine, theirs, notes)
 
 
-def halves(images: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Split labelled images.
+def split_labelled(images: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Split labelled images without classes into training and validation.
 
     Raises:
-        ValueError: If there is one only.
+        ValueError: If there are fewer than two.
     """
     if len(images) < 2:
         raise ValueError(
-            f"{len(images)} labelled images were found; expected at least two, one to "
-            "learn from and one to test"
+            f"found {len(images)} labelled images; expected at least 2, for training "
+            "and validation: add labelled images"
         )
     return split(images)
 
 
 def part_of(labels: Labels, held_out: set[Path], wanted: bool) -> Labels:
-    """Labels of the images that are held out, or of the others."""
+    """Return the labels of the held out images (if ``wanted``), or of the others."""
     files = {file for file in labels.images() if (file in held_out) == wanted}
     coco = labels.coco and labels.coco.part(files)
     return Labels(
@@ -250,7 +253,7 @@ def part_of(labels: Labels, held_out: set[Path], wanted: bool) -> Labels:
     )
 
 
-def measured(
+def make_survey(
     root: Path,
     train: list[Path],
     held: list[Path],
@@ -258,7 +261,7 @@ def measured(
     theirs: Labels,
     notes: list[str],
 ) -> Survey:
-    """Add the sizes of a sample of the images."""
+    """Make the survey, with the sizes of a sample of the images."""
     step = max(1, len(train) // HEADERS)
     sizes = [shown_size(file) for file in train[::step]]
     return Survey(
@@ -275,9 +278,9 @@ def measured(
 
 
 def summary(found: Survey) -> dict[str, Any]:
-    """Return the survey in words, for the terminal and the README."""
+    """Summarise the survey for the terminal and the README."""
     lines: dict[str, Any] = {
-        "images": f"{len(found.train)} to learn from, {len(found.held_out)} held out",
+        "images": f"{len(found.train)} for training, {len(found.held_out)} held out",
         "size": f"{found.width}x{found.height} pixels (median)",
     }
     if found.labels.classes:

@@ -1,4 +1,4 @@
-"""Files of a project: lists of images, labels, configs and their README."""
+"""Files of a project: lists of images, labels, configs and the README."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import cv2
 import jinja2
 import numpy as np
 
-from snnssl_mm.projects.coco import Coco, decoded
+from snnssl_mm.projects.coco import Coco, read_pixels
 from snnssl_mm.projects.labels import Labels
-from snnssl_mm.projects.masks import Mask, Value, numbered, values_of, write_masks
+from snnssl_mm.projects.masks import Mask, Value, number_classes, values_of, write_masks
 from snnssl_mm.projects.plan import Plan, anchors
 from snnssl_mm.projects.survey import Survey
 
-COLOUR_SAMPLE = 64  # images whose mean and standard deviation are taken
-COLOUR_SIDE = 128  # pixels to which they are reduced
+COLOUR_SAMPLE = 64  # number of images for mean and standard deviation
+COLOUR_SIDE = 128  # side in pixels to which they are reduced
 PROJECTOR = {128: 512, 64: 512}  # width by the backbone's channels; 1,024 otherwise
 
 
 class Data:
-    """Writes what the configs read, once, and remembers what the templates need.
+    """Writes the data files of the configs, and keeps the values for the templates.
 
     Args:
         survey: Images and labels.
-        folder: Of the project.
-        crop: Side of cut out objects in pixels.
+        folder: Folder of the project.
+        crop: Side of cropped objects in pixels.
     """
 
     def __init__(self, survey: Survey, folder: Path, crop: int) -> None:
@@ -43,7 +43,7 @@ class Data:
         everything = [*survey.train, *survey.held_out]
         self.root = survey.root
         while not all(file.is_relative_to(self.root) for file in everything):
-            self.root = self.root.parent  # validation images lie elsewhere
+            self.root = self.root.parent  # a common root for validation images
         self.write_list("train.txt", survey.train)
         mean, std = colours(survey.train)
         self.values |= {"root": repr(str(self.root)), "mean": mean, "std": std}
@@ -56,7 +56,7 @@ class Data:
             self.write_masks(mine.masks, theirs.masks)
 
     def write_list(self, name: str, files: list[Path], labels: Any = None) -> None:
-        """Write paths of images, each with its label if there are labels."""
+        """Write the paths of images, each with its label if labels are given."""
         lines = [file.relative_to(self.root).as_posix() for file in files]
         if labels is not None:
             lines = [f"{a} {labels[b]}" for a, b in zip(lines, files, strict=True)]
@@ -64,22 +64,22 @@ class Data:
         (self.folder / name).write_text(text, encoding="utf-8")
 
     def write_classes(self, mine: Labels, theirs: Labels) -> None:
-        """Write the images' classes as numbers.
+        """Write the classes of images as numbers.
 
         Raises:
-            ValueError: If the validation has a class of its own.
+            ValueError: If the validation has a class that the training does not have.
         """
         names = sorted(set(mine.classes.values()))
         strange = sorted(set(theirs.classes.values()) - set(names))
         if strange:
             raise ValueError(
-                f"the validation has the class {strange[0]!r}, which the images to "
-                f"learn from do not have; expected some of {names[:5]}"
+                f"the validation has the class {strange[0]!r}, which the training "
+                f"images do not have; expected any of {names[:5]}"
             )
         if len(names) < 2:
             self.notes.append(
-                f"There is no probe: all images are of the class {names[0]!r}, and it "
-                "tells classes apart."
+                f"There is no probe, which needs two or more classes: all images have "
+                f"the class {names[0]!r}."
             )
             return
         for name, labels in (("train", mine), ("test", theirs)):
@@ -88,10 +88,10 @@ class Data:
         self.values |= {"classes": names, "probe": "images"}
 
     def write_objects(self, mine: Coco, theirs: Coco, crop: int) -> None:
-        """Write the annotations and cut objects out for the probe.
+        """Write the annotations, and crops of objects for the probe.
 
         Raises:
-            ValueError: If the validation's categories are others.
+            ValueError: If training and validation have different categories.
         """
         names = list(mine.classes().values())
         if mine.classes() != theirs.classes():
@@ -102,7 +102,7 @@ class Data:
         for name, coco in (("train", mine), ("val", theirs)):
             coco.write(self.folder / f"{name}.json", self.root)
         counts = {
-            split: coco.cut_out(self.folder / "objects" / split, crop)
+            split: coco.write_crops(self.folder / "objects" / split, crop)
             for split, coco in (("train", mine), ("test", theirs))
         }
         shown = {
@@ -112,9 +112,9 @@ class Data:
         if shown["train"] == shown["test"] and len(shown["train"]) > 1:
             self.values["probe"] = "objects"
             self.notes.append(
-                f"objects/ holds {counts['train']} objects cut out of training and "
-                f"{counts['test']} out of validation images (at most 300 a class); the "
-                "probe tells their classes."
+                f"objects/ contains crops of {counts['train']} objects from training "
+                f"and {counts['test']} from validation images (at most 300 per class) "
+                "for the probe."
             )
         else:
             self.notes.append(
@@ -124,9 +124,9 @@ class Data:
         self.values |= {"coco_classes": names, "masks": mine.has_masks()}
 
     def write_masks(self, mine: dict[Path, Mask], theirs: dict[Path, Mask]) -> None:
-        """Write masks of class numbers, and weights against rare classes."""
+        """Write masks of class numbers, and compute loss weights for rare classes."""
         counts = values_of([*mine.values(), *theirs.values()])
-        table = numbered(counts)
+        table = number_classes(counts)
         for name, masks in (("train", mine), ("val", theirs)):
             write_masks(masks, table, self.root, self.folder / "masks")
             self.write_list(f"masks_{name}.txt", sorted(masks))
@@ -135,19 +135,19 @@ class Data:
         }
         pixels = np.array([counts[numbers[n]] for n in sorted(numbers)], float)
         weights = (pixels.sum() / pixels / len(pixels)) ** 0.5
-        painted = self.survey.labels.coco if self.is_painted(mine) else None
+        coco = self.survey.labels.coco if self.is_drawn(mine) else None
         names = [name_of(value) for _, value in sorted(numbers.items())]
-        if painted:
-            every = ["background", *painted.classes().values()]
+        if coco:
+            every = ["background", *coco.classes().values()]
             names = [every[int(name)] for name in names]
         self.values["mask_classes"] = names
         self.values["weights"] = [round(float(w), 2) for w in weights / weights.mean()]
         found = ", ".join(f"{name} = {n}" for n, name in enumerate(names[:8]))
-        self.notes.append(f"masks/ holds masks of class numbers: {found}.")
+        self.notes.append(f"masks/ contains masks of class numbers: {found}.")
 
     @staticmethod
-    def is_painted(masks: dict[Path, Mask]) -> bool:
-        """Whether the masks are drawn from the objects of a COCO file."""
+    def is_drawn(masks: dict[Path, Mask]) -> bool:
+        """Tell whether the masks are drawn from the objects of a COCO file."""
         return isinstance(next(iter(masks.values())), tuple)
 
 
@@ -159,12 +159,12 @@ def name_of(value: Value) -> str:
 
 
 def colours(files: list[Path]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of red, green and blue in a sample of images."""
+    """Compute mean and standard deviation of red, green, blue in a sample of images."""
     chosen = random.Random(0).sample(files, min(COLOUR_SAMPLE, len(files)))
     pixels = []
     for file in chosen:
         small = cv2.resize(
-            decoded(file), (COLOUR_SIDE,) * 2, interpolation=cv2.INTER_AREA
+            read_pixels(file), (COLOUR_SIDE,) * 2, interpolation=cv2.INTER_AREA
         )
         pixels.append(small.reshape(-1, 3)[:, ::-1])
     every = np.concatenate(pixels).astype(float)
@@ -173,7 +173,7 @@ def colours(files: list[Path]) -> tuple[list[float], list[float]]:
 
 
 def environment() -> jinja2.Environment:
-    """Return the templates."""
+    """Return the environment of the templates."""
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("snnssl_mm.projects"),
         trim_blocks=True,
@@ -186,7 +186,7 @@ def environment() -> jinja2.Environment:
 
 
 def config_names(data: Data, plan: Plan) -> list[str]:
-    """Return the configs of a project, in the order in which they are used."""
+    """Return the names of a project's configs, in the order of their use."""
     probe = ["probe"] if "probe" in data.values else []
     rest = [name for name in plan.lengths if name != "pretrain"]
     return ["common", "pretrain", *probe, *rest]
@@ -196,13 +196,13 @@ def write_configs(data: Data, plan: Plan, words: dict[str, str], gpu: bool) -> N
     """Write all configs.
 
     Args:
-        data: What has been written for them.
-        plan: Their sizes.
-        words: A sentence on the length of each training.
-        gpu: Whether larger necks and heads are affordable.
+        data: Data files and values.
+        plan: Sizes.
+        words: Description of the length of each training.
+        gpu: Whether to use larger necks and heads.
     """
     templates = environment()
-    # RetinaNet starts at stride 8 (of the CIFAR stem: 2) and has five levels.
+    # RetinaNet starts at stride 8 (with the CIFAR stem at 2) and has five levels.
     start_level = 1 if plan.stem == "imagenet" else 0
     first, levels = plan.strides[start_level], len(plan.strides) + 1
     count = 5 if not data.values.get("masks") else levels

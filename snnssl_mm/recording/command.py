@@ -8,30 +8,31 @@ import sys
 from pathlib import Path
 
 PROGRAM: list[str] = []
-"""``snnssl``, if the installed command runs, which sets it; else a file does."""
+"""``["snnssl"]``, set by the installed command; empty if a Python file is run."""
 
 
 def subcommand() -> str:
-    """The subcommand that runs now: of ``snnssl NAME``, or ``tools/NAME.py``."""
+    """Return NAME of the running ``snnssl NAME`` or ``tools/NAME.py``."""
     return sys.argv[1] if PROGRAM and sys.argv[1:] else Path(sys.argv[0]).stem
 
 
 def command_line() -> str:
-    """The command that runs now, to be pasted; results files record it."""
+    """Return the running command, quoted for a shell; results files record it."""
     return shlex.join([*program(), *sys.argv[1:]])
 
 
 def program() -> list[str]:
-    """What runs now: ``snnssl``, or a file of Python."""
+    """Return the running program: ``snnssl``, or ``python FILE``."""
     return PROGRAM or ["python", os.path.relpath(sys.argv[0])]
 
 
-def repeated(option: str, *value: str) -> str:
-    """The command that runs now, with an option that it may have had otherwise."""
+def command_with_option(option: str, *value: str) -> str:
+    """Return the running command with ``option`` set, replacing a former value."""
     arguments = list(sys.argv[1:])
-    if option in arguments:  # a checkpoint after it is older than what is there now
-        place = arguments.index(option)
-        after = arguments[place + 1 : place + 2]
-        del arguments[place : place + 1 + bool(after and not after[0].startswith("-"))]
+    if option in arguments:
+        position = arguments.index(option)
+        del arguments[position]
+        if arguments[position:] and not arguments[position].startswith("-"):
+            del arguments[position]  # the former value
     arguments = [a for a in arguments if not a.startswith(f"{option}=")]
     return shlex.join([*program(), *arguments, option, *value])

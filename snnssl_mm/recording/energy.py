@@ -1,6 +1,7 @@
-"""Energy of a spiking network by the field's model: estimated from operations.
+"""Energy of a spiking network, estimated from its operations (the field's usual model).
 
-No chip is measured, and moving data, which costs more than computing, is left out.
+This is no measurement of a chip, and it leaves out the movement of data, which costs
+more than computing.
 """
 
 from __future__ import annotations
@@ -9,17 +10,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 BACKBONE = "backbone"
-"""The part of a model in which spikes count."""
+"""The part of a model whose inputs count as spikes."""
 
 MICROJOULE = 1e6
 """pJ in a µJ."""
 
 Layer = Mapping[str, Any]
-"""Per image: name, part, kind, macs, rate, non_spiking_macs; as results files hold it.
+"""Operations per image of a layer, in the format of the results file.
 
-``part`` is the first component of the name (``backbone``, ``neck``), ``kind`` one of
-``'spikes'``, ``'integers'`` (spikes that were added up) and ``'real'``. A layer outside
-a spiking backbone has kind ``'real'`` whatever its input.
+The keys are ``name``, ``part`` (first component of the name: ``backbone``, ``neck``),
+``kind`` (``'spikes'``, ``'integers'``: sums of spikes, or ``'real'``), ``macs``,
+``rate`` and ``non_spiking_macs``. A layer outside the spiking backbone always has kind
+``'real'``.
 """
 
 
@@ -27,9 +29,9 @@ class Constants(NamedTuple):
     """Energy of one operation.
 
     Attributes:
-        name: Where the values are from.
-        mac: Of multiplying and accumulating, pJ.
-        ac: Of accumulating, pJ.
+        name: Source of the values.
+        mac: Energy of one multiply-accumulate operation, pJ.
+        ac: Energy of one accumulate operation, pJ.
     """
 
     name: str
@@ -43,11 +45,11 @@ CONSTANTS = (
 )
 
 ACCOUNTINGS = ("integers as MACs", "integers as spikes")
-"""What a layer costs whose input is a sum of spikes.
+"""How to count a layer whose input is a sum of spikes.
 
-The first multiplies by the integer, as for any number that is not binary; the second
-adds the weight as often as the integer says, so that its rate may exceed 1. Published
-numbers follow either one, without saying which.
+The first multiplies by the integer, as by any number that is not binary. The second
+adds the weight as many times as the integer says, so the rate can exceed 1. Published
+numbers follow one or the other without saying which.
 """
 
 FORMULA = """\
@@ -67,7 +69,7 @@ FLOPs = 2 * MACs of all time steps; many papers and mmengine call the MACs FLOPs
 
 
 def operations(layer: Layer, accounting: str) -> tuple[float, float]:
-    """MACs and SOPs per image of a layer.
+    """Return the MACs and SOPs per image of a layer.
 
     Args:
         layer: The layer.
@@ -80,7 +82,7 @@ def operations(layer: Layer, accounting: str) -> tuple[float, float]:
 
 
 def energy(layer: Layer, accounting: str, constants: Constants) -> float:
-    """Energy per image of a layer, pJ."""
+    """Return the energy per image of a layer, pJ."""
     macs, sops = operations(layer, accounting)
     return constants.mac * macs + constants.ac * sops
 
@@ -88,18 +90,18 @@ def energy(layer: Layer, accounting: str, constants: Constants) -> float:
 def compare(
     layers: Sequence[Layer], accounting: str, constants: Constants
 ) -> tuple[float, float]:
-    """Energy per image of layers, and of the equal non-spiking ones, pJ."""
+    """Return the energy per image of layers, and of their non-spiking equals, pJ."""
     spiking = sum(energy(layer, accounting, constants) for layer in layers)
     return spiking, constants.mac * sum(layer["non_spiking_macs"] for layer in layers)
 
 
 def totals(layers: Sequence[Layer]) -> list[dict[str, Any]]:
-    """Energy per image of a network under every accounting and pair of constants.
+    """Sum the energy of a network for every accounting and pair of constants.
 
     Returns:
-        Dicts of ``accounting``, ``constants``, ``e_mac`` and ``e_ac`` (pJ), ``macs``,
-        ``sops``, ``energy_pj`` and ``non_spiking_pj`` (pJ per image), ``ratio`` of the
-        two, and ``backbone_ratio``, that of the backbone alone.
+        One dict each, with ``accounting``, ``constants``, ``e_mac`` and ``e_ac`` (pJ),
+        ``macs``, ``sops``, ``energy_pj`` and ``non_spiking_pj`` (pJ per image), their
+        ``ratio``, and ``backbone_ratio``, the ratio for the backbone alone.
     """
     backbone = [layer for layer in layers if layer["part"] == BACKBONE]
     results = []

@@ -20,26 +20,26 @@ from snnssl_mm.recording.table import Table
 
 Row = Mapping[str, Any]
 SHORT = {f"µJ {letter}": name for letter, name in zip("ab", ACCOUNTINGS, strict=True)}
-"""Columns of the layers' table; names of accountings would be too wide."""
+"""Short column names of the table of layers, with the accountings that they mean."""
 
 
-def number(value: float) -> str:
-    """Three digits or more, without an exponent; zero as such."""
+def format_number(value: float) -> str:
+    """Format a number with 3 significant digits or more, without an exponent."""
     if value >= 99.95:
         return f"{value:,.0f}"
     return f"{value:#.3g}" if value >= 0.001 else f"{value:.1g}"
 
 
 def layer_table(row: Row) -> Table:
-    """Show every layer: per image, at the first of CONSTANTS.
+    """Make the table of layers: values per image, for the first of CONSTANTS.
 
     Args:
-        row: Of the results file of ``snnssl measure energy``, as in all of these.
+        row: A row of the results file of ``snnssl measure energy``.
     """
     constants = CONSTANTS[0]
     lines = []
     for layer in row["layers"]:
-        # SOPs of integers are shown also where the accounting takes them for MACs.
+        # Show the SOPs of integers even though one accounting counts them as MACs.
         _, sops = operations(layer, ACCOUNTINGS[1])
         energies = [energy(layer, name, constants) for name in SHORT.values()]
         energies.append(constants.mac * layer["non_spiking_macs"])
@@ -49,9 +49,9 @@ def layer_table(row: Row) -> Table:
                 layer["name"],
                 layer["kind"],
                 "-" if real else f"{layer['rate']:.4f}",
-                number(layer["macs"] / 1e6),
-                "-" if real else number(sops / 1e6),
-                *(number(value / MICROJOULE) for value in energies),
+                format_number(layer["macs"] / 1e6),
+                "-" if real else format_number(sops / 1e6),
+                *(format_number(value / MICROJOULE) for value in energies),
             ]
         )
     head = ["layer", "input", "rate", "MACs, M", "SOPs, M", *SHORT, "µJ non-spiking"]
@@ -61,7 +61,7 @@ def layer_table(row: Row) -> Table:
 
 
 def total_table(row: Row) -> Table:
-    """Show the network under both accountings and both pairs of constants."""
+    """Make the table of totals: both accountings, both pairs of constants."""
     head = [
         "E_MAC / E_AC, pJ",
         "accounting",
@@ -74,12 +74,14 @@ def total_table(row: Row) -> Table:
     ]
     lines = [
         [
-            pair_of(Constants(total["constants"], total["e_mac"], total["e_ac"])),
+            constant_values(
+                Constants(total["constants"], total["e_mac"], total["e_ac"])
+            ),
             total["accounting"],
-            number(total["macs"] / 1e6),
-            number(total["sops"] / 1e6),
-            number(total["energy_pj"] / MICROJOULE),
-            number(total["non_spiking_pj"] / MICROJOULE),
+            format_number(total["macs"] / 1e6),
+            format_number(total["sops"] / 1e6),
+            format_number(total["energy_pj"] / MICROJOULE),
+            format_number(total["non_spiking_pj"] / MICROJOULE),
             f"{total['ratio']:.3f}",
             f"{total['backbone_ratio']:.3f}",
         ]
@@ -88,29 +90,30 @@ def total_table(row: Row) -> Table:
     return Table(head, lines, "Whole network, per image", words=2)
 
 
-def pair_of(constants: Constants) -> str:
-    """Name a pair of constants by its values, in pJ."""
+def constant_values(constants: Constants) -> str:
+    """Return ``E_MAC / E_AC`` as text, in pJ."""
     return f"{constants.mac} / {constants.ac}"
 
 
 def summary(row: Row) -> str:
-    """Size of the network and of the measurement, in one line."""
+    """Summarise the size of the network and of the measurement in one line."""
+    mflops = format_number(row["flops"] / 1e6)
     return (
-        f"{row['parameters']:,} parameters, {number(row['flops'] / 1e6)} MFLOPs per "
+        f"{row['parameters']:,} parameters, {mflops} MFLOPs per "
         f"image in {row['time_steps']} time steps; rates of {row['images']} images"
     )
 
 
 def energy_markdown(row: Row) -> str:
-    """Everything as a Markdown document: totals, formula, layers."""
-    layers, whole = layer_table(row), total_table(row)
-    sources = "\n".join(f"* {pair_of(c)} pJ: {c.name}" for c in CONSTANTS)
+    """Make a Markdown document of a row: totals, formula, layers."""
+    layers, totals = layer_table(row), total_table(row)
+    sources = "\n".join(f"* {constant_values(c)} pJ: {c.name}" for c in CONSTANTS)
     return "\n\n".join(
         [
             f"# Energy of {row['config']}",
             f"Checkpoint {row['checkpoint']} ({row['sha256']}); {summary(row)}.",
-            f"{whole.caption}:",
-            "\n".join(whole.markdown()),
+            f"{totals.caption}:",
+            "\n".join(totals.markdown()),
             f"```\n{FORMULA}\n```",
             f"E_MAC / E_AC:\n\n{sources}",
             f"{layers.caption}:",
@@ -121,7 +124,7 @@ def energy_markdown(row: Row) -> str:
 
 
 def write_csv(row: Row, out: Path) -> Path:
-    """Write the layers with all digits: operations and pJ per image."""
+    """Write operations and pJ per image of every layer, in full precision."""
     energies = {
         f"energy_pj, {accounting}, {constants.mac}/{constants.ac} pJ": (
             accounting,

@@ -1,4 +1,4 @@
-"""Firing rates by layer, dead and saturated neurons."""
+"""Firing rates, dead and saturated neurons of every layer."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from snnssl_mm.recording.table import Table
 
 COUNTS = ("neurons", "dead", "saturated")
 LIMITS = {"dead": 0.1, "saturated": 0.01}
-"""Shares of a layer's neurons above which it is ill: dead neurons never fire and carry
-nothing, saturated ones always do. A few are normal in any spiking network."""
+"""Shares of a layer's neurons above which the layer is marked as ill.
+
+Dead neurons never fire, saturated ones always do; neither carries information. A few
+are normal in any spiking network.
+"""
 
 
 @torch.no_grad()
 def firing_rates(model: nn.Module, batches: Iterable[Tensor]) -> list[LayerFiring]:
-    """Run images through the spiking path and count the spikes of every layer.
+    """Measure the firing rates of every layer on the spiking path.
 
     Args:
         model: A backbone, or a pretraining, classification, detection or segmentation
-            model; it is left in evaluation mode on the spiking path.
-        batches: Network inputs, normalised, ``[N, 3, H, W]`` each.
+            model. It stays in evaluation mode on the spiking path.
+        batches: Normalised network inputs ``[N, 3, H, W]``.
 
     Raises:
-        ValueError: If the model has no MixedLIF, or there is no image.
+        ValueError: If the model has no MixedLIF, or ``batches`` is empty.
     """
     set_path(model.eval(), "spike")
     extract: Any = getattr(model, "extract_feat", model)
@@ -43,10 +46,10 @@ def firing_rates(model: nn.Module, batches: Iterable[Tensor]) -> list[LayerFirin
 
 
 def mean_rate(layers: Iterable[Mapping[str, Any]]) -> float:
-    """Spikes per neuron and time step over all neurons of all layers, 0 to 1.
+    """Return the mean spikes per neuron and time step of all layers, 0 to 1.
 
     Args:
-        layers: Entries of a LayerFiring, as in a results file.
+        layers: The fields of a LayerFiring each, as in a results file.
     """
     neurons = spikes = 0.0
     for layer in layers:
@@ -56,15 +59,15 @@ def mean_rate(layers: Iterable[Mapping[str, Any]]) -> float:
 
 
 def is_ill(layer: Mapping[str, Any]) -> bool:
-    """Whether more of a layer's neurons are dead or saturated than :data:`LIMITS`."""
+    """Tell whether dead or saturated neurons exceed :data:`LIMITS`."""
     return any(layer[k] > limit * layer["neurons"] for k, limit in LIMITS.items())
 
 
 def firing_rates_table(row: Mapping[str, Any]) -> Table:
-    """Show every layer, rates in percent.
+    """Make the table of layers, with rates in percent.
 
     Args:
-        row: Of the results file of ``snnssl measure firing-rates``.
+        row: A row of the results file of ``snnssl measure firing-rates``.
     """
     layers = row["layers"]
     steps = max(len(layer["rates"]) for layer in layers)

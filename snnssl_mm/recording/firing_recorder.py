@@ -1,4 +1,4 @@
-"""Count the spikes of every layer of a network while it runs."""
+"""Counters of the spikes of every layer of a running network."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ FSDP_PREFIX = "_fsdp_wrapped_module."
 
 
 class LayerFiring(NamedTuple):
-    """What the neurons of one layer did.
+    """Firing statistics of one layer.
 
-    A neuron is a unit of the layer at its place: [C, H, W] of a convolution's, or
-    [heads, d, L] of attention's neurons.
+    Each position of a layer's output is a neuron of its own: [C, H, W] after a
+    convolution, [heads, d, L] in attention.
 
     Attributes:
         name: The layer, such as ``stem.stages.0``.
         rates: Firing rate of each time step, ``[T]``: spikes per neuron, 0 to 1.
         neurons: Number of neurons.
-        dead: How many of them fired for no image at any step.
-        saturated: How many fired for every image at every step.
+        dead: Number of neurons that never fired, for any image and time step.
+        saturated: Number of neurons that fired for every image and time step.
     """
 
     name: str
@@ -37,17 +37,17 @@ class LayerFiring(NamedTuple):
 class FiringCounter:
     """Forward hook that counts the spikes of one layer on the spiking path.
 
-    Of path ``'dual'`` the first half of the samples counts, of ``'analog'`` nothing.
-    It keeps two bytes a neuron and a sum a time step, however many images it sees.
-    Where images differ in size, neurons are told apart by their row and column (of
-    attention: by the number of their token), counted from the first.
+    On path ``'dual'`` it counts the first half of the samples, on ``'analog'``
+    nothing. It keeps two bytes per neuron and one sum per time step, for any number of
+    images. If images differ in size, a neuron is identified by its row and column (in
+    attention by the index of its token).
     """
 
     def __init__(self) -> None:
-        self.spikes: list[Tensor | float] = []  # of each time step
+        self.spikes: list[Tensor | float] = []  # one sum per time step
         self.outputs: list[int] = []
         self.images = 0
-        self.seen: Tensor | None = None  # firing, and silent, at least once
+        self.seen: Tensor | None = None  # [2, ...]: fired, was silent, at least once
 
     @torch.no_grad()
     def __call__(self, neuron: nn.Module, _inputs: Any, output: Tensor) -> None:
@@ -65,30 +65,30 @@ class FiringCounter:
             counts = spikes_per_neuron(spikes)
             self.spikes[step] = self.spikes[step] + counts.sum(dtype=torch.float64)
             self.outputs[step] += spikes.numel()
-            self.note(torch.stack([counts > 0, counts < samples]))
+            self.update_seen(torch.stack([counts > 0, counts < samples]))
 
-    def note(self, seen: Tensor) -> None:
-        """Remember which neurons fired, and which were silent, ``[2, ...]``."""
+    def update_seen(self, seen: Tensor) -> None:
+        """Add which neurons fired, and which were silent, ``[2, ...]``."""
         if self.seen is None:
             self.seen = seen
         elif self.seen.shape == seen.shape:
             self.seen |= seen
         else:
             shape = tuple(map(max, self.seen.shape, seen.shape))
-            self.seen = enlarged(self.seen, shape) | enlarged(seen, shape)
+            self.seen = pad_mask(self.seen, shape) | pad_mask(seen, shape)
 
     def rates(self) -> list[float]:
-        """Spikes per neuron of each time step, ``[T]``, 0 to 1."""
+        """Return the spikes per neuron of each time step, ``[T]``, 0 to 1."""
         return [
             float(spikes) / max(outputs, 1)
             for spikes, outputs in zip(self.spikes, self.outputs, strict=True)
         ]
 
     def layer(self, name: str) -> LayerFiring:
-        """Return what was counted; its neurons are those that an image reached.
+        """Return the statistics over the neurons that any image reached.
 
         Raises:
-            ValueError: If nothing was counted.
+            ValueError: If the layer has not run.
         """
         if self.seen is None:
             raise ValueError(f"no spikes of {name} were counted; run the network first")
@@ -103,9 +103,9 @@ class FiringCounter:
 
 
 def spikes_per_neuron(spikes: Tensor) -> Tensor:
-    """Sum ``spikes`` [N, ...] over the samples, exactly, in the order of the memory.
+    """Sum ``spikes`` [N, ...] exactly over the samples, in memory order.
 
-    torch sums five times slower across a channels-last layout than along it.
+    torch is five times slower when it sums across a channels-last layout.
     """
     axes = range(1, spikes.dim())
     order = sorted(axes, key=lambda axis: -spikes.stride()[axis])
@@ -113,24 +113,24 @@ def spikes_per_neuron(spikes: Tensor) -> Tensor:
     return counts.permute([order.index(axis) for axis in axes])
 
 
-def enlarged(mask: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return ``mask`` with the ``shape``, False where it had nothing."""
+def pad_mask(mask: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Pad ``mask`` at the end of each dimension with False, to ``shape``."""
     larger = mask.new_zeros(shape)
     larger[tuple(slice(size) for size in mask.shape)] = mask
     return larger
 
 
 class FiringRecorder:
-    """Count the spikes of every MixedLIF below a model, while it is entered.
+    """Context manager that counts the spikes of every MixedLIF in a model.
 
-    It may be entered again and then goes on counting. Hooks come after the neurons:
-    one before them would keep the fused kernels from taking the batch norm along.
+    A second ``with`` block adds to the counts. The hooks are forward hooks, since
+    forward pre-hooks on the neurons would keep the kernels from fusing the batch norm.
 
     Args:
-        model: Any module that holds MixedLIF neurons.
+        model: Any module with MixedLIF neurons.
 
     Raises:
-        ValueError: If it holds none.
+        ValueError: If the model has none.
 
     Example:
         >>> from snnssl_mm.neurons import MixedLIF
@@ -168,7 +168,7 @@ class FiringRecorder:
         self.handles = []
 
     def totals(self) -> tuple[float, int]:
-        """Return the spikes of all neurons, and how many there could have been."""
+        """Return the spikes of all neurons, and their largest possible number."""
         counters = self.counters.values()
         spikes = sum(float(sum(counter.spikes)) for counter in counters)
         return spikes, sum(sum(counter.outputs) for counter in counters)
@@ -176,14 +176,14 @@ class FiringRecorder:
     def images(self) -> int:
         """Return how many images were counted.
 
-        A layer whose activations are computed again in the backward pass sees each
-        twice; the layer that saw fewest tells their number.
+        A layer with activation checkpointing sees each image twice (it recomputes in
+        the backward pass), so this is the smallest count of all layers.
         """
         seen = (counter.images for counter in self.counters.values())
         return min((images for images in seen if images), default=0)
 
     def layers(self) -> list[LayerFiring]:
-        """Return the layers that fired or could have, in the order of the network."""
+        """Return the layers that have run, in the order of the network."""
         return [
             counter.layer(layer_name(name))
             for name, counter in self.counters.items()

@@ -1,4 +1,4 @@
-"""Features of a pretraining model for the measures of representation health."""
+"""Features of a pretraining model, from which representation health is measured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FEATURES = ("backbone", "embedding")
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode; on leaving, put every module's mode and path back."""
+    """Switch to evaluation mode; restore every module's mode and path on leaving."""
     modes = [(module, module.training) for module in model.modules()]
     spiking: list[Any] = [m for m in model.modules() if hasattr(m, "path")]
     paths = [module.path for module in spiking]
@@ -34,11 +34,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def collect(model: Any, views: Iterable[Batch]) -> dict[str, list[Tensor]]:
-    """Features ``[T, N, D]`` of view A, view B, and view A on the analog path.
+def view_features(model: Any, views: Iterable[Batch]) -> dict[str, list[Tensor]]:
+    """Compute features ``[T, N, D]`` of view A, view B, and view A on the analog path.
 
     Raises:
-        ValueError: If there is no image, or a feature is NaN or infinite.
+        ValueError: If ``views`` is empty, or a feature is NaN or infinite.
     """
     found: dict[str, list[list[Tensor]]] = {kind: [[], [], []] for kind in FEATURES}
     with evaluating(model), random_states_kept():
@@ -48,7 +48,8 @@ def collect(model: Any, views: Iterable[Batch]) -> dict[str, list[Tensor]]:
                 ((a, "spike"), (b, "spike"), (a, "analog"))
             ):
                 set_path(model.backbone, path)
-                for kind, features in zip(FEATURES, extract(model, view), strict=True):
+                computed = pool_and_project(model, view)
+                for kind, features in zip(FEATURES, computed, strict=True):
                     found[kind][index].append(features.float().cpu())
     if not found["backbone"][0]:
         raise ValueError("representation health needs at least 2 images, got none")
@@ -59,28 +60,28 @@ def collect(model: Any, views: Iterable[Batch]) -> dict[str, list[Tensor]]:
     for kind, three in joined.items():
         if not all(features.isfinite().all() for features in three):
             raise ValueError(
-                f"{kind} features hold NaN or inf, so the weights do too; train again "
-                "from an earlier checkpoint with a lower learning rate"
+                f"{kind} features contain NaN or inf, so the weights do too; train "
+                "again from an earlier checkpoint with a lower learning rate"
             )
     return joined
 
 
-def extract(model: Any, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Pooled features and embeddings ``[T, N, D]`` of ``inputs``, in one pass."""
+def pool_and_project(model: Any, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute pooled features and embeddings ``[T, N, D]`` in one forward pass."""
     maps = model.run_backbone(inputs)[-1]
     (embeddings,) = model.neck((maps.flatten(0, 1),))
     return maps.mean(dim=(-2, -1)), embeddings.unflatten(0, maps.shape[:2])
 
 
 @torch.no_grad()
-def take_statistics(model: Any, views: Iterable[Batch]) -> None:
-    """Estimate all BatchNorm statistics of a fresh model from both views, spiking.
+def estimate_statistics(model: Any, views: Iterable[Batch]) -> None:
+    """Estimate all BatchNorm statistics of a random model on the spiking path.
 
-    With the initial ones (0 and 1) the deep layers of a random network stay silent, so
-    it would tell nothing.
+    With the initial statistics (0 and 1) the deep layers of a random network stay
+    silent, which would make it useless as a baseline.
     """
     with evaluating(model), random_states_kept(), reestimated(norms_of(model)):
         set_path(model.backbone, "spike")
         for batch in views:
             data = model.data_preprocessor(batch, training=False)
-            extract(model, torch.cat(data["inputs"]))
+            pool_and_project(model, torch.cat(data["inputs"]))

@@ -1,4 +1,4 @@
-"""Description of the machine, and the load that other processes put on it."""
+"""Description of the machine and of the load from other processes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import torch
 
 BUSY = 0.05
-"""Share of all cores that others may take while times are measured."""
+"""Share of all cores above which other processes make a timing an upper bound."""
 
 
 def describe_machine() -> dict[str, str | int]:
-    """Processor, cores, GPU and versions, for results files."""
+    """Describe processor, cores, GPU and versions, for results files."""
     return {
         "processor": processor_name(),
         "cores": os.cpu_count() or 1,
@@ -27,7 +27,7 @@ def describe_machine() -> dict[str, str | int]:
 
 
 def processor_name() -> str:
-    """Model name of the processor."""
+    """Return the model name of the processor."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
@@ -38,13 +38,13 @@ def processor_name() -> str:
 
 @contextmanager
 def measured_load() -> Iterator[dict[str, float]]:
-    """Measure what others take of the machine while the block runs.
+    """Measure the load from other processes while the block runs.
 
     Yields:
-        A dict that has, once the block is left, ``others`` (share of the time of all
-        cores that other processes took), ``steal`` (share that the host of a virtual
+        A dict that is filled when the block is left: ``others`` (share of all cores'
+        time that other processes took), ``steal`` (share that the host of a virtual
         machine took) and ``load_average`` (runnable processes over the last minute).
-        It stays empty where the system does not tell (no ``/proc/stat``).
+        It stays empty on systems without ``/proc/stat``.
     """
     found: dict[str, float] = {}
     before, own = cpu_seconds(), os.times()
@@ -63,7 +63,7 @@ def measured_load() -> Iterator[dict[str, float]]:
 
 
 class CpuSeconds(NamedTuple):
-    """Seconds of all cores: in all, idle, stolen by the host of a virtual machine."""
+    """Seconds of all cores: total, idle, stolen by the host of a virtual machine."""
 
     total: float
     idle: float
@@ -81,14 +81,14 @@ def cpu_seconds(stat: Path = Path("/proc/stat")) -> CpuSeconds | None:
 
 
 def is_busy(load: Mapping[str, Any] | None) -> bool:
-    """Whether times measured under a load are upper bounds only."""
+    """Tell whether times measured under this load are only upper bounds."""
     return bool(load) and load["others"] + load["steal"] > BUSY  # type: ignore[index]
 
 
 def load_text(load: Mapping[str, Any] | None) -> str:
-    """What a load means for a time that was measured under it."""
+    """Describe what a load means for a time that was measured under it."""
     if not load:
-        return "the machine's other work was not recorded"
+        return "load from other processes not recorded"
     share = 100 * (load["others"] + load["steal"])
     if is_busy(load):
         return f"busy machine: upper bound (others took {share:.0f} % of the cores)"

@@ -1,7 +1,7 @@
-"""Operations of a forward pass, layer by layer, and how many spikes drive them.
+"""Operations of every layer in a forward pass, and the spikes that drive them.
 
-Sees every convolution and matrix product of any module: OpenMMLab's or not, whatever
-the layers are called.
+Counts every convolution and matrix product of any module, from OpenMMLab or not,
+whatever the layers are named.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from torch.utils.flop_counter import conv_flop_count
 aten = torch.ops.aten
 
 KINDS = ("spikes", "integers", "real")
-"""What a layer's input consists of: 0 and 1 only, small integers >= 0, anything."""
+"""Kinds of input: only 0 and 1, small integers >= 0, any numbers."""
 
 MAX_SPIKES = 64
-"""Largest integer that is taken for a number of spikes.
+"""Largest integer that counts as a sum of spikes.
 
-A Spikformer's trunk holds at most 2, and 2 more after each block: 34 after 16. The
-pixels of an image that nobody normalised go up to 255.
+The trunk of a Spikformer holds at most 2, and 2 more after each block: 34 after 16
+blocks. The pixels of an unnormalised image go up to 255.
 """
 
 OPERANDS = {
@@ -45,17 +45,17 @@ OPERANDS = {
     aten.baddbmm_: (1, 2),
     aten.convolution: (0, 1),
 }
-"""The operators that count, and which arguments they multiply."""
+"""Counted operators, and the indices of the arguments that they multiply."""
 
 
 @dataclass
 class Drive:
-    """How one input drives a layer, summed over all calls.
+    """Statistics of one input of a layer, summed over all calls.
 
     Attributes:
         kind: One of :data:`KINDS`, the most general of all calls.
-        sops: Synaptic operations: each call's MACs times the mean value of this input,
-            which for spikes is the firing rate. No meaning for kind ``'real'``.
+        sops: Synaptic operations: MACs of each call times the mean value of this
+            input, which for spikes is the firing rate. Meaningless for kind ``'real'``.
     """
 
     kind: str = KINDS[0]
@@ -64,17 +64,17 @@ class Drive:
 
 @dataclass
 class LayerOperations:
-    """What one layer did, summed over all its calls.
+    """Operations of one layer, summed over all its calls.
 
     Attributes:
         name: Name of the module that owns the weights, such as
             ``backbone.stem.stages.1.conv``. A product of two inputs, as in attention,
-            has the name of the module that computes it and its place there:
+            has the name of the module that computes it and its number there:
             ``backbone.blocks.0.attention (product 1)``.
-        macs: Multiply-accumulate operations, as if every input value were used.
-        inputs: What its input did, or its two. The sparser one drives it: spikes
-            before integers before real numbers, and of two alike the smaller sum. It
-            is chosen over all calls, so it does not depend on how images are batched.
+        macs: Multiply-accumulate operations, counting every input value.
+        inputs: Its one or two inputs. The sparser one drives the layer: spikes before
+            integers before real numbers, and the smaller sum among equals. It is
+            chosen over all calls, so it does not depend on how images are batched.
     """
 
     name: str
@@ -82,7 +82,7 @@ class LayerOperations:
     inputs: list[Drive] = field(default_factory=list)
 
     def add(self, macs: int, inputs: Sequence[tuple[str, float]]) -> None:
-        """Add a call with ``macs`` operations on inputs of these kinds and means."""
+        """Add one call: ``macs`` operations on inputs of these kinds and means."""
         self.macs += macs
         self.inputs += [Drive() for _ in inputs[len(self.inputs) :]]
         for drive, (kind, mean) in zip(self.inputs, inputs, strict=True):
@@ -91,31 +91,31 @@ class LayerOperations:
 
     @property
     def driver(self) -> Drive:
-        """The input that counts."""
+        """The input that drives the layer."""
         return min(self.inputs, key=lambda x: (KINDS.index(x.kind), x.sops))
 
     @property
     def kind(self) -> str:
-        """Kind of the input that counts."""
+        """Kind of the driving input."""
         return self.driver.kind
 
     @property
     def sops(self) -> float:
-        """Synaptic operations that it causes; no meaning for kind ``'real'``."""
+        """Synaptic operations of the driving input; meaningless for ``'real'``."""
         return self.driver.sops
 
     @property
     def rate(self) -> float | None:
-        """Its mean value, weighted by MACs; None for kind ``'real'``."""
+        """Mean value of the driving input, weighted by MACs; None for ``'real'``."""
         return None if self.kind == "real" else self.sops / self.macs
 
 
 def kind_and_mean(x: Tensor) -> tuple[str, float]:
-    """Tell what ``x`` [...] consists of, one of :data:`KINDS`, and its mean."""
+    """Return the kind of ``x`` [...], one of :data:`KINDS`, and its mean."""
     if x.dtype == torch.bool:
         x = x.to(torch.uint8)
     low, high = x.aminmax()
-    if not (low >= 0 and high <= MAX_SPIKES):  # NaN is neither
+    if not (low >= 0 and high <= MAX_SPIKES):  # also if NaN
         return "real", 1.0
     if x.is_floating_point() and not bool((x == x.round()).all()):
         return "real", 1.0
@@ -124,9 +124,9 @@ def kind_and_mean(x: Tensor) -> tuple[str, float]:
 
 
 def count_macs(operator: Any, args: Sequence[Any], output: Tensor) -> int:
-    """Multiply-accumulate operations of one call of an operator in OPERANDS.
+    """Count the multiply-accumulate operations of a call of an operator in OPERANDS.
 
-    Padding counts as input, as in every paper's FLOPs.
+    Padding counts as input, as papers count FLOPs.
     """
     if operator is aten.convolution:
         x, weight, transposed = args[0], args[1], args[6]
@@ -137,16 +137,16 @@ def count_macs(operator: Any, args: Sequence[Any], output: Tensor) -> int:
 
 
 class OperationCounter:
-    """Count the operations of everything that runs inside the ``with`` block.
+    """Context manager that counts the operations of everything that runs in it.
 
-    Weights drive nothing; of the two inputs of a product, the sparser one does. The
-    counter can be entered again and goes on counting.
+    A layer with weights is driven by its input, a product of two inputs by the sparser
+    one. A second ``with`` block adds to the counts.
 
     Args:
-        model: The layers are named as in it; it may be entered at any submodule.
+        model: Gives the layers their names; the block may also run a submodule only.
 
     Attributes:
-        layers: What was counted, by layer, in the order of execution.
+        layers: Operations of each layer, in the order of execution.
 
     Example:
         >>> layer = nn.Linear(4, 8, bias=False)
@@ -173,17 +173,17 @@ class OperationCounter:
 
     @property
     def layers(self) -> list[LayerOperations]:
-        """What was counted, by layer."""
+        """Operations of each layer, in the order of execution."""
         return list(self.found.values())
 
     def __enter__(self) -> Self:
         self.running = [(self.root, [0])]
         with ExitStack() as stack:
             # Global hooks: MixedLIF would not fuse with a batch norm that has its own.
-            stack.enter_context(register_module_forward_pre_hook(self._enter_module))
-            stack.enter_context(
-                register_module_forward_hook(self._leave_module, always_call=True)
-            )
+            before = register_module_forward_pre_hook(self._enter_module)
+            stack.callback(before.remove)
+            after = register_module_forward_hook(self._leave_module, always_call=True)
+            stack.callback(after.remove)
             # Fused attention hides its products.
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             fast = torch.backends.mha.get_fastpath_enabled()
@@ -207,7 +207,7 @@ class OperationCounter:
         """Count one call of an operator in OPERANDS."""
         macs = count_macs(operator, args, output)
         if not macs:
-            return  # a head without any proposals
+            return  # a head that got no proposals
         operands = [args[index] for index in OPERANDS[operator]]
         owners = [self.owners.get(x.untyped_storage().data_ptr()) for x in operands]
         name = next(filter(None, owners), None)
@@ -224,7 +224,7 @@ class OperationCounter:
 
 
 class _Watch(TorchDispatchMode):
-    """Show a counter every operator that reaches a kernel."""
+    """Dispatch mode that passes every operator with a kernel to a counter."""
 
     def __init__(self, counter: OperationCounter) -> None:
         super().__init__()
@@ -236,7 +236,7 @@ class _Watch(TorchDispatchMode):
         kwargs = kwargs or {}
         operator = func._overloadpacket
         if operator not in OPERANDS:
-            with self:  # torch.inference_mode leaves aten.linear and the like whole
+            with self:  # torch.inference_mode does not decompose aten.linear etc.
                 output = func.decompose(*args, **kwargs)
             if output is not NotImplemented:
                 return output

@@ -1,6 +1,6 @@
-"""Names of probes and of what they start from, in logs, results files and tables.
+"""Names of probes and of their starting points, in logs, results files and tables.
 
-A name is what rows, log keys and options have; a title is what a reader sees.
+Rows, log keys and options use names; tables and plots show titles.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ STARTS = {
     "random": "random weights",
     "pixels": "raw pixels",
 }
-"""What a probe judges, and its titles; the last two are the baselines."""
+"""What a probe evaluates, and their titles; the last two are the baselines."""
 TITLES = {
     **FROZEN,
     **STARTS,
@@ -30,29 +30,29 @@ FORMER = {
     "raw pixels": "pixels",
     "raw_pixels": "pixels",
 }
-"""Names in files of earlier versions, and what they are called now."""
+"""Names in files of earlier versions, and their current names."""
 
 
-def title(name: str) -> str:
-    """Return what a reader sees for a name; names without a title are shown as such."""
+def probe_title(name: str) -> str:
+    """Return the title of a name, or the name itself if it has none."""
     return TITLES.get(name, name)
 
 
-def todays_names(content: Any) -> Any:
+def current_names(content: Any) -> Any:
     """Replace the names of earlier versions in the content of a results file."""
     if isinstance(content, list):
-        return [todays_names(entry) for entry in content]
+        return [current_names(entry) for entry in content]
     if isinstance(content, Mapping):
-        return {FORMER.get(k, k): todays_names(v) for k, v in content.items()}
+        return {FORMER.get(k, k): current_names(v) for k, v in content.items()}
     return FORMER.get(content, content) if isinstance(content, str) else content
 
 
 def rows_of_monitors(rows: list[Any]) -> Iterator[dict[str, Any]]:
-    """Turn the list that the monitors once wrote, a row an epoch, into rows of probes.
+    """Convert rows of the monitors' former format (one per epoch) to rows of probes.
 
     Args:
-        rows: Entries of ``probe``, ``epoch`` and an accuracy for each start, in
-            today's names.
+        rows: Dicts of ``probe``, ``epoch`` and an accuracy for each starting point,
+            under current names.
     """
     for row in rows:
         for start in STARTS:

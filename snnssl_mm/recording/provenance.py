@@ -1,4 +1,4 @@
-"""Where a row of a results file is from: config, checkpoint, seed, command."""
+"""Provenance of a row of a results file: config, checkpoint, seed, command."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from snnssl_mm.recording.results_file import Row, file_sha
 
 
 def provenance(config: str, checkpoint: str, cfg: Config) -> Row:
-    """Entries that tell where a row is from.
+    """Return the entries that record where a row comes from.
 
     Args:
-        config: Name of the config's file.
-        checkpoint: File, or name of the zoo.
-        cfg: The config, whose seed it is.
+        config: Name of the config file.
+        checkpoint: File, or name in the zoo.
+        cfg: The config; its seed is recorded.
 
     Raises:
         ValueError: If the checkpoint is not on this machine.
@@ -37,7 +37,7 @@ def require_local(checkpoint: str) -> None:
     """Refuse a checkpoint that is not on this machine.
 
     Raises:
-        ValueError: It names the address.
+        ValueError: If the checkpoint is a URL.
     """
     if "://" in checkpoint and not checkpoint.startswith(zoo.SCHEME):
         raise ValueError(

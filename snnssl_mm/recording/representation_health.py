@@ -18,7 +18,7 @@ from snnssl_mm.losses.representation import (
     temporal_consistency,
     uniformity,
 )
-from snnssl_mm.recording.health_features import FEATURES, collect
+from snnssl_mm.recording.health_features import FEATURES, view_features
 from snnssl_mm.recording.table import Table
 from snnssl_mm.recording.two_views import Batch
 from snnssl_mm.registry import MODELS
@@ -32,7 +32,7 @@ MEASURES = {
     "path_cka": "CKA of spiking and analog path (1 same)",
     "step_cosine": "cosine of neighbouring time steps (1 same)",
 }
-"""The measures that are one number, and how to read them."""
+"""Scalar measures, and how to read them."""
 COLLAPSED_RANK = 2.0
 COLLAPSED_STD = 0.05
 Health = dict[str, Any]
@@ -41,14 +41,14 @@ Health = dict[str, Any]
 def representation_health(model: nn.Module, views: Iterable[Batch]) -> Health:
     """Measure the features of a pretraining model on two views of images.
 
-    In evaluation mode, on the spiking path but for one pass of view A through the
-    analog one. Two kinds of features: ``backbone`` (spatial mean of the last map) and
-    ``embedding`` (of the projector), each ``[T, N, D]``; where an image needs one
-    vector, the mean over time.
+    The model runs in evaluation mode: both views on the spiking path, view A also on
+    the analog path. There are two kinds of features ``[T, N, D]``: ``backbone``
+    (spatial mean of the last map) and ``embedding`` (output of the projector). Measures
+    of one vector per image use the mean over time.
 
     Args:
         model: A DualPathSSL. Its mode, path and buffers and the global random states
-            are left as they were.
+            are restored.
         views: Batches of two views, such as those of ``two_view_batches``.
 
     Returns:
@@ -57,12 +57,12 @@ def representation_health(model: nn.Module, views: Iterable[Batch]) -> Health:
         views), ``path_cosine`` and ``path_cka`` (spiking against analog path),
         ``step_cosine`` (mean of neighbouring time steps; 1 if T = 1), ``dimensions``
         D; as lists ``std_per_dimension`` ``[D]``, ``singular_values``
-        ``[min(N, D)]``, ``temporal_consistency`` ``[T, T]``. The functions are those
-        of :mod:`snnssl_mm.losses.representation`.
+        ``[min(N, D)]``, ``temporal_consistency`` ``[T, T]``. They are computed by
+        :mod:`snnssl_mm.losses.representation`.
 
     Raises:
-        ValueError: If the model is no DualPathSSL, there are fewer than 2 images, or a
-            feature is NaN or infinite.
+        ValueError: If the model is not a DualPathSSL, there are fewer than 2 images, or
+            a feature is NaN or infinite.
     """
     if not isinstance(model, MODELS.get("DualPathSSL")):
         raise ValueError(
@@ -70,7 +70,7 @@ def representation_health(model: nn.Module, views: Iterable[Batch]) -> Health:
             f"{type(model).__name__}; use a config of pretraining, such as "
             "configs/selfsup/spikformer_ctl.py"
         )
-    collected = collect(model, views)
+    collected = view_features(model, views)
     if collected["backbone"][0].shape[1] < 2:
         raise ValueError(
             "representation health compares images and needs at least 2, got 1"
@@ -78,12 +78,12 @@ def representation_health(model: nn.Module, views: Iterable[Batch]) -> Health:
     return {
         f"{kind}/{name}": value
         for kind in FEATURES
-        for name, value in measure(*collected[kind]).items()
+        for name, value in measure_features(*collected[kind]).items()
     }
 
 
-def measure(a: Tensor, b: Tensor, analog: Tensor) -> Health:
-    """Measures of one kind of features ``[T, N, D]``."""
+def measure_features(a: Tensor, b: Tensor, analog: Tensor) -> Health:
+    """Compute all measures of one kind of features ``[T, N, D]``."""
     one, other, smooth = (z.double().mean(0) for z in (a, b, analog))
     spread, values = std_per_dimension(one), singular_values(one)
     steps = temporal_consistency(a)
@@ -104,21 +104,21 @@ def measure(a: Tensor, b: Tensor, analog: Tensor) -> Health:
 
 
 def rounded(health: Mapping[str, Any], digits: int = 5) -> Health:
-    """Round the numbers for a results file, to significant digits."""
+    """Round the numbers to significant digits, for a results file."""
 
-    def shorter(value: Any) -> Any:
+    def round_value(value: Any) -> Any:
         if isinstance(value, list):
-            return [shorter(entry) for entry in value]
+            return [round_value(entry) for entry in value]
         return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
-    return {name: shorter(value) for name, value in health.items()}
+    return {name: round_value(value) for name, value in health.items()}
 
 
 def signs_of_collapse(health: Mapping[str, Any]) -> list[str]:
-    """Phrases for what looks collapsed; none if nothing does.
+    """List signs of a collapsed representation as phrases.
 
     Args:
-        health: Of :func:`representation_health`.
+        health: Result of :func:`representation_health`.
     """
     signs = []
     for kind in FEATURES:
@@ -131,10 +131,10 @@ def signs_of_collapse(health: Mapping[str, Any]) -> list[str]:
 
 
 def health_table(row: Mapping[str, Any]) -> Table:
-    """Show a line for every measure.
+    """Make the table of measures.
 
     Args:
-        row: Of the results file of ``snnssl measure health``.
+        row: A row of the results file of ``snnssl measure health``.
     """
     heads = {"pretrained": "{}", "random": "random {}"}
     columns = [(start, kind) for start in heads for kind in FEATURES]

@@ -1,4 +1,4 @@
-"""Results files: JSON rows that are appended one by one and never computed twice."""
+"""Results files: JSON rows, appended one by one; present rows are not recomputed."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from typing import Any
 
 from snnssl_mm.checkpoints.atomic_files import write_atomically
 from snnssl_mm.recording.machine import describe_machine
-from snnssl_mm.recording.probe_names import rows_of_monitors, todays_names
+from snnssl_mm.recording.probe_names import current_names, rows_of_monitors
 
 Row = dict[str, Any]
 
 
 class ResultsFile:
-    """A JSON file ``{"what", "machine", "rows"}`` that grows row by row.
+    """JSON file ``{"what", "machine", "rows"}`` that grows row by row.
 
-    Every row is on the disk, whole, once :meth:`append` returns. So work that was
-    stopped goes on where it stopped: ask :meth:`find` before computing a row.
+    Each row is on the disk once :meth:`append` returns (the file is written
+    atomically). To resume interrupted work, call :meth:`find` before computing a row.
 
     Args:
-        path: The file; it is continued if it is there.
-        what: What the rows are, such as ``'probes'``; the README's tables are chosen by
-            it.
-        key: Names of the entries that tell rows apart. A new row replaces the one
-            with the same entries.
+        path: The file; an existing one is continued.
+        what: Type of the rows, such as ``'probes'``; selects the README's tables.
+        key: Names of the entries that identify a row. A new row replaces an old one
+            with the same values.
 
     Raises:
-        ValueError: If the file is there and holds something else.
+        ValueError: If the file exists and has another ``what``.
     """
 
     def __init__(self, path: Path, what: str, key: Sequence[str]) -> None:
@@ -41,7 +40,7 @@ class ResultsFile:
             self.machine, self.rows = report["machine"], report["rows"]
 
     def find(self, **entries: Any) -> Row | None:
-        """Return the row with these entries; None if it is yet to be computed."""
+        """Return the row with these entries, or None if there is none yet."""
         wanted = as_read(entries)
         for row in self.rows:
             if all(row.get(name) == value for name, value in wanted.items()):
@@ -49,9 +48,9 @@ class ResultsFile:
         return None
 
     def append(self, row: Mapping[str, Any]) -> Row:
-        """Add a row and write the file; return the row as it will be read.
+        """Add a row and write the file; return the row as read back from JSON.
 
-        Rows that another process has added meanwhile are kept.
+        Rows that another process added in the meantime are kept.
         """
         if self.path.exists():
             self.rows = read_report(self.path, self.what)["rows"]
@@ -64,30 +63,30 @@ class ResultsFile:
         return new
 
     def write(self) -> None:
-        """Write everything: whole, or not at all."""
+        """Write the file atomically."""
         report = {"what": self.what, "machine": self.machine, "rows": self.rows}
         text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
         write_atomically(self.path, text.encode())
 
 
 def read_report(path: Path, what: str) -> dict[str, Any]:
-    """Read a results file and check that it holds ``what``.
+    """Read a results file and check its ``what``.
 
-    Files of earlier versions are read in today's names.
+    Names of earlier versions are replaced by the current ones.
 
     Raises:
-        ValueError: If it is no such file.
+        ValueError: If it is not a results file with this ``what``.
     """
     try:
-        report = todays_names(json.loads(path.read_text()))
+        report = current_names(json.loads(path.read_text()))
         if isinstance(report, list):
             rows = list(rows_of_monitors(report))
             report = {"what": "probes", "machine": {}, "rows": rows}
         found = report["what"]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise ValueError(
-            f"{path} is no results file of this project; expected JSON with "
-            f'"what": "{what}", choose another file'
+            f"{path} is not a results file of this project; expected JSON with "
+            f'"what": "{what}"; choose another file'
         ) from None
     if found != what:
         raise ValueError(f"{path} holds {found}, expected {what}; choose another file")
@@ -95,11 +94,11 @@ def read_report(path: Path, what: str) -> dict[str, Any]:
 
 
 def as_read(row: dict[str, Any]) -> Row:
-    """Return the entries as they are read from JSON (tuples become lists)."""
+    """Return the entries as JSON reads them back (tuples become lists)."""
     return dict(json.loads(json.dumps(row)))
 
 
 def file_sha(path: str | Path) -> str:
-    """First 12 hexadecimal digits of a file's SHA-256, as in checkpoints' names."""
+    """Return the first 12 hexadecimal digits of a file's SHA-256."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""Record what layers of a network put out while it runs."""
+"""Recording of the outputs of a running network's layers."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from snnssl_mm.neurons import MixedLIF, set_path
 
 
 @contextlib.contextmanager
-def outputs_seen(
-    modules: Mapping[str, nn.Module], see: Callable[[str, Tensor], None]
+def outputs_passed_to(
+    callback: Callable[[str, Tensor], None], modules: Mapping[str, nn.Module]
 ) -> Iterator[None]:
-    """Call ``see`` with the name and the output of modules whenever they run."""
+    """Call ``callback`` with the name and the output of modules whenever they run."""
 
-    def hook_of(name: str) -> Any:
-        return lambda _module, _inputs, output: see(name, output)
+    def make_hook(name: str) -> Any:
+        return lambda _module, _inputs, output: callback(name, output)
 
     with contextlib.ExitStack() as stack:
         for name, module in modules.items():
-            stack.enter_context(module.register_forward_hook(hook_of(name)))
+            stack.callback(module.register_forward_hook(make_hook(name)).remove)
         yield
 
 
 def neurons_of(model: nn.Module) -> dict[str, nn.Module]:
-    """Find every MixedLIF below a model, by name."""
+    """Return every MixedLIF of a model, by name."""
     return {n: m for n, m in model.named_modules() if isinstance(m, MixedLIF)}
 
 
 @contextlib.contextmanager
 def recorded_spikes(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Record the first sample's spikes of every MixedLIF below ``model``.
+    """Record the first sample's spikes of every MixedLIF in ``model``.
 
     Yields:
-        By the name of the neuron, in the order of firing: ``[T, ...]``, boolean; empty
-        until the network runs.
+        Boolean spikes ``[T, ...]`` by the name of the neuron, in the order of
+        execution; empty until the network runs.
     """
     fired: dict[str, Tensor] = {}
 
-    def see(name: str, output: Tensor) -> None:
+    def record(name: str, output: Tensor) -> None:
         fired[name] = output[:, 0].bool().cpu()
 
-    with outputs_seen(neurons_of(model), see):
+    with outputs_passed_to(record, neurons_of(model)):
         yield fired
 
 
@@ -54,12 +54,12 @@ def recorded_spikes(model: nn.Module) -> Iterator[dict[str, Tensor]]:
 def run_spiking(backbone: nn.Module, inputs: Tensor) -> Any:
     """Run inputs through a backbone's spiking path, on its device.
 
-    The backbone is left in evaluation mode on that path.
+    The backbone stays in evaluation mode on the spiking path.
     """
     set_path(backbone.eval(), "spike")
     return backbone(inputs.to(next(backbone.parameters()).device))
 
 
 def layer_name(neuron: str) -> str:
-    """Name of the layer that a neuron belongs to."""
+    """Return the name of the layer that a neuron belongs to."""
     return re.sub(r"\.(attention_)?neuron$", "", neuron)

@@ -1,4 +1,4 @@
-"""A table that the terminal, the README and the report show alike."""
+"""A table for the terminal, the README and the report."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from rich.console import Console
 from rich.table import Column
 from rich.table import Table as RichTable
 
-WIDTH = 140  # columns of a file or a pipe; of those rich would take 80 and cut names
+WIDTH = 140  # columns in a file or a pipe, where rich would use 80 and cut names
 
 
 class Table(NamedTuple):
-    """Cells as text.
+    """Table of text cells.
 
     Attributes:
         head: Names of the columns.
         rows: Cells of each row.
-        caption: What the table shows.
-        words: How many columns, from the left, are words; the others are numbers.
+        caption: Description of the table.
+        words: Number of columns, from the left, that contain words; the others contain
+            numbers and are right-aligned.
     """
 
     head: Sequence[str]
@@ -29,7 +30,7 @@ class Table(NamedTuple):
     words: int = 1
 
     def markdown(self) -> list[str]:
-        """Lines of a Markdown table, without the caption."""
+        """Return the lines of a Markdown table, without the caption."""
         marks = [
             "---" if index < self.words else "---:" for index in range(len(self.head))
         ]
@@ -37,7 +38,7 @@ class Table(NamedTuple):
         return [f"| {' | '.join(line)} |" for line in lines]
 
     def print(self) -> None:
-        """Print it to the terminal."""
+        """Print the table to the terminal."""
         columns = [
             Column(name, justify="left", no_wrap=True)
             if index < self.words

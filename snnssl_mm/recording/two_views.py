@@ -20,19 +20,19 @@ def two_view_batches(
     num_images: int,
     seed: int = 0,
 ) -> Iterator[Batch]:
-    """Yield batches of two views, which depend on the arguments only.
+    """Yield batches of two views that depend only on the arguments.
 
-    The images are spread evenly over the dataset. While a view is drawn, the global
-    random states are the iterator's own; everybody else sees them unchanged.
+    The images are spread evenly over the dataset. The views are drawn from random
+    states of the iterator's own; the global ones are restored after each batch.
 
     Args:
-        dataset: With a pipeline of two views.
-        collate: Of its data loader: turns samples into a batch.
-        num_images: How many; all of a smaller dataset.
-        seed: Of the views.
+        dataset: Dataset with a two-view pipeline.
+        collate: Collate function of its data loader.
+        num_images: Number of images; a smaller dataset is used completely.
+        seed: Seed of the views.
 
     Raises:
-        ValueError: If that is fewer than 2 images, or an image has not two views.
+        ValueError: If there are fewer than 2 images, or samples do not have two views.
     """
     count = min(num_images, len(dataset))
     if count < 2:

@@ -1,10 +1,10 @@
-"""Tests of backbones and configs, for this package's and for anybody's.
+"""Conformance tests of backbones and configs, of this package and of others.
 
-No test framework is needed::
+They need no test framework::
 
     from snnssl_mm.testing import check_backbone, train_one_step
 
-    check_backbone(MyBackbone)  # AssertionError names a broken invariant
+    check_backbone(MyBackbone)  # AssertionError with the violated invariant
     train_one_step("my_config.py")
 """
 

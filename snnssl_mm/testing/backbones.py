@@ -17,23 +17,25 @@ def check_backbone(
     stride: int | None = None,
     invariants: Iterable[str] | None = None,
 ) -> None:
-    """Check that a backbone keeps the invariants of this package.
+    """Check that a backbone satisfies the invariants of this package.
 
-    The backbone follows the contract of
-    :class:`snnssl_mm.models.backbone.SpikingBackbone`: images ``[N, C, H, W]`` or clips
-    ``[T, N, C, H, W]`` in, a tuple of maps out; attributes ``out_indices``,
-    ``time_steps``, ``time_readout`` (``'mean'`` gives maps ``[N, C, H', W']``,
-    ``'none'`` keeps the time axis) and ``stride``; MixedLIF neurons inside.
+    The backbone must follow the contract of
+    :class:`snnssl_mm.models.backbone.SpikingBackbone`: it maps images ``[N, C, H, W]``
+    or clips ``[T, N, C, H, W]`` to a tuple of maps; it has the attributes
+    ``out_indices``, ``time_steps``, ``time_readout`` (``'mean'`` gives maps
+    ``[N, C, H', W']``, ``'none'`` keeps the time axis) and ``stride``; its neurons are
+    MixedLIF.
 
     Args:
-        factory: Builds the backbone, small for speed. It is called several times; its
-            batch norms get random parameters and statistics, so that neurons fire.
+        factory: Function that builds the backbone, small for speed. It is called
+            several times; batch norms get random parameters and statistics, so that
+            neurons fire.
         in_channels: Channels of its images.
         stride: Divisor of the image sides; the backbone's own ``stride`` if None.
         invariants: Names from :data:`INVARIANTS`; all if None.
 
     Raises:
-        AssertionError: If an invariant is broken; it names the invariant.
+        AssertionError: If an invariant is violated; the message has its name.
         KeyError: If an invariant is unknown.
 
     Example:
@@ -49,4 +51,4 @@ def check_backbone(
             check(subject, model)
         except Exception as cause:
             kind = type(model).__name__
-            raise AssertionError(f"{kind} breaks {name!r}: {cause}") from cause
+            raise AssertionError(f"{kind} violates {name!r}: {cause}") from cause

@@ -1,4 +1,4 @@
-"""A training step of a pretraining config, without data."""
+"""Test of a pretraining config by one training step without data."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from snnssl_mm.testing.subject import require_finite
 
 
 def train_one_step(config: str | Path, batch_size: int = 4) -> dict[str, float]:
-    """Build the model and optimizer of a pretraining config; train for one step.
+    """Build the model and optimizer of a pretraining config, and train for one step.
 
-    The two views are random images, so no data set is needed.
+    The two views are random images, so no dataset is needed.
 
     Args:
         config: File of a config of :class:`snnssl_mm.models.DualPathSSL`.
         batch_size: Images in the batch.
 
     Returns:
-        What the step logs: ``loss`` and its parts.
+        The logged values: ``loss`` and its parts.
 
     Raises:
-        AssertionError: If one of the values is NaN or inf.
+        AssertionError: If a value is NaN or inf.
     """
     compat.apply()  # lets mmengine find `snnssl_mm::...` in the config
     cfg = Config.fromfile(config)

@@ -1,7 +1,7 @@
-"""The invariants of a spiking backbone, each as a function that raises if it is broken.
+"""Invariants of a spiking backbone, as functions that raise if one is violated.
 
-A function takes a :class:`.subject.Subject` and a model of it in eval mode, which it
-leaves as it was. Outputs are compared bit by bit.
+Each function takes a :class:`.subject.Subject` and its model in eval mode, and does not
+change the model. Outputs are compared bit by bit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from snnssl_mm.testing.subject import (
 
 
 def map_shapes(subject: Subject, model: Any) -> None:
-    """A map for each of ``out_indices``, each of one stride for images of any size."""
+    """Each of ``out_indices`` gives a map, whose stride is the same for all sizes."""
     side = subject.side(model)
     axes = 5 if model.time_readout == "none" else 4
     strides = []
@@ -56,13 +56,13 @@ def map_shapes(subject: Subject, model: Any) -> None:
 
 
 def activity(subject: Subject, model: Any) -> None:
-    """Neurons fire: a network whose maps are all zero keeps every other invariant."""
+    """Neurons fire; a network of zero maps would satisfy all other invariants."""
     for index, m in enumerate(compute_maps(model, subject.images(model))):
         require(bool(m.count_nonzero()), f"map {index} is all zero: nothing fires")
 
 
 def _require_channels(model: Any, maps: Maps) -> None:
-    """Require the channels that a backbone declares, if it declares them."""
+    """Require the declared channels, if a backbone declares any."""
     for index, m in zip(model.out_indices, maps, strict=True):
         if declared := getattr(model, "channels", None):
             require(
@@ -83,7 +83,7 @@ def batch_independence(subject: Subject, model: Any) -> None:
 
 
 def time_causality(subject: Subject, model: Any) -> None:
-    """Output t does not depend on input t + 1, nor on there being one."""
+    """Output t does not depend on input t + 1, nor on its existence."""
     clip = subject.images(model, STEPS)
     changed = torch.cat([clip[:-1], subject.images(model, STEPS, seed=2)[-1:]])
     with readout(model, "none"):
@@ -96,7 +96,7 @@ def time_causality(subject: Subject, model: Any) -> None:
 
 
 def statelessness(subject: Subject, model: Any) -> None:
-    """Two calls give the same output, with other images in between."""
+    """Two calls give the same output, with a call on other images in between."""
     images, clip = subject.images(model), subject.images(model, STEPS)
     still, moving = compute_maps(model, images), compute_maps(model, clip)
     compute_maps(model, subject.images(model, seed=2))
@@ -105,7 +105,7 @@ def statelessness(subject: Subject, model: Any) -> None:
 
 
 def binary_spikes(subject: Subject, model: Any) -> None:
-    """Every neuron's output is 0 or 1 in eval mode, and maps are counts of spikes."""
+    """Every neuron's output is 0 or 1 in eval mode, and maps are spike counts."""
     seen: list[Tensor] = []
     neurons = mixed_lif_neurons(model)
     hooks = [
@@ -124,12 +124,12 @@ def binary_spikes(subject: Subject, model: Any) -> None:
         counts = m * (model.time_steps if model.time_readout == "mean" else 1)
         require(
             bool(torch.isclose(counts, counts.round(), rtol=0, atol=1e-4).all()),
-            "a map is not a count of spikes divided by the time steps",
+            "a map is not a spike count divided by the time steps",
         )
 
 
 def memory_layout(subject: Subject, model: Any) -> None:
-    """The strides of the input in memory do not change the output."""
+    """The memory layout of the input does not change the output."""
     images, clip = subject.images(model), subject.images(model, STEPS)
     expected = compute_maps(model, images)
     for name, same in (
@@ -150,7 +150,7 @@ def memory_layout(subject: Subject, model: Any) -> None:
 
 
 def image_sizes(subject: Subject, model: Any) -> None:
-    """Sides that ``stride`` divides pass; others are padded, or refused by name."""
+    """Sides divisible by ``stride`` work; others are padded or refused, naming it."""
     stride = subject.divisor(model)
     for height, width in ((1, 1), (3, 1), (1, 2)):
         maps = compute_maps(model, subject.of_size(height * stride, width * stride, 1))
@@ -185,7 +185,7 @@ def neuron_paths(subject: Subject, model: Any) -> None:
 def gradients_and_copies(subject: Subject, _model: Any) -> None:
     """After a dual-path step every parameter has a finite gradient; copies are equal.
 
-    Copies are by deepcopy, pickle and an EMA. Frozen parameters have no gradient.
+    Copies are made by deepcopy, pickle and EMA. Frozen parameters have no gradient.
     """
     model = subject.build()
     set_path(model.train(), "dual")
@@ -204,7 +204,7 @@ def gradients_and_copies(subject: Subject, _model: Any) -> None:
 
 
 def _require_equal_copies(subject: Subject, model: Any) -> None:
-    """Require that copies made right after a training step compute the same."""
+    """Require that copies made directly after a training step compute the same."""
     average = ExponentialMovingAverage(model, update_buffers=True)
     average.update_parameters(model)
     twins = {
@@ -221,7 +221,7 @@ def _require_equal_copies(subject: Subject, model: Any) -> None:
 
 
 def floating_point_types(subject: Subject, model: Any) -> None:
-    """Maps have the floating-point type of the images, and are finite."""
+    """Maps have the floating-point type of the images and are finite."""
     for dtype in (torch.float64, torch.bfloat16, torch.float16):
         twin = copy.deepcopy(model).to(dtype)
         maps = compute_maps(twin, subject.images(model).to(dtype))
@@ -246,4 +246,4 @@ INVARIANTS: dict[str, Callable[[Subject, Any], None]] = {
         floating_point_types,
     )
 }
-"""Checks by the name of the invariant; each takes a subject and a model of it."""
+"""Functions by the name of the invariant; each takes a subject and its model."""

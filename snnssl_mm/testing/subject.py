@@ -18,10 +18,10 @@ Maps = Sequence[Tensor]
 
 
 class Subject(NamedTuple):
-    """A kind of backbone, and the images that it is tested on.
+    """Backbone under test and the size of its images.
 
     Attributes:
-        factory: Builds the backbone.
+        factory: Function that builds the backbone.
         in_channels: Channels of its images.
         stride: Divisor of the image sides; the backbone's own ``stride`` if None.
     """
@@ -31,17 +31,17 @@ class Subject(NamedTuple):
     stride: int | None = None
 
     def build(self) -> Any:
-        """Build a backbone in eval mode whose neurons fire; always the same one."""
+        """Build the backbone in eval mode, deterministically, with active neurons."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
             return randomize_norms(self.factory()).eval()
 
     def side(self, model: Any) -> int:
-        """Return the side of an image that is small, but has several positions."""
+        """Return a small side that gives maps with several positions."""
         return max(2 * self.divisor(model), SMALLEST_SIDE)
 
     def divisor(self, model: Any) -> int:
-        """Return what the sides of an image must be multiples of."""
+        """Return the divisor of the image sides."""
         return int(model.stride if self.stride is None else self.stride)
 
     def images(self, model: nn.Module, *steps: int, seed: int = 1) -> Tensor:
@@ -50,7 +50,7 @@ class Subject(NamedTuple):
         return self.of_size(side, side, *steps, SAMPLES, seed=seed)
 
     def of_size(self, height: int, width: int, *leading: int, seed: int = 1) -> Tensor:
-        """Return random images of a size, with the ``leading`` dimensions in front."""
+        """Return random images of a size, with ``leading`` dimensions in front."""
         generator = torch.Generator().manual_seed(seed)
         shape = (*leading, self.in_channels, height, width)
         return torch.rand(shape, generator=generator)
@@ -61,13 +61,13 @@ def randomize_norms(
     weight: tuple[float, float] = (0.8, 1.5),
     bias: tuple[float, float] = (-0.1, 0.5),
 ) -> nn.Module:
-    """Give batch norms random parameters and statistics with which neurons fire.
+    """Set random parameters and statistics of batch norms with which neurons fire.
 
-    With initial statistics the deep layers of an untrained network stay silent, and
-    a silent network has every invariant.
+    With initial statistics the deep layers of an untrained network stay silent, and a
+    silent network satisfies every invariant.
 
     Args:
-        model: Changed in place.
+        model: The model; changed in place.
         weight: Range of the weights.
         bias: Range of the biases.
     """
@@ -102,7 +102,7 @@ def compute_maps(model: nn.Module, images: Tensor) -> Maps:
 
 @contextmanager
 def readout(model: Any, value: str) -> Iterator[None]:
-    """Set ``time_readout`` for a while."""
+    """Set ``time_readout`` within the block."""
     before = model.time_readout
     model.time_readout = value
     try:
@@ -118,7 +118,7 @@ def require(condition: bool, problem: str) -> None:
 
 
 def require_equal_maps(maps: Maps, expected: Maps, change: str) -> None:
-    """Require maps that are the same to the bit in spite of ``change``."""
+    """Require bit-identical maps; ``change`` describes what was changed."""
     for index, (m, other) in enumerate(zip(maps, expected, strict=True)):
         require(m.shape == other.shape, f"{change} changes the shape of map {index}")
         differing = int((m != other).sum())

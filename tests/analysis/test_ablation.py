@@ -10,11 +10,11 @@ from snnssl_mm.analysis.ablation import (
     CHOICES,
     DEFAULT_GRIDS,
     Cell,
+    cell_labels,
     cells_in,
     cells_of,
-    labels_of,
     parse_grid,
-    summarise,
+    summarise_cell,
 )
 from snnssl_mm.neurons import MixedLIF
 
@@ -42,10 +42,10 @@ def test_full_grid_leaves_out_what_is_impossible_or_the_same():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("los=ctl", "unknown axis 'los'"),
-        ("loss=vicreg", "loss cannot be 'vicreg'"),
-        ("steps=0", "whole numbers from 1"),
-        ("steps=two", "whole numbers from 1"),
+        ("los=ctl", "'los'"),
+        ("loss=vicreg", "loss.*'vicreg'"),
+        ("steps=0", "steps.*'0'"),
+        ("steps=two", "steps.*'two'"),
     ],
 )
 def test_wrong_grids_are_refused(text, message):
@@ -81,11 +81,11 @@ def test_summary_is_mean_and_sample_deviation_of_the_cell():
     values = [0.5, 0.6, 0.8]
     rows = [row(Cell(), seed, value) for seed, value in enumerate(values)]
     rows.append(row(Cell(loss="flat"), 0, 0.1))
-    found = summarise(rows, Cell(), "knn", "trained")
+    found = summarise_cell(rows, Cell(), "knn", "trained")
     percent = [100 * value for value in values]
     assert found == pytest.approx((mean(percent), stdev(percent), 3))
-    assert summarise(rows, Cell(loss="flat"), "linear", "trained").deviation == 0
-    assert str(summarise(rows, Cell(), "knn", "trained")) == "63.3 ± 15.3"
+    assert summarise_cell(rows, Cell(loss="flat"), "linear", "trained").deviation == 0
+    assert str(summarise_cell(rows, Cell(), "knn", "trained")) == "63.3 ± 15.3"
 
 
 def test_the_method_comes_first_and_names_tell_cells_apart():
@@ -93,4 +93,4 @@ def test_the_method_comes_first_and_names_tell_cells_apart():
     shown = cells_in([row(cell, 0, 0.5) for cell in reversed(cells)])
     assert shown[0] == Cell()
     assert set(shown) == set(cells)
-    assert len({", ".join(labels_of(cell)) for cell in cells}) == len(cells)
+    assert len({", ".join(cell_labels(cell)) for cell in cells}) == len(cells)

@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from snnssl_mm.analysis.ablation import STATISTICS, Cell
 from snnssl_mm.analysis.ablation_runs import evaluate, row_of, write_config
-from snnssl_mm.probing.probes import build_model
+from snnssl_mm.probing.probes import build_eval_model
 
 
 def test_a_run_has_the_settings_of_its_cell_and_seed(tiny_config, tmp_path):
@@ -23,7 +23,9 @@ def test_a_run_has_the_settings_of_its_cell_and_seed(tiny_config, tmp_path):
 
 def test_a_row_holds_accuracies_and_the_last_iteration(tiny_config, tmp_path):
     torch.manual_seed(0)
-    model = build_model(Config.fromfile(write_config(tiny_config, Cell(), 0, tmp_path)))
+    model = build_eval_model(
+        Config.fromfile(write_config(tiny_config, Cell(), 0, tmp_path))
+    )
     torch.save({"state_dict": model.state_dict()}, tmp_path / "epoch_2.pth")
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_2.pth"))
     log = tmp_path / "20260101_000000" / "vis_data" / "scalars.json"

@@ -8,7 +8,7 @@ from matplotlib.image import imread
 
 from snnssl_mm.analysis.feature_maps import (
     feature_maps,
-    liveliest_channels,
+    most_varying_channels,
     plot_feature_maps,
 )
 from snnssl_mm.analysis.images import read_network_image
@@ -43,7 +43,7 @@ def test_large_image_is_reduced(tmp_path):
 def test_file_that_is_no_image(tmp_path):
     file = tmp_path / "notes.png"
     file.write_text("no picture")
-    with pytest.raises(ValueError, match="cannot read .*notes.png"):
+    with pytest.raises(ValueError, match="notes.png"):
         read_network_image(str(file), {})
 
 
@@ -66,7 +66,7 @@ def test_time_axis_of_a_pretraining_backbone_is_averaged(backbone, image):
 
 def test_liveliest_channels_vary_most():
     level = np.stack([np.eye(4) * scale for scale in (1, 3, 0, 2)])
-    assert liveliest_channels(level, 3).tolist() == [1, 3, 0]
+    assert most_varying_channels(level, 3).tolist() == [1, 3, 0]
 
 
 def test_spike_maps_hold_every_neuron_in_order(backbone, image):
@@ -106,9 +106,9 @@ def test_spike_maps_spike_whatever_the_path_was(backbone, image):
 
 
 def test_layers_that_do_not_exist(backbone, image):
-    with pytest.raises(ValueError, match="no layer's name contains 'conv9'"):
+    with pytest.raises(ValueError, match="'conv9'"):
         spike_maps(backbone, image, "conv9")
-    with pytest.raises(ValueError, match="Conv2d has no MixedLIF"):
+    with pytest.raises(ValueError, match="Conv2d.*MixedLIF"):
         spike_maps(torch.nn.Conv2d(3, 3, 1), image)
 
 

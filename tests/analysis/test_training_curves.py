@@ -1,6 +1,7 @@
 """Curves of a run, also of one that was resumed."""
 
 import json
+import re
 
 import pytest
 from matplotlib.image import imread
@@ -59,10 +60,10 @@ def test_a_line_that_a_killed_run_left_unfinished_is_not_read(tmp_path):
 def test_a_run_without_iterations_yet_is_named(tmp_path):
     (tmp_path / "now" / "vis_data").mkdir(parents=True)
     (tmp_path / "now" / "vis_data" / "scalars.json").touch()
-    with pytest.raises(FileNotFoundError, match="no iteration"):
+    with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path))):
         plot_training(tmp_path, tmp_path / "curves.png")
 
 
 def test_folder_without_a_log_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="work directory of a run"):
+    with pytest.raises(FileNotFoundError, match="scalars.json"):
         read_log(tmp_path)

@@ -1,6 +1,7 @@
 """What a notebook uses: names, features and spikes."""
 
 import io
+import re
 from pathlib import Path
 
 import cv2
@@ -150,7 +151,7 @@ def test_grey_and_transparent_images_follow_the_rules_of_files(tmp_path):
     ],
 )
 def test_anything_else_is_refused_with_a_sentence(image):
-    with pytest.raises(ValueError, match=r"got|range is unknown|there is no image"):
+    with pytest.raises(ValueError, match=r"got|range"):
         list(read_images(image))
 
 
@@ -207,12 +208,12 @@ def test_paths_and_addresses_name_models_too(images):
     by_file = apis.load_model(config, zoo.find_weights(NAME))
     assert np.array_equal(apis.extract_features(by_file, images[1]), expected)
     for wrong in (zoo.find_weights(NAME), config.with_name("none.py"), ROOT):
-        with pytest.raises(ValueError, match=r"no config|not exist|a folder"):
+        with pytest.raises(ValueError, match=re.escape(Path(wrong).name)):
             apis.load_model(wrong, zoo.find_weights(NAME))
-    with pytest.raises(ValueError, match="batch_size must be 1"):
+    with pytest.raises(ValueError, match=r"batch_size.*\b0"):
         apis.extract_features(NAME, images[1], batch_size=0)
     for network in (None, by_file.backbone):
-        with pytest.raises(ValueError, match="load_model or get_model"):
+        with pytest.raises(ValueError, match=type(network).__name__):
             apis.extract_features(network, images[1])
 
 
@@ -230,9 +231,9 @@ def test_given_weights_fit_the_named_model_or_are_refused(tmp_path):
         *(m["stem.position.conv.weight"] for m in (found, weights_of(weights)))
     )
     torch.save({"another.weight": torch.ones(1)}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match="other.pth"):
         apis.get_model(NAME, pretrained=str(tmp_path / "other.pth"))
-    with pytest.raises(ValueError, match=f"is '{NAME}' meant"):
+    with pytest.raises(ValueError, match=NAME):
         apis.get_model("spikformer-digit_ctl")
 
 
@@ -253,27 +254,27 @@ def test_load_backbone_by_name_by_file_and_with_other_settings(tmp_path):
 
 
 def test_what_cannot_be_loaded_or_read_is_named(model, tmp_path):
-    with pytest.raises(ValueError, match="has no weights yet; with weights"):
+    with pytest.raises(ValueError, match="spikformer-16-512_ctl_in1k"):
         apis.get_model("spikformer-16-512_ctl_in1k", pretrained=True)
     config = ROOT / "configs/selfsup/spikformer_ctl.py"
-    with pytest.raises(ValueError, match="config names no weights.*pretrained=FILE"):
+    with pytest.raises(ValueError, match="load_from"):
         apis.get_model(config, pretrained=True)
-    with pytest.raises(ValueError, match="stem='cifar' instead of 'imagenet'"):
+    with pytest.raises(ValueError, match="stem='cifar'.*'imagenet'"):
         apis.load_model(NAME, stem="imagenet")
-    with pytest.raises(ValueError, match="nothing does not exist, and is no model"):
+    with pytest.raises(ValueError, match="nothing"):
         apis.load_model("nothing")
-    with pytest.raises(ValueError, match=r"uint8 \[H, W\] or RGB.*float64 \[4, 4\]"):
+    with pytest.raises(ValueError, match=r"uint8.*float64 \[4, 4\]"):
         apis.extract_features(model, np.zeros((4, 4)))
-    with pytest.raises(ValueError, match="there is no image"):
+    with pytest.raises(ValueError, match="folder"):
         apis.extract_features(model, [])
-    with pytest.raises(ValueError, match="does not exist"):
+    with pytest.raises(ValueError, match="none.png"):
         apis.extract_features(model, tmp_path / "none.png")
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(ValueError, match="cannot read .*text.png"):
+    with pytest.raises(ValueError, match="text.png"):
         apis.extract_features(model, tmp_path / "text.png")
-    with pytest.raises(ValueError, match="an address"):
+    with pytest.raises(ValueError, match="https://nowhere/a.png"):
         apis.extract_features(model, "https://nowhere/a.png")
-    with pytest.raises(ValueError, match="cannot read the open file"):
+    with pytest.raises(ValueError, match="open file"):
         apis.extract_features(model, io.BytesIO(b"no image"))
-    with pytest.raises(ValueError, match="one image, got 2"):
+    with pytest.raises(ValueError, match="got 2"):
         apis.record_spikes(model, [np.zeros((4, 4), np.uint8)] * 2)

@@ -73,7 +73,7 @@ def test_sides_run_in_turn_and_ratios_are_those_of_a_round():
     times = harness.interleave(runs, seconds, 40.0, (1, 9), clock=lambda: now)
     assert order == ["ours", "rival"] * 2  # the budget is used up after two rounds
     times = {"ours": [1.0, 10.0, 1.0], "rival": [3.0, 30.0, 4.0]}
-    sides = harness.summarise(times)
+    sides = harness.summarise_times(times)
     assert sides["rival"]["times_ours"] == {"median": 3.0, "quartiles": [3.0, 3.5]}
     assert sides["ours"]["seconds"]["median"] == 1.0
 
@@ -83,7 +83,7 @@ def test_different_results_stop_before_anything_is_timed():
         "ours": harness.Side(lambda _: lambda: torch.ones(4)),
         "rival": harness.Side(lambda _: lambda: torch.tensor([1.0, 1.0, 1.0, 2.0])),
     }
-    with pytest.raises(ArithmeticError, match=r"25\.00% of a result of 'rival'"):
+    with pytest.raises(ArithmeticError, match=r"25\.00%.*'rival'"):
         harness.measure(harness.Case("case", sides), "cpu")
     case = harness.Case("case", sides, may_differ=0.25, budget_s=0.0)
     assert "0.25 of elements" in harness.measure(case, "cpu")["compared"]

@@ -144,7 +144,7 @@ def test_training_that_ends_early_is_an_error(watch, stand_in):
 def test_second_run_in_a_work_directory_is_refused(watch, stand_in):
     stand_in(leak=0)
     watch()
-    assert "holds an earlier run; remove it" in watch()[1]
+    assert "earlier run" in watch()[1]
 
 
 def series(memory):
@@ -178,7 +178,7 @@ def test_warm_up_is_left_out():
     assert warm_up_end(found, 0.05, 1000) == 4000
     assert steadiness(found, 400)["flatness"] == 0
     assert not steadiness(found, 200)["flat"]
-    with pytest.raises(ValueError, match="sampled 1 times after its warm-up of 4000 s"):
+    with pytest.raises(ValueError, match=r"\b1\b.*\b4000\b"):
         steadiness(found, 4000)
 
 

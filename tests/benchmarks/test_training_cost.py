@@ -73,15 +73,15 @@ def test_different_values_stop_before_anything_is_timed(job, monkeypatch):
     monkeypatch.setitem(
         training_cost.LOSSES, "CTL", training_cost.LOSSES["time-flattened"]
     )
-    with pytest.raises(AssertionError, match="the losses differ by"):
+    with pytest.raises(AssertionError, match="losses"):
         training_cost.main()
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--batch-size", "1"], "must be at least 2, got 1"),
-        (["--out", "/proc/cost.json"], "cannot write /proc/cost.json"),
+        (["--batch-size", "1"], "--batch-size.*got 1"),
+        (["--out", "/proc/cost.json"], "/proc/cost.json"),
     ],
 )
 def test_bad_input_is_a_sentence(job, more, message):

@@ -27,7 +27,7 @@ from snnssl_mm.checkpoints import reading, zoo
 from snnssl_mm.checkpoints.loading import UnsafeCheckpointError, checkpoint_code_may_run
 from snnssl_mm.cli.main import COMMANDS, command_module
 from snnssl_mm.probing.feature_cache import CachedBackbone
-from snnssl_mm.probing.probes import build_model
+from snnssl_mm.probing.probes import build_eval_model
 
 REFUSED = r".*posix\.mkdir.*--trust-checkpoint.*checkpoint_code_may_run"
 """What was found in the file, and the two ways to trust it."""
@@ -55,7 +55,7 @@ def initialised(job, **init_cfg):
     """Initialise a model with weights given by ``init_cfg``."""
     cfg = Config.fromfile(job.config)
     cfg.model.backbone.init_cfg = dict(checkpoint=job.file, **init_cfg)
-    build_model(cfg).init_weights()
+    build_eval_model(cfg).init_weights()
 
 
 def from_network(job):

@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 
 from snnssl_mm.checks.config import check_config
-from snnssl_mm.probing.probes import build_model
+from snnssl_mm.probing.probes import build_eval_model
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(
@@ -143,7 +143,7 @@ def weights(tiny_config, tmp_path):
     """Config of the tiny model, and a checkpoint of it."""
     cfg = Config.fromfile(tiny_config)
     file = tmp_path / "pretrained.pth"
-    torch.save({"state_dict": build_model(cfg).state_dict()}, file)
+    torch.save({"state_dict": build_eval_model(cfg).state_dict()}, file)
     return cfg, str(file)
 
 

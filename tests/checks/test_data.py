@@ -17,7 +17,7 @@ from snnssl_mm.checks.data import check_data
 from snnssl_mm.checks.settings import class_counts, leaf_datasets
 from snnssl_mm.datasets.data_error import DataError, check_class_counts
 from snnssl_mm.engine import DataCheckHook
-from snnssl_mm.probing.probes import build_model
+from snnssl_mm.probing.probes import build_eval_model
 
 FOREIGN = ("RBC", "WBC", "Platelets")
 
@@ -299,7 +299,7 @@ def test_every_batch_of_a_segmentor_is_checked(mode):
 def test_every_batch_of_a_classifier_is_checked(task):
     cfg = Config.fromfile(task("classification").config)
     hook = DataCheckHook()
-    hook.before_run(SimpleNamespace(model=build_model(cfg)))
+    hook.before_run(SimpleNamespace(model=build_eval_model(cfg)))
     classes, _ = hook.classes
     sample = DataSample(metainfo=dict(img_path="a.jpg")).set_gt_label(classes - 1)
     hook.before_train_iter(None, 0, dict(data_samples=[sample]))

@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 
 from snnssl_mm.cli.shared import children
-from snnssl_mm.probing.probes import build_model
+from snnssl_mm.probing.probes import build_eval_model
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def started(run_tool, monkeypatch):
 def checkpoint(tiny_config, tmp_path):
     """Random weights of the tiny job, different from those of its seed."""
     torch.manual_seed(7)
-    model = build_model(Config.fromfile(tiny_config))
+    model = build_eval_model(Config.fromfile(tiny_config))
     file = tmp_path / "tiny.pth"
     torch.save({"state_dict": model.state_dict()}, file)
     return file

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from snnssl_mm.export.nir_run import NIRRunner
 from snnssl_mm.export.plain import plain_copy
 from snnssl_mm.export.verification import count_differing
-from snnssl_mm.probing.probes import build_model
+from snnssl_mm.probing.probes import build_eval_model
 
 BACKBONE = dict(
     type="snnssl_mm.SpikingResNet",
@@ -32,7 +32,7 @@ def job(tiny_config, tmp_path):
     config, checkpoint = tmp_path / "resnet.py", tmp_path / "resnet.pth"
     cfg.dump(config)
     torch.manual_seed(7)
-    model = build_model(cfg)
+    model = build_eval_model(cfg)
     torch.save({"state_dict": model.state_dict()}, checkpoint)
     return config, checkpoint, model
 

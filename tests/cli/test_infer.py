@@ -139,13 +139,13 @@ def test_predictions_grow_with_the_picture():
     from mmdet.structures import DetDataSample
     from mmengine.structures import InstanceData
 
-    from snnssl_mm.apis.inference import enlarged
+    from snnssl_mm.apis.inference import scale_prediction
 
     masks = torch.zeros(1, 4, 5, dtype=torch.bool)
     masks[0, 1:3, 2:4] = True
     boxes = torch.tensor([[2.0, 1.0, 4.0, 3.0]])
     sample = DetDataSample(pred_instances=InstanceData(bboxes=boxes, masks=masks))
-    grown = enlarged(sample, 3).pred_instances
+    grown = scale_prediction(sample, 3).pred_instances
     assert grown.bboxes.tolist() == [[6, 3, 12, 9]]
     assert grown.masks.shape == (1, 12, 15)
     assert grown.masks[0, 3:9, 6:12].all()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from snnssl_mm.probing.probes import build_model
+from snnssl_mm.probing.probes import build_eval_model
 
 TOOL = "measure energy"
 
@@ -36,7 +36,7 @@ def test_everything_from_one_command(
     assert row["images"] == 4
     assert row["time_steps"] == 4
     assert row["sha256"] in text.read_text()
-    model = build_model(Config.fromfile(tiny_config))
+    model = build_eval_model(Config.fromfile(tiny_config))
     assert row["parameters"] == sum(p.numel() for p in model.backbone.parameters())
     assert row["flops"] == 2 * sum(layer["macs"] for layer in row["layers"])
     for layer in row["layers"]:
@@ -88,7 +88,7 @@ def test_downstream_models(run_tool, task, name, tmp_path, capsys):
     job, out = task(name), tmp_path / "energy.json"
     run_tool(TOOL, job.config, job.checkpoint, "--images", 2, "--out", out)
     (row,) = rows_of(out)
-    model = build_model(Config.fromfile(job.config))
+    model = build_eval_model(Config.fromfile(job.config))
     assert row["parameters"] == sum(p.numel() for p in model.parameters())
     assert {layer["part"] for layer in row["layers"]} > {"backbone"}
     assert len({total["backbone_ratio"] for total in row["totals"]}) > 1

@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 
 from snnssl_mm.analysis.unseen_images import unseen_images
-from snnssl_mm.probing.probes import build_model, load_model
+from snnssl_mm.probing.probes import build_eval_model, load_trained_model
 from snnssl_mm.recording.firing_rates import firing_rates
 
 TOOL = "measure firing-rates"
@@ -26,7 +26,7 @@ def test_row_table_and_picture(run_tool, tiny_config, checkpoint, tmp_path, caps
     )
     (row,) = rows_of(out)
     cfg = Config.fromfile(tiny_config)
-    model = load_model(cfg, str(checkpoint))
+    model = load_trained_model(cfg, str(checkpoint))
     batches = (model.data_preprocessor(b)["inputs"] for b in unseen_images(cfg, 4))
     expected = firing_rates(model, batches)
     assert row["layers"] == [layer._asdict() for layer in expected]
@@ -103,7 +103,7 @@ def test_a_network_without_spikes_is_refused(run_tool, tmp_path, tiny_config):
     cfg.model = dict(type="mmpretrain.ImageClassifier", backbone=backbone)
     cfg.dump(tmp_path / "resnet.py")
     file = tmp_path / "resnet.pth"
-    torch.save({"state_dict": build_model(cfg).state_dict()}, file)
+    torch.save({"state_dict": build_eval_model(cfg).state_dict()}, file)
     out = tmp_path / "rates.json"
     with pytest.raises(SystemExit, match=r"^error: .*ImageClassifier.*MixedLIF"):
         run_tool(TOOL, tmp_path / "resnet.py", file, "--out", out)

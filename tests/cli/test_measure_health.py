@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from snnssl_mm.probing.probes import build_model
+from snnssl_mm.probing.probes import build_eval_model
 from snnssl_mm.recording.representation_health import MEASURES
 
 TOOL = "measure health"
@@ -72,7 +72,7 @@ def test_without_unseen_images_the_training_images_are_taken(
 
 
 def test_collapse_is_reported(run_tool, tiny_config, tmp_path, capsys):
-    model = build_model(Config.fromfile(tiny_config))
+    model = build_eval_model(Config.fromfile(tiny_config))
     for parameter in model.neck.parameters():
         parameter.data.zero_()
     file = tmp_path / "collapsed.pth"

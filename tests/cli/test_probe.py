@@ -50,7 +50,7 @@ def test_rows_hold_numbers_of_the_library_and_where_they_are_from(
     assert [row["probe"] for row in rows] == ["knn", "knn", "linear"]
     cfg = Config.fromfile(tiny_config)
     features = probes.labelled_features(
-        probes.load_model(cfg, str(checkpoint)), probes.eval_loaders(cfg)
+        probes.load_trained_model(cfg, str(checkpoint)), probes.eval_loaders(cfg)
     )
     expected = [probes.knn_accuracy(features, k, 0.1) for k in (3, 20)]
     expected.append(probes.linear_accuracy(features))

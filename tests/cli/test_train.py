@@ -15,7 +15,7 @@ from mmengine.config import Config
 
 from snnssl_mm.checkpoints import reading
 from snnssl_mm.engine import launch
-from snnssl_mm.probing.probes import build_model
+from snnssl_mm.probing.probes import build_eval_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,7 +126,7 @@ def test_pretrained_backbone_is_where_training_starts(
 def test_overwritten_pretrained_weights_are_detected(run_tool, tiny_config, tmp_path):
     cfg = Config.fromfile(tiny_config)
     for name in ("pretrained", "other"):  # two random networks
-        torch.save(build_model(cfg).state_dict(), tmp_path / f"{name}.pth")
+        torch.save(build_eval_model(cfg).state_dict(), tmp_path / f"{name}.pth")
     options = ["--pretrained", tmp_path / "pretrained.pth"]
     options += ["--cfg-options", f"load_from={tmp_path / 'other.pth'}"]
     with pytest.raises(SystemExit, match=r"pretrained\.pth.*load_from"):

@@ -55,16 +55,12 @@ def test_labels_come_from_sub_folders_or_not_at_all(folder):
 
 
 def test_missing_or_empty_folder_is_named_with_the_remedy(folder, tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"nowhere does not exist: set data_root"
-    ):
+    with pytest.raises(FileNotFoundError, match="nowhere.*data_root"):
         ImageFolder(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"empty: put images .* into it$"):
+    with pytest.raises(FileNotFoundError, match="empty"):
         ImageFolder(tmp_path / "empty", with_label=False)
-    with pytest.raises(
-        FileNotFoundError, match="sub-folder a class, or set with_label"
-    ):
+    with pytest.raises(FileNotFoundError, match="with_label"):
         ImageFolder(folder / "a")
 
 
@@ -73,7 +69,7 @@ def test_unreadable_images_stop_the_run_by_name(folder):
     (folder / "b" / "void.png").touch()
     with pytest.raises(ValueError, match=r"2 of 8 (.|\n)*broken.jpg(.|\n)*void.png"):
         ImageFolder(folder)
-    with pytest.raises(ValueError, match="on_error must be"):
+    with pytest.raises(ValueError, match="on_error.*'ignore'"):
         ImageFolder(folder, on_error="ignore")
 
 
@@ -81,7 +77,7 @@ def test_unreadable_images_are_skipped_with_their_number(folder, log):
     (folder / "a" / "broken.jpg").write_bytes(b"no image")
     dataset = ImageFolder(folder, on_error="skip", pipeline=[LOAD])
     assert len([dataset[index] for index in range(len(dataset))]) == 6
-    assert "Skipped 1 of 7 images" in log.text
+    assert "1 of 7 images" in log.text
     assert "broken.jpg" in log.text
 
 
@@ -90,15 +86,13 @@ def test_truncated_images_are_found_before_training(folder):
     with pytest.raises(ValueError, match=r"1 of 6 (.|\n)*0.jpg.*truncated"):
         ImageFolder(folder)
     assert len(ImageFolder(folder, on_error="skip")) == 5
-    with pytest.raises(ValueError, match="'decode', 'header' or None, got True"):
+    with pytest.raises(ValueError, match="verify.*True"):
         ImageFolder(folder, verify=True)
 
 
 def test_small_images_are_named_with_their_size(folder):
     Image.new("RGB", (20, 50)).save(folder / "a" / "small.png")
-    with pytest.raises(
-        ValueError, match=r"small.png: 20 x 50 pixels, needs at least 32"
-    ):
+    with pytest.raises(ValueError, match=r"small\.png.*20 x 50.*32"):
         ImageFolder(folder, min_size=32)
     assert len(ImageFolder(folder, min_size=32, on_error="skip")) == 6
 
@@ -107,7 +101,7 @@ def test_small_images_are_named_with_their_size(folder):
 def test_damage_behind_the_header_shows_when_decoding(folder, verify, log):
     truncate(folder / "a" / "0.jpg")
     strict = ImageFolder(folder, verify=verify, pipeline=[LOAD])
-    with pytest.raises(ValueError, match=r"Cannot read .*0.jpg: .*truncated"):
+    with pytest.raises(ValueError, match=r"0\.jpg.*truncated"):
         strict[0]
     lenient = ImageFolder(folder, verify=verify, on_error="skip", pipeline=[LOAD])
     for _ in range(3):
@@ -121,7 +115,7 @@ def test_evaluation_never_swaps_a_sample(folder):
     truncate(folder / "a" / "0.jpg")
     options = dict(on_error="skip", test_mode=True, verify="header")
     dataset = ImageFolder(folder, pipeline=[LOAD], **options)
-    with pytest.raises(ValueError, match="Cannot read"):
+    with pytest.raises(ValueError, match=r"0\.jpg"):
         dataset[0]
 
 
@@ -170,9 +164,9 @@ def test_whatever_is_left_out_or_empty_is_said(folder, log):
         dataset = ImageFolder(folder)
     assert dataset.metainfo["classes"] == ("a", "b", "c")
     assert len(dataset) == 6
-    assert log.text.count("1 file is no image and was passed over: 1 .txt") == 1
-    assert "images outside of the class folders were passed over: 1" in log.text
-    assert "class folders without images, which count as classes: 1 (c)" in log.text
+    assert log.text.count("1 .txt") == 1
+    assert "1 images outside" in log.text
+    assert "(c)" in log.text
 
 
 def test_given_classes_number_the_folders_by_their_names(folder):
@@ -180,7 +174,7 @@ def test_given_classes_number_the_folders_by_their_names(folder):
     assert ImageFolder(folder, **options).get_gt_labels().tolist() == [2] * 3 + [0] * 3
     renamed = ImageFolder(folder, metainfo=dict(classes=["ant", "bee"]))
     assert renamed.get_gt_labels().tolist() == [0] * 3 + [1] * 3
-    with pytest.raises(ValueError, match=r"2 class folders.*1 names, without \['b'\]"):
+    with pytest.raises(ValueError, match=r"\['b'\]"):
         ImageFolder(folder, metainfo=dict(classes=["a"]))
 
 
@@ -236,20 +230,18 @@ def test_labels_stay_with_their_images_when_some_are_skipped(labels, folder):
 
 
 def test_label_files_that_do_not_fit_are_refused(labels, tmp_path):
-    with pytest.raises(ValueError, match=r"has 5 lines, but there are 6 images in"):
+    with pytest.raises(ValueError, match=r"labels\.txt.* 5 .* 6 images"):
         ImageFolder(**labels("a", "b", "a", "b", "a"))
-    with pytest.raises(ValueError, match=r"Line 3 of the label file .* is empty"):
+    with pytest.raises(ValueError, match=r"Line 3 .*labels\.txt"):
         ImageFolder(**labels("a", "b", "", "b", "a", "a"))
     options = labels("a", "b", "a", "b", "a", "cactus")
-    with pytest.raises(ValueError, match="has the class 'cactus', which is not among"):
+    with pytest.raises(ValueError, match="'cactus'"):
         ImageFolder(metainfo=dict(classes=["a", "b"]), **options)
     names = ["a/0", "a/2", "a/4", "b/1", "b/3", "b/5"]
-    with pytest.raises(ValueError, match=r"has paths, first 'a/0\.jpg x': write the"):
+    with pytest.raises(ValueError, match=r"'a/0\.jpg x'"):
         ImageFolder(**labels(*(f"{name}.jpg x" for name in names)))
     (tmp_path / "labels.txt").unlink()
-    with pytest.raises(
-        FileNotFoundError, match=r"labels.txt does not exist: set label"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"labels\.txt"):
         ImageFolder(**options)
 
 
@@ -275,7 +267,7 @@ def test_text_files_of_every_system_are_read(tmp_path, kind):
 )
 def test_what_is_no_text_is_refused(tmp_path, content):
     (tmp_path / "labels.txt").write_bytes(content)
-    with pytest.raises(ValueError, match=r"labels.txt is not UTF-(8|16) text"):
+    with pytest.raises(ValueError, match=r"labels\.txt .*UTF-(8|16)"):
         read_label_file(tmp_path / "labels.txt")
 
 
@@ -288,7 +280,7 @@ def test_an_annotation_file_names_images_and_their_classes(folder, tmp_path):
     file.write_text("b/1.jpg\t1\na/0.jpg\t0\n")
     assert ImageFolder(**options).get_gt_labels().tolist() == [1, 0]
     file.write_text("a/0.jpg 0\nb/1.jpg\n")
-    with pytest.raises(ValueError, match="Line 2 of the annotation file"):
+    with pytest.raises(ValueError, match=r"Line 2 .*train\.txt"):
         ImageFolder(**options)
     file.write_text("a/0.jpg\n")
     assert len(ImageFolder(with_label=False, **options)) == 1

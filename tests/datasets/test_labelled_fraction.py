@@ -83,12 +83,12 @@ def test_samples_load_with_the_pipeline_of_the_dataset(folder):
 
 @pytest.mark.parametrize("fraction", [0, -0.1, 1.5, 10])
 def test_a_fraction_out_of_range_is_refused(draw, fraction):
-    with pytest.raises(ValueError, match=f"at most 1, got {fraction}"):
+    with pytest.raises(ValueError, match=f"fraction.*{fraction}"):
         draw(fraction)
 
 
 def test_unlabelled_images_are_refused(draw):
-    with pytest.raises(ValueError, match="sample 0 of CustomDataset has no label"):
+    with pytest.raises(ValueError, match="0 of CustomDataset"):
         draw(with_label=False)
 
 
@@ -98,7 +98,7 @@ def test_several_labels_a_sample_are_refused(tmp_path):
     file = tmp_path / "two.json"
     file.write_text(json.dumps(dict(metainfo={}, data_list=samples)))
     config = dict(type="MultiLabelDataset", ann_file=str(file))
-    with pytest.raises(ValueError, match=r"MultiLabelDataset has the labels \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"MultiLabelDataset.*\[0, 1\]"):
         DATASETS.build(
             dict(type="snnssl_mm.LabelledFraction", fraction=0.5, dataset=config)
         )

@@ -63,7 +63,7 @@ def test_affine_moves_within_its_ranges_and_out_of_place():
 
 
 def test_scale_range_is_checked():
-    with pytest.raises(ValueError, match="0 < scale"):
+    with pytest.raises(ValueError, match="scale"):
         RandomAffineScene(scale=(0, 1))
 
 

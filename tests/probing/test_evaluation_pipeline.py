@@ -43,5 +43,5 @@ def test_oblong_crops_stay_oblong():
 
 
 def test_a_config_that_tells_nothing_is_refused():
-    with pytest.raises(ValueError, match="set eval_pipeline"):
+    with pytest.raises(ValueError, match="eval_pipeline"):
         evaluation_pipeline(config(dict(type="RandomFlip")))

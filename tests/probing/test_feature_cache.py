@@ -166,5 +166,5 @@ def test_clips_are_refused_by_probes_that_train_a_network(tiny_config, tmp_path)
     backbone.model.data_preprocessor.forward = lambda batch, training: {
         "inputs": clips(batch, training)["inputs"].unsqueeze(1)
     }
-    with pytest.raises(ValueError, match=r"still images .* got \(32, 1, 3, 16, 16\)"):
+    with pytest.raises(ValueError, match=r"\(32, 1, 3, 16, 16\)"):
         _ = backbone.shape

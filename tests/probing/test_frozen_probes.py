@@ -79,14 +79,14 @@ def test_a_low_temperature_is_the_nearest_neighbour_and_does_not_overflow():
 
 @pytest.mark.parametrize("k", [0, -3])
 def test_without_neighbours_there_is_no_vote(k):
-    with pytest.raises(ValueError, match=f"k >= 1 neighbours, got k={k}"):
+    with pytest.raises(ValueError, match=f"k={k}"):
         find_neighbours(random_features(), k)
 
 
 @pytest.mark.parametrize("temperature", [0, -0.07, float("nan")])
 def test_a_temperature_that_is_not_positive_is_refused(temperature):
     neighbours = find_neighbours(random_features(), 3)
-    with pytest.raises(ValueError, match=f"temperature above 0, got {temperature}"):
+    with pytest.raises(ValueError, match=f"temperature.*{temperature}"):
         knn_scores(neighbours, 4, 3, temperature)
 
 

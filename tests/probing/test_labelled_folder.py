@@ -64,7 +64,7 @@ def test_colours_arrive_as_red_green_blue_where_the_config_says_so(tmp_path):
         cfg[name].num_workers = 0
         cfg[name].pop("persistent_workers", None)
     cfg = with_labelled_folder(cfg, write_images(tmp_path, True))
-    model = probes.build_model(cfg)
+    model = probes.build_eval_model(cfg)
     inputs, _ = next(
         iter(probes.prepared_inputs(model, probes.eval_loaders(cfg).train))
     )
@@ -89,20 +89,20 @@ def test_configs_that_read_files_keep_their_own_steps(tmp_path):
 def test_a_missing_part_is_named(cfg, tmp_path, missing):
     root = write_images(tmp_path / "pets", True)
     (root / missing).rename(root / "elsewhere")
-    with pytest.raises(FileNotFoundError, match=f"{missing} is no folder; expected"):
+    with pytest.raises(FileNotFoundError, match=f"pets/{missing}"):
         with_labelled_folder(cfg, root)
 
 
 def test_one_label_file_is_not_enough(cfg, tmp_path):
     root = write_images(tmp_path / "pets", False)
     (root / "test.txt").unlink()
-    with pytest.raises(FileNotFoundError, match=r"train\.txt, but no test\.txt; write"):
+    with pytest.raises(FileNotFoundError, match=r"train\.txt.*test\.txt"):
         with_labelled_folder(cfg, root)
 
 
 def test_images_in_memory_need_to_be_told_how_files_are_loaded(cfg, tmp_path):
     cfg.file_loading = None
-    with pytest.raises(ValueError, match=r"set file_loading=\[\.\.\.\]"):
+    with pytest.raises(ValueError, match="file_loading"):
         with_labelled_folder(cfg, write_images(tmp_path / "pets", True))
 
 
@@ -120,7 +120,7 @@ def test_classes_in_another_order_are_refused(cfg, tmp_path):
     root = write_images(tmp_path / "pets", False)
     cfg = with_labelled_folder(cfg, root)
     cfg.eval_test_dataloader.dataset.metainfo = dict(classes=["dog", "cat"])
-    with pytest.raises(ValueError, match=r"in another order: \['cat', 'dog'\] and"):
+    with pytest.raises(ValueError, match=r"\['cat', 'dog'\].*\['dog', 'cat'\]"):
         probes.eval_loaders(cfg)
 
 
@@ -134,11 +134,11 @@ def test_classes_of_one_split_only_are_named(cfg, tmp_path):
     (root / "train" / "cow" / "0.png").write_bytes(
         (root / "train" / "cat" / "0.png").read_bytes()
     )
-    message = "only training images have cow. Sort both"
+    message = "training images have cow"
     with pytest.raises(ValueError, match=message):
         probes.eval_loaders(with_labelled_folder(cfg, root))
     (root / "test" / "dog").rename(root / "test" / "Dog")
-    message = "training images have cow, dog; only test images have Dog"
+    message = "training.*cow, dog;.*test.*Dog"
     with pytest.raises(ValueError, match=message):
         probes.eval_loaders(with_labelled_folder(cfg, root))
 
@@ -148,6 +148,6 @@ def test_unlabelled_and_missing_images_are_refused(cfg, tmp_path):
     cfg.eval_train_dataloader.dataset = dict(
         type="snnssl_mm.ImageFolder", data_root=str(root / "train"), with_label=False
     )
-    message = r"eval_train_dataloader.dataset \(ImageFolder\) has images without labels"
+    message = r"eval_train_dataloader\.dataset.*ImageFolder.*gt_label"
     with pytest.raises(ValueError, match=message):
         probes.eval_loaders(cfg)

@@ -116,7 +116,7 @@ def test_different_classes_are_refused(tiny_config, tmp_path):
         cfg[f"eval_{split}_dataloader"].dataset = dict(
             type="ImageFolder", _scope_="snnssl_mm", data_root=str(tmp_path / split)
         )
-    with pytest.raises(ValueError, match=r"different classes.*training images have b"):
+    with pytest.raises(ValueError, match="training images have b"):
         probes.eval_loaders(cfg)
 
 
@@ -139,7 +139,7 @@ def test_no_labelled_images_is_said(tiny_config):
     cfg = Config.fromfile(tiny_config)
     cfg.eval_test_dataloader = None
     assert not probes.has_labelled_images(cfg)
-    with pytest.raises(ValueError, match="no labelled images; .*set eval_train"):
+    with pytest.raises(ValueError, match="eval_train_dataloader"):
         probes.eval_loaders(cfg)
 
 
@@ -152,7 +152,7 @@ def test_pixels_that_a_checkpoint_has_not_learnt_from_are_said(
     file = str(tmp_path / "trained.pth")
     state_dict = probes.random_init_model(cfg).state_dict()
     torch.save(dict(meta=dict(cfg=cfg.pretty_text), state_dict=state_dict), file)
-    loads = (load_pictured_model, probe_models.load_model, load_probed_model)
+    loads = (load_pictured_model, probe_models.load_trained_model, load_probed_model)
     for load in loads:
         load(cfg, file)
     assert not said

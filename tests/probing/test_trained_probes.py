@@ -11,7 +11,7 @@ from mmpretrain.models import ImageClassifier
 
 from snnssl_mm.probing import probe_configs, probes
 from snnssl_mm.probing.feature_cache import CachedBackbone
-from snnssl_mm.probing.probe_configs import labelled_dataset, training
+from snnssl_mm.probing.probe_configs import labelled_dataset, training_settings
 from snnssl_mm.probing.protocols import PROTOCOLS, Protocol, protocol_of
 from snnssl_mm.probing.trained_probes import TrainedProbe
 
@@ -203,7 +203,7 @@ def test_a_probe_trains_its_iterations_rounded_up_to_an_epoch(
 ):
     monkeypatch.setattr(probe_configs, "MIN_EPOCH", min_epoch)
     protocol = Protocol(iterations, batch_size, 0.1, 0.0, warmup=0.1)
-    found = training(cfg, protocol, dict(type="Images"), images)
+    found = training_settings(cfg, protocol, dict(type="Images"), images)
     loader = found["train_dataloader"]
     repeated = images * loader["dataset"].get("times", 1)
     batches = repeated // loader["batch_size"]  # the incomplete one is dropped
@@ -234,17 +234,17 @@ def test_the_learning_rate_rises_then_falls_to_zero(make, cfg):
 
 def test_no_augmentation_is_said(cfg):
     cfg.labelled_pipeline = None
-    with pytest.raises(ValueError, match="the config has no labelled_pipeline; set it"):
+    with pytest.raises(ValueError, match="labelled_pipeline"):
         labelled_dataset(cfg, 1, 0)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"finetune": dict(epochs=3)}, "has epochs; expected some of iterations"),
-        ({"finetuning": dict(lr=1)}, "probes has finetuning; expected some of linear"),
-        ({"finetune": dict(iterations=0)}, "iterations=0; expected a number above 0"),
-        ({"finetune": dict(lr=-1.0)}, "lr=-1.0; expected a number above 0"),
+        ({"finetune": dict(epochs=3)}, "epochs.*iterations"),
+        ({"finetuning": dict(lr=1)}, "finetuning.*linear"),
+        ({"finetune": dict(iterations=0)}, "iterations=0"),
+        ({"finetune": dict(lr=-1.0)}, "lr=-1.0"),
     ],
 )
 def test_protocols_that_make_no_sense(options, message):

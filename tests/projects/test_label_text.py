@@ -59,11 +59,11 @@ def test_a_name_that_two_images_have_is_no_label(photos, tmp_path):
     for folder in ("a", "b"):
         root = photos(folder=folder, count=2)
     (tmp_path / "labels.csv").write_text("00.png,cat\na/01.png,dog\n")
-    with pytest.raises(ValueError, match=r"'00\.png' is not an image there"):
+    with pytest.raises(ValueError, match=r"'00\.png'"):
         survey(root, tmp_path / "labels.csv")
 
 
 def test_label_files_of_other_images_are_refused(photos, tmp_path):
     (tmp_path / "labels.txt").write_text("a.png,cat\nb.png,dog\n")
-    with pytest.raises(ValueError, match=r"'a\.png' is not an image there"):
+    with pytest.raises(ValueError, match=r"'a\.png'"):
         survey(photos(), tmp_path / "labels.txt")

@@ -121,12 +121,12 @@ def test_larger_machines_get_larger_networks(photos):
 
 @pytest.mark.parametrize("size", [33, 4])
 def test_sizes_that_the_stem_cannot_take_are_refused(photos, size):
-    with pytest.raises(ValueError, match="expected a multiple of 4"):
+    with pytest.raises(ValueError, match=f"--size {size}"):
         first_plan(survey(photos()), Machine(2), size)
 
 
 def test_too_few_images_are_refused(photos):
-    with pytest.raises(ValueError, match="expected 8 or more"):
+    with pytest.raises(ValueError, match=r"\b3\b.*\b8\b"):
         first_plan(survey(photos(count=3)), Machine(2))
 
 
@@ -142,10 +142,10 @@ def test_a_project_does_not_mix_with_its_images_and_labels(
     project, photos, coco_file, tmp_path
 ):
     root = photos()
-    with pytest.raises(ValueError, match="inside of"):
+    with pytest.raises(ValueError, match="--out"):
         new_project(root, root / "work_dirs" / "project")
     project(root, coco_file(root))
-    with pytest.raises(ValueError, match="inside of"):
+    with pytest.raises(ValueError, match="train.json.*--out"):
         project(root, tmp_path / "project" / "train.json")
 
 
@@ -203,7 +203,7 @@ def test_polygons_that_cannot_be_drawn_are_named(project, photos, coco_file):
     content = json.loads(file.read_text())
     content["annotations"][5]["segmentation"] = [[1, 2]]
     file.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="annotation 5 "):
+    with pytest.raises(ValueError, match=r"annotation 5\b"):
         project(root, file)
 
 

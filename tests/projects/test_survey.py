@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from snnssl_mm.projects.masks import numbered, read_mask, values_of, write_masks
+from snnssl_mm.projects.masks import number_classes, read_mask, values_of, write_masks
 from snnssl_mm.projects.survey import images_below, shown_size, split, survey
 
 
@@ -94,7 +94,7 @@ def test_coco_files_are_found_and_split_by_images(photos, coco_file):
     mine, theirs = found.labels.coco, found.held_out_labels.coco
     assert (len(mine.files), len(theirs.files)) == (10, 2)
     assert set(theirs.files.values()) == set(found.held_out)
-    assert mine.smallest_class() == 8
+    assert mine.smallest_object_side() == 8
     assert len(list(theirs.objects())) == 4
 
 
@@ -122,9 +122,9 @@ def test_images_of_other_coco_files_are_left_out(photos, coco_file):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(images=[dict(id=0, file_name="gone.jpg")]), "such as gone.jpg"),
-        (dict(annotations=[]), "has no annotations"),
-        (dict(categories=[]), "the category 3, which is not among"),
+        (dict(images=[dict(id=0, file_name="gone.jpg")]), "gone.jpg"),
+        (dict(annotations=[]), "no annotations"),
+        (dict(categories=[]), "category 3"),
     ],
 )
 def test_coco_files_that_do_not_fit_are_refused(photos, coco_file, changes, message):
@@ -213,7 +213,7 @@ def test_masks_within_each_split_are_found(photos):
 def test_masks_that_lose_values_are_refused(photos):
     root = photos(folder="images")
     save_masks(root / "masks", np.zeros((32, 40), np.uint8), suffix="jpg")
-    with pytest.raises(ValueError, match="not .jpg"):
+    with pytest.raises(ValueError, match="masks"):
         survey(root)
 
 
@@ -231,7 +231,7 @@ def test_masks_of_any_values_become_class_numbers(tmp_path, photos, values, expe
     root = photos(count=1, size=(len(values), 2))
     save_masks(tmp_path / "masks", np.array([values] * 2, np.uint8), count=1)
     image, mask = root / "00.png", tmp_path / "masks" / "00.png"
-    table = numbered(values_of([mask]))
+    table = number_classes(values_of([mask]))
     write_masks({image: mask}, table, root, tmp_path / "out")
     assert read_mask(tmp_path / "out" / "00.png.png").tolist() == [expected] * 2
 
@@ -246,7 +246,7 @@ def test_masks_of_another_size_are_refused(tmp_path, photos):
     root = photos(count=1)
     save_masks(tmp_path / "masks", np.zeros((16, 20), np.uint8), count=1)
     masks = {root / "00.png": tmp_path / "masks" / "00.png"}
-    with pytest.raises(ValueError, match=r"20x16 pixels.*40x32"):
+    with pytest.raises(ValueError, match=r"20x16.*40x32"):
         write_masks(masks, {0: 0}, root, tmp_path / "out")
 
 
@@ -261,7 +261,7 @@ def test_masks_of_turned_photographs_have_the_size_that_is_shown(tmp_path):
 
 
 def test_photographs_are_no_masks(tmp_path, photos):
-    with pytest.raises(ValueError, match="are these masks"):
+    with pytest.raises(ValueError, match=r"\b250\b"):
         values_of(sorted(photos(count=1, size=(40, 40)).iterdir()))
 
 

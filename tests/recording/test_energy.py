@@ -11,8 +11,8 @@ from snnssl_mm.analysis.plots.energy_plot import group_layers, plot_energy
 from snnssl_mm.recording.energy import CONSTANTS, totals
 from snnssl_mm.recording.energy_tables import (
     energy_markdown,
+    format_number,
     layer_table,
-    number,
     total_table,
     write_csv,
 )
@@ -119,7 +119,7 @@ def test_cells_of_the_tables(row):
 def test_numbers_without_exponent():
     values = (0, 0.000123, 0.0123, 3.6, 12.34, 99.96, 123.4, 1234567.0)
     expected = ["0", "0.0001", "0.0123", "3.60", "12.3", "100", "123", "1,234,567"]
-    assert [number(value) for value in values] == expected
+    assert [format_number(value) for value in values] == expected
 
 
 def test_many_layers_are_grouped_and_none_is_lost():

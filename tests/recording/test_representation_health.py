@@ -14,7 +14,7 @@ from snnssl_mm.analysis.unseen_views import unseen_views
 from snnssl_mm.checkpoints.random_states import random_states_kept
 from snnssl_mm.neurons import set_path
 from snnssl_mm.probing.probes import random_init_model
-from snnssl_mm.recording.health_features import collect, take_statistics
+from snnssl_mm.recording.health_features import estimate_statistics, view_features
 from snnssl_mm.recording.representation_health import (
     MEASURES,
     health_table,
@@ -42,7 +42,7 @@ def batches(views, images=16, seed=0):
 @pytest.fixture
 def model(cfg, views):
     model = random_init_model(cfg)
-    take_statistics(model, batches(views))
+    estimate_statistics(model, batches(views))
     return model
 
 
@@ -53,7 +53,7 @@ def inputs_of(model, views):
 
 def test_features_are_those_of_the_two_paths(model, views):
     a, b = inputs_of(model, views)
-    found = collect(model, batches(views))
+    found = view_features(model, batches(views))
     with torch.no_grad():
         for index, (view, path) in enumerate(
             ((a, "spike"), (b, "spike"), (a, "analog"))
@@ -67,7 +67,7 @@ def test_features_are_those_of_the_two_paths(model, views):
 
 def test_measures_equal_float64_formulas(model, views):
     health = representation_health(model, batches(views))
-    for kind, three in collect(model, batches(views)).items():
+    for kind, three in view_features(model, batches(views)).items():
         a, b, analog = (z.double().mean(0).numpy() for z in three)
         x, y, z = (m / np.linalg.norm(m, axis=1, keepdims=True) for m in (a, b, analog))
         assert health[f"{kind}/dimensions"] == a.shape[1]
@@ -192,31 +192,31 @@ def test_fresh_statistics_are_those_of_the_spiking_path(model, cfg, views):
 
 
 def test_bad_input_is_refused_with_a_sentence(cfg, model, views):
-    with pytest.raises(ValueError, match="two paths of a DualPathSSL, got Linear; use"):
+    with pytest.raises(ValueError, match="DualPathSSL.*Linear"):
         representation_health(nn.Linear(1, 1), [])
-    with pytest.raises(ValueError, match="at least 2 images, got none"):
+    with pytest.raises(ValueError, match="at least 2"):
         representation_health(model, [])
-    with pytest.raises(ValueError, match="compares images and needs at least 2, got 1"):
+    with pytest.raises(ValueError, match="at least 2, got 1"):
         representation_health(model, batches(views, images=1))
     (batch,) = batches(views, images=2)
     one = {
         "inputs": [view[:1] for view in batch["inputs"]],
         "data_samples": batch["data_samples"][:1],
     }
-    with pytest.raises(ValueError, match="compares images and needs at least 2, got 1"):
+    with pytest.raises(ValueError, match="at least 2, got 1"):
         representation_health(model, [one])
     single = [{"inputs": torch.zeros(3, 16, 16)}] * 2
-    with pytest.raises(ValueError, match="needs two views of each image; use a two-"):
+    with pytest.raises(ValueError, match="digit_scenes.py"):
         next(two_view_batches(single, torch.utils.data.default_collate, 2))
     cfg.train_dataloader = None
-    with pytest.raises(ValueError, match="no views of training images; use one of"):
+    with pytest.raises(ValueError, match="spikformer_ctl.py"):
         unseen_views(cfg)
 
 
 def test_weights_that_are_no_numbers_are_named(model, views):
     with torch.no_grad():
         model.neck.fc0.weight.fill_(float("nan"))
-    with pytest.raises(ValueError, match="embedding features hold NaN or inf.*lower"):
+    with pytest.raises(ValueError, match="embedding.*NaN"):
         representation_health(model, batches(views))
 
 

@@ -53,7 +53,7 @@ def test_a_failed_write_leaves_the_file_as_it_was(results, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(atomic_files.os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space left on device"):
         results.append(dict(seed=1, probe="knn"))
     assert results.path.read_text() == before
 
@@ -74,7 +74,7 @@ def test_a_row_of_another_machine_says_so(results):
 def test_what_holds_something_else_is_left_alone(tmp_path, text):
     file = tmp_path / "x.json"
     file.write_text(text)
-    with pytest.raises(ValueError, match="x.json (is no results file|holds energy)"):
+    with pytest.raises(ValueError, match=r"x\.json .*probes"):
         ResultsFile(file, "probes", KEY)
     assert file.read_text() == text
 

@@ -1,5 +1,5 @@
 # CIFAR-10 at 32 pixels: the Barlow Twins pair without blur, labels for k-NN
-# For JPEGs in class folders take image_folder_32.py: this dataset is RGB, files are BGR.
+# For JPEGs in class folders use image_folder_32.py: this dataset is RGB, files are BGR.
 _base_ = ['view_colors.py', 'file_loading_32.py']
 cifar10 = dict(type='CIFAR10', data_root='data/cifar10')
 data_preprocessor = dict(
@@ -25,7 +25,7 @@ train_dataloader = dict(
     dataset=dict(
         split='train', pipeline=[two_views, dict(type='PackInputs')], **cifar10))
 
-# Of tools/probe.py: augmentation with labels, and 100 epochs of 195 iterations
+# For tools/probe.py: augmentation of labelled images, and 100 epochs of 195 iterations
 labelled_pipeline = [
     dict(type='RandomCrop', crop_size=32, padding=4),
     _base_.flip,

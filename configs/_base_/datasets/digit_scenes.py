@@ -7,7 +7,7 @@ data_preprocessor = dict(
 view = [dict(type='snnssl_mm.RandomAffineScene')]
 train_dataloader = dict(
     batch_size=128,
-    num_workers=0,  # making views of scenes is cheap, starting a process is not
+    num_workers=0,  # views of scenes are cheap, starting a process is not
     persistent_workers=False,
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
@@ -20,7 +20,7 @@ train_dataloader = dict(
         ],
         **scenes))
 
-# Of tools/probe.py: augmentation with labels, and what makes a scene of an image file
+# For tools/probe.py: augmentation of labelled images, and loading of image files
 labelled_pipeline = [*view, dict(type='PackInputs')]
 file_loading = [
     dict(type='snnssl_mm.LoadIntactImage'),

@@ -1,11 +1,11 @@
 # ImageNet-1K at 224 pixels: the Barlow Twins pair (asymmetric blur, solarise), k-NN labels
-# For a folder of your own JPEGs take image_folder.py, or mmpretrain's CustomDataset with
+# For a folder of your own JPEGs use image_folder.py, or mmpretrain's CustomDataset with
 # train_dataloader.dataset=dict(type='CustomDataset', data_root=..., with_label=False).
 _base_ = ['mmpretrain::_base_/datasets/imagenet_bs32_byol.py', 'view_colors.py']
 data_preprocessor = dict(type='snnssl_mm.TwoViewDataPreprocessor')
 imagenet = dict(type='ImageNet', data_root='data/imagenet')
 
-# The inherited views, by OpenCV
+# The inherited views, computed by OpenCV
 crop = dict(
     type='snnssl_mm.OpenCVRandomResizedCrop', scale=224, interpolation='bicubic')
 blur = dict(
@@ -27,11 +27,11 @@ train_dataloader = dict(
     persistent_workers=False,  # EpochSeedHook seeds the workers of each epoch
     drop_last=True,
     pin_memory=True,
-    # The inherited one carries a _scope_, which mmengine would hand to the function.
+    # The inherited one has a _scope_, which mmengine would pass to the function.
     collate_fn=dict(_delete_=True, type='default_collate'),
     dataset=dict(data_root='data/imagenet', pipeline=train_pipeline))
 
-# Of tools/probe.py, on one GPU: augmentation with labels, and 100 epochs for all probes
+# For tools/probe.py on one GPU: augmentation of labelled images, 100 epochs per probe
 labelled_pipeline = [
     dict(type='LoadImageFromFile'), crop, _base_.flip, dict(type='PackInputs')]
 long = dict(iterations=500_400, batch_size=256)

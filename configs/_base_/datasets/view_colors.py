@@ -8,5 +8,5 @@ jitter = dict(
     hue=0.1)
 gray = dict(type='snnssl_mm.OpenCVColorJitter', prob=0.2, saturation=(0, 0))
 solarize = dict(type='Solarize', thr=128, prob=0.2)
-# The last one of a view: OpenCV has to copy an image that is stored mirrored.
+# Last in a view, since OpenCV has to copy an image that is stored mirrored
 flip = dict(type='RandomFlip', prob=0.5)

@@ -1,4 +1,4 @@
-# SEW-ResNets, to be put in a model's place of the backbone: dict(_delete_=True, **_base_.X)
+# SEW-ResNets, to replace a model's backbone: dict(_delete_=True, **_base_.X)
 sew_resnet_34 = dict(
     type='snnssl_mm.SpikingResNet',
     depth=34,

@@ -9,7 +9,7 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', begin=1, end=12, eta_min=1e-5,
          convert_to_iter_based=True),
 ]
-# Every 12 epochs a checkpoint; for configs to take: default_hooks = _base_.guards
+# A checkpoint every 12 epochs; configs use it by default_hooks = _base_.guards
 guards = dict(
     logger=dict(type='LoggerHook', interval=25),
     checkpoint=dict(type='snnssl_mm.AtomicCheckpointHook', interval=12),

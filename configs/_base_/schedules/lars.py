@@ -1,5 +1,5 @@
-# LARS as in Barlow Twins for a batch of 2,048: lr 0.2 a 256 samples, biases and norms
-# at 0.0048 / 0.2 of it, without decay and without the layer-wise rate
+# LARS as in Barlow Twins for a batch of 2,048: lr 0.2 per 256 samples, biases and norms
+# at 0.0048 / 0.2 of it, without weight decay and layer-wise rate
 plain = dict(decay_mult=0., lr_mult=0.024, lars_exclude=True)
 optim_wrapper = dict(
     type='OptimWrapper',

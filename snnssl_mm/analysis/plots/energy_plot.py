@@ -1,4 +1,4 @@
-"""Figure of energy: the network above, its layers below."""
+"""Figure of the energy of a network (top) and of its layers (bottom)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from typing import Any
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from snnssl_mm.analysis.plots.plot_style import BLUE, ORANGE, SMALL, WIDTH, picture
+from snnssl_mm.analysis.plots.plot_style import (
+    BLUE,
+    ORANGE,
+    SMALL,
+    WIDTH,
+    styled_figure,
+)
 from snnssl_mm.recording.energy import (
     ACCOUNTINGS,
     BACKBONE,
@@ -17,7 +23,7 @@ from snnssl_mm.recording.energy import (
     Constants,
     energy,
 )
-from snnssl_mm.recording.energy_tables import number
+from snnssl_mm.recording.energy_tables import format_number
 
 MAX_BARS = 30
 ROW, HEAD, GAP, AXIS = 0.24, 0.65, 0.75, 0.35  # inches
@@ -39,10 +45,10 @@ Layers = Sequence[Mapping[str, Any]]
 
 
 def group_layers(layers: Layers, most: int = MAX_BARS) -> dict[str, list[Any]]:
-    """Put layers of one module together, as few as make at most ``most`` groups.
+    """Group layers by module, at the finest level with at most ``most`` groups.
 
     Returns:
-        Layers by the beginning of their names, in the order of execution.
+        Layers by the common prefix of their names, in the order of execution.
     """
     depth = max(layer["name"].count(".") for layer in layers) + 1
     while True:
@@ -56,7 +62,7 @@ def group_layers(layers: Layers, most: int = MAX_BARS) -> dict[str, list[Any]]:
 
 
 def style_of(layer: Mapping[str, Any], accounting: str) -> str:
-    """How a layer is drawn, one of STYLES."""
+    """Return the style of a layer, a key of STYLES."""
     if layer["kind"] == "spikes":
         return SPIKES
     if layer["kind"] == "integers":
@@ -67,7 +73,7 @@ def style_of(layer: Mapping[str, Any], accounting: str) -> str:
 def spiking_parts(
     layers: Layers, accounting: str, constants: Constants
 ) -> dict[str, float]:
-    """Energy of layers by STYLES, pJ per image."""
+    """Sum the energy of layers by style, pJ per image."""
     parts = dict.fromkeys(STYLES, 0.0)
     for layer in layers:
         parts[style_of(layer, accounting)] += energy(layer, accounting, constants)
@@ -75,7 +81,7 @@ def spiking_parts(
 
 
 def non_spiking_parts(layers: Layers, constants: Constants) -> dict[str, float]:
-    """Energy of the equal non-spiking layers by STYLES, pJ per image."""
+    """Sum the energy of the equal non-spiking layers by style, pJ per image."""
     parts = dict.fromkeys(STYLES, 0.0)
     for layer in layers:
         style = PLAIN if layer["part"] == BACKBONE else OUTSIDE
@@ -84,13 +90,13 @@ def non_spiking_parts(layers: Layers, constants: Constants) -> dict[str, float]:
 
 
 def unit_of(largest: float) -> tuple[float, str]:
-    """Choose a unit for energies up to ``largest`` pJ: its size in pJ, its name."""
+    """Choose a unit for energies up to ``largest`` pJ; return its pJ and its name."""
     units = ((1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"))
     return next((unit for unit in units if largest >= unit[0]), (1.0, "pJ"))
 
 
-def stacked(axis: Any, y: float, parts: Mapping[str, float], unit: float) -> float:
-    """Draw a bar of several parts (pJ); return its length in the unit."""
+def stacked_bar(axis: Any, y: float, parts: Mapping[str, float], unit: float) -> float:
+    """Draw a stacked bar of parts (pJ); return its length in the unit."""
     left = 0.0
     for style, value in parts.items():
         if value:
@@ -99,31 +105,33 @@ def stacked(axis: Any, y: float, parts: Mapping[str, float], unit: float) -> flo
     return left
 
 
-def shares(parts: Mapping[str, float], non_spiking: Mapping[str, float]) -> str:
-    """Tell what share of the non-spiking network's energy the spiking one takes."""
-    whole = sum(parts.values()) / sum(non_spiking.values())
+def share_text(parts: Mapping[str, float], non_spiking: Mapping[str, float]) -> str:
+    """Format the spiking network's share of the non-spiking network's energy."""
+    total = sum(parts.values()) / sum(non_spiking.values())
     inside = sum(non_spiking.values()) - non_spiking[OUTSIDE]
     if not non_spiking[OUTSIDE] or not inside:
-        return f"({whole:.1%})"
+        return f"({total:.1%})"
     backbone = (sum(parts.values()) - parts[OUTSIDE]) / inside
-    return f"({whole:.1%}; backbone {backbone:.1%})"
+    return f"({total:.1%}; backbone {backbone:.1%})"
 
 
 def draw_totals(axis: Any, layers: Layers, steps: int) -> int:
-    """Draw the network under both accountings and pairs of constants; return rows."""
+    """Draw the totals for all accountings and constants; return the number of rows."""
     reference = non_spiking_parts(layers, CONSTANTS[0])
     unit, name = unit_of(sum(reference.values()))
     ticks: list[str] = []
     for constants in CONSTANTS:
         ticks.append(f"MAC {constants.mac} pJ, AC {constants.ac} pJ")
         non_spiking = non_spiking_parts(layers, constants)
-        end = stacked(axis, len(ticks), non_spiking, unit)
-        axis.text(end, len(ticks), f" {number(end)}", va="center", fontsize=SMALL)
+        end = stacked_bar(axis, len(ticks), non_spiking, unit)
+        axis.text(
+            end, len(ticks), f" {format_number(end)}", va="center", fontsize=SMALL
+        )
         ticks.append("non-spiking")
         for accounting in ACCOUNTINGS:
             parts = spiking_parts(layers, accounting, constants)
-            end = stacked(axis, len(ticks), parts, unit)
-            text = f" {number(end)} {shares(parts, non_spiking)}"
+            end = stacked_bar(axis, len(ticks), parts, unit)
+            text = f" {format_number(end)} {share_text(parts, non_spiking)}"
             axis.text(end, len(ticks), text, va="center", fontsize=SMALL)
             ticks.append(accounting)
     axis.set_yticks(range(len(ticks)), ticks)
@@ -132,13 +140,13 @@ def draw_totals(axis: Any, layers: Layers, steps: int) -> int:
             label.set_fontweight("bold")
     title = f"Whole network at T = {steps}, {name} per image"
     axis.set_title(f"{title} (share of the non-spiking one)")
-    # Beside the longest bar there is room for the longest text.
+    # Leave room for the longest text after the longest bar.
     axis.margins(x=0.15 if reference[OUTSIDE] else 0.05)
     return len(ticks)
 
 
 def draw_layers(axis: Any, groups: Mapping[str, Layers]) -> int:
-    """Draw groups of layers with the first pair of constants; return rows."""
+    """Draw groups of layers for the first constants; return the number of rows."""
     constants = CONSTANTS[0]
     as_macs, as_spikes = (
         [spiking_parts(layers, accounting, constants) for layers in groups.values()]
@@ -149,12 +157,12 @@ def draw_layers(axis: Any, groups: Mapping[str, Layers]) -> int:
     ]
     unit, name = unit_of(max([sum(p.values()) for p in as_macs] + references))
     for y, (macs, spikes) in enumerate(zip(as_macs, as_spikes, strict=True)):
-        end = stacked(axis, y, spikes, unit)
+        end = stacked_bar(axis, y, spikes, unit)
         start = end - spikes[AS_SPIKES] / unit
         width = macs[AS_MACS] / unit
         if width:
             axis.barh(y, width, left=start, height=0.7, **STYLES[AS_MACS])
-        if sum(macs.values()) != references[y]:  # MACs in both: nothing to compare
+        if sum(macs.values()) != references[y]:  # otherwise nothing to compare
             axis.plot(references[y] / unit, y, markeredgewidth=1.5, **TICK)
     names = [group.removeprefix(f"{BACKBONE}.") for group in groups]
     axis.set_yticks(range(len(names)), names)
@@ -164,7 +172,7 @@ def draw_layers(axis: Any, groups: Mapping[str, Layers]) -> int:
 
 
 def add_legend(figure: Any, layers: Layers) -> None:
-    """Explain the colours that occur, at the top of the figure."""
+    """Add a legend of the colours that occur, at the top of the figure."""
     used = {
         style_of(layer, accounting) for layer in layers for accounting in ACCOUNTINGS
     }
@@ -188,8 +196,8 @@ def plot_energy(row: Mapping[str, Any], out: Path) -> Path:
     """Draw the energy of a network and of its layers.
 
     Args:
-        row: Of the results file of ``snnssl measure energy``; its ``layers`` and
-            ``time_steps`` count.
+        row: A row of the results file of ``snnssl measure energy`` (its ``layers`` and
+            ``time_steps`` are used).
         out: Picture to write. More than 30 layers are grouped by module.
     """
     groups = group_layers(row["layers"])
@@ -198,7 +206,7 @@ def plot_energy(row: Mapping[str, Any], out: Path) -> Path:
     above = 4 * len(CONSTANTS) * ROW
     below = len(groups) * ROW
     width, height = WIDTH, HEAD + above + GAP + below + AXIS
-    with picture(out, height, layout=None) as figure:
+    with styled_figure(out, height, layout=None) as figure:
         axes = [
             figure.add_axes(
                 (

@@ -1,4 +1,4 @@
-"""Draw layer-wise firing rates: a cluster a layer, a bar a time step."""
+"""Figure of firing rates: one cluster of bars per layer, one bar per time step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.ticker import MaxNLocator
 
-from snnssl_mm.analysis.plots.plot_style import RED, SMALL, picture
+from snnssl_mm.analysis.plots.plot_style import RED, SMALL, styled_figure
 from snnssl_mm.recording.firing_rates import LIMITS, is_ill, mean_rate
 
 PER_LINE = 16  # layers side by side
@@ -29,14 +29,14 @@ def plot_firing_rates(
     """Draw the firing rate of every layer at every time step.
 
     Args:
-        layers: Entries ``name``, ``rates`` (``[T]``, 0 to 1), ``neurons``, ``dead``,
-            ``saturated``: those of a LayerFiring, or as read from a results file. Many
-            of them take several lines.
+        layers: Dicts with the fields of a LayerFiring (``name``, ``rates`` ``[T]``,
+            ``neurons``, ``dead``, ``saturated``), as in a results file. Many layers are
+            split over several rows.
         out: Picture to write.
         title: What was measured.
 
     Raises:
-        ValueError: If there is no layer.
+        ValueError: If ``layers`` is empty.
     """
     if not layers:
         raise ValueError("there are no layers to draw; measure firing rates first")
@@ -45,7 +45,7 @@ def plot_firing_rates(
     lines = chain(*(label_of(layer).splitlines() for layer in layers))
     height = LINE_HEIGHT + 0.055 * max(len(line) for line in lines) + 0.35
     mean = 100 * mean_rate(layers)
-    with picture(out, height * count + 0.7) as figure:
+    with styled_figure(out, height * count + 0.7) as figure:
         axes = figure.subplots(count, 1, sharey=True, squeeze=False)
         for index, axis in enumerate(axes[:, 0]):
             part = layers[index * columns : (index + 1) * columns]
@@ -69,18 +69,18 @@ def plot_firing_rates(
 def draw_line(
     axis: Any, layers: Sequence[Mapping[str, Any]], columns: int, mean: float
 ) -> list[Any]:
-    """Draw layers side by side with the mean of all; return what the legend shows."""
+    """Draw layers side by side with the mean of all; return the legend's handles."""
     steps = max(len(layer["rates"]) for layer in layers)
     colours = colormaps["viridis"](np.linspace(0.1, 0.85, steps))
     bar = 0.8 / steps
     handles = []
     for step in range(steps):
-        places = [
-            (place, 100 * layer["rates"][step])
-            for place, layer in enumerate(layers)
+        points = [
+            (position, 100 * layer["rates"][step])
+            for position, layer in enumerate(layers)
             if step < len(layer["rates"])
         ]
-        x, rates = np.array(places).T
+        x, rates = np.array(points).T
         x = x + (step - (steps - 1) / 2) * bar
         label = f"t = {step + 1}"
         handles.append(axis.bar(x, rates, bar, color=colours[step], label=label))
@@ -100,7 +100,7 @@ def draw_line(
 
 
 def label_of(layer: Mapping[str, Any]) -> str:
-    """Name of a layer, and below the shares of its dead and saturated neurons."""
+    """Return a layer's name, followed by its shares of dead and saturated neurons."""
     ill = [
         f"{100 * layer[kind] / layer['neurons']:.0f} % {kind}"
         for kind in LIMITS

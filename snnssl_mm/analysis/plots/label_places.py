@@ -11,14 +11,14 @@ Box = tuple[float, float, float, float]
 
 
 def overlap(one: Box, other: Box) -> float:
-    """Area that two boxes share."""
+    """Return the area of the intersection of two boxes."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     return max(0.0, width) * max(0.0, height)
 
 
 def candidates(box: Box, size: tuple[float, float]) -> list[Box]:
-    """Places for a label of ``size`` (width, height) around a box, the best first."""
+    """List positions for a label of ``size`` (width, height) at a box, best first."""
     left, top, right, bottom = box
     width, height = size
     corners = [
@@ -36,15 +36,15 @@ def place_labels(
     sizes: Sequence[tuple[float, float]],
     image: tuple[float, float],
 ) -> list[Box | None]:
-    """Choose a place beside each box; the first boxes choose first.
+    """Choose a position for the label of each box, in the order of the boxes.
 
     Args:
         boxes: The boxes, the most important first.
         sizes: Width and height of each box's label.
-        image: Width and height of the image, which no label leaves.
+        image: Width and height of the image; labels stay inside.
 
     Returns:
-        A place for each label; None where each would cover another label.
+        The box of each label; None if every position would overlap another label.
     """
     placed: list[Box | None] = []
     for box, size in zip(boxes, sizes, strict=True):

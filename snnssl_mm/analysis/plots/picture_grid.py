@@ -1,4 +1,4 @@
-"""Grid of small pictures of one size, with labels."""
+"""Grid of small pictures of equal size, with labels."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from snnssl_mm.analysis.plots.plot_style import (
     QUIET,
     SMALL,
     WIDTH,
-    picture,
+    styled_figure,
 )
 
-GAP, TITLE = 0.08, 0.2  # inches between columns; above each row, for its titles
-BOTTOM, HEAD = 0.12, 0.3  # below all rows; above them, for the heading
-SMALLEST, LARGEST = 0.8, 2.0  # inches, of a picture's longer side
+GAP, TITLE = 0.08, 0.2  # inches between columns; above each row for its titles
+BOTTOM, HEAD = 0.12, 0.3  # inches below all rows; above all rows for the heading
+SMALLEST, LARGEST = 0.8, 2.0  # inches of a picture's longer side
 
 
 @contextmanager
@@ -33,29 +33,29 @@ def picture_grid(
     right: float = 0.1,
     heading: str = "",
 ) -> Iterator[tuple[Any, np.ndarray]]:
-    """Lay out a figure for pictures of one shape, and write it on leaving.
+    """Lay out a figure for pictures of equal shape; write it on leaving.
 
-    All lengths are in inches. The pictures are as large as the width of a page allows.
+    All lengths are in inches. The pictures are as large as the page width allows.
 
     Args:
         out: Picture to write.
         rows: Number of rows.
         columns: Number of columns.
         shape: Height and width of the pictures, in any unit.
-        left: Margin for the rows' labels.
-        right: Margin for a colour bar.
-        heading: What the figure shows, above the rows; its lines are kept.
+        left: Left margin, for the labels of the rows.
+        right: Right margin, for a colour bar.
+        heading: Text above the rows; its line breaks are kept.
 
     Yields:
-        The figure, and its axes ``[rows, columns]`` without frames and ticks.
+        The figure and its axes ``[rows, columns]``, without frames and ticks.
     """
     room = (WIDTH - left - right) / columns - GAP
     side = min(max(room * max(shape) / shape[1], SMALLEST), LARGEST)
     height, width = (side * length / max(shape) for length in shape)
     total_width = left + columns * (width + GAP) - GAP + right
-    top = 0.08 + HEAD * bool(heading) + 0.17 * heading.count("\n")
+    top = 0.08 + (HEAD if heading else 0.0) + 0.17 * heading.count("\n")
     total_height = top + rows * (height + TITLE) + BOTTOM
-    with picture(out, total_height, total_width, None, images=True) as figure:
+    with styled_figure(out, total_height, total_width, None, images=True) as figure:
         grid = figure.subplots(
             rows,
             columns,
@@ -81,18 +81,18 @@ def picture_grid(
 def over_picture(
     axis: Any, mean: np.ndarray, strength: np.ndarray, picture: np.ndarray, **style: Any
 ) -> None:
-    """Lay a map over a grey picture, the stronger the more opaque (0 to 1)."""
+    """Draw a map over a grey picture, with opacity by ``strength`` (0 to 1)."""
     axis.imshow(picture.mean(-1), "gray", extent=style["extent"])
     axis.imshow(mean, alpha=0.75 * strength, **style)
 
 
-def title(axis: Any, text: str) -> None:
-    """Write what a small picture shows above it."""
+def write_title(axis: Any, text: str) -> None:
+    """Write a title above a small picture."""
     axis.set_title(text, fontsize=SMALL, pad=2.5, loc="center", color=QUIET)
 
 
 def label_row(axis: Any, *lines: str, color: str = QUIET) -> None:
-    """Write lines to the left of a row, the first of them larger."""
+    """Write lines to the left of a row; the first one is larger."""
     figure, box = axis.figure, axis.get_position()
     y, x = (box.y0 + box.y1) / 2, box.x0 - 0.1 / axis.figure.get_figwidth()
     step = 0.16 / figure.get_figheight()
@@ -110,5 +110,5 @@ def label_row(axis: Any, *lines: str, color: str = QUIET) -> None:
 
 
 def label_width(names: list[str]) -> float:
-    """Inches that the longest of the rows' names takes."""
+    """Return the width in inches of the longest row label."""
     return max(1.3, 0.3 + 0.078 * max(map(len, names)))

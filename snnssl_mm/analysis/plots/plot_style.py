@@ -1,6 +1,6 @@
-"""The look of all pictures: one width, legible text, colours told apart by everybody.
+"""Common style of all figures: width, text sizes, colour-blind-safe colours.
 
-Figures are made without pyplot, so that drawing changes no setting of matplotlib.
+Figures are made without pyplot, so drawing changes no global setting of matplotlib.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from cycler import cycler
 from matplotlib.figure import Figure
 
 WIDTH = 9.0
-"""Inches. At 900 pixels in a page, a point of text is 1.4 pixels."""
+"""Width in inches. Shown 900 pixels wide, a point of text is 1.4 pixels."""
 SMALL, NORMAL, LARGE = 8.0, 9.5, 11.0  # points
 
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, GREY, QUIET = "#56B4E9", "#CC79A7", "#8C8C8C", "#595959"
-"""Okabe & Ito's colours, which colour-blind people tell apart, and two greys."""
+"""Okabe & Ito's colour-blind-safe colours, and two greys."""
 CLASSES = (
     *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933"),
     *("#DDCC77", "#CC6677", "#882255", "#AA4499", "#666666"),
@@ -58,21 +58,21 @@ IMAGES: Any = {
 
 
 @contextmanager
-def picture(
+def styled_figure(
     out: Path,
     height: float,
     width: float = WIDTH,
     layout: Any = "constrained",
     images: bool = False,
 ) -> Iterator[Figure]:
-    """Give a figure in the common style to draw on, and write it on leaving.
+    """Yield a figure in the common style; write it on leaving.
 
     Args:
-        out: Picture to write; its folder is made.
-        height: Of the figure, in inches.
-        width: Of the figure, in inches.
-        layout: matplotlib's layout engine; None for one that is laid out by hand.
-        images: Whether its axes show images: no frames, grids and ticks.
+        out: Picture to write; its folder is created.
+        height: Height of the figure, in inches.
+        width: Width of the figure, in inches.
+        layout: matplotlib's layout engine; None for a manual layout.
+        images: Whether the axes show images, without frames, grids and ticks.
     """
     with mpl.rc_context({**STYLE, **(IMAGES if images else {})}):
         figure = Figure(figsize=(width, height), layout=layout)

@@ -15,7 +15,7 @@ from snnssl_mm.analysis.plots.plot_style import (
     NORMAL,
     QUIET,
     SMALL,
-    picture,
+    styled_figure,
 )
 from snnssl_mm.recording.health_features import FEATURES
 
@@ -23,18 +23,18 @@ STYLES: dict[str, dict[str, Any]] = {
     "pretrained": dict(color=BLUE, lw=1.8),
     "random": dict(color=QUIET, lw=1.4, ls="--"),
 }
-FLOOR = 1e-4  # of singular values, relative to the largest; below is rounding
+FLOOR = 1e-4  # smallest drawn singular value relative to the largest; below is rounding
 
 
 def plot_health(row: Mapping[str, Any], out: Path) -> Path:
-    """Draw a line for the backbone's features and one for the embeddings.
+    """Draw one row for the backbone's features and one for the embeddings.
 
     Args:
-        row: Of the results file of ``snnssl measure health``.
+        row: A row of the results file of ``snnssl measure health``.
         out: Picture to write.
     """
     layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08)
-    with picture(out, 5.4, layout=layout) as figure:
+    with styled_figure(out, 5.4, layout=layout) as figure:
         grid = figure.add_gridspec(2, 4, width_ratios=[1.2, 1.2, 0.95, 0.95])
         for line, kind in enumerate(FEATURES):
             axes = [figure.add_subplot(grid[line, column]) for column in range(4)]
@@ -72,7 +72,7 @@ def draw_spectrum(axis: Any, row: Mapping[str, Any], kind: str) -> None:
 
 
 def draw_spread(axis: Any, row: Mapping[str, Any], kind: str) -> None:
-    """Draw the standard deviation of the dimensions, the largest first."""
+    """Draw the standard deviations of the dimensions in descending order."""
     for start, style in STYLES.items():
         values = sorted(row[start][f"{kind}/std_per_dimension"], reverse=True)
         axis.plot(1 + np.arange(len(values)), values, label=start, **style)
@@ -82,7 +82,7 @@ def draw_spread(axis: Any, row: Mapping[str, Any], kind: str) -> None:
 
 
 def draw_steps(axis: Any, cosines: list[list[float]], start: str) -> Any:
-    """Draw mean cosines between every two time steps; return the image."""
+    """Draw the mean cosine between every two time steps; return the image."""
     steps = len(cosines)
     drawn = axis.imshow(cosines, "viridis", vmin=0, vmax=1)
     if steps <= 6:

@@ -7,9 +7,9 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
-from snnssl_mm.analysis.plots.plot_style import GREEN, GREY, ORANGE, picture
+from snnssl_mm.analysis.plots.plot_style import GREEN, GREY, ORANGE, styled_figure
 from snnssl_mm.probing.probe_table import course_of
-from snnssl_mm.recording.probe_names import title
+from snnssl_mm.recording.probe_names import probe_title
 from snnssl_mm.recording.results_file import read_report
 from snnssl_mm.recording.run_log import read_scalars
 
@@ -21,29 +21,29 @@ LOSS = (("loss", "loss"),)
 
 
 def read_log(work_dir: Path) -> list[dict[str, Any]]:
-    """Read the logged iterations of a run, in order; a resumed run is one run.
+    """Read the logged iterations of a run, in order, across resumptions.
 
     Args:
         work_dir: Work directory that holds ``<time>/vis_data/scalars.json``.
 
     Raises:
-        FileNotFoundError: If there is no log, or nothing in it yet.
+        FileNotFoundError: If there is no log, or it has no iteration yet.
     """
     rows: list[dict[str, Any]] = []
     for start in read_scalars(work_dir):
         later = [row for row in start if "loss" in row]
-        if later:  # a resumed run repeats what its checkpoint did not hold
+        if later:  # a resumed run repeats the iterations after its checkpoint
             rows = [row for row in rows if row["step"] < later[0]["step"]] + later
     if not rows:
         raise FileNotFoundError(
-            f"{work_dir} has logged no iteration of a training yet; there is nothing "
-            "to draw"
+            f"{work_dir} has no logged training iteration yet; draw it after the first "
+            "log line of a training"
         )
     return rows
 
 
 def epochs_of(rows: list[dict[str, Any]]) -> list[float]:
-    """Time of the logged iterations in epochs; in iterations where there are none."""
+    """Return the time of the logged iterations in epochs (else in iterations)."""
     first, last = rows[0], rows[-1]
     if "epoch" not in first:
         return [row["step"] for row in rows]
@@ -56,10 +56,10 @@ def epochs_of(rows: list[dict[str, Any]]) -> list[float]:
 
 
 def plot_training(work_dir: Path, out: Path) -> Path:
-    """Draw a run's curves to the picture ``out``."""
+    """Draw the training curves of a run to ``out``."""
     rows = read_log(work_dir)
     epochs = epochs_of(rows)
-    with picture(out, 3.0) as figure:
+    with styled_figure(out, 3.0) as figure:
         axes = figure.subplots(1, 3)
         for key, label in PARTS if all("on_diagonal" in r for r in rows) else LOSS:
             axes[0].plot(epochs, [row[key] for row in rows], label=label, lw=1.2)
@@ -83,7 +83,7 @@ def plot_training(work_dir: Path, out: Path) -> Path:
 
 
 def draw_knn(axis: Any, probes: Path) -> None:
-    """Draw k-NN accuracy, between its baselines."""
+    """Draw k-NN accuracy with its baselines."""
     rows = read_report(probes, "probes")["rows"] if probes.exists() else []
     course = course_of(rows, "knn")
     axis.set(title="k-NN on unseen images", ylabel="top-1, %", ylim=(0, 100))
@@ -92,7 +92,9 @@ def draw_knn(axis: Any, probes: Path) -> None:
         axis.text(0.5, 0.5, "not measured", **place)
         return
     values = [100 * accuracy for accuracy in course.accuracies]
-    axis.plot(course.epochs, values, "o-", label=title("pretrained"))
-    axis.axhline(100 * course.pixels, color=ORANGE, ls="--", label=title("pixels"))
-    axis.axhline(100 * course.random, color=GREY, ls=":", label=title("random"))
+    axis.plot(course.epochs, values, "o-", label=probe_title("pretrained"))
+    axis.axhline(
+        100 * course.pixels, color=ORANGE, ls="--", label=probe_title("pixels")
+    )
+    axis.axhline(100 * course.random, color=GREY, ls=":", label=probe_title("random"))
     axis.legend()

@@ -1,1 +1,1 @@
-"""Report on one pretraining, with verdicts."""
+"""Report on a pretrained checkpoint, with verdicts."""

@@ -1,4 +1,4 @@
-"""A report on a checkpoint as one HTML page and as Markdown."""
+"""Report on a checkpoint as one HTML page and as Markdown."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ class Picture(NamedTuple):
 
     @property
     def data_uri(self) -> str:
-        """The picture as text, for a page that needs no other file."""
+        """The picture as data URI, for a self-contained page."""
         data = base64.b64encode(self.file.read_bytes()).decode()
         return f"data:image/png;base64,{data}"
 
 
 class Section(NamedTuple):
-    """A part of the report.
+    """Section of the report.
 
     Attributes:
         title: Heading.
         text: Paragraphs, in plain text.
-        pictures: Below the text.
-        tables: Below the pictures.
-        details: Long tables that a reader opens.
-        formula: How its numbers come about, in lines.
-        command: What computed it, to be pasted.
-        verdicts: What its numbers mean, below the heading.
+        pictures: Pictures below the text.
+        tables: Tables below the pictures.
+        details: Long tables, collapsed.
+        formula: Lines that explain how the numbers are computed.
+        command: Command that computed the section.
+        verdicts: Interpretation of the numbers, below the heading.
     """
 
     title: str
@@ -51,13 +51,13 @@ class Section(NamedTuple):
 
     @property
     def anchor(self) -> str:
-        """Name of the section in links."""
+        """Anchor of the section for links."""
         letters = (c if c.isalnum() else "-" for c in self.title.lower())
         return "".join(letters).strip("-")
 
 
 class Fact(NamedTuple):
-    """A number for the top of the page, its unit included, and what it means."""
+    """Number (with its unit) for the top of the page, and its verdict."""
 
     name: str
     value: str
@@ -65,14 +65,14 @@ class Fact(NamedTuple):
 
 
 class Report(NamedTuple):
-    """Everything that is said about a checkpoint.
+    """Report on a checkpoint.
 
     Attributes:
-        title: Of the page.
-        subtitle: What was judged, and where.
-        facts: The numbers that a reader looks for first.
-        sections: In order.
-        about: Network, data and training, two columns.
+        title: Title of the page.
+        subtitle: What was evaluated, and where.
+        facts: The most important numbers.
+        sections: Sections in order.
+        about: Two columns about network, data and training.
     """
 
     title: str
@@ -82,11 +82,11 @@ class Report(NamedTuple):
     about: Table = Table(["", ""], [], words=2)
 
     def html(self) -> str:
-        """One page that needs no other file and no network."""
+        """Render a self-contained HTML page."""
         return template("report.html.j2", autoescape=True).render(report=self)
 
     def markdown(self, folder: Path) -> str:
-        """The same as Markdown, its pictures linked relative to ``folder``."""
+        """Render Markdown, with links to pictures relative to ``folder``."""
         links = {
             picture.file: Path(picture.file).relative_to(folder).as_posix()
             for section in self.sections
@@ -99,7 +99,7 @@ class Report(NamedTuple):
 
 
 def template(name: str, autoescape: bool) -> jinja2.Template:
-    """Read a template that lies beside this file."""
+    """Read a template from the folder of this file."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
         loader=loader,

@@ -15,14 +15,16 @@ from snnssl_mm.checkpoints.preprocessing import source_of
 from snnssl_mm.recording.table import Table
 
 
-def about(cfg: Config, checkpoint: str, model: Any, probe: Mapping[str, Any]) -> Table:
-    """Two columns: what, and its value.
+def about_table(
+    cfg: Config, checkpoint: str, model: Any, probe: Mapping[str, Any]
+) -> Table:
+    """Make the table about network, data and training: name and value.
 
     Args:
         cfg: Config of the pretraining.
         checkpoint: Its weights.
-        model: The DualPathSSL with them.
-        probe: A row of the probes' results file, for the labelled images.
+        model: The DualPathSSL with these weights.
+        probe: A row of the probes' results file, which describes the labelled images.
     """
     sizes = parameter_count(model)
     backbone = sizes["backbone"]
@@ -31,19 +33,19 @@ def about(cfg: Config, checkpoint: str, model: Any, probe: Mapping[str, Any]) ->
         f"{probe['classes']} classes ({probe['data']})"
     )
     rows = [
-        ["network", described(cfg.model.backbone)],
+        ["network", settings_text(cfg.model.backbone)],
         ["time steps T", str(model.backbone.time_steps)],
         ["parameters", f"{backbone:,} of the backbone, {sizes['']:,} in pretraining"],
-        ["loss", described(cfg.model.head.get("loss") or cfg.model.head)],
+        ["loss", settings_text(cfg.model.head.get("loss") or cfg.model.head)],
         ["pretraining images", training_images(cfg)],
-        ["training", training(cfg, checkpoint)],
+        ["training", training_text(cfg, checkpoint)],
         ["labelled images", labelled],
     ]
     return Table(["", ""], rows, words=2)
 
 
-def described(settings: Mapping[str, Any]) -> str:
-    """A module's type and its settings as text."""
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Describe a module by its type and settings."""
     name = str(settings["type"]).rsplit(".", 1)[-1]
     shown = {k: v for k, v in settings.items() if k not in ("type", "init_cfg")}
     texts = []
@@ -56,22 +58,22 @@ def described(settings: Mapping[str, Any]) -> str:
 
 
 def training_images(cfg: Config) -> str:
-    """Kind, place and number of the images that were learnt from."""
+    """Describe the kind, folder and number of the training images."""
     settings: Any = source_of(cfg.get("train_dataloader"))
     if not settings:
-        return "the config does not say"
+        return "not in the config"
     kind = str(settings["type"]).rsplit(".", 1)[-1]
     where = settings.get("data_root") or settings.get("data_prefix") or ""
     name = f"{kind}, {where}" if where else kind
     try:
         count = f"{len(DATASETS.build(copy.deepcopy(settings))):,}"
-    except Exception:  # of any dataset: the pretraining may have been elsewhere
+    except Exception:  # from any dataset: the data may be on another machine
         return f"{name} (not on this machine)"
     return f"{count} ({name})"
 
 
-def training(cfg: Config, checkpoint: str) -> str:
-    """Epochs or iterations, batch size and optimizer."""
+def training_text(cfg: Config, checkpoint: str) -> str:
+    """Describe epochs or iterations, batch size and optimizer."""
     plan = cfg.get("train_cfg") or {}
     unit = "iterations" if plan.get("max_iters") else "epochs"
     planned = plan.get("max_iters") or plan.get("max_epochs")

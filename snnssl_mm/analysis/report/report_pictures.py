@@ -1,4 +1,4 @@
-"""Report sections that show a network at work on a few unseen images."""
+"""Report sections with pictures of a network's activity on unseen images."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from snnssl_mm.analysis.spike_raster import plot_spike_rasters, spike_rasters
 from snnssl_mm.probing.labelled_images import class_names
 from snnssl_mm.probing.probes import (
     Loaders,
-    collect,
+    compute_features,
     labelled_features,
     random_init_model,
 )
 
 EMBEDDED = 1000
-"""Test images in the plane and in the search for neighbours."""
+"""Number of test images in the t-SNE plot and in the search for neighbours."""
 
 
 def spikes_section(backbone: Any, samples: SampleImages, folder: Path) -> Section:
-    """Rasters of several images, maps of one."""
+    """Draw spike rasters of several images and spike maps of one."""
     rasters = spike_rasters(backbone, samples.inputs)
     raster = plot_spike_rasters(rasters, folder / "spike_raster.png")
     image = samples.single(0)
@@ -61,7 +61,7 @@ def spikes_section(backbone: Any, samples: SampleImages, folder: Path) -> Sectio
 
 
 def maps_section(backbone: Any, samples: SampleImages, folder: Path) -> Section:
-    """Attention, if there is any, and feature maps of one image."""
+    """Draw attention maps (if there is attention) and feature maps of an image."""
     image, pictures, text = samples.single(0), [], []
     if any(is_attention(module) for module in backbone.modules()):
         blocks = attention_maps(backbone, image)
@@ -92,7 +92,7 @@ def maps_section(backbone: Any, samples: SampleImages, folder: Path) -> Section:
 
 
 def embedding_section(cfg: Config, model: Any, loaders: Loaders, out: Path) -> Section:
-    """t-SNE beside that of random weights."""
+    """Draw t-SNE plots of pretrained and random weights."""
     models = {"pretrained": model, "random weights": random_init_model(cfg)}
     panels, classes = embed_test_images(models, loaders)
     plot_embedding(panels, classes, out)
@@ -110,9 +110,9 @@ def embedding_section(cfg: Config, model: Any, loaders: Loaders, out: Path) -> S
 
 
 def neighbours_section(model: Any, loaders: Loaders, out: Path) -> Section:
-    """Nearest training images of unseen ones."""
+    """Draw the nearest training images of unseen images."""
     train, test = (
-        to_pictures(collect(model, loader, lambda inputs: inputs)[0])
+        to_pictures(compute_features(model, loader, lambda inputs: inputs)[0])
         for loader in loaders
     )
     names = class_names(loaders.test.dataset)

@@ -1,4 +1,4 @@
-"""Report sections made of the results files of other tools."""
+"""Report sections made from results files of other commands."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from snnssl_mm.analysis.report.verdicts import (
     steps_verdict,
 )
 from snnssl_mm.analysis.time_steps import latency_text, time_steps_table
-from snnssl_mm.probing.probe_table import described, grouped, probe_table
+from snnssl_mm.probing.probe_table import grouped, probe_settings_text, probe_table
 from snnssl_mm.recording.energy import CONSTANTS, FORMULA
 from snnssl_mm.recording.energy_tables import layer_table, summary, total_table
 from snnssl_mm.recording.firing_rates import firing_rates_table, mean_rate
-from snnssl_mm.recording.probe_names import FROZEN, STARTS, title
+from snnssl_mm.recording.probe_names import FROZEN, STARTS, probe_title
 from snnssl_mm.recording.representation_health import health_table
 from snnssl_mm.recording.results_file import read_report
 
@@ -33,11 +33,11 @@ Rows = Sequence[Row]
 
 
 def training_section(folder: Path, out: Path) -> Section:
-    """Curves of the run that lies beside the checkpoint."""
+    """Draw the training curves from the checkpoint's work directory."""
     try:
         plot_training(folder, out)
     except FileNotFoundError:
-        text = "There is no log of the training beside the checkpoint."
+        text = "There is no training log in the checkpoint's folder."
         return Section("Training", [text])
     probes = folder / "probes.json"
     rows = read_report(probes, "probes")["rows"] if probes.exists() else []
@@ -52,7 +52,7 @@ def training_section(folder: Path, out: Path) -> Section:
 
 
 def probes_section(rows: Rows) -> Section:
-    """Probes of frozen and of trained networks."""
+    """Make the section on probes of frozen and trained networks."""
     text = (
         "How well classes can be told from frozen features: the mean over time and "
         "space of the backbone's last map, on the spiking path, with BatchNorm "
@@ -67,24 +67,26 @@ def probes_section(rows: Rows) -> Section:
         tables=[probe_table(rows)],
         command=command_of(rows),
         verdicts=[
-            named(probe_verdict(group), " ".join(name_and_value(group["pretrained"])))
+            prefix_verdict(
+                probe_verdict(group), " ".join(name_and_value(group["pretrained"]))
+            )
             for group in groups
         ],
     )
 
 
 def name_and_value(row: Row) -> tuple[str, str]:
-    """A probe's name and its accuracy as text."""
-    return title(row["probe"]), f"{100 * row['top1']:.1f} %"
+    """Return a probe's title and its accuracy as text."""
+    return probe_title(row["probe"]), f"{100 * row['top1']:.1f} %"
 
 
-def named(verdict: Verdict, name: str) -> Verdict:
-    """A verdict with what it is about in front."""
+def prefix_verdict(verdict: Verdict, name: str) -> Verdict:
+    """Put a name in front of a verdict's text."""
     return verdict._replace(text=f"{name}: {verdict.text}")
 
 
 def time_steps_section(rows: Rows, picture: Path, probes: Rows) -> Section:
-    """The T sweep."""
+    """Make the section on the number of time steps."""
     baselines = [
         f"{name_and_value(row)[0]} {name_and_value(row)[1]} ({STARTS[row['start']]})"
         for row in probes
@@ -109,13 +111,13 @@ def time_steps_section(rows: Rows, picture: Path, probes: Rows) -> Section:
         command=command_of(rows),
         verdicts=[
             steps_verdict(rows),
-            named(latency_verdict({"load": load}), "latency"),
+            prefix_verdict(latency_verdict({"load": load}), "latency"),
         ],
     )
 
 
 def firing_rates_section(row: Row, picture: Path) -> Section:
-    """Layer by layer, how often neurons fire."""
+    """Make the section on the firing rates of the layers."""
     layers = row["layers"]
     dead, saturated, neurons = (
         sum(layer[name] for layer in layers)
@@ -141,7 +143,7 @@ def firing_rates_section(row: Row, picture: Path) -> Section:
 
 
 def energy_section(row: Row, picture: Path) -> Section:
-    """Operations and energy."""
+    """Make the section on operations and energy."""
     pairs = "; ".join(f"{c.mac} / {c.ac} pJ: {c.name}" for c in CONSTANTS)
     text = (
         f"Estimated from operations, not measured on a chip. {summary(row)}. "
@@ -164,7 +166,7 @@ def energy_section(row: Row, picture: Path) -> Section:
 
 
 def health_section(row: Row, picture: Path, classes: int | None) -> Section:
-    """Spread, rank and agreement of the features."""
+    """Make the section on spread, rank and agreement of the features."""
     text = (
         f"Measured on two fixed views of {row['images_used']} {row['data']} images: "
         "features of the backbone and embeddings of the projector.",
@@ -180,25 +182,28 @@ def health_section(row: Row, picture: Path, classes: int | None) -> Section:
         [Picture(picture, caption)],
         [health_table(row)],
         command=row["command"],
-        verdicts=[health_verdict(row), named(rank_verdict(row, classes), "RankMe")],
+        verdicts=[
+            health_verdict(row),
+            prefix_verdict(rank_verdict(row, classes), "RankMe"),
+        ],
     )
 
 
 def command_of(rows: Rows) -> str:
-    """The commands that rows are from, one a line."""
+    """Return the commands that computed the rows, one per line."""
     return "\n".join(dict.fromkeys(row["command"] for row in rows))
 
 
 def facts(
     probes: Rows, steps: Rows, firing: Row, energy: Row, health: Row
 ) -> list[Fact]:
-    """What a reader looks for first, each with its verdict."""
+    """Return the most important numbers, each with its verdict."""
     found = []
     for group in grouped(probes):
         if "pretrained" in group:
             row = group["pretrained"]
             name, value = name_and_value(row)
-            if settings := described(row["settings"]):
+            if settings := probe_settings_text(row["settings"]):
                 name += f" ({settings})"
             found.append(Fact(name, value, probe_verdict(group)))
     trained_at = steps[0]["trained_at"]

@@ -1,4 +1,4 @@
-"""Verdicts on the numbers of a report, against their baselines."""
+"""Verdicts on the numbers of a report, compared with their baselines."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from snnssl_mm.recording.representation_health import COLLAPSED_RANK, signs_of_c
 
 Row = Mapping[str, Any]
 MARKS = {"good": "✓", "fair": "!", "poor": "✗", "note": "i"}
-"""Levels of a verdict, and the marks that do not rely on a colour."""
+"""Levels of a verdict, and their marks (which do not rely on colour)."""
 
 
 class Verdict(NamedTuple):
-    """A sentence that judges a number.
+    """Interpretation of a number.
 
     Attributes:
-        level: ``'good'``, ``'fair'``, ``'poor'``, or ``'note'`` where there is nothing
-            to compare with.
-        text: Why, against which baseline.
+        level: ``'good'``, ``'fair'``, ``'poor'``, or ``'note'`` if there is nothing to
+            compare with.
+        text: Reason, with the baselines.
     """
 
     level: str
@@ -30,17 +30,18 @@ class Verdict(NamedTuple):
 
     @property
     def mark(self) -> str:
-        """A character for the level."""
+        """Character for the level."""
         return MARKS[self.level]
 
 
 def probe_verdict(group: Mapping[str, Row]) -> Verdict:
     """Compare a probe of pretrained features with pixels, random weights and chance.
 
-    Differences count from two standard errors of an accuracy on so many test images.
+    A difference counts if it exceeds two standard errors of the accuracy, given the
+    number of test images.
 
     Args:
-        group: The probe's rows by what they start from.
+        group: The probe's rows by starting point.
     """
     row = group["pretrained"]
     accuracy, chance = row["top1"], 1 / row["classes"]
@@ -66,11 +67,11 @@ def probe_verdict(group: Mapping[str, Row]) -> Verdict:
 def rank_verdict(health: Row, classes: int | None = None) -> Verdict:
     """Judge RankMe of the backbone's features by their dimensions and the classes.
 
-    To separate C classes linearly takes up to C - 1 dimensions.
+    Linear separation of C classes can need C - 1 dimensions.
 
     Args:
         health: Row of ``snnssl measure health``.
-        classes: Number of classes of the probes, if it is known.
+        classes: Number of classes of the probes, if known.
     """
     found, random = health["pretrained"], health["random"]["backbone/rankme"]
     rank, size = found["backbone/rankme"], found["backbone/dimensions"]
@@ -88,20 +89,20 @@ def rank_verdict(health: Row, classes: int | None = None) -> Verdict:
     spread = "few dimensions in use, but not" if share < 0.1 else "not"
     return Verdict(
         "good" if share >= 0.1 else "fair",
-        f"{of}: {spread} collapsed ({against}); compare it only between runs of one "
-        "network and data set",
+        f"{of}: {spread} collapsed ({against}); compare it only between runs of the "
+        "same network and data set",
     )
 
 
 def health_verdict(health: Row) -> Verdict:
-    """Say whether anything looks collapsed."""
+    """Judge whether the representation looks collapsed."""
     if signs := signs_of_collapse(health["pretrained"]):
         return Verdict("poor", f"looks collapsed: {'; '.join(signs)}")
     std, random = (health[k]["embedding/std"] for k in ("pretrained", "random"))
     return Verdict(
         "good",
-        f"not collapsed: standard deviation of the embeddings is {std:.2f} a dimension "
-        f"(1 is ideal, 0 collapsed; random weights {random:.2f})",
+        f"not collapsed: standard deviation per dimension of the embeddings is "
+        f"{std:.2f} (1 is ideal, 0 collapsed; random weights {random:.2f})",
     )
 
 
@@ -120,7 +121,7 @@ def firing_verdict(layers: Sequence[Row]) -> Verdict:
 
 
 def energy_verdict(row: Row) -> Verdict:
-    """Compare with the equal non-spiking network, under both ways of counting."""
+    """Compare with the equal non-spiking network under both accountings."""
     low, high = sorted(total["ratio"] for total in row["totals"][:2])
     shares = f"{low:.2f} to {high:.2f} of the equal non-spiking network's"
     if high < 1:
@@ -131,13 +132,13 @@ def energy_verdict(row: Row) -> Verdict:
 
 
 def latency_verdict(row: Row) -> Verdict:
-    """Say under which load a latency was measured."""
+    """State the load under which a latency was measured."""
     load = row.get("load")
     return Verdict("fair" if is_busy(load) else "note", load_text(load))
 
 
 def steps_verdict(rows: Sequence[Row]) -> Verdict:
-    """Say what fewer time steps would lose and save."""
+    """Judge what fewer time steps would lose and save."""
     trained_at = rows[0]["trained_at"]
     by_steps = {row["time_steps"]: row for row in rows}
     at = by_steps.pop(trained_at, None)
@@ -166,7 +167,7 @@ def steps_verdict(rows: Sequence[Row]) -> Verdict:
 
 
 def knn_verdict(rows: Sequence[Row]) -> Verdict | None:
-    """Judge k-NN over a training by the rows that KNNHook wrote."""
+    """Judge k-NN accuracy over a training by the rows of KNNHook."""
     course = course_of(rows, "knn")
     if not course.epochs:
         return None

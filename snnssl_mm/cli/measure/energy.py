@@ -46,11 +46,11 @@ def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any
     from rich.progress import track
 
     from snnssl_mm.analysis.energy_measurement import (
-        check_model,
         count_images,
         deployed,
         measure_layers,
         prediction,
+        require_measurable,
     )
     from snnssl_mm.analysis.unseen_images import is_pretraining
     from snnssl_mm.apis.loaded_models import load_pictured_model
@@ -58,7 +58,7 @@ def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any
 
     with errors_as_messages():
         model = load_pictured_model(cfg, args.checkpoint, not is_pretraining(cfg))
-        check_model(model)
+        require_measurable(model)
     start = time.perf_counter()
     images = count_images(loader)
     batches = track(loader, "counting", len(loader), transient=True)
@@ -79,8 +79,8 @@ def print_energy(row: dict[str, Any]) -> None:
     """Print the layers, the formula of the energy, and the totals."""
     from snnssl_mm.recording.energy import CONSTANTS, FORMULA
     from snnssl_mm.recording.energy_tables import (
+        constant_values,
         layer_table,
-        pair_of,
         summary,
         total_table,
     )
@@ -88,7 +88,7 @@ def print_energy(row: dict[str, Any]) -> None:
     layer_table(row).print()
     print(FORMULA)
     for constants in CONSTANTS:
-        print(f"{pair_of(constants)} pJ: {constants.name}")
+        print(f"{constant_values(constants)} pJ: {constants.name}")
     total_table(row).print()
     print(summary(row))
 

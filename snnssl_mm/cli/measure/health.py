@@ -46,19 +46,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def measure(args: argparse.Namespace, cfg: Config) -> Row:
     """Measure the checkpoint and a random network on the same views."""
     from snnssl_mm.analysis.unseen_views import unseen_views
-    from snnssl_mm.probing.probes import load_model, random_init_model
-    from snnssl_mm.recording.health_features import take_statistics
+    from snnssl_mm.probing.probes import load_trained_model, random_init_model
+    from snnssl_mm.recording.health_features import estimate_statistics
     from snnssl_mm.recording.representation_health import representation_health, rounded
 
     with errors_as_messages():
         views = unseen_views(cfg)
-        model = load_model(cfg, args.checkpoint)
+        model = load_trained_model(cfg, args.checkpoint)
     start = time.perf_counter()
     images = min(args.images, len(views.dataset))
     with errors_as_messages():
         found = representation_health(model, batches(views, images, "checkpoint"))
     random = random_init_model(cfg)
-    take_statistics(random, batches(views, images, "BatchNorm statistics"))
+    estimate_statistics(random, batches(views, images, "BatchNorm statistics"))
     reference = representation_health(random, batches(views, images, "random weights"))
     return {
         "data": views.images,

@@ -130,9 +130,9 @@ def run(args: argparse.Namespace) -> None:
     from rich.progress import track
 
     from snnssl_mm.analysis.time_steps import (
-        check_still_images,
-        check_time_steps,
+        first_still_image,
         plot_time_steps,
+        require_time_steps,
         time_steps_table,
     )
     from snnssl_mm.analysis.unseen_images import unseen_images
@@ -145,11 +145,11 @@ def run(args: argparse.Namespace) -> None:
     out = args.out
     with errors_as_messages():
         require_writable(out)
-        check_time_steps(cfg, args.time_steps)
+        require_time_steps(cfg, args.time_steps)
         results = ResultsFile(out, "time_steps", KEY)
         loaders = eval_loaders(cfg)
         trained = load_pictured_model(cfg, args.checkpoint)
-        image = check_still_images(trained, loaders)
+        image = first_still_image(trained, loaders)
         images = unseen_images(cfg, ENERGY_IMAGES)
     source = provenance(args.config, args.checkpoint, cfg)
     source["options"] = args.cfg_options or {}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from snnssl_mm import compat
-from snnssl_mm.recording.command import command_line, repeated
+from snnssl_mm.recording.command import command_line, command_with_option
 
 PACKAGE = str(Path(__file__).resolve().parents[2])
 UNKNOWN_NAME = re.compile(r"(\S+ is not in the [\w:. ]+? registry)")
@@ -198,4 +198,4 @@ def continuation(again: str | None) -> str:
         return f"; the same command continues: {command_line()}"
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         return f"; continue by the same command and {again}"
-    return f"; continue by: {repeated(again)}"
+    return f"; continue by: {command_with_option(again)}"

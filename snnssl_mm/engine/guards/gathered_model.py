@@ -11,7 +11,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel, StateDictType
 from snnssl_mm import compat
 from snnssl_mm.checkpoints.loading import unwrapped
 from snnssl_mm.checkpoints.random_states import random_states_kept
-from snnssl_mm.probing.probe_models import Model, build_model
+from snnssl_mm.probing.probe_models import Model, build_eval_model
 
 
 def gathered_model(runner: Any) -> Model | None:
@@ -52,6 +52,6 @@ def gathered_copy(model: FullyShardedDataParallel, runner: Any) -> Model | None:
     if not is_main_process():
         return None
     with random_states_kept():
-        copy = build_model(runner.cfg)
+        copy = build_eval_model(runner.cfg)
     copy.load_state_dict(state)
     return copy.train(model.training)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from snnssl_mm.checkpoints.loading import find_state_dict, read_checkpoint
 from snnssl_mm.checkpoints.resuming import newest_first
-from snnssl_mm.recording.command import repeated, subcommand
+from snnssl_mm.recording.command import command_with_option, subcommand
 
 
 def not_finite(tensors: Mapping[str, Any]) -> list[str]:
@@ -44,7 +44,7 @@ def resume_advice(runner: Any) -> str:
     if good is None:
         return f"There is no good checkpoint in {runner.work_dir} yet; start again"
     if subcommand() == "train":
-        command = repeated("--resume", str(good))
+        command = command_with_option("--resume", str(good))
     else:
         config = getattr(runner.cfg, "filename", None) or "CONFIG"
         run = [str(config), "--work-dir", runner.work_dir, "--resume", str(good)]

@@ -19,7 +19,7 @@ from snnssl_mm.probing.probes import (
     random_init_model,
     raw_pixels,
 )
-from snnssl_mm.recording.probe_names import title
+from snnssl_mm.recording.probe_names import probe_title
 from snnssl_mm.recording.results_file import ResultsFile
 from snnssl_mm.registry import HOOKS
 
@@ -58,7 +58,7 @@ class ProbeHook(Hook):
             self.loaders = eval_loaders(runner.cfg)
         else:
             runner.logger.info(
-                f"{title(self.name)}: off, the config has no labelled images"
+                f"{probe_title(self.name)}: off, the config has no labelled images"
             )
         if runner.epoch == 0 and is_main_process():  # drop rows of an earlier run
             Path(runner.work_dir, RESULTS).unlink(missing_ok=True)
@@ -104,8 +104,10 @@ class ProbeHook(Hook):
             }
         features = labelled_features(model, loaders, self.recalibrate_bn)
         found = {"pretrained": probe("pretrained", features, epoch), **self.baselines}
-        texts = (f"{title(start)} {100 * top1:.1f} %" for start, top1 in found.items())
-        runner.logger.info(f"{title(self.name)} top-1: {', '.join(texts)}")
+        texts = (
+            f"{probe_title(start)} {100 * top1:.1f} %" for start, top1 in found.items()
+        )
+        runner.logger.info(f"{probe_title(self.name)} top-1: {', '.join(texts)}")
         runner.visualizer.add_scalars(
             {f"{self.name}/{start}": top1 for start, top1 in found.items()}, step=epoch
         )

@@ -90,11 +90,13 @@ def test_error_of_a_transform_keeps_its_traceback_and_names_the_worker(train):
 
 
 def test_image_that_became_unreadable_is_named(train, tiny_config, tmp_path):
-    from snnssl_mm.datasets.digit_scenes import generate
+    from snnssl_mm.datasets.digit_scenes import generate_digit_scenes
 
     cfg = Config.fromfile(tiny_config)
     dataset = cfg.train_dataloader.dataset
-    root = generate(tmp_path / "scenes", num_train=64, num_test=10) / "train"
+    root = (
+        generate_digit_scenes(tmp_path / "scenes", num_train=64, num_test=10) / "train"
+    )
     load = dict(type="snnssl_mm.LoadIntactImage")
     folder = dict(type="snnssl_mm.ImageFolder", data_root=str(root), verify=None)
     cfg.train_dataloader.dataset = dict(pipeline=[load, *dataset.pipeline], **folder)

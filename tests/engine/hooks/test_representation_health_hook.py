@@ -12,7 +12,7 @@ from monitors import without_monitors
 from snnssl_mm.analysis.unseen_views import unseen_views
 from snnssl_mm.engine import RepresentationHealthHook
 from snnssl_mm.engine.hooks.epoch_results import open_epoch_results
-from snnssl_mm.probing.probes import load_model
+from snnssl_mm.probing.probes import load_trained_model
 from snnssl_mm.recording.representation_health import MEASURES, representation_health
 from snnssl_mm.recording.two_views import two_view_batches
 
@@ -63,7 +63,7 @@ def test_rows_are_those_of_the_checkpoints(train, tmp_path):
     views = unseen_views(cfg)
     for row in rows:
         assert row["images"] == 16
-        model = load_model(cfg, str(work_dir / f"epoch_{row['epoch']}.pth"))
+        model = load_trained_model(cfg, str(work_dir / f"epoch_{row['epoch']}.pth"))
         batches = two_view_batches(views.dataset, views.collate, 16)
         health = representation_health(model, batches)
         for kind in ("backbone", "embedding"):
