@@ -162,7 +162,7 @@ def resumed_from(log: str) -> str:
     loaded = [x for x in log.splitlines() if "Load checkpoint from" in x]
     if loaded:
         return Path(loaded[0].split()[-1]).name
-    return "the beginning" if "nothing to resume" in log else "unknown"
+    return "the beginning" if "starts from the beginning" in log else "unknown"
 
 
 def try_kill(config: Path, work_dir: Path, kill: Kill) -> dict[str, Any] | None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Print what is installed, and for each known trap whether it is here and cured.
+"""Print what is installed, and which known problems of the environment are fixed.
 
 usage: python tools/check_env.py
 """

@@ -155,17 +155,25 @@ class FiringRecorder:
         self.counters = {name: FiringCounter() for name in self.neurons}
         self.handles: list[Any] = []
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Count from the next forward pass on."""
         self.handles = [
             module.register_forward_hook(self.counters[name])
             for name, module in self.neurons.items()
         ]
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Count no more; the counts stay."""
         for handle in self.handles:
             handle.remove()
         self.handles = []
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def totals(self) -> tuple[float, int]:
         """Return the spikes of all neurons, and their largest possible number."""

@@ -65,7 +65,7 @@ class FiringRateHook(Hook):
             last or self.every_n_inner_iters(batch_idx, self.interval)
         ):
             self.before = self.recorder.totals()
-            self.recorder.__enter__()
+            self.recorder.start()
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -73,7 +73,7 @@ class FiringRateHook(Hook):
         """Log the rate of this iteration."""
         if self.recorder is None or not self.recorder.handles:
             return
-        self.recorder.__exit__()
+        self.recorder.stop()
         spikes, outputs = (
             now - before
             for now, before in zip(self.recorder.totals(), self.before, strict=True)
