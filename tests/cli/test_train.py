@@ -213,9 +213,19 @@ def test_too_few_images_for_a_batch(run_tool, tiny_config, tmp_path):
 
 @pytest.mark.slow
 def test_mmpretrains_own_train_script_takes_the_config(tiny_config, tmp_path):
-    """``mim train mmpretrain CONFIG`` runs it, in a process without our command."""
+    """``mim train mmpretrain CONFIG`` runs it, in a process without our command.
+
+    The workarounds are applied for machines whose torchvision does not import.
+    """
     script = next(Path(p) for p in mmpretrain.__path__) / ".mim" / "tools" / "train.py"
-    command = [sys.executable, script, tiny_config, "--work-dir", tmp_path]
+    code = """if True:
+    import runpy, sys
+    from snnssl_mm import compat
+    compat.apply()
+    del sys.argv[0]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+    """
+    command = [sys.executable, "-c", code, script, tiny_config, "--work-dir", tmp_path]
     subprocess.run([*map(str, command)], check=True, capture_output=True)
     assert weights(tmp_path, 2)
 
