@@ -13,7 +13,7 @@ from mmengine.dataset import Compose
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
-from snnssl_mm.checks.samples import Expected, look_at
+from snnssl_mm.checks.samples import Expected, inspect_sample
 from snnssl_mm.datasets import ImageFolder
 from snnssl_mm.datasets.image_folder import check_image
 from snnssl_mm.datasets.loading import LoadIntactImage
@@ -106,7 +106,9 @@ def check_mask(file):
     info = dict(img_path=str(file), seg_map_path=str(file), seg_fields=[])
     info |= dict(reduce_zero_label=False, label_map=None)
     load = Compose([LoadIntactImage(), LoadAnnotations()])
-    look_at(info, load, Expected("train_dataloader.dataset", 3))  # raises nothing
+    inspect_sample(
+        info, load, Expected("train_dataloader.dataset", 3)
+    )  # raises nothing
 
 
 @pytest.fixture(scope="module")
