@@ -6,6 +6,8 @@ from snnssl_mm import compat
 compat.apply()  # before any module that it patches is imported
 
 import contextvars
+import gc
+import multiprocessing
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +25,7 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from snnssl_mm.cli.main import main
 from snnssl_mm.recording.command import PROGRAM
@@ -44,6 +47,19 @@ def no_scope_of_an_earlier_test():
     """Reset the default scope, so that tests do not depend on their order."""
     yield
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_workers_of_an_earlier_test():
+    """End the data loader workers of trainings that a test stopped.
+
+    The garbage collector ends them, too, but waits 5 s for each.
+    """
+    yield
+    if multiprocessing.active_children():
+        for found in gc.get_objects():
+            if type(found) is _MultiProcessingDataLoaderIter:
+                found._shutdown_workers()
 
 
 @pytest.fixture(scope="session")

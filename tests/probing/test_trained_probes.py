@@ -107,7 +107,9 @@ class Interrupted(Exception):
     pass
 
 
-@pytest.mark.parametrize("name", ["linear-augmented", "semi-10pct"])
+@pytest.mark.parametrize(
+    "name", ["linear-augmented", pytest.param("semi-10pct", marks=pytest.mark.slow)]
+)
 def test_an_interrupted_probe_goes_on_to_the_same_numbers(make, monkeypatch, name):
     whole = make(name, "whole")
     accuracy, _ = whole.run()
