@@ -111,34 +111,28 @@ COMPARE = (
     + """
 before, before_others = snapshot(), others()
 import_everything_of_ours()
-found = [":".join(map(str, place)) for place in changes(before, snapshot())]
-found += [key for key, value in others().items() if value != before_others[key]]
+imported = snapshot()
+changed = [":".join(map(str, place)) for place in changes(before, imported)]
+changed += [key for key, value in others().items() if value != before_others[key]]
 ours = [name for name in sys.modules if name.startswith("snnssl_mm.")]
-print(json.dumps({"changed": found, "imported": len(ours), "seen": len(before)}))
-"""
-)
-
-TWICE = (
-    SNAPSHOT
-    + """
-before = snapshot()
+found = {"changed": changed, "imported": len(ours), "seen": len(before)}
 apply()
 once = snapshot()
 apply()
-patched = list(changes(before, once))
-again = [":".join(map(str, place)) for place in changes(once, snapshot())]
-print(json.dumps({"patched": len(patched), "again": again}))
+found["patched"] = len(list(changes(imported, once)))
+found["again"] = [":".join(map(str, place)) for place in changes(once, snapshot())]
+print(json.dumps(found))
 """
 )
 
 
-def run(code, tmp_path):
+def run(code, folder):
     """Return the last line that code prints in a fresh process."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code % (LIBRARIES,)],
+        [sys.executable, "-W", "ignore", "-c", code],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 0, done.stderr
@@ -152,15 +146,19 @@ def libraries():
         pytest.importorskip(name)
 
 
-def test_importing_every_module_changes_no_library(libraries, tmp_path):
-    found = run(COMPARE, tmp_path)
+@pytest.fixture(scope="module")
+def found(libraries, tmp_path_factory):
+    """Return what imports, and then the workarounds, changed in the libraries."""
+    return run(COMPARE % (LIBRARIES,), tmp_path_factory.mktemp("imports"))
+
+
+def test_importing_every_module_changes_no_library(found):
     assert found["changed"] == []
     assert found["imported"] > 100
     assert found["seen"] > 10_000
 
 
-def test_workarounds_patch_only_once(libraries, tmp_path):
-    found = run(TWICE, tmp_path)
+def test_workarounds_patch_only_once(found):
     assert found["patched"] > 5
     assert found["again"] == []
 
@@ -175,6 +173,6 @@ before = FINDER in sys.meta_path
 HOOKS.get("mmdet.EMAHook")
 other = FINDER in sys.meta_path
 HOOKS.get("snnssl_mm.KNNHook")
-print(json.dumps([before, other, FINDER in sys.meta_path])) or %r
+print(json.dumps([before, other, FINDER in sys.meta_path]))
 """
     assert run(code, tmp_path) == [False, False, True]
