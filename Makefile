@@ -5,10 +5,10 @@ VENV := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo bench test soak lint types clean
+.PHONY: help setup demo bench test test-all soak lint types clean
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: ## Make or update .venv with everything the project needs.
 	@$(PYTHON) tools/setup_env.py
@@ -22,6 +22,10 @@ bench: setup ## Measure speed and memory against the rivals on this machine.
 # A process per core, at most four; more threads than cores would only wait.
 test: lint types ## Run the linter, the type checker and the tests.
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(VENV)/python -m pytest -n auto --maxprocesses 4
+
+# On its own, a slow test may use all cores.
+test-all: test ## Run the tests that are left out by default, too.
+	$(VENV)/python -m pytest -m slow
 
 # Into a new folder, since results files are continued.
 soak: SOAK := work_dirs/soak/$(shell date +%Y%m%d_%H%M%S)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 FILE = Path(__file__).parents[1] / "docs" / "tutorial.ipynb"
@@ -20,6 +21,7 @@ def texts(notebook):
     return [NUMBER.sub("#", text) for text in shown], shown
 
 
+@pytest.mark.slow
 def test_tutorial_runs_and_shows_what_is_committed(tmp_path):
     committed = nbformat.read(FILE, as_version=4)
     executed = nbformat.read(FILE, as_version=4)

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 from mmengine.config import Config
 
@@ -21,6 +22,7 @@ def test_a_run_has_the_settings_of_its_cell_and_seed(tiny_config, tmp_path):
     assert cfg.randomness.seed == 7
 
 
+@pytest.mark.slow
 def test_a_row_holds_accuracies_and_the_last_iteration(tiny_config, tmp_path):
     torch.manual_seed(0)
     model = build_eval_model(

@@ -44,6 +44,7 @@ def test_mmpretrains_loss_over_pairs_is_ours(kind, backward):
     assert_same(loss.ours(kind, size)(), loss.pairwise(kind, size)())
 
 
+@pytest.mark.slow
 def test_networks_from_spikingjelly_are_ours():
     assert "float64" in training_step.same_network(TINY_STEP)
     size = inference.Size(inference.TINY, 1, 64, 64, "cpu")

@@ -24,12 +24,14 @@ def rows(tmp_path_factory):
     return json.loads(out.read_text())["rows"]
 
 
+@pytest.mark.slow
 def test_killed_trainings_end_as_the_one_that_lived(rows):
     assert [row["class"] for row in rows] == [*PHASES]
     assert [row["different"] for row in rows] == [[]] * 3
     assert not any(row["left_over"] for row in rows)
 
 
+@pytest.mark.slow
 def test_the_kill_hit_a_half_written_checkpoint(rows):
     (size,) = rows[1]["bytes_of_unfinished"]
     assert size > 0

@@ -44,6 +44,7 @@ def job(tmp_path, monkeypatch):
     return arguments
 
 
+@pytest.mark.slow
 def test_every_loss_is_timed_and_beside_the_flat_one(job):
     out = job()
     training_cost.main()

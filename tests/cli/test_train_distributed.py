@@ -79,6 +79,7 @@ def weights(file):
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", ["ddp", "fsdp", "resumed"])
 def test_strategies_train_to_the_weights_of_the_runner(trained, job):
     """FSDP resumes to them bit-identically, too."""
