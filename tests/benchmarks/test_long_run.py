@@ -39,8 +39,6 @@ LEAK = """
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-ROOT = Path(__file__).parents[2]
-
 @HOOKS.register_module()
 class Leak(Hook):
     kept = []
