@@ -214,7 +214,7 @@ def make_venv() -> None:
 
 
 def drop_half_installed() -> None:
-    """Make pip install anew what it was installing when it was interrupted.
+    """Make pip reinstall what it was installing when it was interrupted.
 
     It writes INSTALLER after a package's files. Without this function, a package that
     was cut off before that could count as installed.

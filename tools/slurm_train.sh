@@ -45,7 +45,7 @@ requeue() {
 }
 trap requeue USR1
 
-# A task that fails ends the others at once. Without a checkpoint --resume starts anew.
+# A task that fails ends the others at once. Without a checkpoint --resume starts at 0.
 srun --kill-on-bad-exit=1 --cpus-per-task="${CPUS:-8}" \
     python -u tools/train.py "$config" --work-dir "$work_dir" --launcher slurm "$@" \
     --resume &

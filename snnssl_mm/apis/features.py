@@ -28,16 +28,6 @@ from snnssl_mm.datasets.image_inputs import read_images
 from snnssl_mm.neurons import set_path
 from snnssl_mm.recording.spike_recording import recorded_spikes
 
-__all__ = [
-    "FeatureExtractor",
-    "extract_features",
-    "get_model",
-    "list_models",
-    "load_backbone",
-    "load_model",
-    "record_spikes",
-]
-
 register_models()
 
 

@@ -185,7 +185,7 @@ def backbones(given: Given, module: nn.Module) -> list[str]:
             names.append(name)
             if not name:
                 break
-    return names or [""] * bool(given.target)
+    return names or ([""] if given.target else [])
 
 
 def loads_by_itself(module: nn.Module) -> bool:

@@ -20,11 +20,15 @@ import argparse
 from pathlib import Path
 
 from snnssl_mm.checkpoints.writable import require_writable
-from snnssl_mm.cli.shared.arguments import one_of, positive, seed_number
+from snnssl_mm.cli.shared.arguments import positive, seed_number
 from snnssl_mm.cli.shared.config_files import load_config
-from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
+from snnssl_mm.cli.shared.options import (
+    add_config_arguments,
+    add_out_argument,
+    add_probes_argument,
+)
 from snnssl_mm.cli.shared.user_errors import errors_as_messages
-from snnssl_mm.recording.probe_names import FROZEN, STARTS
+from snnssl_mm.recording.probe_names import STARTS
 
 RESUME_OPTION = ""
 
@@ -32,13 +36,7 @@ RESUME_OPTION = ""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_config_arguments(parser, checkpoint=True)
-    parser.add_argument(
-        "--probes",
-        nargs="+",
-        type=one_of("snnssl_mm.probing.protocols:PROTOCOLS", *FROZEN),
-        default=list(FROZEN),
-        help="names of the probes above; knn and linear by default",
-    )
+    add_probes_argument(parser, "names of the probes above")
     parser.add_argument(
         "--start",
         nargs="+",

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared import children
-from snnssl_mm.cli.shared.arguments import one_of, positive
+from snnssl_mm.cli.shared.arguments import positive
 from snnssl_mm.cli.shared.config_files import load_config
-from snnssl_mm.cli.shared.options import add_out_argument, add_trust_argument
+from snnssl_mm.cli.shared.options import (
+    add_out_argument,
+    add_probes_argument,
+    add_trust_argument,
+)
 from snnssl_mm.cli.shared.user_errors import errors_as_messages
-from snnssl_mm.recording.probe_names import FROZEN
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -52,13 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "config's",
     )
     add_out_argument(parser, "report", "folder for the page, pictures and numbers")
-    parser.add_argument(
-        "--probes",
-        nargs="+",
-        type=one_of("snnssl_mm.probing.protocols:PROTOCOLS", *FROZEN),
-        default=list(FROZEN),
-        help="names of probes, see snnssl probe --help; knn and linear by default",
-    )
+    add_probes_argument(parser, "names of probes, see snnssl probe --help")
     parser.add_argument(
         "--time-steps",
         nargs="+",

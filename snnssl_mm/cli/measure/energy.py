@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnssl_mm.checkpoints.writable import require_writable
-from snnssl_mm.cli.shared.arguments import picture, positive
 from snnssl_mm.cli.shared.config_files import load_config
-from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
+from snnssl_mm.cli.shared.options import add_measuring_arguments
 from snnssl_mm.cli.shared.user_errors import errors_as_messages
 
 if TYPE_CHECKING:
@@ -27,17 +26,11 @@ KEY = ("config", "sha256", "options")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    add_config_arguments(parser, checkpoint=True)
-    parser.add_argument(
-        "--images",
-        type=positive(int),
-        default=64,
-        help="test images to measure rates on (64)",
+    add_measuring_arguments(
+        parser, 64, "test images to measure rates on", "energy.json"
     )
-    add_out_argument(parser, "energy.json", "JSON file to append to")
     parser.add_argument("--csv", type=Path, help="file for the layers as CSV")
     parser.add_argument("--markdown", type=Path, help="file for the tables as Markdown")
-    parser.add_argument("--plot", type=picture, help="picture to draw")
 
 
 def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any]:

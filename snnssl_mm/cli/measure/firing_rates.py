@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snnssl_mm.checkpoints.writable import require_writable
-from snnssl_mm.cli.shared.arguments import picture, positive
 from snnssl_mm.cli.shared.config_files import load_config
-from snnssl_mm.cli.shared.options import add_config_arguments, add_out_argument
+from snnssl_mm.cli.shared.options import add_measuring_arguments
 from snnssl_mm.cli.shared.user_errors import errors_as_messages
 
 if TYPE_CHECKING:
@@ -29,15 +28,9 @@ KEY = ("config", "sha256", "options")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    add_config_arguments(parser, checkpoint=True)
-    parser.add_argument(
-        "--images",
-        type=positive(int),
-        default=512,
-        help="maximum number of images, evenly spread (512)",
+    add_measuring_arguments(
+        parser, 512, "maximum number of images, evenly spread", "firing_rates.json"
     )
-    add_out_argument(parser, "firing_rates.json", "JSON file to append to")
-    parser.add_argument("--plot", type=picture, help="picture to draw")
 
 
 def measure(args: argparse.Namespace, cfg: Config, row: Row) -> Row:

@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 from snnssl_mm.checkpoints.writable import require_writable
-from snnssl_mm.cli.shared.arguments import output_type, positive
+from snnssl_mm.cli.shared.arguments import one_of, output_type, picture, positive
 from snnssl_mm.cli.shared.cfg_options import KeyValues
 from snnssl_mm.cli.shared.config_files import find_config, require_named_files
+from snnssl_mm.recording.probe_names import FROZEN
 
 
 def add_config_arguments(
@@ -63,6 +64,36 @@ def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
     )
     # torchrun passes it in the environment.
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+
+
+def add_measuring_arguments(
+    parser: argparse.ArgumentParser, images: int, use: str, results: str
+) -> None:
+    """Add what every measurement of a checkpoint on images takes.
+
+    Args:
+        parser: Gets the arguments.
+        images: Default of ``--images``.
+        use: Help of ``--images``.
+        results: Default name of the results file.
+    """
+    add_config_arguments(parser, checkpoint=True)
+    parser.add_argument(
+        "--images", type=positive(int), default=images, help=f"{use} ({images})"
+    )
+    add_out_argument(parser, results, "JSON file to append to")
+    parser.add_argument("--plot", type=picture, help="picture to draw")
+
+
+def add_probes_argument(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add ``--probes``; ``text`` is its help."""
+    parser.add_argument(
+        "--probes",
+        nargs="+",
+        type=one_of("snnssl_mm.probing.protocols:PROTOCOLS", *FROZEN),
+        default=list(FROZEN),
+        help=f"{text}; knn and linear by default",
+    )
 
 
 def add_out_argument(
