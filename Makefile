@@ -5,7 +5,7 @@ VENV := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo bench test test-all soak lint types clean
+.PHONY: help setup demo bench test test-all soak docs lint types clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,12 @@ soak: setup ## Fuzz for long, kill twenty trainings, train for an hour (90 minut
 	$(VENV)/python benchmarks/fuzz.py --out $(SOAK)/fuzz.json
 	$(VENV)/python benchmarks/kills.py --kills 20 --epochs 5 --out $(SOAK)/kills.json
 	$(VENV)/python benchmarks/long_run.py --minutes 60 --out $(SOAK)/long_run.json
+
+docs: setup ## Build the site into docs/_build/html and check it.
+	@$(VENV)/python -m pip install -q -c .venv/constraints.txt -r docs/requirements.txt
+	$(VENV)/python docs/notebooks.py
+	$(VENV)/python -m sphinx -W -n --keep-going -q -j 2 docs docs/_build/html
+	$(VENV)/python docs/check_site.py
 
 lint: setup ## Check style and format.
 	$(VENV)/python -m ruff check

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""List the licences of everything that constraints.txt pins in docs/licenses.md.
+"""List the licences of everything that constraints.txt pins in docs/project/licenses.md.
 
 usage: python benchmarks/licenses.py [--check]
 
@@ -26,7 +26,7 @@ from snnssl_mm.cli.shared.user_errors import run_tool
 
 ROOT = Path(__file__).resolve().parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
-LIST = ROOT / "docs" / "licenses.md"
+LIST = ROOT / "docs" / "project" / "licenses.md"
 UNKNOWN = "unknown"
 
 SPDX = {
@@ -215,7 +215,7 @@ def main() -> None:
     changed = sorted(name for name, _ in pinned.items() ^ found.items())
     if changed:
         raise SystemExit(
-            f"error: docs/licenses.md and constraints.txt differ in "
+            f"error: docs/project/licenses.md and constraints.txt differ in "
             f"{', '.join(dict.fromkeys(changed))}; run python benchmarks/licenses.py"
         )
 

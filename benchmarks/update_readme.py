@@ -1,344 +1,22 @@
 #!/usr/bin/env python3
-"""Write the tables of README and docs from the results files that they name.
+"""Write the tables of the README from the results files that they name.
 
 usage: python benchmarks/update_readme.py [--check]
 
-Tables are between ``<!-- table: FILE.json -->`` and ``<!-- end -->``. Several files of
-tools/demo.py make one table of backbones; ``model-index.yml`` and its metafiles make
-the table of models.
+Tables are between ``<!-- table: FILE.json -->`` and ``<!-- end -->``. The site's tables
+are rendered when it is built.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+from results_tables import ROOT, markdown
 
 from snnssl_mm.cli.shared.user_errors import run_tool
-from snnssl_mm.recording.probe_names import FROZEN, current_names, probe_title
 
-if TYPE_CHECKING:
-    from snnssl_mm.checkpoints import zoo
-    from snnssl_mm.recording.table import Table
-
-    Shown = Callable[[list[dict[str, Any]]], Sequence[Table]]
-
-
-ROOT = Path(__file__).resolve().parents[1]
 TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def device(report: dict[str, Any]) -> str:
-    """Name the machine of a results file."""
-    machine = report["machine"]
-    if machine["gpu"] != "none":
-        return machine["gpu"]
-    return f"{machine['cores']} cores ({machine['processor']})"
-
-
-def table(heads: list[str], rows: list[list[str]]) -> list[str]:
-    """Return the lines of a table whose columns all contain words."""
-    from snnssl_mm.recording.table import Table
-
-    return Table(heads, rows, words=len(heads)).markdown()
-
-
-def demo(report: dict[str, Any]) -> list[str]:
-    """Render results of tools/demo.py, with seeds, times and command."""
-    summary, runs = report["summary"], report["runs"]
-    measures = list(next(iter(summary.values())))
-    rows = [
-        [probe_title(features), *(row.get(measure, "-") for measure in measures)]
-        for features, row in summary.items()
-    ]
-    seeds = ", ".join(str(run["seed"]) for run in runs)
-    what = f"Seeds {seeds}, mean ± standard deviation" if len(runs) > 1 else "One seed"
-    parts = {"train_seconds": "pretraining", "transfer_seconds": "transfer"}
-    times = {part: [run.get(key) for run in runs] for key, part in parts.items()}
-    took = " and ".join(
-        f"{max(seconds) / 60:.1f} minutes of {part}"
-        for part, seconds in times.items()
-        if all(seconds)  # an interrupted run has no time
-    )
-    where = f"at most {took} a seed on {device(report)}"
-    lines = table(["on unseen images, %", *map(probe_title, measures)], rows)
-    return [*lines, "", f"{what}; {where}: `{report['command']}`."]
-
-
-def backbones(reports: list[dict[str, Any]]) -> list[str]:
-    """Render results of tools/demo.py for several backbones, one per line."""
-    rows = []
-    for report in reports:
-        summary, runs = report["summary"], report["runs"]
-        minutes = [run["train_seconds"] / 60 for run in runs if run["train_seconds"]]
-        rows.append(
-            [
-                Path(report["config"]).stem,
-                *(summary["pretrained"][probe] for probe in FROZEN),
-                *(summary["random"][probe] for probe in FROZEN),
-                ", ".join(str(run["seed"]) for run in runs),
-                f"{max(minutes):.1f}" if minutes else "-",
-                device(report),
-            ]
-        )
-    probes = FROZEN.values()
-    heads = ["on unseen images, %", *probes, *(f"random: {p}" for p in probes)]
-    commands = "; ".join(f"`{report['command']}`" for report in reports)
-    return [*table([*heads, "seeds", "minutes", "on"], rows), "", f"By {commands}."]
-
-
-def memory(report: dict[str, Any]) -> list[str]:
-    """Render results of benchmarks/backbone_memory.py."""
-    names = {"False": "without", "True": "with"}
-    rows = [
-        [f"{names[key]} `with_cp`", f"{row['peak_mib']:,} MiB"]
-        for key, row in report["backbone"].items()
-    ]
-    lines = table([report["task"], "peak memory"], rows)
-    gflop: dict[str, list[float]] = {}
-    for row in report["attention"]:
-        gflop.setdefault(row["order"], []).append(row["gflop"])
-    tokens = sorted({row["tokens"] for row in report["attention"]})
-    growth = ", ".join(
-        f"{values[-1] / values[0]:.0f} times in the order {order}"
-        for order, values in gflop.items()
-    )
-    text = (
-        f"On {device(report)}: `{report['command']}`. From {tokens[0]:,} to "
-        f"{tokens[-1]:,} tokens ({tokens[-1]:,} at 1344x800) the operations of "
-        f"attention grow {growth}."
-    )
-    return [*lines, "", text]
-
-
-def blood_cells(report: dict[str, Any]) -> list[str]:
-    """Render results of benchmarks/blood_cells.py: AP50 over epochs."""
-    epochs = list(report["runs"][0]["results"]["pretrained"])
-    rows = [
-        [
-            probe_title(start),
-            str(run["seed"]),
-            *(f"{100 * row[e]['AP50']:.1f}" for e in epochs),
-        ]
-        for run in report["runs"]
-        for start, row in run["results"].items()
-    ]
-    lines = table(["AP50, %", "seed", *(f"epoch {e}" for e in epochs)], rows)
-    return [*lines, "", f"On {device(report)}: `{report['command']}`."]
-
-
-def busy_machine(report: dict[str, Any]) -> list[str]:
-    """Render results of benchmarks/busy_machine.py: seconds per step."""
-    rows = [
-        [row["setting"], f"{row['quiet']:.3f}", f"{row['busy']:.3f}"]
-        for row in report["rows"]
-    ]
-    beside = f"beside {report['burners']} processes that burn a core each"
-    lines = table(["threads", "alone, s a step", f"{beside}, s a step"], rows)
-    return [*lines, "", f"On {device(report)}: `{report['command']}`."]
-
-
-def duration(seconds: float) -> str:
-    """Format a duration in a suitable unit."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-6:.3g} µs"
-
-
-def speed(report: dict[str, Any]) -> list[str]:
-    """Render results of benchmarks/run.py: one line per side of the headline cases."""
-    lines = []
-    for row in report["rows"]:
-        for case in (case for case in row["cases"] if case["headline"]):
-            lines += speed_lines(f"{row['title'].partition(',')[0]}: ", case)
-    heads = ["what", "ours", "beside", "its time", "times ours", "memory: ours", "its"]
-    where = f"On {device(report)}; medians of runs in turn, quartiles in brackets."
-    commands = ", ".join(dict.fromkeys(f"`{r['command']}`" for r in report["rows"]))
-    notes = dict.fromkeys(row["note"] for row in report["rows"] if row["note"])
-    text = " ".join([where, f"Measured by {commands}.", *notes])
-    return [*table(heads, lines), "", text]
-
-
-def speed_lines(title: str, case: dict[str, Any]) -> list[list[str]]:
-    """Return the lines of a case: ours compared with each other side, or alone."""
-    (_, ours), *others = case["sides"].items()
-    own = duration(ours["seconds"]["median"])
-    if not others:
-        rate = ours.get("per_second")
-        own += f" ({rate:,.0f} {case['items']}/s)" if rate else ""
-        return [[title + case["case"], own, *["-"] * 5]]
-    lines = []
-    for name, side in others:
-        ratio = side["times_ours"]
-        low, high = (f"{value:.3g}" for value in ratio["quartiles"])
-        times = f"{ratio['median']:.3g} ({low} to {high})"
-        peaks = [
-            f"{s['peak_mib']:,.0f} MiB" if "peak_mib" in s else "-"
-            for s in (ours, side)
-        ]
-        theirs = duration(side["seconds"]["median"])
-        lines.append([title + case["case"], own, name, theirs, times, *peaks])
-    return lines
-
-
-def growth(report: dict[str, Any]) -> list[str]:
-    """Render results of benchmarks/growth.py: both ends of every series."""
-    rows = [
-        [
-            f"{panel}: {series}",
-            f"{points[0]['value']:,} to {points[-1]['value']:,}",
-            f"{duration(points[0]['seconds'])} to {duration(points[-1]['seconds'])}",
-            f"{points[0]['peak_mib']:,.0f} to {points[-1]['peak_mib']:,.0f} MiB",
-        ]
-        for panel, found in report["panels"].items()
-        for series, points in found.items()
-    ]
-    lines = table(["cost over", "values", "time", "peak memory"], rows)
-    return [*lines, "", f"On {device(report)}: `{report['command']}`."]
-
-
-def rows_as(tables_of: Shown) -> Callable[[dict[str, Any]], list[str]]:
-    """Return a renderer of a results file with rows.
-
-    Args:
-        tables_of: Makes tables of the rows.
-    """
-
-    def shown(report: dict[str, Any]) -> list[str]:
-        rows, lines = report["rows"], []
-        for found in tables_of(rows):
-            lines += [f"{found.caption}:", "", *found.markdown(), ""]
-        commands = dict.fromkeys(f"`{row['command']}`" for row in rows)
-        return [*lines, f"On {device(report)}: {'; '.join(commands)}."]
-
-    return shown
-
-
-def energy_by_network(rows: list[dict[str, Any]]) -> list[Table]:
-    """Make the table of totals of each network."""
-    from snnssl_mm.recording.energy_tables import summary, total_table
-
-    return [
-        total_table(row)._replace(caption=f"{Path(row['config']).stem}, {summary(row)}")
-        for row in rows
-    ]
-
-
-METRICS = {"knn": "k-NN Top 1 Accuracy", "linear": "Linear Probe Top 1 Accuracy"}
-
-
-def model_row(entry: zoo.Entry) -> list[str]:
-    """Return one line of the table of pretrained models."""
-    from snnssl_mm.checkpoints import zoo
-
-    metadata, results = entry.meta["Metadata"], entry.meta["Results"] or [{}]
-    metrics = results[0].get("Metrics", {})
-    config = entry.config.relative_to(zoo.index_file().parent)
-    return [
-        f"[{entry.name}]({config})",
-        metadata["Training Data"],
-        f"{metadata['Epochs']}",
-        f"{metadata['Backbone Parameters'] / 1e6:.2f} M",
-        *(str(metrics.get(name, "-")) for name in METRICS.values()),
-        f"[file]({entry.url})" if entry.url else "shipped" if entry.file else "-",
-    ]
-
-
-def models() -> list[str]:
-    """Render the model zoo from its metafiles."""
-    from snnssl_mm.checkpoints import zoo
-
-    folders: dict[str, list[zoo.Entry]] = {}
-    for entry in zoo.entries().values():
-        folders.setdefault(entry.config.parent.name, []).append(entry)
-    heads = [
-        "pretraining",
-        "images",
-        "epochs",
-        "backbone",
-        *map(probe_title, METRICS),
-        "weights",
-    ]
-    lines = table(heads, [model_row(entry) for entry in folders.pop("selfsup")])
-    rows = [
-        [folder, ", ".join(entry.name for entry in found)]
-        for folder, found in folders.items()
-    ]
-    return [*lines, "", *table(["downstream", "models"], rows)]
-
-
-def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
-    """Return the renderers of results files by their entry ``what`` or their name.
-
-    Other files are results of the demo.
-    """
-    from fault_tables import fuzz_table, kills_table
-    from steadiness import long_run_table
-    from training_cost_table import training_cost_table
-    from training_plan import plan_table, step_times_table
-
-    from snnssl_mm.analysis.ablation import ablation_table
-    from snnssl_mm.analysis.time_steps import time_steps_table
-    from snnssl_mm.probing.probe_table import probe_table
-    from snnssl_mm.recording.firing_rates import firing_rates_table
-    from snnssl_mm.recording.representation_health import health_table
-
-    return {
-        "ablation": rows_as(lambda rows: [ablation_table(rows)]),
-        "energy": rows_as(energy_by_network),
-        "firing_rates": rows_as(lambda rows: [firing_rates_table(row) for row in rows]),
-        "fuzz": rows_as(lambda rows: [fuzz_table(rows)]),
-        "kills": rows_as(lambda rows: [kills_table(rows)]),
-        "long_run": rows_as(lambda rows: [long_run_table(rows)]),
-        "probes": rows_as(lambda rows: [probe_table(rows)]),
-        "representation_health": rows_as(
-            lambda rows: [health_table(row) for row in rows]
-        ),
-        "step_times": rows_as(lambda rows: [step_times_table(rows), plan_table(rows)]),
-        "time_steps": rows_as(lambda rows: [time_steps_table(rows)]),
-        "training_cost": rows_as(lambda rows: [training_cost_table(rows)]),
-        "backbone_memory": memory,
-        "blood_cells": blood_cells,
-        "busy_machine": busy_machine,
-        "growth": growth,
-        "speed": speed,
-    }
-
-
-FORMER_FILES = {
-    "tools/analysis/time_steps.py": "tools/measure.py time-steps",
-    "tools/analysis/firing_rates.py": "tools/measure.py firing-rates",
-    "tools/analysis/energy.py": "tools/measure.py energy",
-    "tools/analysis/representation_health.py": "tools/measure.py health",
-}
-"""Former paths of commands in results files, and their current paths."""
-
-
-def current_files(text: str) -> str:
-    """Replace former paths in the text of a results file."""
-    for former, now in FORMER_FILES.items():
-        text = text.replace(former, now)
-    return text
-
-
-def markdown(files: list[Path]) -> str:
-    """Render results files with their notes, or the model zoo."""
-    if files[0].name == "model-index.yml":
-        return "\n".join(models())
-    reports = [
-        current_names(json.loads(current_files(file.read_text()))) for file in files
-    ]
-    if len(reports) > 1:
-        lines = backbones(reports)
-    else:
-        what = reports[0].get("what", files[0].stem)
-        lines = renderers().get(what, demo)(reports[0])
-    notes = [report["note"] for report in reports if "note" in report]
-    return "\n".join([*lines, *notes]).rstrip()
 
 
 def updated(text: str) -> str:
@@ -352,18 +30,17 @@ def updated(text: str) -> str:
 
 
 def main() -> None:
-    """Update README and docs, or check that they are up to date."""
+    """Update the README, or check that it is up to date."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true", help="only compare")
     args = parser.parse_args()
-    for page in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))):
-        before = page.read_text()
-        text = updated(before)
-        if not args.check:
-            page.write_text(text)
-        elif text != before:
-            name = page.relative_to(ROOT)
-            raise SystemExit(f"{name} is out of date: run benchmarks/update_readme.py")
+    readme = ROOT / "README.md"
+    before = readme.read_text()
+    text = updated(before)
+    if not args.check:
+        readme.write_text(text)
+    elif text != before:
+        raise SystemExit("README.md is out of date: run benchmarks/update_readme.py")
 
 
 if __name__ == "__main__":

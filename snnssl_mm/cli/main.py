@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -55,16 +56,20 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(*args, **kwargs)
         self.command = command
 
-    def parse_known_args(  # type: ignore[override]
-        self, args: Any = None, namespace: Any = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse; left-over arguments are an error of this parser, not of its parent."""
+    def load(self) -> None:
+        """Import the subcommand's module and add its arguments, once."""
         if self.command:
             module = command_module(self.command)
             self.command = None
             self.description = module.__doc__
             self.set_defaults(run=getattr(module, "run", None))
             module.add_arguments(self)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Any = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse; left-over arguments are an error of this parser, not of its parent."""
+        self.load()
         found, left = super().parse_known_args(args, namespace)
         if left:
             self.error(f"unrecognized arguments: {' '.join(left)}")
@@ -76,8 +81,12 @@ def command_module(command: str) -> Any:
     return importlib.import_module(f"snnssl_mm.cli.{command}")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of ``snnssl``; subcommands add their arguments when used."""
+def build_parser(loaded: str = "") -> argparse.ArgumentParser:
+    """Build the parser of ``snnssl``; subcommands add their arguments when used.
+
+    Args:
+        loaded: Subcommand that adds its arguments at once.
+    """
     parser = argparse.ArgumentParser(
         "snnssl",
         description="Self-supervised pretraining of spiking networks on OpenMMLab.",
@@ -88,8 +97,19 @@ def build_parser() -> argparse.ArgumentParser:
         title="commands", metavar="COMMAND", required=True, parser_class=CommandParser
     )
     for command, text in COMMANDS.items():
-        commands.add_parser(command, help=text, command=command)
+        added = commands.add_parser(command, help=text, command=command)
+        if command == loaded:
+            added.load()
     return parser
+
+
+def complete_words() -> None:
+    """Answer a shell that asks for completions, and exit; else do nothing."""
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        words = argcomplete.split_line(os.environ["COMP_LINE"])[3]
+        argcomplete.autocomplete(build_parser(*words[1:2]))
 
 
 def refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
@@ -127,6 +147,8 @@ def main(*command: str) -> None:
         SystemExit: See :func:`~snnssl_mm.cli.shared.user_errors.run_tool`; with status
             2 if the command line is invalid.
     """
+    if not command:
+        complete_words()
     words = [*command, *sys.argv[1:]]
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]

@@ -1,0 +1,47 @@
+"""The tutorials run, and print what their committed output shows."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+FILES = sorted((Path(__file__).parents[1] / "docs" / "tutorials").glob("*.ipynb"))
+NUMBER = re.compile(r"\d+(\.\d+)?")
+
+
+@pytest.fixture
+def notebooks(monkeypatch):
+    """The module that executes notebooks."""
+    monkeypatch.syspath_prepend(FILES[0].parents[1])
+    import notebooks
+
+    return notebooks
+
+
+def shown(notebook):
+    """Return what the cells print or return; numbers are masked, pictures counted."""
+    texts, pictures = [], 0
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            pictures += "image/png" in data
+            text = output.get("text") or data.get("text/plain", "")
+            texts += [] if "image/png" in data else [NUMBER.sub("#", text)]
+    return texts, pictures
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_output_is_that_of_the_code(notebooks, file):
+    notebook = nbformat.read(file, as_version=4)
+    assert notebooks.is_current(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_tutorial_runs_and_shows_what_is_committed(notebooks, file):
+    committed, executed = (nbformat.read(file, as_version=4) for _ in range(2))
+    notebooks.execute(executed)
+    assert shown(executed) == shown(committed)
