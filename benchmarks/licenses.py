@@ -26,6 +26,7 @@ from snnssl_mm.cli.shared.user_errors import run_tool
 
 ROOT = Path(__file__).resolve().parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
+DOCS = ROOT / "docs" / "requirements.txt"
 LIST = ROOT / "docs" / "project" / "licenses.md"
 UNKNOWN = "unknown"
 
@@ -53,7 +54,8 @@ OVERRIDES = {
 """Licences of distributions that do not state a name, read from their files."""
 
 PERMISSIVE = re.compile(
-    r"Apache-2.0|BSD.*|0BSD|BSL-1.0|CNRI-Python|ISC|LLVM-exception|MIT(-CMU)?|PSF-2.0"
+    r"Apache-2.0|BSD.*|0BSD|BSL-1.0|CC0-1.0|CNRI-Python|ISC|LLVM-exception|"
+    r"MIT(-CMU)?|PSF-2.0"
 )
 COPYLEFT = {
     "AGPL": "copyleft",
@@ -71,9 +73,9 @@ SHORT = {"": "GPL", "LESSER ": "LGPL", "AFFERO ": "AGPL"}
 HEAD = """# Licences of the dependencies
 
 Written by `python benchmarks/licenses.py`; do not edit. Names and versions are those of
-[constraints.txt](../constraints.txt), licences those that the distributions state.
-`run` is needed to use snnssl_mm, `dev` to test and to export, `set-up` by
-tools/setup_env.py alone. Bold marks what is not plainly permissive. "Has the text of"
+[constraints.txt](https://github.com/snnssl-mm/snnssl_mm/blob/main/constraints.txt), licences those that the distributions state.
+`run` is needed to use snnssl_mm, `dev` to test and to export, `docs` to build this site,
+`set-up` by tools/setup_env.py alone. Bold marks what is not plainly permissive. "Has the text of"
 means that the wheel's licence files hold a GNU licence: of a library inside it (such
 as GEOS, FFmpeg, Qt, or GCC's run-time library, which has an exception) or of a part.
 
@@ -173,16 +175,16 @@ def gnu_texts(found: metadata.Distribution) -> list[str]:
     return sorted(texts)
 
 
-def row(name: str, version: str, run: set[str], dev: set[str]) -> str:
+def row(name: str, version: str, uses: dict[str, set[str]]) -> str:
     """Format one line of the table."""
     try:
         found = metadata.distribution(name)
     except metadata.PackageNotFoundError:
         raise SystemExit(
-            f"error: {name} of constraints.txt is not installed; run make setup"
+            f"error: {name} of constraints.txt is not installed; run make docs"
         ) from None
     normal = canonicalize_name(name)
-    used = "run" if normal in run else "dev" if normal in dev else "set-up"
+    used = next((use for use, names in uses.items() if normal in names), "set-up")
     expression = license_of(found)
     notes = [f"**{concern(expression)}**"] if concern(expression) else []
     notes += [f"has the text of **{text}**" for text in gnu_texts(found)]
@@ -191,8 +193,10 @@ def row(name: str, version: str, run: set[str], dev: set[str]) -> str:
 
 def listing(pinned: dict[str, str]) -> str:
     """Make the complete file."""
-    run, dev = closure(requirements()), closure(requirements("dev"))
-    lines = [row(name, version, run, dev) for name, version in pinned.items()]
+    docs = re.sub(r"\s*#.*", "", DOCS.read_text()).split()
+    asked = {"run": requirements(), "dev": requirements("dev"), "docs": docs}
+    uses = {use: closure(roots) for use, roots in asked.items()}
+    lines = [row(name, version, uses) for name, version in pinned.items()]
     head = "| distribution | version | licence | needed to | note |"
     return "\n".join([HEAD, head, "| --- | --- | --- | --- | --- |", *lines, ""])
 
