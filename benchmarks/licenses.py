@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""List the licences of everything that constraints.txt pins in docs/project/licenses.md.
+"""List licences of what constraints.txt pins, in docs/project/licenses.md.
 
 usage: python benchmarks/licenses.py [--check]
 
@@ -73,9 +73,9 @@ SHORT = {"": "GPL", "LESSER ": "LGPL", "AFFERO ": "AGPL"}
 HEAD = """# Licences of the dependencies
 
 Written by `python benchmarks/licenses.py`; do not edit. Names and versions are those of
-[constraints.txt](https://github.com/snnssl-mm/snnssl_mm/blob/main/constraints.txt), licences those that the distributions state.
-`run` is needed to use snnssl_mm, `dev` to test and to export, `docs` to build this site,
-`set-up` by tools/setup_env.py alone. Bold marks what is not plainly permissive. "Has the text of"
+`constraints.txt`, licences those that the distributions state. `run` is needed to use
+snnssl_mm, `dev` to test and to export, `docs` to build this site, `set-up` by
+tools/setup_env.py alone. Bold marks what is not plainly permissive. "Has the text of"
 means that the wheel's licence files hold a GNU licence: of a library inside it (such
 as GEOS, FFmpeg, Qt, or GCC's run-time library, which has an exception) or of a part.
 

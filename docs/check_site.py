@@ -81,12 +81,11 @@ def broken_links(page: Page) -> Iterator[str]:
     for address in page.links:
         if not is_internal(address):
             continue
-        file, anchor = target(page, address), urlsplit(address).fragment
+        file, anchor = target(page, address), unquote(urlsplit(address).fragment)
         if not file.is_file():
             yield f"links to {address}, which does not exist"
-        elif anchor and file.suffix == ".html":
-            if unquote(anchor) not in read(file).anchors:
-                yield f"links to {address}, whose anchor does not exist"
+        elif anchor and file.suffix == ".html" and anchor not in read(file).anchors:
+            yield f"links to {address}, whose anchor does not exist"
 
 
 def pictures_without_text(page: Page) -> Iterator[str]:

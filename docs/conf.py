@@ -6,8 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "docs" / "_ext"), str(ROOT / "benchmarks")]
 
-from snnssl_mm import compat
-from snnssl_mm.version import __version__
+from snnssl_mm import compat  # noqa: E402
+from snnssl_mm.version import __version__  # noqa: E402
 
 compat.apply()
 
@@ -27,6 +27,7 @@ extensions = [
     "inventories",
     "mathml",
     "pages",
+    "references",
     "results",
 ]
 exclude_patterns = ["_build", "_ext", "inventories"]
@@ -60,3 +61,7 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 python_use_unqualified_type_names = True
+nitpick_ignore = [
+    ("py:class", "torch.nn.modules.batchnorm._NormBase"),  # private, without a page
+    ("py:class", "NeuronConfig"),  # Mapping[str, Any]
+]

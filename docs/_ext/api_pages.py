@@ -9,6 +9,8 @@ import pkgutil
 from collections.abc import Iterator
 from typing import Any
 
+from sphinx.pycode import ModuleAnalyzer
+
 import snnssl_mm
 
 
@@ -40,13 +42,31 @@ def summary(what: Any) -> str:
     return (inspect.getdoc(what) or "").partition("\n")[0]
 
 
-def directive(package: str, name: str, what: Any) -> list[str]:
-    """Return the autodoc directive of a public name."""
-    full = f"snnssl_mm.{package}.{name}"
+def constant(package: Any, name: str) -> str:
+    """Return the text below the definition of a constant, wherever that is."""
+    prefix = f"{package.__name__}."
+    modules = [package.__name__]
+    modules += [m.name for m in pkgutil.walk_packages(package.__path__, prefix)]
+    for module in modules:
+        texts = ModuleAnalyzer.for_module(module).find_attr_docs()
+        if found := texts.get(("", name)):
+            return " ".join(found).strip()
+    raise ValueError(f"{package.__name__}.{name} has no text below its definition")
+
+
+def directive(package: Any, name: str, what: Any) -> list[str]:
+    """Return the directive that documents a public name."""
+    full = f"{package.__name__}.{name}"
+    home = getattr(what, "__module__", package.__name__)
+    if not home.startswith("snnssl_mm"):
+        origin = f":py:obj:`{home.partition('.')[0]}'s <{home}.{name}>`"
+        kind = "class" if inspect.isclass(what) else "function"
+        return [f".. py:{kind}:: {full}", "", f"   {origin}: {summary(what)}"]
     if inspect.isclass(what):
         return [f".. autoclass:: {full}", "   :members:", "   :show-inheritance:", ""]
-    kind = "function" if inspect.isroutine(what) else "data"
-    return [f".. auto{kind}:: {full}", *(["   :no-value:"] * (kind == "data")), ""]
+    if inspect.isroutine(what):
+        return [f".. autofunction:: {full}", ""]
+    return [f".. py:data:: {full}", "", f"   {constant(package, name)}", ""]
 
 
 def page(name: str, package: Any) -> str:
@@ -54,7 +74,7 @@ def page(name: str, package: Any) -> str:
     lines = [f"# snnssl_mm.{name}", "", summary(package), ""]
     for public_name in names(package):
         what = getattr(package, public_name)
-        body = "\n".join(directive(name, public_name, what))
+        body = "\n".join(directive(package, public_name, what))
         lines += [f"## {public_name}", "", "```{eval-rst}", body, "```", ""]
     return "\n".join(lines)
 
@@ -70,7 +90,10 @@ def index(packages: dict[str, Any]) -> str:
         lines += ["", f"## [snnssl_mm.{name}]({name}.md)", "", summary(package), ""]
         lines += ["| name | what |", "| --- | --- |"]
         for public_name in names(package):
-            text = summary(getattr(package, public_name)).replace("|", "\\|")
+            what = getattr(package, public_name)
+            is_code = inspect.isclass(what) or inspect.isroutine(what)
+            text = summary(what) if is_code else constant(package, public_name)
+            text = text.replace("|", "\\|")
             lines.append(
                 f"| [{public_name}]({name}.md#{public_name.lower()}) | {text} |"
             )

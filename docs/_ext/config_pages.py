@@ -115,8 +115,9 @@ def index() -> str:
     lines = [
         "# Configs",
         "",
-        "Every config of the package, by task. `snnssl train` takes a path, or inherit",
-        'from one in a file of your own: `_base_ = "snnssl_mm::selfsup/spikformer_ctl.py"`.',
+        "Every config of the package, by task. Train one with `snnssl train PATH`, or",
+        "inherit it in a file of your own:",
+        '`_base_ = "snnssl_mm::selfsup/spikformer_ctl.py"`.',
     ]
     for folder, heading in FOLDERS.items():
         lines += ["", f"## {heading}", "", "| config | what |", "| --- | --- |"]

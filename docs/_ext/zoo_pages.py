@@ -34,7 +34,7 @@ def results(entry: zoo.Entry) -> Iterator[str]:
     """Yield results with the file that they come from."""
     for result in entry.meta["Results"] or []:
         rows = [[name, f"{value}"] for name, value in result["Metrics"].items()]
-        yield f"{result['Task']} on {result['Dataset']}, from `{result['Results File']}`:"
+        yield f"{result['Task']} on {result['Dataset']}, by `{result['Results File']}`:"
         yield ""
         yield from table(["metric", "%"], rows)
         yield ""

@@ -75,6 +75,7 @@ WORKAROUNDS = (
     Workaround(cpu_strategies),
     Workaround(cpu_sync_batch_norm),
 )
+"""All workarounds, in the order in which they are applied."""
 """All workarounds; those without a module are applied by the training command."""
 
 

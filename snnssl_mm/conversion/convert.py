@@ -75,7 +75,7 @@ class Conversion(NamedTuple):
 
     @property
     def required(self) -> list[str]:
-        """Missing settings that a user must give: none for mere initialisations."""
+        """Missing settings that a user must give; none if weights only initialise."""
         layout = LAYOUTS.get(self.source)
         free = layout is None or layout.initialisation
         return [] if free else self.missing

@@ -14,6 +14,7 @@ from snnssl_mm.conversion.spikformer_layouts import SPIKFORMER_LAYOUTS
 LAYOUTS = {**SPIKFORMER_LAYOUTS, **RESNET_LAYOUTS}
 """Layouts of other projects by name."""
 OURS = "ours"
+"""Name of this package's own layout."""
 OUR_HEADS = ("head.*", "neck.*")
 BLOCKS = ("blocks.", "layer1.")
 """Prefixes of our names of blocks, which every backbone has after its stem."""

@@ -90,7 +90,7 @@ class MixedLIF(nn.Module):
 
     @property
     def path(self) -> str:
-        """Which output is emitted: ``'spike'``, ``'analog'`` or ``'dual'``."""
+        """The emitted output, ``'spike'``, ``'analog'`` or ``'dual'``."""
         return self._path
 
     @path.setter

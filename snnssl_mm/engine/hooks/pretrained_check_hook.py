@@ -21,7 +21,7 @@ from snnssl_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class PretrainedCheckHook(Hook):
-    """Require that the model equals its checkpoints: max |w_loaded - w_checkpoint| = 0.
+    """Require that the model equals its checkpoints: max ``|w - w_ckpt|`` = 0.
 
     Loaded weights may be overwritten later, by a backbone's own ``init_weights`` or by
     the config's ``load_from``. All weights that the config gives are compared, see
