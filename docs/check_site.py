@@ -120,6 +120,7 @@ def undocumented(site: Path, found: list[Page]) -> Iterator[str]:
     """Yield public names, subcommands, configs and results files without a place."""
     import api_pages
     import config_pages
+    import markup
 
     from snnssl_mm.checkpoints import zoo
     from snnssl_mm.cli.main import COMMANDS
@@ -130,7 +131,7 @@ def undocumented(site: Path, found: list[Page]) -> Iterator[str]:
             if f"snnssl_mm.{package}.{name}" not in anchors:
                 yield f"{package}.{name} is public, but not documented"
     wanted = [f"commands/{command}" for command in COMMANDS]
-    for folder in config_pages.FOLDERS:
+    for folder in markup.TASKS:
         wanted += [f"configs/{file.stem}" for file in config_pages.configs(folder)]
     wanted += [f"zoo/{name}" for name in zoo.entries()]
     yield from (f"{n} has no page" for n in wanted if not (site / f"{n}.html").exists())

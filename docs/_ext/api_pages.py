@@ -9,6 +9,7 @@ import pkgutil
 from collections.abc import Iterator
 from typing import Any
 
+from markup import toctree
 from sphinx.pycode import ModuleAnalyzer
 
 import snnssl_mm
@@ -97,7 +98,7 @@ def index(packages: dict[str, Any]) -> str:
             lines.append(
                 f"| [{public_name}]({name}.md#{public_name.lower()}) | {text} |"
             )
-    return "\n".join([*lines, "", "```{toctree}", ":hidden:", "", *packages, "```", ""])
+    return "\n".join([*lines, "", toctree(packages)])
 
 
 def pages() -> Iterator[tuple[str, str]]:

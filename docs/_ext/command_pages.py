@@ -7,6 +7,8 @@ import html
 import re
 from collections.abc import Iterator
 
+from markup import toctree
+
 from snnssl_mm.cli.main import COMMANDS, CommandParser
 
 
@@ -56,8 +58,9 @@ def section(parser: argparse.ArgumentParser, level: str) -> Iterator[str]:
     first, _, rest = description.partition("\n\n")
     yield markdown(" ".join(first.split()))
     yield ""
-    if rest:
-        yield f"```text\n{rest}\n```\n"
+    for paragraph in filter(None, rest.split("\n\n")):
+        is_code = paragraph.startswith(" ") or "\n " in paragraph
+        yield f"```text\n{paragraph}\n```\n" if is_code else markdown(paragraph) + "\n"
     yield f"```text\n{parser.format_usage().strip()}\n```\n"
     yield from arguments(parser)
     for action in parser._actions:
@@ -72,7 +75,7 @@ def index() -> str:
     lines += ["", "| command | what it does |", "| --- | --- |"]
     for command, text in COMMANDS.items():
         lines.append(f"| [snnssl {command}]({command}.md) | {html.escape(text)} |")
-    return "\n".join([*lines, "", "```{toctree}", ":hidden:", "", *COMMANDS, "```", ""])
+    return "\n".join([*lines, "", toctree(COMMANDS)])
 
 
 def pages() -> Iterator[tuple[str, str]]:

@@ -8,16 +8,11 @@ import pprint
 from collections.abc import Iterator
 from pathlib import Path
 
+from markup import TASKS, toctree
 from mmengine.config import Config
-from results_tables import ROOT
+from results_tables import ROOT, table
 
 CONFIGS = ROOT / "configs"
-FOLDERS = {
-    "selfsup": "Pretraining",
-    "classification": "Classification",
-    "detection": "Detection",
-    "segmentation": "Segmentation",
-}
 
 
 def configs(folder: str) -> list[Path]:
@@ -110,6 +105,18 @@ From another folder, inherit it: `_base_ = "snnssl_mm::{file.relative_to(CONFIGS
 """
 
 
+def listing(task: str) -> list[str]:
+    """Return a table of the configs of a task."""
+    rows = [[f"[{file.stem}]({file.stem}.md)", title(file)] for file in configs(task)]
+    return table(["config", "what"], rows)
+
+
+def task_page(task: str) -> str:
+    """Return the page of a task."""
+    names = toctree(file.stem for file in configs(task))
+    return "\n".join([f"# {TASKS[task]} configs", "", *listing(task), "", names])
+
+
 def index() -> str:
     """Return the page that lists all configs."""
     lines = [
@@ -119,16 +126,15 @@ def index() -> str:
         "inherit it in a file of your own:",
         '`_base_ = "snnssl_mm::selfsup/spikformer_ctl.py"`.',
     ]
-    for folder, heading in FOLDERS.items():
-        lines += ["", f"## {heading}", "", "| config | what |", "| --- | --- |"]
-        lines += [f"| [{f.stem}]({f.stem}.md) | {title(f)} |" for f in configs(folder)]
-    names = "\n".join(file.stem for folder in FOLDERS for file in configs(folder))
-    return "\n".join([*lines, "", "```{toctree}", ":hidden:", "", names, "```", ""])
+    for task, heading in TASKS.items():
+        lines += ["", f"## {heading}", "", *listing(task)]
+    return "\n".join([*lines, "", toctree(TASKS)])
 
 
 def pages() -> Iterator[tuple[str, str]]:
     """Yield the name and the text of every page."""
     yield "index", index()
-    for folder in FOLDERS:
-        for file in configs(folder):
+    for task in TASKS:
+        yield task, task_page(task)
+        for file in configs(task):
             yield file.stem, page(file)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
-from results_tables import table
+import torch
+from markup import TASKS, toctree
+from results_tables import ROOT, current_files, device, table
 
 from snnssl_mm.checkpoints import zoo
-
-TASKS = {
-    "selfsup": "Pretraining",
-    "classification": "Classification",
-    "detection": "Detection",
-    "segmentation": "Segmentation",
-}
 
 
 def task(entry: zoo.Entry) -> str:
@@ -31,15 +27,34 @@ def facts(entry: zoo.Entry) -> list[str]:
 
 
 def results(entry: zoo.Entry) -> Iterator[str]:
-    """Yield results with the file that they come from."""
+    """Yield results with the file and the command that they come from."""
     for result in entry.meta["Results"] or []:
         rows = [[name, f"{value}"] for name, value in result["Metrics"].items()]
-        yield f"{result['Task']} on {result['Dataset']}, by `{result['Results File']}`:"
+        name = result["Results File"]
+        report = json.loads(current_files((ROOT / name).read_text()))
+        commands = {row["command"] for row in report.get("rows", [report])}
+        yield f"{result['Task']} on {result['Dataset']}:"
         yield ""
         yield from table(["metric", "%"], rows)
         yield ""
+        yield f"Measured on {device(report)}, recorded in `{name}`, by"
+        yield ""
+        yield "\n".join(["```bash", *sorted(commands), "```"])
+        yield ""
     if not entry.meta["Results"]:
         yield "No result yet: nobody has trained it to the end with this version."
+
+
+def training(entry: zoo.Entry) -> str:
+    """Describe the training of weights that come with the package."""
+    file = zoo.SHIPPED / (entry.file or "")
+    if not file.is_file():
+        return ""
+    meta = torch.load(file, weights_only=True)["meta"]
+    return (
+        f"Trained with seed {meta['seed']} for {meta['epoch']} epochs "
+        f"({meta['iter']:,} iterations). The file contains its complete config."
+    )
 
 
 def weights(entry: zoo.Entry) -> str:
@@ -52,6 +67,8 @@ def weights(entry: zoo.Entry) -> str:
     where = f"[{entry.url}]({entry.url})" if entry.url else "comes with the package"
     return f"""`{entry.file}`, {where}. SHA-256:
 `{entry.sha256}`
+
+{training(entry)}
 
 ```python
 from snnssl_mm.apis import load_model
@@ -97,25 +114,39 @@ def line(entry: zoo.Entry) -> list[str]:
     ]
 
 
+def listing(name: str) -> list[str]:
+    """Return a table of the models of a task."""
+    rows = [line(entry) for entry in models(name)]
+    return table(["model", "images", "backbone", "weights"], rows)
+
+
+def models(name: str) -> list[zoo.Entry]:
+    """List the models of a task."""
+    return [entry for entry in zoo.entries().values() if task(entry) == name]
+
+
+def task_page(name: str) -> str:
+    """Return the page of a task."""
+    names = toctree(entry.name for entry in models(name))
+    return "\n".join([f"# {TASKS[name]} models", "", *listing(name), "", names])
+
+
 def index() -> str:
     """Return the page that lists all models."""
-    entries = zoo.entries().values()
     lines = [
         "# Model zoo",
         "",
         "Models load by name: `snnssl_mm.apis.load_model(NAME)`, `--pretrained NAME`.",
         "A dash means that nobody has trained the model to the end yet.",
     ]
-    for folder, heading in TASKS.items():
-        rows = [line(entry) for entry in entries if task(entry) == folder]
-        heads = ["model", "images", "backbone", "weights"]
-        lines += ["", f"## {heading}", "", *table(heads, rows)]
-    names = "\n".join(entry.name for entry in entries)
-    return "\n".join([*lines, "", "```{toctree}", ":hidden:", "", names, "```", ""])
+    for name, heading in TASKS.items():
+        lines += ["", f"## {heading}", "", *listing(name)]
+    return "\n".join([*lines, "", toctree(TASKS)])
 
 
 def pages() -> Iterator[tuple[str, str]]:
     """Yield the name and the text of every page."""
     yield "index", index()
-    for entry in zoo.entries().values():
-        yield entry.name, page(entry)
+    for name in TASKS:
+        yield name, task_page(name)
+        yield from ((entry.name, page(entry)) for entry in models(name))
