@@ -24,6 +24,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.intersphinx",
     "sphinx.ext.doctest",
+    "access",
     "inventories",
     "mathml",
     "pages",
@@ -35,6 +36,8 @@ html_title = "snnssl_mm"
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+html_logo = html_favicon = "_static/logo.svg"
 html_copy_source = False
 html_theme_options = {
     "source_repository": "https://github.com/snnssl-mm/snnssl_mm",
@@ -42,8 +45,8 @@ html_theme_options = {
     "source_directory": "docs/",
 }
 html_math_renderer = "mathml"
-pygments_style = "friendly"
-pygments_dark_style = "github-dark"
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"]
 myst_heading_anchors = 3

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Look at the built site in headless Chromium: widths, dark mode, search, access.
+
+usage: python docs/check_browser.py [FOLDER] [--pictures FOLDER]
+
+At 390, 820 and 1440 pixels, in light and dark mode: no page may scroll sideways or
+write an error to the console; axe (WCAG 2.1 A and AA) may find nothing, which includes
+a contrast of text of at least 4.5. The search must find MixedLIF.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+SITE = Path(__file__).resolve().parent / "_build" / "html"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PAGES = (
+    "index.html",
+    "start/tour.html",
+    "tutorials/detection.html",
+    "method/mixed_lif.html",
+    "results/speed.html",
+    "api/models.html",
+)
+WIDTHS = (390, 820, 1440)
+MODES = ("light", "dark")
+TAGS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """A request handler that does not log."""
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@contextmanager
+def served(site: Path) -> Iterator[str]:
+    """Serve a folder on a free port; yield its address."""
+    handler = functools.partial(QuietHandler, directory=str(site))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+def look_at(page: Page, name: str) -> Iterator[str]:
+    """Yield what is wrong with the page that is open."""
+    wide = page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    if wide > 0:
+        yield f"{name} is {wide} pixels wider than the window"
+    for violation in Axe().run(page, options=TAGS).response["violations"]:
+        nodes = violation["nodes"]
+        yield (
+            f"{name}: {violation['id']} at {len(nodes)} places, such as "
+            f"{nodes[0]['html'][:120]}: {nodes[0]['failureSummary'][:200]}"
+        )
+
+
+def look_at_pages(browser: Browser, address: str, pictures: Path | None) -> list[str]:
+    """Open every page at every width in both modes; return what is wrong."""
+    wrong = []
+    for mode in MODES:
+        for width in WIDTHS:
+            page = browser.new_page(viewport={"width": width, "height": 900})
+            page.emulate_media(color_scheme=mode, reduced_motion="reduce")
+            page.on(
+                "console", lambda m: errors.append(m.text) if m.type == "error" else 0
+            )
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            for path in PAGES:
+                errors: list[str] = []
+                name = f"{path} at {width} px, {mode}"
+                page.goto(address + path)
+                wrong += look_at(page, name)
+                wrong += [f"{name}: {error}" for error in errors]
+                if pictures:
+                    stem = path.replace("/", "-").removesuffix(".html")
+                    page.screenshot(path=pictures / f"{stem}-{width}-{mode}.png")
+            page.close()
+    return wrong
+
+
+def search(browser: Browser, address: str, word: str) -> list[str]:
+    """Search for a word; return what is wrong with the results."""
+    page = browser.new_page()
+    page.goto(f"{address}search.html?q={word}")
+    page.wait_for_selector("#search-results ul.search li a")
+    titles = page.locator("#search-results ul.search li a").all_inner_texts()
+    page.close()
+    if any(word in title for title in titles):
+        return []
+    return [f"the search for {word} finds only {titles[:5]}"]
+
+
+def main() -> None:
+    """Look at the site; exit with 1 and the list of problems if there are any."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("site", nargs="?", type=Path, default=SITE)
+    parser.add_argument("--pictures", type=Path, help="folder for screenshots")
+    args = parser.parse_args()
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        print(f"not looked at in a browser: none of {', '.join(BROWSERS)} is installed")
+        return
+    if args.pictures:
+        args.pictures.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as driver, served(args.site) as address:
+        browser = driver.chromium.launch(
+            executable_path=executable, args=["--no-sandbox"]
+        )
+        wrong = look_at_pages(browser, address, args.pictures)
+        wrong += search(browser, address, "MixedLIF")
+        browser.close()
+    views = len(PAGES) * len(WIDTHS) * len(MODES)
+    print(f"{views} views in a browser, {len(wrong)} problems")
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+
+
+if __name__ == "__main__":
+    main()
