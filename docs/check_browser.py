@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import functools
 import http.server
+import itertools
 import shutil
 import threading
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 SITE = Path(__file__).resolve().parent / "_build" / "html"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -69,27 +70,33 @@ def look_at(page: Page, name: str) -> Iterator[str]:
         )
 
 
+def note_errors(page: Page, errors: list[str]) -> None:
+    """Collect errors of scripts and of the console of a page."""
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            errors.append(message.text)
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+
+
 def look_at_pages(browser: Browser, address: str, pictures: Path | None) -> list[str]:
     """Open every page at every width in both modes; return what is wrong."""
-    wrong = []
-    for mode in MODES:
-        for width in WIDTHS:
-            page = browser.new_page(viewport={"width": width, "height": 900})
-            page.emulate_media(color_scheme=mode, reduced_motion="reduce")
-            page.on(
-                "console", lambda m: errors.append(m.text) if m.type == "error" else 0
-            )
-            page.on("pageerror", lambda error: errors.append(str(error)))
-            for path in PAGES:
-                errors: list[str] = []
-                name = f"{path} at {width} px, {mode}"
-                page.goto(address + path)
-                wrong += look_at(page, name)
-                wrong += [f"{name}: {error}" for error in errors]
-                if pictures:
-                    stem = path.replace("/", "-").removesuffix(".html")
-                    page.screenshot(path=pictures / f"{stem}-{width}-{mode}.png")
-            page.close()
+    wrong, errors = [], []
+    for mode, width in itertools.product(MODES, WIDTHS):
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.emulate_media(color_scheme=mode, reduced_motion="reduce")
+        note_errors(page, errors)
+        for path in PAGES:
+            name = f"{path} at {width} px, {mode}"
+            page.goto(address + path)
+            wrong += [*look_at(page, name), *(f"{name}: {error}" for error in errors)]
+            errors.clear()
+            if pictures:
+                stem = path.replace("/", "-").removesuffix(".html")
+                page.screenshot(path=pictures / f"{stem}-{width}-{mode}.png")
+        page.close()
     return wrong
 
 
