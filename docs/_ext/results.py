@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from docutils import nodes
+from results_overview import ResultsOverview
 from results_tables import ROOT, markdown
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -48,6 +49,7 @@ class Results(SphinxDirective):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directive."""
+    """Register the directives."""
     app.add_directive("results", Results)
+    app.add_directive("results-overview", ResultsOverview)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
