@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from results_overview import ResultsOverview
 from results_tables import ROOT, markdown
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+UNBROKEN = re.compile(r"(?<=\d) (?=(?:ms|s|h|µs|MiB|GiB)\b)|(?= ±) | (?<=± )")
+"""Spaces at which a cell is not broken into lines."""
 
 
 def committed(files: list[Path]) -> str:
@@ -39,7 +43,7 @@ class Results(SphinxDirective):
         files = [ROOT / name for name in self.arguments[0].split()]
         for file in files:
             self.env.note_dependency(str(file))
-        text = markdown(files)
+        text = UNBROKEN.sub("\N{NO-BREAK SPACE}", markdown(files))
         sources = ", ".join(f"`{file.relative_to(ROOT)}`" for file in files)
         day = committed(files)
         text += f"\n\nFrom {sources}" + (f", committed on {day}." if day else ".")

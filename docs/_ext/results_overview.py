@@ -39,7 +39,7 @@ CARDS = (
         "digit_scenes",
         "Digit scenes",
         "Does pretraining without labels help on the embedded data?",
-        "box AP {digit_scenes|pretrained|box AP} from pretrained, "
+        "Box AP {digit_scenes|pretrained|box AP} from pretrained, "
         "{digit_scenes|random weights|box AP} from random weights",
     ),
     Card(
@@ -69,8 +69,9 @@ CARDS = (
         "time_steps",
         "Time steps",
         "Can the number of time steps be changed after training?",
-        "linear probe {time_steps|1|linear probe, %} % at T = 1, "
-        "{time_steps|4|linear probe, %} % at 4, {time_steps|16|linear probe, %} % at 16",
+        "Linear probe {time_steps|1|linear probe, %} % at T = 1, "
+        "{time_steps|4|linear probe, %} % at 4, "
+        "{time_steps|16|linear probe, %} % at 16",
     ),
     Card(
         "firing_rates",
@@ -83,14 +84,14 @@ CARDS = (
         "energy",
         "Energy",
         "How many operations do spikes save?",
-        "backbone at {energy|4.6 / 0.9|ratio} of the non-spiking one if integers count "
+        "Backbone at {energy|4.6 / 0.9|ratio} of the non-spiking one if integers count "
         "as MACs",
     ),
     Card(
         "health",
         "Representation health",
         "Has it collapsed, and do paths and time steps agree?",
-        "cosine of spiking and analog path "
+        "Cosine of spiking and analog path "
         "{representation_health|cosine of spiking|backbone}",
     ),
     Card(
@@ -105,20 +106,21 @@ CARDS = (
         "Training cost",
         "What does each loss cost, and what would ImageNet cost?",
         "100 epochs of ImageNet on 8 GPUs, computed: "
-        "{step_times|spikformer-16-512_ctl_in1k|100 epochs: hours (GPU hours)} GPU hours",
+        "{step_times|spikformer-16-512_ctl_in1k|100 epochs: hours (GPU hours)} "
+        "GPU hours",
     ),
     Card(
         "speed",
         "Speed and memory",
         "How fast is it compared with spikingjelly and mmpretrain?",
-        "neuron on two CPU cores {amd-epyc-2-cores|stem|ours}, spikingjelly's "
+        "Neuron on two CPU cores {amd-epyc-2-cores|stem|ours}, spikingjelly's "
         "{amd-epyc-2-cores|stem|its time}",
     ),
     Card(
         "reliability",
         "Reliability",
         "Does it survive kills, damaged files and hours of training?",
-        "resumed to the bit after kills in iterations: "
+        "Resumed to the bit after kills in iterations: "
         "{kills|iteration|equal to the bit}, in checkpoints: "
         "{kills|checkpoint|equal to the bit}",
     ),
@@ -162,21 +164,22 @@ def cell(name: str, start: str, heading: str) -> str:
 
 def overview() -> str:
     """Return the grid of cards."""
-    lines = ["::::{grid} 1 2 2 3", ":gutter: 3", ""]
+    lines = [":::::{grid} 1 2 2 3", ":gutter: 3", ""]
     for card in CARDS:
         headline = CELL.sub(lambda found: cell(*found.groups()), card.headline)
         lines += [
-            f":::{{grid-item-card}} {card.title}",
+            f"::::{{grid-item-card}} {card.title}",
             f":link: {card.page}",
             ":link-type: doc",
             "",
             card.question,
-            "+++",
-            f"{headline[0].upper()}{headline[1:]}",
+            ":::{card-footer}",
+            headline,
             ":::",
+            "::::",
             "",
         ]
-    return "\n".join([*lines, "::::"])
+    return "\n".join([*lines, ":::::"])
 
 
 class ResultsOverview(SphinxDirective):

@@ -40,7 +40,7 @@ ENLARGED = {
     "energy_detection": 60_000,
     "energy_segmentation": 60_000,
 }
-"""Pictures of ``benchmarks/results`` too heavy for their page, and the bytes allowed."""
+"""Pictures of ``benchmarks/results`` too heavy for their page; bytes allowed."""
 
 
 class Drawn(NamedTuple):
