@@ -244,8 +244,8 @@ TOOLS = {
 """Files in tools/ that recorded commands name, and the subcommand of each."""
 
 
-def current_commands(text: str) -> str:
-    """Write ``snnssl SUBCOMMAND`` for tools in the commands of a results file."""
+def current_files(text: str) -> str:
+    """Write ``snnssl SUBCOMMAND`` for files in tools/ in the text of a results file."""
     for tool, subcommand in TOOLS.items():
         text = text.replace(f"python tools/{tool}.py", f"snnssl {subcommand}")
     return text
@@ -256,7 +256,7 @@ def markdown(files: list[Path]) -> str:
     if files[0].name == "model-index.yml":
         return "\n".join(models())
     reports = [
-        current_names(json.loads(current_commands(file.read_text()))) for file in files
+        current_names(json.loads(current_files(file.read_text()))) for file in files
     ]
     if len(reports) > 1:
         lines = backbones(reports)

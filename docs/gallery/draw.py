@@ -287,9 +287,9 @@ def command_of(picture: Drawn) -> str:
     if picture.command:
         return picture.command
     sys.path.insert(0, str(ROOT / "benchmarks"))
-    from results_tables import current_commands
+    from results_tables import current_files
 
-    report = json.loads(current_commands((RESULTS / picture.results).read_text()))
+    report = json.loads(current_files((RESULTS / picture.results).read_text()))
     rows = report.get("rows", [report])
     return str(rows[0]["command"])
 
