@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -103,25 +104,26 @@ PAGES: dict[str, tuple[str, str, list[Drawn]]] = {
                 "spike-raster",
                 f"{PRETRAINING} --images 4 --neurons 32",
                 "Spike raster",
-                "Raster of dots for unseen digits: layers in rows, images in columns; "
-                "each dot is a spike of a neuron at one of four time steps.",
-                "Each row of dots is a neuron, each column a time step.",
+                "A panel for each of ten layers, with a row for each neuron: black "
+                "marks at the time steps of four unseen images at which it spikes.",
+                "A row is a neuron, the liveliest on top; an image has four time steps.",
             ),
             drawn(
                 "attention-maps",
                 f"{PRETRAINING} {SCENES}/00000.png",
                 "Attention maps",
-                "Four attention heads over a scene with four digits; coloured patches "
-                "show which tokens a head emits.",
-                "Spiking self-attention of every block, head by head.",
+                "A scene with four digits, and over it the attention of a block: the "
+                "mean, then each of four heads, which look at different places.",
+                "The attention that each place receives, block by block, head by head.",
             ),
             drawn(
                 "feature-maps",
                 f"{PRETRAINING} {SCENES}/00000.png "
                 '--cfg-options "model.backbone.out_indices=(0,1,2,3)"',
                 "Feature maps",
-                "Six channels of four levels of the backbone for a scene with four "
-                "digits: fine strokes at stride 1, coarse blobs at stride 8.",
+                "Four levels of the backbone in rows: the scene, the mean of the "
+                "channels, and six channels; fine strokes at stride 1, coarse blobs at "
+                "stride 8.",
                 "The time-averaged maps that a neck receives, from fine to coarse.",
             ),
         ],
@@ -143,10 +145,10 @@ PAGES: dict[str, tuple[str, str, list[Drawn]]] = {
                 "neighbours",
                 PRETRAINING,
                 "Nearest neighbours",
-                "Rows of small scenes: on the left a test image, beside it its nearest "
-                "training images; most show the same digit.",
+                "Ten rows of small scenes: on the left a test image, to the right its "
+                "nearest training images; about two thirds show the same digit.",
                 "Test images and their nearest training images in feature space; a "
-                "frame marks whether the digit is the same.",
+                "dashed frame marks another digit.",
             ),
         ],
     ),
@@ -200,7 +202,8 @@ PAGES: dict[str, tuple[str, str, list[Drawn]]] = {
                 f"snnssl infer {DETECTION} {DEMO}/mask-rcnn_pretrained/epoch_12.pth "
                 f"{SCENES}/00000.png --out {OUT}/infer",
                 f"{OUT}/infer/vis/00000.png",
-                "A scene with four digits; boxes with class and score around each.",
+                "A scene with four digits, each with a box, a coloured mask, its class "
+                "and a score.",
                 "Drawn results are in `vis`; boxes, masks and scores are JSON files in "
                 "`pred`.",
             ),
@@ -209,8 +212,8 @@ PAGES: dict[str, tuple[str, str, list[Drawn]]] = {
                 "Report",
                 f"snnssl report {DEMO}/epoch_28.pth",
                 "benchmarks/results/report.png",
-                "Top of a report: a summary in words, a table of probes and the first "
-                "pictures.",
+                "Top of a report: facts about the network; cards with accuracy, "
+                "latency, firing rate, energy and RankMe; training curves.",
                 "One HTML page without other files, and the same as Markdown. Shown is "
                 "its top.",
             ),
@@ -294,6 +297,19 @@ def command_of(picture: Drawn) -> str:
     return str(rows[0]["command"])
 
 
+VALUE = r'(?:"[^"]*"|\S+)'
+
+
+def wrapped(command: str, width: int = 78) -> str:
+    """Break a command into lines; an option stays with its value."""
+    lines = [""]
+    for word in re.findall(rf"--\S+ (?!--){VALUE}|{VALUE}", command):
+        if len(lines[-1]) + len(word) > width:
+            lines.append("   ")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return " \\\n".join(lines)
+
+
 def run(command: str) -> None:
     """Run a command ``snnssl ...`` in this process's interpreter."""
     import subprocess
@@ -329,7 +345,7 @@ def section(picture: Drawn) -> Iterator[str]:
         width = min(image.width, 760)
     yield f"## {picture.title}"
     yield ""
-    yield f"```bash\n{command_of(picture)}\n```"
+    yield f"```bash\n{wrapped(command_of(picture))}\n```"
     yield ""
     yield f"```{{image}} {picture.name}.webp"
     yield f":alt: {picture.alt}"
