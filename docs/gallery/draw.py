@@ -106,7 +106,7 @@ PAGES: dict[str, tuple[str, str, list[Drawn]]] = {
                 "Spike raster",
                 "A panel for each of ten layers, with a row for each neuron: black "
                 "marks at the time steps of four unseen images at which it spikes.",
-                "A row is a neuron, the liveliest on top; an image has four time steps.",
+                "A row is a neuron, the liveliest on top, in four time steps an image.",
             ),
             drawn(
                 "attention-maps",
