@@ -1,7 +1,7 @@
 """Tables of README and docs, rendered from results files.
 
-Several files of tools/demo.py make one table of backbones; ``model-index.yml`` and its
-metafiles make the table of models.
+Several files of ``snnssl demo`` make one table of backbones; ``model-index.yml`` and
+its metafiles make the table of models with weights.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def table(heads: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def demo(report: dict[str, Any]) -> list[str]:
-    """Render results of tools/demo.py, with seeds, times and command."""
+    """Render results of ``snnssl demo``, with seeds, times and command."""
     summary, runs = report["summary"], report["runs"]
     measures = list(next(iter(summary.values())))
     rows = [
@@ -61,7 +61,7 @@ def demo(report: dict[str, Any]) -> list[str]:
 
 
 def backbones(reports: list[dict[str, Any]]) -> list[str]:
-    """Render results of tools/demo.py for several backbones, one per line."""
+    """Render results of ``snnssl demo`` for several backbones, one per line."""
     rows = []
     for report in reports:
         summary, runs = report["summary"], report["runs"]
@@ -133,66 +133,6 @@ def busy_machine(report: dict[str, Any]) -> list[str]:
     return [*lines, "", f"On {device(report)}: `{report['command']}`."]
 
 
-def duration(seconds: float) -> str:
-    """Format a duration in a suitable unit."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-6:.3g} µs"
-
-
-def speed(report: dict[str, Any]) -> list[str]:
-    """Render results of benchmarks/run.py: one line per side of the headline cases."""
-    lines = []
-    for row in report["rows"]:
-        for case in (case for case in row["cases"] if case["headline"]):
-            lines += speed_lines(f"{row['title'].partition(',')[0]}: ", case)
-    heads = ["what", "ours", "beside", "its time", "times ours", "memory: ours", "its"]
-    where = f"On {device(report)}; medians of runs in turn, quartiles in brackets."
-    commands = ", ".join(dict.fromkeys(f"`{r['command']}`" for r in report["rows"]))
-    notes = dict.fromkeys(row["note"] for row in report["rows"] if row["note"])
-    text = " ".join([where, f"Measured by {commands}.", *notes])
-    return [*table(heads, lines), "", text]
-
-
-def speed_lines(title: str, case: dict[str, Any]) -> list[list[str]]:
-    """Return the lines of a case: ours compared with each other side, or alone."""
-    (_, ours), *others = case["sides"].items()
-    own = duration(ours["seconds"]["median"])
-    if not others:
-        rate = ours.get("per_second")
-        own += f" ({rate:,.0f} {case['items']}/s)" if rate else ""
-        return [[title + case["case"], own, *["-"] * 5]]
-    lines = []
-    for name, side in others:
-        ratio = side["times_ours"]
-        low, high = (f"{value:.3g}" for value in ratio["quartiles"])
-        times = f"{ratio['median']:.3g} ({low} to {high})"
-        peaks = [
-            f"{s['peak_mib']:,.0f} MiB" if "peak_mib" in s else "-"
-            for s in (ours, side)
-        ]
-        theirs = duration(side["seconds"]["median"])
-        lines.append([title + case["case"], own, name, theirs, times, *peaks])
-    return lines
-
-
-def growth(report: dict[str, Any]) -> list[str]:
-    """Render results of benchmarks/growth.py: both ends of every series."""
-    rows = [
-        [
-            f"{panel}: {series}",
-            f"{points[0]['value']:,} to {points[-1]['value']:,}",
-            f"{duration(points[0]['seconds'])} to {duration(points[-1]['seconds'])}",
-            f"{points[0]['peak_mib']:,.0f} to {points[-1]['peak_mib']:,.0f} MiB",
-        ]
-        for panel, found in report["panels"].items()
-        for series, points in found.items()
-    ]
-    lines = table(["cost over", "values", "time", "peak memory"], rows)
-    return [*lines, "", f"On {device(report)}: `{report['command']}`."]
-
-
 def rows_as(tables_of: Shown) -> Callable[[dict[str, Any]], list[str]]:
     """Return a renderer of a results file with rows.
 
@@ -233,34 +173,19 @@ def model_row(entry: zoo.Entry) -> list[str]:
     return [
         f"[{entry.name}]({config})",
         metadata["Training Data"],
-        f"{metadata['Epochs']}",
         f"{metadata['Backbone Parameters'] / 1e6:.2f} M",
         *(str(metrics.get(name, "-")) for name in METRICS.values()),
-        f"[file]({entry.url})" if entry.url else "shipped" if entry.file else "-",
+        f"[file]({entry.url})" if entry.url else "in the package",
     ]
 
 
 def models() -> list[str]:
-    """Render the model zoo from its metafiles."""
+    """Render the models of the zoo that have weights, from their metafiles."""
     from snnssl_mm.checkpoints import zoo
 
-    folders: dict[str, list[zoo.Entry]] = {}
-    for entry in zoo.entries().values():
-        folders.setdefault(entry.config.parent.name, []).append(entry)
-    heads = [
-        "pretraining",
-        "images",
-        "epochs",
-        "backbone",
-        *map(probe_title, METRICS),
-        "weights",
-    ]
-    lines = table(heads, [model_row(entry) for entry in folders.pop("selfsup")])
-    rows = [
-        [folder, ", ".join(entry.name for entry in found)]
-        for folder, found in folders.items()
-    ]
-    return [*lines, "", *table(["downstream", "models"], rows)]
+    rows = [model_row(entry) for entry in zoo.entries().values() if entry.file]
+    probes = [f"{probe_title(name)}, %" for name in METRICS]
+    return table(["model", "images", "backbone", *probes, "weights"], rows)
 
 
 def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
@@ -269,6 +194,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
     Other files are results of the demo.
     """
     from fault_tables import fuzz_table, kills_table
+    from speed_tables import growth, kernel_resources, speed, stock_pipelines
     from steadiness import long_run_table
     from training_cost_table import training_cost_table
     from training_plan import plan_table, step_times_table
@@ -297,28 +223,36 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
         "blood_cells": blood_cells,
         "busy_machine": busy_machine,
         "growth": growth,
+        "kernel_resources": kernel_resources,
+        "stock_pipelines": stock_pipelines,
         "speed": speed,
     }
 
 
-FORMER_FILES = {
-    "tools/analysis/time_steps.py": "tools/measure.py time-steps",
-    "tools/analysis/firing_rates.py": "tools/measure.py firing-rates",
-    "tools/analysis/energy.py": "tools/measure.py energy",
-    "tools/analysis/representation_health.py": "tools/measure.py health",
+TOOLS = {
+    "analysis/time_steps": "measure time-steps",
+    "analysis/firing_rates": "measure firing-rates",
+    "analysis/energy": "measure energy",
+    "analysis/representation_health": "measure health",
+    "ablation": "ablate",
+    "demo": "demo",
+    "measure": "measure",
+    "probe": "probe",
+    "test": "test",
+    "train": "train",
 }
-"""Former paths of commands in results files, and their current paths."""
+"""Files in tools/ that recorded commands name, and the subcommand of each."""
 
 
 def current_files(text: str) -> str:
-    """Replace former paths in the text of a results file."""
-    for former, now in FORMER_FILES.items():
-        text = text.replace(former, now)
+    """Write ``snnssl SUBCOMMAND`` for files in tools/ in the text of a results file."""
+    for tool, subcommand in TOOLS.items():
+        text = text.replace(f"python tools/{tool}.py", f"snnssl {subcommand}")
     return text
 
 
 def markdown(files: list[Path]) -> str:
-    """Render results files with their notes, or the model zoo."""
+    """Render results files with their notes, or the zoo's models with weights."""
     if files[0].name == "model-index.yml":
         return "\n".join(models())
     reports = [

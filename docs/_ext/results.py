@@ -6,13 +6,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 from docutils import nodes
+from results_overview import ResultsOverview
 from results_tables import ROOT, markdown
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+UNBROKEN = re.compile(r"(?<=\d) (?=(?:ms|s|h|µs|MiB|GiB)\b)|(?= ±) | (?<=± )")
+"""Spaces at which a cell is not broken into lines."""
 
 
 def committed(files: list[Path]) -> str:
@@ -38,7 +43,7 @@ class Results(SphinxDirective):
         files = [ROOT / name for name in self.arguments[0].split()]
         for file in files:
             self.env.note_dependency(str(file))
-        text = markdown(files)
+        text = UNBROKEN.sub("\N{NO-BREAK SPACE}", markdown(files))
         sources = ", ".join(f"`{file.relative_to(ROOT)}`" for file in files)
         day = committed(files)
         text += f"\n\nFrom {sources}" + (f", committed on {day}." if day else ".")
@@ -48,6 +53,7 @@ class Results(SphinxDirective):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directive."""
+    """Register the directives."""
     app.add_directive("results", Results)
+    app.add_directive("results-overview", ResultsOverview)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

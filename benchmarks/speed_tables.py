@@ -1,0 +1,142 @@
+"""Tables of speed, growth, CUDA kernels and stock pipelines, from results files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from results_tables import device, table
+
+
+def duration(seconds: float) -> str:
+    """Format a duration in a suitable unit."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} µs"
+
+
+SPEED_HEADS = (
+    "case",
+    "ours",
+    "compared with",
+    "its time",
+    "times ours",
+    "memory: ours",
+    "its",
+)
+
+
+def speed(report: dict[str, Any]) -> list[str]:
+    """Render results of benchmarks/run.py: one table for each family of cases.
+
+    Families with headline cases show only these.
+    """
+    lines: list[str] = []
+    for row in report["rows"]:
+        chosen = [case for case in row["cases"] if case["headline"]] or row["cases"]
+        found = [line for case in chosen for line in speed_lines(case)]
+        title = row["title"]
+        lines += [f"**{title[0].upper()}{title[1:]}**", ""]
+        lines += [*without_empty_columns(list(SPEED_HEADS), found), ""]
+    where = f"On {device(report)}; medians of runs in turn, quartiles in brackets."
+    commands = ", ".join(dict.fromkeys(f"`{r['command']}`" for r in report["rows"]))
+    notes = dict.fromkeys(row["note"] for row in report["rows"] if row["note"])
+    return [*lines, " ".join([where, f"Measured by {commands}.", *notes])]
+
+
+def without_empty_columns(heads: list[str], rows: list[list[str]]) -> list[str]:
+    """Return the lines of a table without the columns in which all cells are ``-``."""
+    kept = [i for i in range(len(heads)) if any(row[i] != "-" for row in rows)]
+    return table([heads[i] for i in kept], [[row[i] for i in kept] for row in rows])
+
+
+def speed_lines(case: dict[str, Any]) -> list[list[str]]:
+    """Return the lines of a case: ours compared with each other side, or alone."""
+    (_, ours), *others = case["sides"].items()
+    own = duration(ours["seconds"]["median"])
+    if not others:
+        rate = ours.get("per_second")
+        own += f" ({rate:,.0f} {case['items']}/s)" if rate else ""
+        return [[case["case"], own, *["-"] * 5]]
+    lines = []
+    for name, side in others:
+        ratio = side["times_ours"]
+        low, high = (f"{value:.3g}" for value in ratio["quartiles"])
+        times = f"{ratio['median']:.3g} ({low} to {high})"
+        peaks = [
+            f"{s['peak_mib']:,.0f} MiB" if "peak_mib" in s else "-"
+            for s in (ours, side)
+        ]
+        theirs = duration(side["seconds"]["median"])
+        lines.append([case["case"], own, name, theirs, times, *peaks])
+    return lines
+
+
+def kernel_resources(report: dict[str, Any]) -> list[str]:
+    """Render results of benchmarks/kernel_resources.py: the range of each kernel."""
+    kernels: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in report["results"]:
+        kernels.setdefault((row["kernel"], row["architecture"]), []).append(row)
+    rows = [
+        [
+            f"`{kernel}`",
+            architecture,
+            spread([row["registers"] for row in found]),
+            spread([round(100 * row["occupancy"]) for row in found]),
+            spread([row["spill_stores_bytes"] for row in found]),
+        ]
+        for (kernel, architecture), found in kernels.items()
+    ]
+    heads = ["kernel", "for", "registers", "occupancy, %", "spilled, bytes"]
+    others = ", ".join(
+        f"{name} {found['most_registers']}"
+        for name, found in report["surrogates"].items()
+    )
+    text = (
+        f"{report['compiler']}: `{report['command']}`. Ranges are "
+        "over float32 and bfloat16, 4, 8 and 16 time steps and both layouts, for the "
+        f"surrogate {report['shown']}. Most registers by surrogate: {others}."
+    )
+    return [*table(heads, rows), "", text]
+
+
+def spread(values: list[int]) -> str:
+    """Format the smallest and the largest value."""
+    low, high = min(values), max(values)
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def stock_pipelines(report: dict[str, Any]) -> list[str]:
+    """Render results of benchmarks/stock_pipelines.py: losses of the iterations."""
+    rows = [
+        [
+            Path(run["config"]).stem,
+            f"{run['images']}",
+            ", ".join(f"{loss:.2f}" for loss in run["loss"]),
+            f"{run['seconds']}",
+        ]
+        for run in report["runs"]
+    ]
+    heads = ["config", "images", "loss of each iteration", "seconds, with evaluation"]
+    return [
+        *table(heads, rows),
+        "",
+        f"On {device(report)}: `{report['command']}`.",
+    ]
+
+
+def growth(report: dict[str, Any]) -> list[str]:
+    """Render results of benchmarks/growth.py: both ends of every series."""
+    rows = [
+        [
+            f"{panel}: {series}",
+            f"{points[0]['value']:,} to {points[-1]['value']:,}",
+            f"{duration(points[0]['seconds'])} to {duration(points[-1]['seconds'])}",
+            f"{points[0]['peak_mib']:,.0f} to {points[-1]['peak_mib']:,.0f} MiB",
+        ]
+        for panel, found in report["panels"].items()
+        for series, points in found.items()
+    ]
+    lines = table(["cost over", "values", "time", "peak memory"], rows)
+    return [*lines, "", f"On {device(report)}: `{report['command']}`."]
