@@ -117,6 +117,30 @@ def test_mmseg_configs_can_be_inherited_only_with_the_cure(
     assert Config.fromfile(config).default_scope == "mmseg"
 
 
+def test_configs_are_found_without_metafiles_only_with_the_cure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("mmdet")
+    from mmengine.config import Config, config, utils
+
+    read, load, cured = [], utils.load, config._get_external_cfg_path
+
+    def recording_load(file: str) -> object:
+        read.append(file)
+        return load(file)
+
+    monkeypatch.setattr(utils, "load", recording_load)
+    name = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
+    found = Config._get_cfg_path(name, "")
+    assert not read
+    monkeypatch.setattr(config, "_get_external_cfg_path", cured.__wrapped__)
+    assert Config._get_cfg_path(name, "") == found
+    assert read
+    assert compat.metafiles().state == "cured"
+    with pytest.raises(FileNotFoundError):
+        Config._get_cfg_path("mmdet::retinanet/nothing.py", "")
+
+
 def test_activation_checkpointing_trains_only_with_the_cure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
