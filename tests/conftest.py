@@ -133,19 +133,20 @@ def tiny_config(write_tiny_config, tmp_path):
     return write_tiny_config(tmp_path / "tiny.py")
 
 
-@pytest.fixture
-def run_tool(monkeypatch):
+@pytest.fixture(scope="session")
+def run_tool():
     """Run a subcommand of ``snnssl`` as from the command line, in this process."""
 
     def run(command, *arguments):
         for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
             keeper._instance_dict.clear()
         words = [*command.split(), *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", ["snnssl", *words])
-        try:
-            contextvars.copy_context().run(main)
-        finally:
-            PROGRAM.clear()  # this run's, not the next's
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["snnssl", *words])
+            try:
+                contextvars.copy_context().run(main)
+            finally:
+                PROGRAM.clear()  # this run's, not the next's
 
     return run
 
