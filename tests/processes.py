@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-PRELOAD = ["pytest", "snnssl_mm.models"]
+PRELOAD = ["pytest", "snnssl_mm.models", "snnssl_mm.engine.launch"]
 PATIENCE = datetime.timedelta(seconds=60)  # of what would hang forever
 
 
@@ -61,15 +61,15 @@ def member(rank, world, folder, function, args):
 
 def train(*arguments):
     """Run ``snnssl train`` in a process of a group, as torchrun starts it."""
-    from mmengine.config import config
     from mmengine.logging import MessageHub, MMLogger
     from mmengine.visualization import Visualizer
+    from yapf.yapflib import yapf_api
 
     from snnssl_mm.cli.main import main
 
     for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
         keeper._instance_dict.clear()
-    config.FormatCode = lambda text, **_: (text, True)  # a second for each config
+    yapf_api.FormatCode = lambda text, **_: (text, True)  # a second a training
     rank, world = str(dist.get_rank()), str(dist.get_world_size())
     os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=world)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0")  # not asked again

@@ -56,8 +56,6 @@ def at_data(data, monkeypatch):
     """Work in the folder of the stand-in data."""
     root, checksums = data
     monkeypatch.chdir(root)
-    # The Runner logs and dumps its config, which yapf takes seconds to lay out.
-    monkeypatch.setattr(Config, "pretty_text", "")
     for name in ("train_list", "test_list"):
         files = [[file, checksums[file]] for file, _ in getattr(CIFAR10, name)]
         monkeypatch.setattr(CIFAR10, name, files)

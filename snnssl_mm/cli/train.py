@@ -6,6 +6,7 @@ On several GPUs: torchrun --nproc-per-node=8 tools/train.py CONFIG --launcher py
 from __future__ import annotations
 
 import argparse
+import gc
 
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import (
@@ -72,6 +73,9 @@ def run(args: argparse.Namespace) -> None:
     """Train."""
     from snnssl_mm.engine import launch
 
+    if not gc.get_freeze_count():
+        # mmengine collects garbage for each dataset, and what was imported is none.
+        gc.freeze()
     cfg = launch.adjust(
         load_config(args),
         args.work_dir,

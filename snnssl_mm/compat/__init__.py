@@ -12,7 +12,7 @@ from snnssl_mm.compat.checkpoints import (
     atomic_writes,
     safe_checkpoints,
 )
-from snnssl_mm.compat.configs import mmseg_configs, own_configs
+from snnssl_mm.compat.configs import metafiles, mmseg_configs, own_configs
 from snnssl_mm.compat.cpu import (
     amp_optim_wrapper_cfg,
     cpu_amp,
@@ -62,6 +62,7 @@ WORKAROUNDS = (
     ),
     Workaround(mmseg_configs, "mmengine.config.utils"),
     Workaround(own_configs, "mmengine.config.config"),
+    Workaround(metafiles, "mmengine.config.config"),
     Workaround(multimodal_models, "mmpretrain.utils.dependency"),
     Workaround(dataset_downloads, "mmpretrain.datasets.utils"),
     Workaround(activation_checkpointing, "mmengine.runner.activation_checkpointing"),

@@ -14,12 +14,6 @@ from snnssl_mm.probing.trained_probes import TrainedProbe
 SHORT = ["--cfg-options", "probes.semi-1pct.iterations=2"]
 
 
-@pytest.fixture(autouse=True)
-def plain_configs(monkeypatch):
-    """Skip the formatting of configs in checkpoints, which takes half a second."""
-    monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **_: (text, 1))
-
-
 @pytest.fixture
 def checkpoint(tiny_config, tmp_path):
     """Weights of another seed than the config's."""

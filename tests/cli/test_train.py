@@ -38,6 +38,14 @@ def reads(monkeypatch):
     return names
 
 
+@pytest.fixture(scope="module")
+def trained(run_tool, write_tiny_config, tmp_path_factory):
+    """Work directory of a training, for tests that change nothing in it."""
+    folder = tmp_path_factory.mktemp("trained")
+    run_tool("train", write_tiny_config(folder / "tiny.py"), "--work-dir", folder)
+    return folder
+
+
 class Interrupted(Exception):
     pass
 
@@ -76,9 +84,8 @@ def test_interrupted_run_resumes_to_the_same_weights(
         assert torch.equal(tensor, expected[name]), name
 
 
-def test_log_and_probes_hold_what_a_reader_needs(run_tool, tiny_config, tmp_path):
-    run_tool("train", tiny_config, "--work-dir", tmp_path / "run")
-    (log,) = tmp_path.glob("run/*/vis_data/scalars.json")
+def test_log_and_probes_hold_what_a_reader_needs(trained):
+    (log,) = trained.glob("*/vis_data/scalars.json")
     rows = [json.loads(line) for line in log.open()]
     iterations = [row for row in rows if "loss" in row]
     assert len(iterations) == 8
@@ -86,7 +93,7 @@ def test_log_and_probes_hold_what_a_reader_needs(run_tool, tiny_config, tmp_path
         assert row["loss"] == pytest.approx(row["on_diagonal"] + row["off_diagonal"])
         assert 0 <= row["embedding_std"] <= 1.1
         assert 0 <= row["firing_rate"] <= 1
-    probes = json.loads((tmp_path / "run" / "probes.json").read_text())["rows"]
+    probes = json.loads((trained / "probes.json").read_text())["rows"]
     assert {(p["probe"], p["start"], p["epoch"]) for p in probes} == {
         (probe, start, 2 if start == "pretrained" else 0)  # the last epoch
         for probe in ("knn", "linear")
@@ -95,32 +102,31 @@ def test_log_and_probes_hold_what_a_reader_needs(run_tool, tiny_config, tmp_path
     assert all(0 <= row["top1"] <= 1 for row in probes)
 
 
-def test_evaluation_gives_the_numbers_of_the_run(run_tool, tiny_config, tmp_path):
-    run_tool("train", tiny_config, "--work-dir", tmp_path)
+def test_evaluation_gives_the_numbers_of_the_run(
+    run_tool, trained, tiny_config, tmp_path
+):
     out = tmp_path / "results.json"
-    run_tool("test", tiny_config, tmp_path / "epoch_2.pth", "--out", out)
+    run_tool("test", tiny_config, trained / "epoch_2.pth", "--out", out)
     results = json.loads(out.read_text())
-    rows = json.loads((tmp_path / "probes.json").read_text())["rows"]
+    rows = json.loads((trained / "probes.json").read_text())["rows"]
     assert len(rows) == 6
     for row in rows:
         assert results[row["start"]][row["probe"]] == pytest.approx(row["top1"])
 
 
 def test_pretrained_backbone_is_where_training_starts(
-    run_tool, tiny_config, tmp_path, reads
+    run_tool, trained, tiny_config, tmp_path, reads
 ):
-    run_tool("train", tiny_config, "--work-dir", tmp_path / "first")
-    first = tmp_path / "first" / "epoch_2.pth"
+    first = trained / "epoch_2.pth"
     options = ["--cfg-options", "optim_wrapper.optimizer.lr=0.0"]
     options += ["optim_wrapper.optimizer.weight_decay=0.0", "param_scheduler=None"]
-    second = tmp_path / "second"
-    reads.clear()
+    options += ["train_cfg.max_epochs=1"]
     run_tool(
-        "train", tiny_config, "--work-dir", second, "--pretrained", first, *options
+        "train", tiny_config, "--work-dir", tmp_path, "--pretrained", first, *options
     )
     assert reads == ["epoch_2.pth"]
     name = "backbone.blocks.0.attention.qkv.conv.weight"
-    assert torch.equal(weights(second, 1)[name], weights(tmp_path / "first", 2)[name])
+    assert torch.equal(weights(tmp_path, 1)[name], weights(trained, 2)[name])
 
 
 def test_overwritten_pretrained_weights_are_detected(run_tool, tiny_config, tmp_path):
@@ -175,16 +181,18 @@ def test_amp_on_a_cpu_trains_in_bf16(run_tool, tiny_config, tmp_path, monkeypatc
         return loss(self, z_a, z_b)
 
     monkeypatch.setattr(TemporalLossHead, "loss", recording_loss)
-    run_tool("train", tiny_config, "--work-dir", tmp_path, "--amp")
+    short = ["--cfg-options", "train_cfg.max_epochs=1"]
+    run_tool("train", tiny_config, "--work-dir", tmp_path, "--amp", *short)
     assert types == {torch.bfloat16}
-    assert all(torch.isfinite(w).all() for w in weights(tmp_path, 2).values())
+    assert all(torch.isfinite(w).all() for w in weights(tmp_path, 1).values())
 
 
 def test_without_labels_the_probes_are_off(run_tool, tiny_config, tmp_path):
     options = ["eval_train_dataloader=None", "eval_test_dataloader=None"]
+    options += ["train_cfg.max_epochs=1"]
     run_tool("train", tiny_config, "--work-dir", tmp_path, "--cfg-options", *options)
     assert not (tmp_path / "probes.json").exists()
-    assert weights(tmp_path, 2)
+    assert weights(tmp_path, 1)
 
 
 @pytest.mark.parametrize("flag", ["--resume", "--pretrained"])

@@ -31,7 +31,7 @@ NEURONS = [
     dict(v_reset=None),
     dict(decay_input=True, v_threshold=0.6),
     dict(detach_reset=False),
-    dict(v_reset=None, detach_reset=False, surrogate="atan"),
+    dict(v_reset=None, detach_reset=False),
     dict(backend="torch"),
 ]
 COMMON = {

@@ -21,8 +21,6 @@ STEPS = 8  # two epochs of four batches
 @pytest.fixture(autouse=True)
 def short_epochs(monkeypatch):
     monkeypatch.setattr(probe_configs, "MIN_EPOCH", 4)
-    # A checkpoint holds the config, which takes half a second to format neatly.
-    monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **_: (text, 1))
 
 
 @pytest.fixture

@@ -35,10 +35,8 @@ class PlantHook(Hook):
 
 
 @pytest.fixture
-def train(tiny_config, tmp_path, monkeypatch):
+def train(tiny_config, tmp_path):
     """Train two epochs of four iterations with the guard, or without."""
-    # The Runner logs and dumps its config, which yapf takes seconds to lay out.
-    monkeypatch.setattr(Config, "pretty_text", "")
 
     def run(*plants, guard=True, work_dir="run", **changes):
         for keeper in (MMLogger, MessageHub, Visualizer):
