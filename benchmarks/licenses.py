@@ -71,7 +71,7 @@ SHORT = {"": "GPL", "LESSER ": "LGPL", "AFFERO ": "AGPL"}
 HEAD = """# Licences of the dependencies
 
 Written by `python benchmarks/licenses.py`; do not edit. Names and versions are those of
-[constraints.txt](../constraints.txt), licences those that the distributions state.
+`constraints.txt`, licences those that the distributions state.
 `run` is needed to use snnssl_mm, `dev` to test and to export, `set-up` by
 tools/setup_env.py alone. Bold marks what is not plainly permissive. "Has the text of"
 means that the wheel's licence files hold a GNU licence: of a library inside it (such
