@@ -1,6 +1,7 @@
 """The installed command: every subcommand has a module, help is light."""
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from snnssl_mm.cli import main as cli
+from snnssl_mm.cli.draw import KINDS
 from snnssl_mm.recording.command import PROGRAM, command_line
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,6 +125,35 @@ def test_help_imports_the_module_of_the_subcommand_only():
     assert not loaded & {"torch", "numpy", "mmengine", "rich"}
     assert "snnssl_mm.cli.train" in loaded
     assert not loaded & {f"snnssl_mm.cli.{c}" for c in cli.COMMANDS if c != "train"}
+
+
+def test_tab_completes_subcommands_kinds_and_options(tmp_path):
+    # A shell asks by environment variables; one process answers all three lines.
+    lines = {
+        "snnssl tr": {"train"},
+        "snnssl draw ": {*KINDS, "-h", "--help"},
+        "snnssl train --re": {"--resume", "--resume-schedule"},
+    }
+    code = """if True:
+        import os, sys
+        from snnssl_mm.cli.main import complete_words
+        for number, line in enumerate(sys.argv[1:]):
+            if os.fork() == 0:
+                os.environ |= {"COMP_LINE": line, "COMP_POINT": str(len(line)),
+                               "_ARGCOMPLETE_STDOUT_FILENAME": str(number)}
+                complete_words()
+            os.wait()
+    """
+    shell = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "PYTHONPATH": str(ROOT)}
+    subprocess.run(
+        [sys.executable, "-c", code, *lines],
+        env={**os.environ, **shell},
+        cwd=tmp_path,
+        check=True,
+    )
+    for number, words in enumerate(lines.values()):
+        answer = (tmp_path / str(number)).read_text()
+        assert {word.strip() for word in answer.splitlines()} == words
 
 
 @pytest.mark.parametrize("tool", sorted((ROOT / "tools").glob("*.py")), ids=str)
