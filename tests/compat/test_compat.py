@@ -47,7 +47,7 @@ def python(code: str, folder: Path, **env: str) -> str:
         text=True,
         cwd=folder,
         env={**os.environ, **env, "PYTHONPATH": root},
-        timeout=120,
+        timeout=600,  # of a hang; a busy machine takes minutes
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
