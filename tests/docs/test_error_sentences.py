@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FAQ = ROOT / "docs" / "start" / "faq.md"
-QUOTED = re.findall(r":class: sentence\n(.+?)\n```", FAQ.read_text(), re.DOTALL)
+QUOTED = re.findall(r"```text\n(.+?)\n```", FAQ.read_text(), re.DOTALL)
 SHORTEST = 6
 """Characters of constant text below which a part of a sentence tells nothing."""
 LEAST = 0.5
