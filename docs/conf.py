@@ -50,6 +50,10 @@ pygments_dark_style = "a11y-high-contrast-dark"
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"]
 myst_heading_anchors = 3
+myst_html_meta = {
+    "description lang=en": "Pretrain spiking backbones without labels, and carry the "
+    "weights into mmdet and mmseg.",
+}
 nb_execution_mode = "off"  # docs/notebooks.py executes them before the build
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
