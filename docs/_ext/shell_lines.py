@@ -6,7 +6,7 @@ and marks it as an error.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ipython_pygments_lexers import IPython3Lexer
 from pygments.lexer import bygroups, using
@@ -17,7 +17,7 @@ from pygments.token import Operator, Text
 class ShellLinesLexer(IPython3Lexer):
     """Python with IPython's magics and shell commands of one or more lines."""
 
-    tokens = {
+    tokens: ClassVar[dict[str, Any]] = {
         **IPython3Lexer.tokens,
         "root": [
             (
