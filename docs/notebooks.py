@@ -46,6 +46,7 @@ def execute(notebook: Any, limit: int = LIMIT_SECONDS) -> None:
             timeout=limit,
             resources=resources,
             record_timing=False,
+            coalesce_streams=True,
         ).execute()
     notebook.metadata["code_sha256"] = digest(notebook)
     notebook.metadata.pop("widgets", None)
