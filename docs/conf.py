@@ -30,6 +30,7 @@ extensions = [
     "pages",
     "references",
     "results",
+    "shell_lines",
 ]
 exclude_patterns = ["_build", "_ext", "inventories"]
 html_title = "snnssl_mm"

@@ -42,7 +42,7 @@ class Table(NamedTuple):
         columns = [
             Column(name, justify="left", no_wrap=True)
             if index < self.words
-            else Column(name, justify="right")
+            else Column(name, justify="right", overflow="fold")
             for index, name in enumerate(self.head)
         ]
         table = RichTable(
@@ -51,6 +51,6 @@ class Table(NamedTuple):
         for row in self.rows:
             table.add_row(*row)
         console = Console()
-        if not console.is_terminal:
+        if not console.file.isatty():  # notebooks set FORCE_COLOR: is_terminal is true
             console.width = max(console.width, WIDTH)
         console.print(table, highlight=False)

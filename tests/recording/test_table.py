@@ -19,3 +19,19 @@ def test_terminal_shows_every_cell_of_a_wide_table(capsys):
     out = capsys.readouterr().out
     assert "caption" in out
     assert all(f"cell{number}" in out for number in range(6))
+
+
+def test_forced_colours_do_not_cut_a_table_in_a_file(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as Jupyter does for commands
+    monkeypatch.delenv("COLUMNS", raising=False)
+    head = [f"column {index}, %" for index in range(8)]
+    Table(head, [["1.0"] * 8]).print()
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in head)
+
+
+def test_narrow_terminals_break_heads_and_do_not_cut_them(capsys, monkeypatch):
+    monkeypatch.setattr("snnssl_mm.recording.table.WIDTH", 40)
+    monkeypatch.setenv("COLUMNS", "40")
+    Table(["probe", *["pretrained, %"] * 4], [["a"] + ["1.0"] * 4]).print()
+    assert "…" not in capsys.readouterr().out
