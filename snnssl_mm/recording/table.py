@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Column
 from rich.table import Table as RichTable
 
-WIDTH = 140  # columns in a file or a pipe, where rich would use 80 and cut names
+WIDTH = 140  # columns in a file or a pipe, where rich assumes 80
 
 
 class Table(NamedTuple):
@@ -38,12 +38,17 @@ class Table(NamedTuple):
         return [f"| {' | '.join(line)} |" for line in lines]
 
     def print(self) -> None:
-        """Print the table to the terminal."""
+        """Print the table to the terminal; never cut a cell, even of a narrow one."""
         columns = [
-            Column(name, justify="left", no_wrap=True)
-            if index < self.words
-            else Column(name, justify="right")
-            for index, name in enumerate(self.head)
+            Column(
+                name,
+                justify="left" if index < self.words else "right",
+                no_wrap=index < self.words,
+                min_width=max(map(len, [*name.split(), *cells])),
+            )
+            for index, (name, *cells) in enumerate(
+                zip(self.head, *self.rows, strict=True)
+            )
         ]
         table = RichTable(
             *columns, title=self.caption, title_justify="left", box=box.SIMPLE_HEAD
@@ -51,6 +56,7 @@ class Table(NamedTuple):
         for row in self.rows:
             table.add_row(*row)
         console = Console()
-        if not console.is_terminal:
-            console.width = max(console.width, WIDTH)
+        widest = console.options.update(max_width=10_000)
+        least = table.__rich_measure__(console, widest).minimum
+        console.width = max(console.width, least, 0 if console.is_terminal else WIDTH)
         console.print(table, highlight=False)

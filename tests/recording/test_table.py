@@ -19,3 +19,15 @@ def test_terminal_shows_every_cell_of_a_wide_table(capsys):
     out = capsys.readouterr().out
     assert "caption" in out
     assert all(f"cell{number}" in out for number in range(6))
+
+
+def test_narrow_terminal_gets_long_lines_not_cut_cells(monkeypatch, capsys):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # rich takes the output for a terminal
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [
+        [f"layer{row}", *(f"{row}{step}.25" for step in range(9))] for row in (1, 2)
+    ]
+    Table(["layer", *(f"step {step}" for step in range(9))], rows).print()
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert all(cell in out for row in rows for cell in row)
