@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 
 from mmengine.dist import is_main_process
@@ -20,7 +21,7 @@ def progress(items: Iterable, description: str, total: float | None = None) -> I
         description: Text in front of the bar.
         total: Number of items, if they have no length.
     """
-    console = Console()
+    console = Console(force_terminal=sys.stdout.isatty())  # whatever FORCE_COLOR says
     hidden = not (console.is_terminal and is_main_process())
     yield from track(
         items, description, total, console=console, transient=True, disable=hidden

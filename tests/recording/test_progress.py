@@ -1,5 +1,7 @@
 """A progress bar is for terminals only, and vanishes."""
 
+import sys
+
 from snnssl_mm.recording.progress import progress
 
 
@@ -9,7 +11,7 @@ def test_nothing_is_written_to_a_pipe(capsys):
 
 
 def test_terminal_shows_the_bar_and_erases_it(monkeypatch, capsys):
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     assert list(progress(range(3), "reading")) == [0, 1, 2]
     out = capsys.readouterr().out

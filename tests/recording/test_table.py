@@ -1,5 +1,7 @@
 """A table is the same in the terminal and in Markdown."""
 
+import sys
+
 from snnssl_mm.recording.table import Table
 
 TABLE = Table(["layer", "kind", "µJ"], [["stem", "spikes", "1.5"]], "energy", words=2)
@@ -22,7 +24,7 @@ def test_terminal_shows_every_cell_of_a_wide_table(capsys):
 
 
 def test_narrow_terminal_gets_long_lines_not_cut_cells(monkeypatch, capsys):
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # rich takes the output for a terminal
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "40")
     rows = [
         [f"layer{row}", *(f"{row}{step}.25" for step in range(9))] for row in (1, 2)
@@ -31,3 +33,9 @@ def test_narrow_terminal_gets_long_lines_not_cut_cells(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "…" not in out
     assert all(cell in out for row in rows for cell in row)
+
+
+def test_pipe_of_a_notebook_gets_plain_text(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as Jupyter does
+    TABLE.print()
+    assert "\x1b" not in capsys.readouterr().out
