@@ -224,7 +224,10 @@ def add_predictions(parser: Parser) -> None:
         "by default",
     )
     parser.add_argument(
-        "--count", type=positive(int), default=5, help="number of test images"
+        "--count", type=positive(int), default=5, help="number of test images (5)"
+    )
+    parser.add_argument(
+        "--score-thr", type=float, default=0.3, help="lowest score of a drawn box (0.3)"
     )
     add_trust_argument(parser)
 
@@ -241,7 +244,7 @@ def draw_predictions(args: Arguments) -> None:
     out = args.out or run_folder(checkpoint, config) / "predictions.png"
     with errors_as_messages():
         columns = columns_of(models, args.count)
-    print(plot_predictions(columns, out))
+    print(plot_predictions(columns, out, args.score_thr))
 
 
 def add_training(parser: Parser) -> None:

@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import shlex
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,11 +47,12 @@ HAS_PROBE = (
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress messages that libraries print while building models."""
+    """Suppress messages and warnings of libraries while they build models."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(before)
@@ -235,7 +237,8 @@ def measure_and_fit(
 def length_in_words(plan: Plan, name: str) -> str:
     """Describe the length of a training."""
     training = plan.lengths[name]
-    text = f"{training.epochs} epochs of {training.iterations} iterations"
+    epochs = f"{training.epochs} epoch{'s' if training.epochs > 1 else ''}"
+    text = f"{epochs} of {training.iterations} iterations"
     if training.seconds:
         text += f" of {training.batch} images, {training.seconds:.2g} s each"
     return f"{text}: {expected_minutes(plan, name)}"

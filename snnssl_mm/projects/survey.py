@@ -73,6 +73,12 @@ def images_below(folder: Path) -> list[Path]:
     return [folder / name for name in listing.images]
 
 
+def from_here(path: Path) -> Path:
+    """Return a path relative to the working directory, if it is inside of it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def split(images: list[Path], share: float = 0.2) -> tuple[list[Path], list[Path]]:
     """Split images into training and validation, deterministically."""
     shuffled = sorted(images)
@@ -156,7 +162,7 @@ def survey(
             held_images = outside(val_labels, held_images)
             images = outside(labels, images)
     if looked_for and labels:
-        notes.append(f"Labels were found in {labels}.")
+        notes.append(f"Labels were found in {from_here(labels)}.")
     return read_and_split(
         root, images, held_root, held_images, labels, val_labels, found, notes
     )

@@ -77,6 +77,17 @@ def test_predictions_of_detector_and_segmentor(run_tool, task, tmp_path):
     assert width / 4 == pytest.approx(height / 2, rel=0.15)  # truth and prediction, x 2
 
 
+def test_lowest_score_of_drawn_boxes(run_tool, task, tmp_path, monkeypatch, capsys):
+    from snnssl_mm.analysis import predictions
+
+    job = task("detection")
+    monkeypatch.setattr(predictions, "columns_of", lambda models, count: [])
+    monkeypatch.setattr(predictions, "plot_predictions", lambda *args: args[-1])
+    model = f"a={job.config},{job.checkpoint}"
+    run_tool("draw predictions", model, "--score-thr", 0.1, "--out", tmp_path / "a.png")
+    assert capsys.readouterr().out.split()[-1] == "0.1"
+
+
 @pytest.mark.parametrize("name", ["spike-raster", "embedding"])
 def test_picture_of_the_configs_unseen_images(
     run_tool, tiny_config, checkpoint, name, tmp_path

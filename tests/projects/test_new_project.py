@@ -1,6 +1,7 @@
 """Projects: configs that compose, whatever the labels, and fit the time."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from snnssl_mm.datasets.data_error import DataError
 from snnssl_mm.probing.labelled_images import class_count, eval_loaders
 from snnssl_mm.projects import measure, new_project
+from snnssl_mm.projects.new import quiet
 from snnssl_mm.projects.plan import Machine, first_plan, fit
 from snnssl_mm.projects.survey import survey
 
@@ -33,6 +35,20 @@ def test_without_labels_there_is_pretraining_only(project, photos, tmp_path):
     assert set(configs) == {"common", "pretrain"}
     assert configs["pretrain"].eval_train_dataloader is None
     assert "--data FOLDER" in (tmp_path / "project" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"), [(0.01, "1 epoch of 21 iter"), (1, "3 epochs of 21 iter")]
+)
+def test_lengths_agree_in_number(project, photos, tmp_path, minutes, words):
+    project(photos(), minutes=minutes)
+    assert f"# {words}" in (tmp_path / "project" / "pretrain.py").read_text()
+
+
+def test_warnings_of_libraries_are_not_shown(recwarn):
+    with quiet():
+        warnings.warn("avg_non_ignore", UserWarning, stacklevel=1)
+    assert not recwarn.list
 
 
 def test_everything_shares_backbone_and_preprocessing(project, photos, coco_file):

@@ -98,6 +98,16 @@ def test_coco_files_are_found_and_split_by_images(photos, coco_file):
     assert len(list(theirs.objects())) == 4
 
 
+def test_notes_name_labels_from_the_working_directory(photos, coco_file, monkeypatch):
+    root = photos()
+    file = coco_file(root, "photos/instances.json")
+    monkeypatch.chdir(root.parent)
+    assert survey(root).notes[0] == "Labels were found in photos/instances.json."
+    (root.parent / "elsewhere").mkdir()
+    monkeypatch.chdir(root.parent / "elsewhere")
+    assert survey(root).notes[0] == f"Labels were found in {file}."
+
+
 def test_images_of_other_coco_files_are_left_out(photos, coco_file):
     root = photos(folder="images")
     (root / "annotations").mkdir()
