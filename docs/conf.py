@@ -28,6 +28,7 @@ extensions = [
     "mathml",
     "pages",
     "results",
+    "shell_lines",
 ]
 exclude_patterns = ["_build", "_ext", "inventories"]
 html_title = "snnssl_mm"

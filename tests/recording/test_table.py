@@ -39,3 +39,19 @@ def test_pipe_of_a_notebook_gets_plain_text(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")  # as Jupyter does
     TABLE.print()
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_forced_colours_do_not_cut_a_table_in_a_file(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as Jupyter does for commands
+    monkeypatch.delenv("COLUMNS", raising=False)
+    head = [f"column {index}, %" for index in range(8)]
+    Table(head, [["1.0"] * 8]).print()
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in head)
+
+
+def test_narrow_terminals_break_heads_and_do_not_cut_them(capsys, monkeypatch):
+    monkeypatch.setattr("snnssl_mm.recording.table.WIDTH", 40)
+    monkeypatch.setenv("COLUMNS", "40")
+    Table(["probe", *["pretrained, %"] * 4], [["a"] + ["1.0"] * 4]).print()
+    assert "…" not in capsys.readouterr().out
