@@ -10,11 +10,11 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, SequentialSampler, Subset
 
 from snnssl_mm.checks.data import check_data, silent
+from snnssl_mm.recording.progress import progress
 
 TEST_LOADERS = ("test_dataloader", "eval_test_dataloader")
 """Loaders of test images: of downstream tasks, and of pretraining."""
@@ -58,13 +58,13 @@ def unseen_images(cfg: Config, images: int) -> DataLoader:
     return loader
 
 
-def network_inputs(model: Any, loader: DataLoader, progress: str) -> Iterator[Tensor]:
+def network_inputs(model: Any, loader: DataLoader, text: str) -> Iterator[Tensor]:
     """Yield the network's inputs ``[N, 3, H, W]``, normalised, on the device.
 
     Args:
         model: The model; its data preprocessor is used.
         loader: Loader of :func:`unseen_images`.
-        progress: Text of the progress bar.
+        text: Text of the progress bar.
     """
-    for batch in track(loader, progress, transient=True):
+    for batch in progress(loader, text):
         yield model.data_preprocessor(batch, False)["inputs"]

@@ -33,7 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Predict."""
     import matplotlib as mpl
-    from rich.progress import track
 
     from snnssl_mm.apis.inference import (
         Inferencer,
@@ -41,6 +40,7 @@ def run(args: argparse.Namespace) -> None:
         require_own_names,
         split_readable,
     )
+    from snnssl_mm.recording.progress import progress
 
     mpl.use("Agg")
     cfg = load_config(args)
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
             cfg, args.checkpoint, args.out, args.score_thr, args.device
         )
         images, faults = split_readable(found)
-        for image in track(images, description="predicting"):
+        for image in progress(images, "predicting"):
             inferencer(image)
     print(f"{len(images)} images: pictures and predictions are in {args.out}")
     if faults:

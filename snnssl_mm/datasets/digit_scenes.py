@@ -13,9 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from mmengine.dist import is_main_process
 from mmpretrain.datasets import CustomDataset
-from rich.progress import track
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -26,6 +24,7 @@ from snnssl_mm.datasets.scene_drawing import (
     place_digit,
     random_placement,
 )
+from snnssl_mm.recording.progress import progress
 from snnssl_mm.registry import DATASETS
 
 GENERATOR_VERSION = 1
@@ -131,11 +130,8 @@ def _write_split(folder: Path, split: str, count: int, size: int, seed: int) -> 
     for digit in range(10):
         (folder / str(digit)).mkdir(parents=True)
     digest = hashlib.sha256()
-    scenes = track(
-        iter_digit_scenes(split, count, size, seed),
-        description=f"digit scenes, {split}",
-        total=count,
-        disable=not is_main_process(),
+    scenes = progress(
+        iter_digit_scenes(split, count, size, seed), f"digit scenes, {split}", count
     )
     for index, (scene, label) in enumerate(scenes):
         digest.update(scene.tobytes())

@@ -5,10 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmpretrain.datasets import CustomDataset
-from rich.progress import track
 
 from snnssl_mm.datasets.data_error import DataError
 from snnssl_mm.datasets.image_check import check_image, examine, unusual_note
@@ -23,6 +21,7 @@ from snnssl_mm.datasets.label_file import (
     read_label_file,
     sorted_classes,
 )
+from snnssl_mm.recording.progress import progress
 from snnssl_mm.registry import DATASETS
 
 
@@ -199,14 +198,8 @@ class ImageFolder(CustomDataset):
                 lambda sample: examine(sample["img_path"], self.min_size, decoded),
                 self.data_list,
             )
-            found = list(
-                track(
-                    examined,
-                    description=f"checking {self.img_prefix}",
-                    total=len(self.data_list),
-                    disable=not is_main_process(),
-                )
-            )
+            text, total = f"checking {self.img_prefix}", len(self.data_list)
+            found = list(progress(examined, text, total))
         if note := unusual_note(found, decoded):
             log_once(f"{self.img_prefix}: {note}")
         faults = [one.fault for one in found]

@@ -13,9 +13,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from mmengine.dist import is_main_process
 from pycocotools import mask as coco_mask
-from rich.progress import track
 
 from snnssl_mm.datasets.digit_scenes import SPLITS, split_digits
 from snnssl_mm.datasets.generated_folder import generate_once
@@ -26,6 +24,7 @@ from snnssl_mm.datasets.scene_drawing import (
     place_digit,
     random_placement,
 )
+from snnssl_mm.recording.progress import progress
 from snnssl_mm.registry import DATASETS
 
 GENERATOR_VERSION = 1
@@ -167,13 +166,8 @@ def _write_split(
     labels_folder.mkdir(parents=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    progress = track(
-        scenes,
-        description=f"multi-digit scenes, {split}",
-        total=count,
-        disable=not is_main_process(),
-    )
-    for index, (scene, instances) in enumerate(progress):
+    shown = progress(scenes, f"multi-digit scenes, {split}", count)
+    for index, (scene, instances) in enumerate(shown):
         name = f"{index:05d}.png"
         height, width = scene.shape
         images.append(dict(id=index, file_name=name, height=height, width=width))

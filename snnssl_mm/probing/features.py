@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from mmengine.model import revert_sync_batchnorm
-from rich.progress import track
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from snnssl_mm.probing.labelled_images import Loaders
 from snnssl_mm.probing.probe_models import Model
 from snnssl_mm.recording.bn_statistics import norms_of, reestimated
+from snnssl_mm.recording.progress import progress as shown_progress
 
 RAW_SIDE = 32
 
@@ -44,7 +44,7 @@ def prepared_inputs(
         loader: Loader of labelled images.
         progress: Text of a progress bar with the remaining time; no bar if empty.
     """
-    batches = track(loader, description=progress) if progress else loader
+    batches = shown_progress(loader, progress) if progress else loader
     for batch in batches:
         data = model.data_preprocessor(batch, training=False)
         labels = [int(sample.gt_label) for sample in data["data_samples"]]

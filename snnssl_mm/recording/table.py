@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from rich import box
 from rich.console import Console
-from rich.table import Column
 from rich.table import Table as RichTable
 
-WIDTH = 140  # columns in a file or a pipe, where rich would use 80 and cut names
+WIDTH = 140  # columns in a file or a pipe, where rich assumes 80
 
 
 class Table(NamedTuple):
@@ -38,19 +38,33 @@ class Table(NamedTuple):
         return [f"| {' | '.join(line)} |" for line in lines]
 
     def print(self) -> None:
-        """Print the table to the terminal."""
-        columns = [
-            Column(name, justify="left", no_wrap=True)
-            if index < self.words
-            else Column(name, justify="right", overflow="fold")
-            for index, name in enumerate(self.head)
-        ]
-        table = RichTable(
-            *columns, title=self.caption, title_justify="left", box=box.SIMPLE_HEAD
+        """Print the table to the terminal; no cell is cut, however narrow it is."""
+        # Jupyter sets FORCE_COLOR, by which rich takes a pipe for a terminal.
+        console = Console(force_terminal=sys.stdout.isatty())
+        if not console.is_terminal:
+            console.width = max(console.width, WIDTH)
+        table = self._drawn(folded=False)
+        natural = table.__rich_measure__(
+            console, console.options.update(max_width=9999)
         )
+        if natural.maximum > console.width:
+            table = self._drawn(folded=True)
+            widths = sum(column.width or 0 for column in table.columns)
+            console.width = max(console.width, widths + 3 * len(table.columns) + 1)
+        console.print(table, highlight=False)
+
+    def _drawn(self, folded: bool) -> RichTable:
+        """Draw the table; ``folded`` breaks the numbers' headings at every space."""
+        table = RichTable(title=self.caption, title_justify="left", box=box.SIMPLE_HEAD)
+        for index, (name, *cells) in enumerate(zip(self.head, *self.rows, strict=True)):
+            is_word = index < self.words
+            heading = [name] if is_word else name.split()
+            table.add_column(
+                name,
+                justify="left" if is_word else "right",
+                no_wrap=is_word,
+                width=max(map(len, [*heading, *cells])) if folded else None,
+            )
         for row in self.rows:
             table.add_row(*row)
-        console = Console()
-        if not console.file.isatty():  # notebooks set FORCE_COLOR: is_terminal is true
-            console.width = max(console.width, WIDTH)
-        console.print(table, highlight=False)
+        return table

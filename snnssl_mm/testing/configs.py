@@ -10,6 +10,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 
 from snnssl_mm import compat
+from snnssl_mm.checks.data import silent
 from snnssl_mm.testing.subject import require_finite
 
 
@@ -30,7 +31,8 @@ def train_one_step(config: str | Path, batch_size: int = 4) -> dict[str, float]:
     """
     compat.apply()  # lets mmengine find `snnssl_mm::...` in the config
     cfg = Config.fromfile(config)
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+    # mmengine logs a line for every parameter's options.
+    with DefaultScope.overwrite_default_scope(cfg.default_scope), silent():
         model = MODELS.build(cfg.model)
         optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     side = max(2 * model.backbone.stride, 32)

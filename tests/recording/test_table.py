@@ -1,5 +1,7 @@
 """A table is the same in the terminal and in Markdown."""
 
+import sys
+
 from snnssl_mm.recording.table import Table
 
 TABLE = Table(["layer", "kind", "µJ"], [["stem", "spikes", "1.5"]], "energy", words=2)
@@ -19,6 +21,24 @@ def test_terminal_shows_every_cell_of_a_wide_table(capsys):
     out = capsys.readouterr().out
     assert "caption" in out
     assert all(f"cell{number}" in out for number in range(6))
+
+
+def test_narrow_terminal_gets_long_lines_not_cut_cells(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [
+        [f"layer{row}", *(f"{row}{step}.25" for step in range(9))] for row in (1, 2)
+    ]
+    Table(["layer", *(f"step {step}" for step in range(9))], rows).print()
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert all(cell in out for row in rows for cell in row)
+
+
+def test_pipe_of_a_notebook_gets_plain_text(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as Jupyter does
+    TABLE.print()
+    assert "\x1b" not in capsys.readouterr().out
 
 
 def test_forced_colours_do_not_cut_a_table_in_a_file(capsys, monkeypatch):

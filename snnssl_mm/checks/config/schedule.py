@@ -85,8 +85,9 @@ def batches(cfg: Mapping[str, Any]) -> Iterator[Problem]:
     total = size * processes * optimizer.get("accumulative_counts", 1)
     if base and total != base and not scaling.get("enable"):
         text = (
-            f"{size} in each of {processes} processes give a global batch size of "
-            f"{total}, but the learning rate is for {base}: use {base / size:g} "
-            "processes, or --auto-scale-lr"
+            f"the global batch size is {total} (processes: {processes}), but the "
+            f"learning rate is for {base}: pass --auto-scale-lr"
         )
+        if base % size == 0:
+            text += f", or use {base // size} processes"
         yield warning("train_dataloader.batch_size", text)

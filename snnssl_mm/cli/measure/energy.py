@@ -36,7 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any]:
     """Measure the model on the images; return a row."""
     from mmengine.analysis import parameter_count
-    from rich.progress import track
 
     from snnssl_mm.analysis.energy_measurement import (
         count_images,
@@ -48,13 +47,14 @@ def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any
     from snnssl_mm.analysis.unseen_images import is_pretraining
     from snnssl_mm.apis.loaded_models import load_pictured_model
     from snnssl_mm.recording.energy import totals
+    from snnssl_mm.recording.progress import progress
 
     with errors_as_messages():
         model = load_pictured_model(cfg, args.checkpoint, not is_pretraining(cfg))
         require_measurable(model)
     start = time.perf_counter()
     images = count_images(loader)
-    batches = track(loader, "counting", len(loader), transient=True)
+    batches = progress(loader, "counting", len(loader))
     predict = prediction(model, cfg)
     layers, steps = measure_layers(model, batches, predict, images)
     return {

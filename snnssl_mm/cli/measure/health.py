@@ -65,15 +65,14 @@ def measure(args: argparse.Namespace, cfg: Config) -> Row:
     }
 
 
-def batches(views: Views, images: int, progress: str) -> Iterator[Batch]:
+def batches(views: Views, images: int, text: str) -> Iterator[Batch]:
     """Yield the same views every time, with a progress bar."""
-    from rich.progress import track
-
+    from snnssl_mm.recording.progress import progress
     from snnssl_mm.recording.two_views import BATCH_SIZE, two_view_batches
 
     found = two_view_batches(views.dataset, views.collate, images)
     total = -(-images // BATCH_SIZE)
-    yield from track(found, progress, total, transient=True)
+    yield from progress(found, text, total)
 
 
 def run(args: argparse.Namespace) -> None:

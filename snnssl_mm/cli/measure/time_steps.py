@@ -127,7 +127,6 @@ def with_latencies(
 def run(args: argparse.Namespace) -> None:
     """Measure the missing rows, print and draw."""
     from mmengine.runner import set_random_seed
-    from rich.progress import track
 
     from snnssl_mm.analysis.time_steps import (
         first_still_image,
@@ -138,6 +137,7 @@ def run(args: argparse.Namespace) -> None:
     from snnssl_mm.analysis.unseen_images import unseen_images
     from snnssl_mm.apis.loaded_models import load_pictured_model
     from snnssl_mm.probing.probes import eval_loaders, fit_linear, labelled_features
+    from snnssl_mm.recording.progress import progress
     from snnssl_mm.recording.provenance import provenance
     from snnssl_mm.recording.results_file import ResultsFile
 
@@ -160,7 +160,7 @@ def run(args: argparse.Namespace) -> None:
     if missing:
         classifier = fit_linear(labelled_features(trained, loaders))
         sweep = Sweep(cfg, args.checkpoint, loaders, images, classifier)
-        for steps in track(missing, "time steps"):
+        for steps in progress(missing, "time steps"):
             results.append(source | sweep.at(steps))
     rows = [row for row in results.rows if same.items() <= row.items()]
     if any("latency_ms" not in row for row in rows):

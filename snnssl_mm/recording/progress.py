@@ -1,0 +1,28 @@
+"""A progress bar for a terminal, which vanishes when the work is done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+
+from mmengine.dist import is_main_process
+from rich.console import Console
+from rich.progress import track
+
+
+def progress(items: Iterable, description: str, total: float | None = None) -> Iterator:
+    """Yield items and show a progress bar meanwhile.
+
+    Nothing is written to a file or a pipe, nor by other processes than rank 0, so that
+    logs and the output of notebooks contain results only.
+
+    Args:
+        items: What to iterate over.
+        description: Text in front of the bar.
+        total: Number of items, if they have no length.
+    """
+    console = Console(force_terminal=sys.stdout.isatty())  # whatever FORCE_COLOR says
+    hidden = not (console.is_terminal and is_main_process())
+    yield from track(
+        items, description, total, console=console, transient=True, disable=hidden
+    )
