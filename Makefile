@@ -40,6 +40,7 @@ docs: setup ## Build the site into docs/_build/html and check it.
 	$(VENV)/python docs/notebooks.py
 	$(VENV)/python -m sphinx -W -n --keep-going -q -j 2 docs docs/_build/html
 	$(VENV)/python docs/check_site.py
+	$(VENV)/python docs/check_browser.py
 
 lint: setup ## Check style and format.
 	$(VENV)/python -m ruff check
