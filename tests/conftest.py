@@ -55,7 +55,7 @@ def pytest_collection_finish():
 def checked(text, **_):
     """Return a config's text as it is, if it is Python."""
     compile(text, "config", "exec", ast.PyCF_ONLY_AST)
-    return text, True
+    return text + "\n", True
 
 
 # mmengine formats a config neatly four times a training: a second in all.

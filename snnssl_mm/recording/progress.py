@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 
 from mmengine.dist import is_main_process
-from rich.console import Console
 from rich.progress import track
+
+from snnssl_mm.recording.terminal import console
 
 
 def progress(items: Iterable, description: str, total: float | None = None) -> Iterator:
@@ -21,8 +21,8 @@ def progress(items: Iterable, description: str, total: float | None = None) -> I
         description: Text in front of the bar.
         total: Number of items, if they have no length.
     """
-    console = Console(force_terminal=sys.stdout.isatty())  # whatever FORCE_COLOR says
-    hidden = not (console.is_terminal and is_main_process())
+    shown = console()
+    hidden = not (shown.is_terminal and is_main_process())
     yield from track(
-        items, description, total, console=console, transient=True, disable=hidden
+        items, description, total, console=shown, transient=True, disable=hidden
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from rich import box
-from rich.console import Console
 from rich.table import Table as RichTable
+
+from snnssl_mm.recording.terminal import console
 
 WIDTH = 140  # columns in a file or a pipe, where rich assumes 80
 
@@ -39,19 +39,16 @@ class Table(NamedTuple):
 
     def print(self) -> None:
         """Print the table to the terminal; no cell is cut, however narrow it is."""
-        # Jupyter sets FORCE_COLOR, by which rich takes a pipe for a terminal.
-        console = Console(force_terminal=sys.stdout.isatty())
-        if not console.is_terminal:
-            console.width = max(console.width, WIDTH)
+        shown = console()
+        if not shown.is_terminal:
+            shown.width = max(shown.width, WIDTH)
         table = self._drawn(folded=False)
-        natural = table.__rich_measure__(
-            console, console.options.update(max_width=9999)
-        )
-        if natural.maximum > console.width:
+        natural = table.__rich_measure__(shown, shown.options.update(max_width=9999))
+        if natural.maximum > shown.width:
             table = self._drawn(folded=True)
             widths = sum(column.width or 0 for column in table.columns)
-            console.width = max(console.width, widths + 3 * len(table.columns) + 1)
-        console.print(table, highlight=False)
+            shown.width = max(shown.width, widths + 3 * len(table.columns) + 1)
+        shown.print(table, highlight=False)
 
     def _drawn(self, folded: bool) -> RichTable:
         """Draw the table; ``folded`` breaks the numbers' headings at every space."""

@@ -107,7 +107,7 @@ def test_a_stopped_probe_says_so_and_keeps_its_rows(probe, monkeypatch):
 def test_the_terminal_shows_bars_and_no_log(probe, capfd):
     probe("--probes", "semi-1pct", *SHORT)
     shown = capfd.readouterr().out
-    for bar in ("BatchNorm statistics", "training", "test"):
+    for bar in ("training", "test"):
         assert f"pretrained: {bar}" in shown
     assert "2/2" in shown
     assert "Epoch(train)" not in shown

@@ -3,6 +3,7 @@
 import sys
 
 from snnssl_mm.recording.progress import progress
+from snnssl_mm.recording.terminal import console
 
 
 def test_nothing_is_written_to_a_pipe(capsys):
@@ -17,3 +18,8 @@ def test_terminal_shows_the_bar_and_erases_it(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "reading" in out
     assert out.endswith("\x1b[1A\x1b[2K")  # up a line, and erase it
+
+
+def test_a_process_without_standard_output_has_no_terminal(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    assert not console().is_terminal
