@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from snnssl_mm.checks.config.problem import Problem, error, warning
+from snnssl_mm.checks.config.problem import Problem, counted, error, warning
 
 DECAYING = ("CosineAnnealing", "Poly", "OneCycle")
 """Schedulers whose last value is meant for the last step of the training."""
@@ -139,8 +139,8 @@ def batches(cfg: Mapping[str, Any]) -> Iterator[Problem]:
     total = size * processes * optimizer.get("accumulative_counts", 1)
     if base and total != base and not scaling.get("enable"):
         text = (
-            f"{size} in each of {processes} processes give a global batch size of "
-            f"{total}, but the learning rate is for {base}: use {base / size:g} "
-            "processes, or --auto-scale-lr"
+            f"{counted(processes, 'process', 'processes')} with {size} give a global "
+            f"batch size of {total}, but the learning rate is for {base}: use "
+            f"{base * processes / total:g} processes, or --auto-scale-lr"
         )
         yield warning("train_dataloader.batch_size", text)
