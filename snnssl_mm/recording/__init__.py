@@ -6,7 +6,6 @@ from typing import Any
 HOMES = {
     "ACCOUNTINGS": "energy",
     "CONSTANTS": "energy",
-    "Constants": "energy",
     "LayerOperations": "operations",
     "OperationCounter": "operations",
     "recorded_spikes": "spike_recording",
@@ -14,7 +13,6 @@ HOMES = {
 __all__ = [
     "ACCOUNTINGS",
     "CONSTANTS",
-    "Constants",
     "LayerOperations",
     "OperationCounter",
     "recorded_spikes",
