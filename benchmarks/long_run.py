@@ -3,7 +3,7 @@
 
 usage: python benchmarks/long_run.py --minutes 60 --out benchmarks/results/long_run.json
 
-The main job runs by tools/train.py in a separate process, with more epochs, with
+The main job runs by snnssl train in a separate process, with more epochs, with
 DataLoader workers, and with a linear probe whenever k-NN is measured. Time starts with
 the first logged iteration. The exit status is non-zero if memory is not flat.
 """

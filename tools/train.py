@@ -3,7 +3,8 @@
 
 usage: python tools/train.py configs/selfsup/spikformer_ctl.py [options]
 
-On several GPUs: torchrun --nproc-per-node=8 tools/train.py CONFIG --launcher pytorch
+On several GPUs:
+  torchrun --nproc-per-node=8 --no-python snnssl train CONFIG --launcher pytorch
 """
 
 from snnssl_mm.cli.main import main

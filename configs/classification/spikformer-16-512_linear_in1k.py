@@ -1,5 +1,5 @@
 # Linear probe on ImageNet-1K, https://github.com/open-mmlab/mmpretrain/blob/main/configs/barlowtwins/benchmarks/resnet50_8xb32-linear-coslr-100e_in1k.py
-# torchrun --nproc-per-node=8 tools/train.py CONFIG --pretrained CKPT --launcher pytorch
+# torchrun --nproc-per-node=8 --no-python snnssl train CONFIG --pretrained CKPT --launcher pytorch
 # The paper reports 70.1 % top-1 but not the probe's recipe. This one is that of Barlow
 # Twins: SGD, lr 0.3 for 256 images, cosine, 100 epochs, crops and flips; not run yet.
 _base_ = [

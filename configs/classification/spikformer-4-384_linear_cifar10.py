@@ -1,5 +1,5 @@
 # Linear probe on CIFAR-10, https://github.com/open-mmlab/mmpretrain/blob/main/configs/resnet/resnet18_8xb16_cifar10.py
-# python tools/train.py CONFIG --pretrained CKPT, with a checkpoint of
+# snnssl train CONFIG --pretrained CKPT, with a checkpoint of
 # configs/selfsup/spikformer-4-384_ctl_cifar10.py. SGD and cosine as on ImageNet.
 _base_ = [
     'mmpretrain::resnet/resnet18_8xb16_cifar10.py',

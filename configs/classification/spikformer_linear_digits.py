@@ -1,6 +1,6 @@
 # Linear probe on digit scenes, https://github.com/open-mmlab/mmpretrain/blob/main/configs/_base_/schedules/cifar10_bs128.py
-# The backbone of selfsup/spikformer_ctl.py. Agrees with tools/probe.py --probes linear.
-# python tools/train.py THIS --pretrained work_dirs/spikformer_ctl/epoch_28.pth
+# The backbone of selfsup/spikformer_ctl.py. Agrees with snnssl probe --probes linear.
+# snnssl train THIS --pretrained work_dirs/spikformer_ctl/epoch_28.pth
 _base_ = [
     'mmpretrain::_base_/schedules/cifar10_bs128.py',
     'mmpretrain::_base_/default_runtime.py',

@@ -1,5 +1,5 @@
 # Fine-tuning on ImageNet-1K, https://github.com/open-mmlab/mmpretrain/blob/main/configs/mae/benchmarks/vit-base-p16_8xb128-coslr-100e_in1k.py
-# torchrun --nproc-per-node=8 tools/train.py CONFIG --pretrained CKPT --launcher pytorch
+# torchrun --nproc-per-node=8 --no-python snnssl train CONFIG --pretrained CKPT --launcher pytorch
 # Without --pretrained it is the supervised baseline. Not run yet.
 _base_ = [
     'spikformer-16-512_finetune_in1k.py',

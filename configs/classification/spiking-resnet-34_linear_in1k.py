@@ -1,5 +1,5 @@
 # Linear probe on ImageNet-1K, https://github.com/open-mmlab/mmpretrain/blob/main/configs/barlowtwins/benchmarks/resnet50_8xb32-linear-coslr-100e_in1k.py
-# torchrun --nproc-per-node=8 tools/train.py CONFIG --pretrained CKPT --launcher pytorch
+# torchrun --nproc-per-node=8 --no-python snnssl train CONFIG --pretrained CKPT --launcher pytorch
 # The recipe of spikformer-16-512_linear_in1k.py; not run yet.
 _base_ = [
     'spikformer-16-512_linear_in1k.py',

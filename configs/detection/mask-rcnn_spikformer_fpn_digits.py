@@ -1,6 +1,6 @@
 # Mask R-CNN FPN on multi-digit scenes, https://github.com/open-mmlab/mmdetection/blob/main/configs/_base_/models/mask-rcnn_r50_fpn.py
 # The backbone of selfsup/spikformer_ctl.py; the heads are smaller, as the digits are.
-# python tools/train.py THIS --pretrained work_dirs/spikformer_ctl/epoch_28.pth
+# snnssl train THIS --pretrained work_dirs/spikformer_ctl/epoch_28.pth
 _base_ = [
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
     'mmdet::_base_/default_runtime.py',

@@ -1,5 +1,5 @@
 # Mask R-CNN FPN 1x COCO, https://github.com/open-mmlab/mmdetection/blob/main/configs/mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py
-# torchrun --nproc-per-node=8 tools/train.py CONFIG --pretrained CKPT --launcher pytorch
+# torchrun --nproc-per-node=8 --no-python snnssl train CONFIG --pretrained CKPT --launcher pytorch
 # Statistics, optimizer and batch as in mask-rcnn_spikformer-8-512_fpn_1x_coco.py; with 6
 # depths the stem learns at 0.8 ** 5 = 0.33 of the rate.
 _base_ = [

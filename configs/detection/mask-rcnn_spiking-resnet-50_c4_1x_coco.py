@@ -1,5 +1,5 @@
 # Mask R-CNN C4 1x COCO, https://github.com/open-mmlab/mmdetection/blob/main/configs/mask_rcnn/mask-rcnn_r50-caffe-c4_1x_coco.py
-# torchrun --nproc-per-node=8 tools/train.py CONFIG --pretrained CKPT --launcher pytorch
+# torchrun --nproc-per-node=8 --no-python snnssl train CONFIG --pretrained CKPT --launcher pytorch
 # Three spiking stages of the checkpoint; the fourth, applied to each region, is mmdet's
 # own and starts from random weights, so that its batch norms learn here.
 _base_ = [

@@ -1,5 +1,5 @@
 # RetinaNet FPN 1x COCO, https://github.com/open-mmlab/mmdetection/blob/main/configs/retinanet/retinanet_r50_fpn_1x_coco.py
-# torchrun --nproc-per-node=8 tools/train.py CONFIG --pretrained CKPT --launcher pytorch
+# torchrun --nproc-per-node=8 --no-python snnssl train CONFIG --pretrained CKPT --launcher pytorch
 _base_ = [
     'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py',
     '../_base_/models/spikformer_pyramid.py',

@@ -1,6 +1,6 @@
 # Semantic FPN on multi-digit scenes, https://github.com/open-mmlab/mmsegmentation/blob/main/configs/_base_/models/fpn_r50.py
 # The backbone of selfsup/spikformer_ctl.py.
-# python tools/train.py THIS --pretrained work_dirs/spikformer_ctl/epoch_28.pth
+# snnssl train THIS --pretrained work_dirs/spikformer_ctl/epoch_28.pth
 _base_ = [
     'mmseg::_base_/models/fpn_r50.py',
     'mmseg::_base_/default_runtime.py',

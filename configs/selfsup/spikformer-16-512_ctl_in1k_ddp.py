@@ -1,5 +1,5 @@
 # Spikformer-16-512 on ImageNet-1K by AdamW and mmengine's FlexibleRunner, 32 GPUs x 64
-# torchrun --nnodes=4 --nproc-per-node=8 tools/train.py CONFIG --launcher pytorch --amp bfloat16
+# torchrun --nnodes=4 --nproc-per-node=8 --no-python snnssl train CONFIG --launcher pytorch --amp bfloat16
 # The learning rate is 1e-3 per 256 images times the square root of 8; not run yet.
 _base_ = 'spikformer-16-512_ctl_in1k.py'
 optim_wrapper = dict(

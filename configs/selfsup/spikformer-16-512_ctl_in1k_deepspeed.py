@@ -1,5 +1,5 @@
 # The DDP job with gradients and AdamW's states sharded by DeepSpeed's ZeRO, stage 2
-# pip install deepspeed; torchrun --nnodes=4 --nproc-per-node=8 tools/train.py CONFIG --launcher pytorch
+# pip install deepspeed; torchrun --nnodes=4 --nproc-per-node=8 --no-python snnssl train CONFIG --launcher pytorch
 # Precision is set here, not by --amp: bf16 by autocast, so that batch norms keep fp32
 # statistics. For accumulation set the strategy's gradient_accumulation_steps.
 _base_ = 'spikformer-16-512_ctl_in1k_ddp.py'

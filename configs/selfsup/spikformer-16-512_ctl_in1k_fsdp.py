@@ -1,5 +1,5 @@
 # The DDP job with weights, gradients and AdamW's states sharded by FSDP
-# torchrun --nnodes=4 --nproc-per-node=8 tools/train.py CONFIG --launcher pytorch --amp bfloat16
+# torchrun --nnodes=4 --nproc-per-node=8 --no-python snnssl train CONFIG --launcher pytorch --amp bfloat16
 # Not with LARS, whose norms would be those of shards. Checkpoints are unsharded files.
 _base_ = 'spikformer-16-512_ctl_in1k_ddp.py'
 strategy = dict(

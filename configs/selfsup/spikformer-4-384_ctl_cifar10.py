@@ -1,5 +1,5 @@
 # Spikformer-4-384 on CIFAR-10, batch 256 on one GPU, 300 epochs
-# python tools/train.py configs/selfsup/spikformer-4-384_ctl_cifar10.py --amp
+# snnssl train configs/selfsup/spikformer-4-384_ctl_cifar10.py --amp
 _base_ = [
     '../_base_/models/spikformer_ctl.py',
     '../_base_/datasets/cifar10_32.py',

@@ -1,5 +1,5 @@
 # The main job: a small Spikformer learns digit scenes without labels (about 5 minutes
-# on two CPU cores). python tools/train.py configs/selfsup/spikformer_ctl.py
+# on two CPU cores). snnssl train configs/selfsup/spikformer_ctl.py
 _base_ = [
     '../_base_/models/spikformer_ctl.py',
     '../_base_/datasets/digit_scenes.py',

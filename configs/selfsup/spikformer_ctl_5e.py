@@ -1,4 +1,4 @@
-# The main job in 5 epochs without evaluation: one cell of tools/ablation.py
+# The main job in 5 epochs without evaluation: one cell of snnssl ablate
 _base_ = 'spikformer_ctl.py'
 train_cfg = dict(max_epochs=5)
 param_scheduler = [

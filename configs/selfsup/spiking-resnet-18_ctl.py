@@ -1,5 +1,5 @@
 # The main job with a SEW-ResNet-18 of 16 channels (6 to 7 minutes on two CPU cores)
-# python tools/train.py configs/selfsup/spiking-resnet-18_ctl.py
+# snnssl train configs/selfsup/spiking-resnet-18_ctl.py
 _base_ = [
     'spikformer_ctl.py',
     '../_base_/models/spiking-resnet.py',

@@ -1,5 +1,5 @@
 # SEW-ResNet-18 on CIFAR-10, batch 256 on one GPU, 300 epochs; not run yet
-# python tools/train.py configs/selfsup/spiking-resnet-18_ctl_cifar10.py --amp
+# snnssl train configs/selfsup/spiking-resnet-18_ctl_cifar10.py --amp
 _base_ = [
     'spikformer-4-384_ctl_cifar10.py',
     '../_base_/models/spiking-resnet.py',

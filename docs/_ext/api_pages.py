@@ -64,7 +64,10 @@ def directive(package: Any, name: str, what: Any) -> list[str]:
         kind = "class" if inspect.isclass(what) else "function"
         return [f".. py:{kind}:: {full}", "", f"   {origin}: {summary(what)}"]
     if inspect.isclass(what):
-        return [f".. autoclass:: {full}", "   :members:", "   :show-inheritance:", ""]
+        options = ["   :members:", "   :show-inheritance:"]
+        if fields := getattr(what, "_fields", ()):  # "Alias for field number 0"
+            options.append(f"   :exclude-members: {', '.join(fields)}")
+        return [f".. autoclass:: {full}", *options, ""]
     if inspect.isroutine(what):
         return [f".. autofunction:: {full}", ""]
     return [f".. py:data:: {full}", "", f"   {constant(package, name)}", ""]

@@ -76,6 +76,9 @@ def resolve(
     target = node.get("reftarget", "")
     if node.get("refdomain") != "py":
         return None
+    if target.startswith("nn."):  # signatures of classes have names as written
+        node["reftarget"] = f"torch.{target}"
+        return missing_reference(app, env, node, content)
     candidates = defined().get(target, [])
     if len(candidates) == 1 and not inspect.ismodule(candidates[0]):
         what = candidates[0]

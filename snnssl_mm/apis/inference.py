@@ -6,13 +6,14 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS, FUNCTIONS, init_default_scope
 from mmengine.structures import PixelData
 from mmpretrain.visualization import UniversalVisualizer
 from PIL import Image
@@ -25,7 +26,8 @@ from snnssl_mm.datasets.image_files import find_images as find_images
 from snnssl_mm.datasets.image_files import log_once
 from snnssl_mm.datasets.loading import LoadIntactImage
 
-MIN_SIDE = 256  # pixels of a drawn picture, so that text is legible
+MIN_SIDE = 320  # pixels of a drawn picture, so that text is legible
+PSEUDO_COLLATE = {"type": "pseudo_collate"}  # mmengine's default
 MAX_SCORES = 5  # classes written per image
 
 
@@ -197,18 +199,39 @@ def write_json(file: Path, image: Path, prediction: dict[str, Any]) -> None:
     file.with_name(f"{file.name}.json").write_text(text + "\n")
 
 
+class ModelOnly:
+    """Steps of an inferencer of mmdet or mmseg that build only the model.
+
+    mmdet would build the test dataset for its palette, and mmengine would search the
+    registry of functions in a scope that has none, with a warning.
+    """
+
+    def _load_weights_to_model(self, model: Any, checkpoint: None, cfg: Config) -> None:
+        """Set no classes; weights and classes are those of the checkpoint, later."""
+        model.dataset_meta = {}
+
+    def _init_collate(self, cfg: Config) -> Any:
+        """Return the function that makes batches."""
+        settings = dict(
+            cfg.test_dataloader.get("collate_fn") or {"type": "pseudo_collate"}
+        )
+        return partial(FUNCTIONS.get(settings.pop("type")), **settings)
+
+
 def detection_inferencer(cfg: Config, device: str | None) -> Any:
     """Build mmdet's inferencer without weights."""
     from mmdet.apis import DetInferencer
 
-    return DetInferencer(cfg, device=device, show_progress=False)
+    kind = type("ModelOnlyDetInferencer", (ModelOnly, DetInferencer), {})
+    return kind(cfg, device=device, show_progress=False)
 
 
 def segmentation_inferencer(cfg: Config, device: str | None) -> Any:
     """Build mmseg's inferencer without weights."""
     from mmseg.apis import MMSegInferencer
 
-    return MMSegInferencer(cfg, device=device, show_progress=False)
+    kind = type("ModelOnlySegInferencer", (ModelOnly, MMSegInferencer), {})
+    return kind(cfg, device=device, show_progress=False)
 
 
 def classification_inferencer(cfg: Config, device: str | None) -> Any:

@@ -297,7 +297,8 @@ def require_evaluation(runner: Any, model: BaseModel) -> None:
     batch = batch_of(loader, indices, "val_dataloader")
     require_labels_in_range(batch, *classes_of(model))
     names = shortened(image_names(dataset, indices), 2)
-    of = f"{len(indices)} validation images ({names})"
+    images = f"{count} validation image{'s' * (count > 1)}"
+    of = f"{images} ({names})"
     with (
         step(f"val_dataloader: the prediction of {of}", PreflightError, twin),
         torch.no_grad(),
@@ -317,4 +318,4 @@ def require_evaluation(runner: Any, model: BaseModel) -> None:
             with step(f"val_evaluator: {metric} of {of}", PreflightError):
                 run_metric(runner, metric, outputs, fed, batch, dataset, Path(folder))
     kinds = shortened(list(map(class_name, metrics)))
-    say(f"{len(indices)} validation images: prediction and evaluation pass ({kinds})")
+    say(f"{images}: prediction and evaluation pass ({kinds})")

@@ -175,7 +175,7 @@ def turned(inspected: Sequence[Inspection], where: str) -> list[str]:
         f"warning: {where}: {len(found)} of {len(inspected)} images are rotated by "
         f"their EXIF orientation, first {found[0]}, and their sizes do not show if the "
         "annotations are of the rotated images; check them with "
-        "tools/browse_dataset.py"
+        "`snnssl browse`"
     ]
 
 

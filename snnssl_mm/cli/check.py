@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Print one line per problem; return 1 if there is an error."""
     cfg = load_config(args)
     from snnssl_mm.checks.config import check_config  # slow: mmengine's runner
+    from snnssl_mm.checks.config.problem import counted
 
     with errors_as_messages():
         files = {"max_files": None} if args.all_files else {}
@@ -38,5 +39,6 @@ def run(args: argparse.Namespace) -> int:
     errors = sum(problem.level == "error" for problem in problems)
     for problem in sorted(problems):
         print(problem)
-    print(f"{args.config}: {errors} errors, {len(problems) - errors} warnings")
+    counts = counted(errors, "error"), counted(len(problems) - errors, "warning")
+    print(f"{args.config}: {', '.join(counts)}")
     return int(errors > 0)

@@ -1,31 +1,45 @@
 """Check the environment: installed libraries, and known bugs with their status.
 
-Every library is imported in a separate process, so that its error is its own. The exit
-status is 1 if something is broken.
+The last line is the verdict. The libraries are imported in other processes, so one that
+crashes is named. The exit status is 1 if something is broken.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 
 from snnssl_mm.compat import WORKAROUNDS, Status
 
+IMPORTER = """
+import json, sys
+for name, code in json.loads(sys.argv[1]).items():
+    try:
+        exec(code)
+        result = name, True, str(getattr(m, "__version__", "imports"))
+    except BaseException as error:
+        result = name, False, f"{type(error).__name__}: {error}"
+    print("\\nIMPORTED", json.dumps(result), flush=True)
+"""
 CURED = "from snnssl_mm import compat; compat.apply(); "
-IMPORTS = {
+CORE = {
     "torch": "import torch as m",
     "torchvision": CURED + "import torchvision as m",
     "numba": "import numba as m; m.njit(lambda x: x + 1)(1)",
     "OpenCV": "import cv2 as m",
     "scikit-learn": "import sklearn as m",
     "spikingjelly": CURED + "import spikingjelly.activation_based.neuron as m",
+}
+OPENMMLAB = {
     "mmengine": CURED + "import mmengine.runner, mmengine as m",
     "mmcv": CURED + "import mmcv as m",
     "mmcv operators": CURED + "import mmcv.ops, mmcv as m",
@@ -33,6 +47,8 @@ IMPORTS = {
     "mmseg": CURED + "import mmseg.models, mmseg as m",
     "mmpretrain": CURED + "import mmpretrain.models, mmpretrain as m",
 }
+LIBRARIES = (CORE, OPENMMLAB)
+"""Libraries that share a process."""
 VERSION = "; print(getattr(m, '__version__', 'imports'))"
 CURES = {
     "OpenCV": "on Debian: apt install libgl1 libglib2.0-0",
@@ -54,10 +70,44 @@ def try_import(code: str) -> tuple[bool, str]:
         cwd=tempfile.gettempdir(),
         check=False,
     )
-    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
     if done.returncode < 0:
-        lines.append(f"killed by signal {-done.returncode}")
-    return done.returncode == 0, lines[-1] if lines else "no message"
+        return False, f"killed by signal {-done.returncode}"
+    return done.returncode == 0, last_line(
+        done.stderr if done.returncode else done.stdout
+    )
+
+
+def try_imports(codes: dict[str, str]) -> dict[str, tuple[bool, str]]:
+    """Import several modules in one process, and the rest in another if that dies.
+
+    Returns:
+        As :func:`try_import`, by name.
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", IMPORTER, json.dumps(codes)],
+        capture_output=True,
+        text=True,
+        cwd=tempfile.gettempdir(),
+        check=False,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("IMPORTED ")]
+    rows = [json.loads(line.removeprefix("IMPORTED ")) for line in lines]
+    found = {name: (works, last_line(said)) for name, works, said in rows}
+    rest = {name: code for name, code in codes.items() if name not in found}
+    if rest:
+        name = next(iter(rest))
+        said = f"exit status {done.returncode}"
+        if done.returncode < 0:
+            said = f"killed by signal {-done.returncode}"
+        found[name] = False, said
+        del rest[name]
+    return found | (try_imports(rest) if rest else {})
+
+
+def last_line(text: str) -> str:
+    """Return the last line of a message."""
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "no message"
 
 
 def torch_and_gpu() -> Status:
@@ -116,12 +166,7 @@ def stray_packages() -> Status:
     return Status("cured", f"{', '.join(sorted(stray))}: our tests do not import them")
 
 
-MACHINE: tuple[Callable[[], Status], ...] = (
-    torch_and_gpu,
-    cupy_and_cuda,
-    mmcv_on_gpu,
-    stray_packages,
-)
+MACHINE: tuple[Callable[[], Status], ...] = (torch_and_gpu, cupy_and_cuda, mmcv_on_gpu)
 
 
 def status_of(function: Callable[[], Status]) -> Status:
@@ -133,12 +178,19 @@ def status_of(function: Callable[[], Status]) -> Status:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add no arguments."""
+    """Add the arguments."""
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="list all known bugs of other libraries, also those that are worked "
+        "around or do not occur here",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print both tables; return 1 if a row is broken."""
-    broken = print_libraries() + print_bugs()
+    """Print both tables and the verdict; return 1 if a row is broken."""
+    print("importing all libraries, which takes some seconds ...", flush=True)
+    broken = print_libraries() + print_bugs(args.all)
     print(f"{broken} broken" if broken else "nothing is broken")
     return int(broken > 0)
 
@@ -152,9 +204,10 @@ def print_libraries() -> int:
     broken = 0
     table = Table("library", "version", title=f"Python {platform.python_version()}")
     with ThreadPoolExecutor(max_workers=2) as pool:
-        for name, (works, said) in zip(
-            IMPORTS, pool.map(try_import, IMPORTS.values()), strict=True
-        ):
+        found = [
+            row for part in pool.map(try_imports, LIBRARIES) for row in part.items()
+        ]
+        for name, (works, said) in found:
             broken += not works
             said = said if works else f"{said}; {CURES.get(name, 'reinstall it')}"
             table.add_row(name, Text(said), style="" if works else STYLES["broken"])
@@ -162,19 +215,33 @@ def print_libraries() -> int:
     return broken
 
 
-def print_bugs() -> int:
-    """Print the status of known bugs; return how many are not worked around."""
+def print_bugs(every: bool = False) -> int:
+    """Print the status of known bugs; return how many are not worked around.
+
+    Args:
+        every: Whether to print all; otherwise those that are broken, what was found
+            about the GPU, and how many others there are.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    broken = 0
     table = Table("known bug", "status", "what was found")
-    for function in (*MACHINE, *(row.function for row in WORKAROUNDS)):
+    counts: Counter[str] = Counter()
+    for function in (*MACHINE, stray_packages, *(row.function for row in WORKAROUNDS)):
         status = status_of(function)
-        broken += status.state == "broken"
+        counts[status.state] += 1
+        of_gpu = function in MACHINE and status.state != "not applicable"
+        if not (every or of_gpu or status.state == "broken"):
+            continue
         symptom = (function.__doc__ or "").splitlines()[0].replace("``", "")
         state = Text(status.state, style=STYLES.get(status.state, ""))
         table.add_row(Text(symptom), state, Text(status.detail))
-    Console().print(table)
-    return broken
+    if table.row_count:
+        Console().print(table)
+    print(
+        f"{counts.total()} known bugs of other libraries: {counts['cured']} worked "
+        f"around, {counts['absent'] + counts['not applicable']} do not occur here"
+        + ("" if every else "; --all lists them")
+    )
+    return counts["broken"]

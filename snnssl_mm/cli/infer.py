@@ -23,7 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, help="image or folder of images")
     add_out_argument(parser, "predictions", "folder for the results", "--out-dir")
     parser.add_argument(
-        "--score-thr", type=float, default=0.3, help="lowest score of a drawn box (0.3)"
+        "--score-thr",
+        type=float,
+        default=0.3,
+        help="lowest score of a drawn box (0.3); raise it if boxes of several classes "
+        "lie over one object",
     )
     parser.add_argument(
         "--device", help="cpu, cuda:0, ...; by default a GPU if there is one"

@@ -1,6 +1,7 @@
 """Train a config of any scope: pretraining, classification, detection, segmentation.
 
-On several GPUs: torchrun --nproc-per-node=8 tools/train.py CONFIG --launcher pytorch
+On several GPUs:
+  torchrun --nproc-per-node=8 --no-python snnssl train CONFIG --launcher pytorch
 """
 
 from __future__ import annotations

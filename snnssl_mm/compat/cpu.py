@@ -73,7 +73,7 @@ def cpu_process_group() -> Status:
     """
     if has_gpu():
         return Status("not applicable", "there is a GPU: processes use NCCL")
-    return Status("cured", "tools/train.py joins a gloo group before the Runner")
+    return Status("cured", "snnssl train joins a gloo group before the Runner")
 
 
 def cpu_sync_batch_norm() -> Status:

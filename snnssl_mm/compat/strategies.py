@@ -47,7 +47,7 @@ def cpu_strategies() -> Status:
     """
     if has_gpu():
         return Status("not applicable", "there is a GPU: strategies use it")
-    return Status("cured", "tools/train.py adapts the strategy before training")
+    return Status("cured", "snnssl train adapts the strategy before training")
 
 
 def sharded_optimizer() -> Status:

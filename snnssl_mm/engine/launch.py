@@ -23,6 +23,7 @@ from snnssl_mm.checks.config.build import build_unfilled
 from snnssl_mm.checks.config.keys import missing
 from snnssl_mm.checks.config.names import check_names
 from snnssl_mm.checks.config.problem import ConfigError, Problem
+from snnssl_mm.checks.config.schedule import check_iterations
 from snnssl_mm.checks.config.weights import check_weights
 from snnssl_mm.checks.data import check_data
 from snnssl_mm.checks.preflight import build_loops, require_training_batches
@@ -81,6 +82,7 @@ def train(
             build_loops(runner)
             loop = runner.train_loop
             require_training_batches(loop.dataloader)
+            log_warnings(check_iterations(cfg, len(loop.dataloader)))
             require_disk_space(cfg, model, loop.max_epochs, loop.max_iters)
             runner.logger.info(opening(runner, model))
             with explain_errors(runner):

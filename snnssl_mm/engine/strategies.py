@@ -46,7 +46,8 @@ def fit_strategy(cfg: Config) -> None:
         if cfg.launcher == "none":
             raise StrategyError(
                 "DeepSpeedStrategy needs a launcher, even for one process: "
-                "torchrun --nproc-per-node=1 tools/train.py CONFIG --launcher pytorch"
+                "torchrun --nproc-per-node=1 --no-python snnssl train CONFIG "
+                "--launcher pytorch"
             )
     elif cfg.launcher == "none" and name != "SingleDeviceStrategy":
         text = f"one process without --launcher: SingleDeviceStrategy replaces {name}"

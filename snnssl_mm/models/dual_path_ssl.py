@@ -42,7 +42,7 @@ class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
                 raise ValueError(
                     f"view {index} of the batch contains NaN or inf in {len(bad)} of "
                     f"{len(view)} images, first in {file or f'number {int(bad[0])}'}; "
-                    "check the image and the transforms with tools/browse_dataset.py"
+                    "check the image and the transforms with `snnssl browse`"
                 )
         samples_and_steps = views[0].shape[:-3]
         frames = [view.flatten(0, -4) for view in views]

@@ -71,11 +71,17 @@ def probe_table(rows: Sequence[Row]) -> Table:
     starts = [start for start in STARTS if any(row["start"] == start for row in rows)]
     top5 = any("top5" in row for row in rows)
     lines = []
+    uncounted = {
+        features_of(row): row["feature_seconds"]
+        for row in rows
+        if "feature_seconds" in row
+    }
     for group in grouped(rows):
         first = next(iter(group.values()))
-        seconds = sum(
-            r["seconds"] + r.get("feature_seconds", 0) for r in group.values()
-        )
+        seconds = sum(row["seconds"] for row in group.values())
+        for row in group.values():
+            if "feature_seconds" in row:  # the first of the rows that share them
+                seconds += uncounted.pop(features_of(row), 0)
         lines.append(
             [
                 first["probe"],
@@ -92,6 +98,13 @@ def probe_table(rows: Sequence[Row]) -> Table:
     head = ["probe", "settings", *names, "chance, %", *extra, "images", "time, s"]
     caption = f"Top-1 on {rows[0]['test_images']:,} unseen images, {rows[0]['data']}"
     return Table(head, lines, caption, words=2)
+
+
+def features_of(row: Row) -> tuple[Any, ...]:
+    """Identify the features of a row, which several frozen probes share."""
+    settings = row["settings"]
+    same = (row["train_images"], row["data"], row.get("epoch"))
+    return row["start"], settings["recalibrated"], *same
 
 
 def percent(row: Row | None, name: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import io
 import logging
+import math
 import os
 import shlex
 import warnings
@@ -18,6 +19,7 @@ from snnssl_mm.projects.plan import (
     Plan,
     first_plan,
     fit,
+    minutes_for,
     shrink_crops,
 )
 from snnssl_mm.projects.survey import Survey, summary, survey
@@ -32,8 +34,8 @@ NO_OPERATORS = (
     "python -m snnssl_mm.setup_mmcv once; detect.py has a guessed length until this "
     "folder is written again"
 )
-NO_LABELS = (
-    "There are no labels, so nothing tells how good the features are. As soon as\n"
+NO_PROBE = (
+    ", so nothing tells how good the features are. As soon as\n"
     "there is a folder of labelled images, FOLDER/{train,test}/<class>/*:\n"
     "`snnssl probe pretrain.py CHECKPOINT --data FOLDER --start pretrained random`,\n"
     "and `snnssl report CHECKPOINT --data FOLDER`."
@@ -127,7 +129,7 @@ def new_project(
         summary=summary(found),
         notes=notes,
         commands=commands,
-        advice=HAS_PROBE if "probe" in data.values else NO_LABELS,
+        advice=HAS_PROBE if "probe" in data.values else no_probe(found),
     )
     for line in (*notes, *(f"{n}.py: {text}" for n, text in words.items())):
         say(line)
@@ -227,11 +229,20 @@ def measure_and_fit(
         )
     training = plan.lengths["pretrain"]
     if training.epochs * training.iterations < FEW_ITERATIONS:
+        wanted = math.ceil(minutes_for(plan, "pretrain", FEW_ITERATIONS))
         notes.append(
             f"Only {training.epochs * training.iterations} iterations of pretraining "
-            "fit into the time, too few to learn much; raise --minutes."
+            f"fit into the time, too few to learn much: {FEW_ITERATIONS} or more need "
+            f"--minutes {wanted}."
         )
     return notes
+
+
+def no_probe(found: Survey) -> str:
+    """Say why there is no probe, and what would give one."""
+    given = found.labels.images()
+    reason = "These labels allow no probe" if given else "There are no labels"
+    return reason + NO_PROBE
 
 
 def length_in_words(plan: Plan, name: str) -> str:
@@ -271,5 +282,9 @@ def commands_of(data: Data, plan: Plan) -> list[str]:
             train = f"snnssl train {name}.py --pretrained {backbone}"
             lines.append(f"{train}    # {expected_minutes(plan, name)}")
             lines.append(f"snnssl test {name}.py {last(name)}")
-    report = [f"snnssl report {backbone}"] if "probe" in data.values else []
-    return [*lines, *report]
+    if "probe" in data.values:
+        lines.append(f"snnssl report {backbone}")
+    for name in [name for name in plan.lengths if name != "pretrain"]:
+        images = shlex.quote(str(data.survey.held_out[0].parent))
+        lines.append(f"snnssl infer {name}.py {last(name)} {images} --out drawn/{name}")
+    return lines

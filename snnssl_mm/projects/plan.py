@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -239,6 +239,14 @@ def fit(plan: Plan, seconds: dict[str, float], minutes: float) -> None:
             training.interval = max(1, min(every, 50, training.iterations // 2))
         else:
             training.epochs = 12
+
+
+def minutes_for(plan: Plan, name: str, iterations: int) -> float:
+    """Return the time for all trainings in which one gets so many iterations."""
+    training = plan.lengths[name]
+    epochs = math.ceil(iterations / training.iterations)
+    total = sum(SHARES[name] for name in plan.lengths)
+    return replace(training, epochs=epochs).minutes * total / SHARES[name]
 
 
 def shrink_crops(plan: Plan) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snnssl_mm.datasets.image_files import list_images
+from snnssl_mm.datasets.image_files import Listing, list_images
 from snnssl_mm.projects.labels import (
     Labels,
     class_folders,
@@ -59,6 +59,12 @@ def images_below(folder: Path) -> list[Path]:
     Raises:
         FileNotFoundError: If the folder is missing or contains no images.
     """
+    listing = listing_below(folder)
+    return [folder / name for name in listing.images]
+
+
+def listing_below(folder: Path) -> Listing:
+    """List a folder and its sub-folders; raises as :func:`images_below` does."""
     if not folder.is_dir():
         raise FileNotFoundError(
             f"{folder} is not a folder; expected a folder of images: check the path"
@@ -69,8 +75,15 @@ def images_below(folder: Path) -> list[Path]:
             f"{folder} contains no images; expected files such as .jpg, .png or .tiff "
             "there or in its sub-folders"
         )
-    listing.log_note()
-    return [folder / name for name in listing.images]
+    return listing
+
+
+def log_passed_over(listing: Listing, used: set[Path]) -> None:
+    """Log which files of a folder are skipped: no images, and no labels in use."""
+    inside = [file for file in used if file.is_relative_to(listing.folder)]
+    suffixes = Counter(file.suffix.lower() for file in inside if file.is_file())
+    others = listing.passed_over - suffixes
+    listing._replace(passed_over=others).log_note()
 
 
 def from_here(path: Path) -> Path:
@@ -130,7 +143,8 @@ def survey(
     for given in (labels, val_labels):
         if given is not None and not given.expanduser().exists():
             raise FileNotFoundError(f"{given} does not exist; check the path")
-    images, notes = images_below(root), []
+    listings = [listing_below(root)]
+    images, notes = [root / name for name in listings[0].images], []
     labels, val_labels = (p and p.expanduser().absolute() for p in (labels, val_labels))
     looked_for = labels is None
     root = enter_single_folders(root) if looked_for else root
@@ -144,7 +158,8 @@ def survey(
     held_root, held_images = root, images
     if val_images:
         held_root = val_images.expanduser().absolute()
-        held_images = images_below(held_root)
+        listings.append(listing_below(held_root))
+        held_images = [held_root / name for name in listings[1].images]
     elif folders and (labels is None or val_labels is None):
         train_root, held_root = folders
         held_images = [file for file in images if file.is_relative_to(held_root)]
@@ -163,6 +178,8 @@ def survey(
             images = outside(labels, images)
     if looked_for and labels:
         notes.append(f"Labels were found in {from_here(labels)}.")
+    for listing in listings:
+        log_passed_over(listing, {*found.values(), *filter(None, (labels, val_labels))})
     return read_and_split(
         root, images, held_root, held_images, labels, val_labels, found, notes
     )
@@ -181,7 +198,9 @@ def read_and_split(
     """Read the labels, and split the images if they have no splits yet."""
     separate = held_images is not images
     inside = held_root.is_relative_to(root)  # then paths are relative to root
-    source = val_labels or (labels if separate and labels and labels.is_dir() else None)
+    source = val_labels
+    if labels and labels.is_dir() and separate and not inside:
+        source = source or labels
     common = bool(labels and separate and inside and not source)
     theirs = Labels()
     if not labels:
@@ -192,10 +211,17 @@ def read_and_split(
                 f"{len(stray)} images outside of the class folders are left out, such "
                 f"as {min(stray)}."
             )
-    elif common:  # one file has both splits
+    elif common:  # one file or folder has both splits
         every = labels_from(labels, [*images, *held_images], root)
         others = set(held_images)
         mine, theirs = part_of(every, others, False), part_of(every, others, True)
+        if others and mine.images() and not theirs.images():
+            separate = False  # a part of the labelled images is held out instead
+            notes.append(
+                f"The {len(others)} images of {held_root.name} are left out: they are "
+                f"for validation, but {labels.name} has no labels for them; give those "
+                "by --val-labels."
+            )
     else:
         mine = labels_from(labels, images, root)
     if source:

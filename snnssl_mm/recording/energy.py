@@ -43,6 +43,7 @@ CONSTANTS = (
     Constants("45 nm, float32 (Horowitz, ISSCC 2014)", 4.6, 0.9),
     Constants("reported for arXiv 2511.18542; 32-bit integer figures", 3.1, 0.1),
 )
+"""Pairs of energies that publications use."""
 
 ACCOUNTINGS = ("integers as MACs", "integers as spikes")
 """How to count a layer whose input is a sum of spikes.

@@ -59,6 +59,14 @@ def test_table_has_the_baselines_beside_each_probe():
     assert table.rows[1][2:6] == ["80.0", "-", "-", "10.0"]
 
 
+def test_time_of_shared_features_counts_once():
+    frozen = rows(0.9, 0.2, feature_seconds=8.0)
+    linear = [{**row, "settings": {"recalibrated": True}} for row in frozen]
+    trained = [{**row, "probe": "finetune"} for row in rows(0.9)[:1]]
+    table = probe_table([*frozen, *linear, *trained])
+    assert [row[-1] for row in table.rows] == ["18", "2", "1"]
+
+
 def health(rank, size=64, random=14.0):
     kinds = {"pretrained": rank, "random": random}
     return {

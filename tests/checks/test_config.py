@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 
 from snnssl_mm.checks.config import check_config
+from snnssl_mm.checks.config.schedule import check_schedule
 from snnssl_mm.probing.probes import build_eval_model
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +107,61 @@ def test_schedule_that_does_not_fit_is_named(key, value, level, text, monkeypatc
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     problems = found(load(SSL, **{key: value}), level)
     assert any(text in problem for problem in problems.values()), problems
+
+
+def scheduled(loop, **last):
+    """Return the warnings of a warm-up and a decay, for epochs of 10 iterations."""
+    warmup = dict(type="LinearLR", by_epoch=False, end=5)
+    decay = dict(type="mmengine.CosineAnnealingLR", begin=1) | last
+    cfg = dict(train_cfg=loop, param_scheduler=[warmup, decay])
+    return [problem.text for problem in check_schedule(cfg, epoch_length=10)]
+
+
+@pytest.mark.parametrize(
+    ("loop", "last", "options"),
+    [
+        (dict(max_epochs=8), dict(end=4), ("end=8", "max_epochs=4")),
+        (dict(max_epochs=8), dict(T_max=3), ("T_max=7", "max_epochs=4")),
+        (
+            dict(max_epochs=8),
+            dict(end=4, convert_to_iter_based=True),
+            ("end=8", "max_epochs=4"),
+        ),
+        (
+            dict(max_epochs=8),
+            dict(by_epoch=False, end=40),
+            ("end=80", "max_epochs=4"),
+        ),
+        (
+            dict(max_epochs=2),
+            dict(by_epoch=False, end=40),
+            ("end=20", "max_epochs=4"),
+        ),
+        (
+            dict(max_iters=99),
+            dict(by_epoch=False, end=40),
+            ("end=99", "max_iters=40"),
+        ),
+    ],
+)
+def test_a_decay_that_ends_at_another_step_is_named(loop, last, options):
+    (text,) = scheduled(loop, **last)
+    first, second = options
+    assert text.endswith(f"param_scheduler.1.{first}, or train_cfg.{second}")
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        dict(end=8),
+        dict(T_max=7),
+        dict(by_epoch=False, end=79),
+        dict(type="LinearLR", end=2),
+        dict(type="MultiStepLR", milestones=[4]),
+    ],
+)
+def test_schedules_that_end_with_the_training_or_may_end_before(last):
+    assert not scheduled(dict(max_epochs=8), **last)
 
 
 def test_epochs_in_a_training_of_iterations():

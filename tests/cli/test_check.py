@@ -9,7 +9,7 @@ def test_lines_and_status(run_tool, tiny_config, capsys):
     assert any("pre-flight: " in line and "loss" in line for line in lines)
     assert lines[-3].startswith("warning: param_scheduler[1].begin: ")
     assert lines[-1].endswith("0 errors, 2 warnings")
-    tiny_config.write_text(tiny_config.read_text() + "custom_hook = []\n")
+    tiny_config.write_text(tiny_config.read_text() + "\ncustom_hook = []\n")
     options = ["--cfg-options", "model.backbone.arch.num_heads=5"]
     with pytest.raises(SystemExit) as end:
         run_tool("check", tiny_config, "--no-data", *options)

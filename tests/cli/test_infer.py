@@ -24,9 +24,9 @@ def test_every_image_gets_a_picture_and_a_prediction(run_tool, task, name, tmp_p
         original = cv2.imread(str(job.images / f"{index}.png"))
         drawn = cv2.imread(str(tmp_path / "vis" / f"{index}.png"))
         if name == "classification":
-            assert min(drawn.shape[:2]) == 256, "enlarged, so that text is legible"
+            assert min(drawn.shape[:2]) == 320, "enlarged, so that text is legible"
         else:
-            grown = original.repeat(6, axis=0).repeat(6, axis=1)
+            grown = original.repeat(7, axis=0).repeat(7, axis=1)
             assert drawn.shape == grown.shape
             assert (drawn != grown).any()
         if name == "segmentation":
@@ -133,6 +133,32 @@ def test_checkpoint_and_config_must_fit(run_tool, task, tiny_config, tmp_path):
         run_tool("infer", job.config, other.checkpoint, *options)
     with pytest.raises(SystemExit, match="test_dataloader"):
         run_tool("infer", tiny_config, job.checkpoint, *options)
+
+
+@pytest.mark.parametrize("name", ["detection", "segmentation"])
+def test_no_dataset_is_built_and_no_registry_missed(
+    run_tool, task, name, tmp_path, monkeypatch
+):
+    """The checkpoint has the classes; a wrong one is refused before any data."""
+    from mmdet.registry import DATASETS as DETECTION
+    from mmengine.registry import DATASETS
+    from mmseg.registry import DATASETS as SEGMENTATION
+
+    job, said = task(name), []
+    saved = torch.load(job.checkpoint)
+    names = {"classes": NAMES, "palette": [(0, 0, 9), (0, 9, 0), (9, 0, 0)]}
+    file = tmp_path / "with_classes.pth"
+    torch.save({**saved, "meta": {"dataset_meta": names}}, file)
+    for registry in (DATASETS, DETECTION, SEGMENTATION):
+        monkeypatch.setattr(registry, "build", None)
+    log = "mmengine.logging.print_log"
+    monkeypatch.setattr(log, lambda text, *args, **kwargs: said.append(str(text)))
+    options = (job.images / "0.png", "--out-dir", tmp_path)
+    run_tool("infer", job.config, file, *options)
+    assert not [line for line in said if "Failed to search registry" in line]
+    other = task("classification").checkpoint
+    with pytest.raises(SystemExit, match=r"^error: .*random.pth"):
+        run_tool("infer", job.config, other, *options)
 
 
 def test_predictions_grow_with_the_picture():

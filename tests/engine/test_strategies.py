@@ -1,4 +1,4 @@
-"""How tools/train.py prepares FlexibleRunner: strategies, sync_bn, DeepSpeed."""
+"""How snnssl train prepares FlexibleRunner: strategies, sync_bn, DeepSpeed."""
 
 import importlib.util
 import inspect

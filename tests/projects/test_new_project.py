@@ -12,7 +12,7 @@ from snnssl_mm.datasets.data_error import DataError
 from snnssl_mm.probing.labelled_images import class_count, eval_loaders
 from snnssl_mm.projects import measure, new_project
 from snnssl_mm.projects.new import quiet
-from snnssl_mm.projects.plan import Machine, first_plan, fit
+from snnssl_mm.projects.plan import Machine, first_plan, fit, minutes_for
 from snnssl_mm.projects.survey import survey
 
 
@@ -49,6 +49,43 @@ def test_warnings_of_libraries_are_not_shown(recwarn):
     with quiet():
         warnings.warn("avg_non_ignore", UserWarning, stacklevel=1)
     assert not recwarn.list
+
+
+def test_the_last_commands_draw_predictions(project, photos, coco_file, tmp_path):
+    root = photos("my photos")
+    project(root, coco_file(root, outlines=True))
+    text = (tmp_path / "project" / "README.md").read_text()
+    commands = text.split("```")[1].splitlines()
+    assert [line.split()[:3] for line in commands[-2:]] == [
+        ["snnssl", "infer", "detect.py"],
+        ["snnssl", "infer", "segment.py"],
+    ]
+    assert f"'{root}' --out drawn/detect" in commands[-2]
+
+
+def test_labels_without_a_probe_are_not_denied(project, photos, tmp_path):
+    root = photos()
+    (tmp_path / "masks").mkdir()
+    for file in root.iterdir():
+        Image.open(file).convert("L").point(lambda v: v > 99).save(
+            tmp_path / "masks" / file.name
+        )
+    project(root, tmp_path / "masks")
+    text = (tmp_path / "project" / "README.md").read_text()
+    assert "These labels allow no probe" in text
+    assert "There are no labels" not in text
+
+
+def test_the_time_for_enough_iterations_is_said(photos, coco_file):
+    root = photos()
+    plan = first_plan(survey(root, coco_file(root)), Machine(2))
+    seconds = {"pretrain": 30.0, "detect": 1.0}
+    fit(plan, seconds, 5)
+    minutes = minutes_for(plan, "pretrain", 200)
+    for given, enough in ((minutes - 1, False), (minutes + 1, True)):
+        fit(plan, seconds, given)
+        training = plan.lengths["pretrain"]
+        assert (training.epochs * training.iterations >= 200) == enough
 
 
 def test_everything_shares_backbone_and_preprocessing(project, photos, coco_file):

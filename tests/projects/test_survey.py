@@ -151,6 +151,42 @@ def test_the_choice_between_coco_files_is_the_users(photos, coco_file):
         survey(root)
 
 
+@pytest.mark.parametrize("kind", ["objects", "masks"])
+def test_labels_of_the_training_folder_only_are_split(
+    photos, coco_file, tmp_path, kind
+):
+    """The images of validation, without labels, are left out and named."""
+    photos(folder="training")
+    root = photos(folder="validation", count=4)
+    for file in (root / "validation").iterdir():
+        file.rename(file.with_name(f"val{file.name}"))
+    labels = coco_file(root / "training", "photos/boxes.json")
+    if kind == "masks":
+        labels = tmp_path / "masks"
+        labels.mkdir()
+        for file in (root / "training").iterdir():
+            Image.new("L", (40, 32)).save(labels / file.name)
+    found = survey(root, labels)
+    assert (len(found.train), len(found.held_out)) == (10, 2)
+    assert {file.parent.name for file in found.held_out} == {"training"}
+    assert found.held_out_labels.images() == set(found.held_out)
+    assert any("4 images of validation" in note for note in found.notes)
+
+
+def test_label_files_in_use_are_not_counted_as_skipped(photos, coco_file, monkeypatch):
+    from snnssl_mm.datasets import image_files
+
+    root, said = photos(), []
+    file = coco_file(root, "photos/boxes.json")
+    monkeypatch.setattr(image_files, "log_once", said.append)
+    survey(root, file)
+    survey(root)
+    assert not said
+    (root / "other.json").touch()
+    survey(root, file)
+    assert "1 .json" in said[0]
+
+
 def test_one_coco_file_about_both_splits_is_divided(photos, coco_file):
     for part, count in (("train", 8), ("val", 4)):
         root = photos(folder=part, count=count)

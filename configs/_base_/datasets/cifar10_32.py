@@ -25,7 +25,7 @@ train_dataloader = dict(
     dataset=dict(
         split='train', pipeline=[two_views, dict(type='PackInputs')], **cifar10))
 
-# For tools/probe.py: augmentation of labelled images, and 100 epochs of 195 iterations
+# For snnssl probe: augmentation of labelled images, and 100 epochs of 195 iterations
 labelled_pipeline = [
     dict(type='RandomCrop', crop_size=32, padding=4),
     _base_.flip,

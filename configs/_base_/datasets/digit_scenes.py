@@ -20,7 +20,7 @@ train_dataloader = dict(
         ],
         **scenes))
 
-# For tools/probe.py: augmentation of labelled images, and loading of image files
+# For snnssl probe: augmentation of labelled images, and loading of image files
 labelled_pipeline = [*view, dict(type='PackInputs')]
 file_loading = [
     dict(type='snnssl_mm.LoadIntactImage'),

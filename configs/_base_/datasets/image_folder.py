@@ -14,7 +14,7 @@ train_dataloader = dict(
         **folder))
 
 labelled_pipeline = [load, *_base_.labelled_pipeline[1:]]
-probes = dict(_delete_=True)  # default lengths of tools/probe.py, not ImageNet's
+probes = dict(_delete_=True)  # default lengths of snnssl probe, not ImageNet's
 eval_pipeline = [load, *_base_.eval_pipeline[1:]]
 eval_train_dataloader = dict(
     dataset=dict(data_prefix='train', test_mode=True, pipeline=eval_pipeline, **folder))

@@ -20,7 +20,7 @@ train_dataloader = dict(
         pipeline=[load, two_views, dict(type='PackInputs')],
         **folder))
 
-probes = dict(_delete_=True)  # default lengths of tools/probe.py, not CIFAR-10's
+probes = dict(_delete_=True)  # default lengths of snnssl probe, not CIFAR-10's
 labelled_pipeline = [*_base_.file_loading, *_base_.labelled_pipeline]
 eval_pipeline = [*_base_.file_loading, dict(type='PackInputs')]
 eval_train_dataloader = dict(

@@ -31,7 +31,7 @@ train_dataloader = dict(
     collate_fn=dict(_delete_=True, type='default_collate'),
     dataset=dict(data_root='data/imagenet', pipeline=train_pipeline))
 
-# For tools/probe.py on one GPU: augmentation of labelled images, 100 epochs per probe
+# For snnssl probe on one GPU: augmentation of labelled images, 100 epochs per probe
 labelled_pipeline = [
     dict(type='LoadImageFromFile'), crop, _base_.flip, dict(type='PackInputs')]
 long = dict(iterations=500_400, batch_size=256)

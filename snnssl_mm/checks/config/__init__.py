@@ -14,7 +14,7 @@ from snnssl_mm.checks.config.build import build_unfilled
 from snnssl_mm.checks.config.keys import check_keys
 from snnssl_mm.checks.config.names import check_names
 from snnssl_mm.checks.config.problem import Problem, error, warning
-from snnssl_mm.checks.config.schedule import check_schedule
+from snnssl_mm.checks.config.schedule import check_iterations, check_schedule
 from snnssl_mm.checks.config.weights import check_weights
 from snnssl_mm.checks.data import check_data, require_same_numbering
 from snnssl_mm.checks.preflight import build_loops, run_preflight
@@ -101,7 +101,7 @@ def check_first_batch(cfg: Config) -> list[Problem]:
             run_preflight(runner)
         except DataError as cause:
             return [error("pre-flight", str(cause))]
-    return []
+        return check_iterations(cfg, len(runner.train_dataloader))
 
 
 def without_weights(model: Any) -> None:

@@ -39,6 +39,11 @@ def warning(key: str, text: str) -> Problem:
     return Problem("warning", key, text)
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, such as ``'1 error'`` or ``'2 errors'``."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the most similar name in ``known``, or None if none is similar."""
     found = difflib.get_close_matches(name, sorted(known), 1, cutoff)

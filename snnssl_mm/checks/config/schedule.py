@@ -6,15 +6,33 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from snnssl_mm.checks.config.problem import Problem, error, warning
+from snnssl_mm.checks.config.problem import Problem, counted, error, warning
+
+DECAYING = ("CosineAnnealing", "Poly", "OneCycle")
+"""Schedulers whose last value is meant for the last step of the training."""
 
 
-def check_schedule(cfg: Mapping[str, Any]) -> list[Problem]:
-    """Check ``param_scheduler`` and the batch size."""
-    return [*schedulers(cfg), *batches(cfg)]
+def check_schedule(
+    cfg: Mapping[str, Any], epoch_length: int | None = None
+) -> list[Problem]:
+    """Check ``param_scheduler`` and the batch size.
+
+    Args:
+        cfg: The config.
+        epoch_length: Iterations per epoch, to check schedules in iterations too.
+    """
+    return [*schedulers(cfg, epoch_length), *batches(cfg)]
 
 
-def schedulers(cfg: Mapping[str, Any]) -> Iterator[Problem]:
+def check_iterations(cfg: Mapping[str, Any], epoch_length: int) -> list[Problem]:
+    """Return the problems that are found only if the length of an epoch is known."""
+    known = check_schedule(cfg)
+    return [p for p in check_schedule(cfg, epoch_length) if p not in known]
+
+
+def schedulers(
+    cfg: Mapping[str, Any], epoch_length: int | None = None
+) -> Iterator[Problem]:
     """Yield the problems of all schedulers."""
     loop = cfg.get("train_cfg") or {}
     iterations, epochs = loop.get("max_iters"), loop.get("max_epochs")
@@ -27,10 +45,14 @@ def schedulers(cfg: Mapping[str, Any]) -> Iterator[Problem]:
         return
     found = cfg.get("param_scheduler") or []
     listed = isinstance(found, (list, tuple))
+    every = [one for one in (found if listed else [found]) if isinstance(one, Mapping)]
+    latest = max((one.get("begin", 0) for one in every), default=0)
     for index, one in enumerate(found if listed else [found]):
         key = f"param_scheduler[{index}]" if listed else "param_scheduler"
         if isinstance(one, Mapping):
             yield from scheduler(one, key, iterations, epochs)
+            is_last = one.get("begin", 0) == latest
+            yield from ending(one, key, loop, is_last, epoch_length)
 
 
 def scheduler(
@@ -54,12 +76,6 @@ def scheduler(
     if length is None:
         return
     unit = "epochs" if by_epoch else "iterations"
-    if end is not None and end > length:
-        text = (
-            f"{end}, but training ends earlier, after {length} {unit}; set "
-            f"end={length}, or a longer train_cfg"
-        )
-        yield warning(f"{key}.end", text)
     if begin >= length:
         text = (
             f"{begin}, but training ends after {length} {unit}, so the schedule has no "
@@ -70,6 +86,44 @@ def scheduler(
     if late := [m for m in milestones if m >= length]:
         text = f"{late} lie after the {length} {unit} of the training; lower them"
         yield warning(f"{key}.milestones", text)
+
+
+def ending(
+    one: Mapping[str, Any],
+    key: str,
+    loop: Mapping[str, Any],
+    is_last: bool,
+    epoch_length: int | None,
+) -> Iterator[Problem]:
+    """Yield a problem if a schedule and the training end at different steps.
+
+    Only the last schedule may not end before the training, and only if it decays.
+    """
+    begin, end = one.get("begin", 0), one.get("end")
+    epochs, iterations = loop.get("max_epochs"), loop.get("max_iters")
+    by_epoch, each = one.get("by_epoch", True), 1
+    setting, limit = "end", "max_iters" if iterations else "max_epochs"
+    length = epochs if by_epoch else iterations
+    if not by_epoch and epochs and epoch_length:
+        length, each = epochs * epoch_length, epoch_length
+    if end is None and one.get("T_max"):
+        setting, end = "T_max", begin + one["T_max"]
+    if end is None or length is None or end <= begin:
+        return
+    early = is_last and any(name in str(one.get("type")) for name in DECAYING)
+    if abs(end - length) < each or (end < length and not early):
+        return
+    unit = "epochs" if by_epoch else "iterations"
+    effect = "the schedule is cut off"
+    if end < length:
+        effect = "the learning rate stays at its minimum from then on"
+    option = f"{key}.{setting}".replace("[", ".").replace("]", "")
+    value = length - begin if setting == "T_max" else length
+    text = (
+        f"{end}, but training runs {length} {unit}, so {effect}; use --cfg-options "
+        f"{option}={value}, or train_cfg.{limit}={max(1, round(end / each))}"
+    )
+    yield warning(f"{key}.{setting}", text)
 
 
 def batches(cfg: Mapping[str, Any]) -> Iterator[Problem]:
@@ -85,9 +139,10 @@ def batches(cfg: Mapping[str, Any]) -> Iterator[Problem]:
     total = size * processes * optimizer.get("accumulative_counts", 1)
     if base and total != base and not scaling.get("enable"):
         text = (
-            f"the global batch size is {total} (processes: {processes}), but the "
-            f"learning rate is for {base}: pass --auto-scale-lr"
+            f"{counted(processes, 'process', 'processes')} with {size} give a global "
+            f"batch size of {total}, but the learning rate is for {base}: pass "
+            "--auto-scale-lr"
         )
-        if base % size == 0:
-            text += f", or use {base // size} processes"
+        if base * processes % total == 0:
+            text += f", or use {base * processes // total} processes"
         yield warning("train_dataloader.batch_size", text)

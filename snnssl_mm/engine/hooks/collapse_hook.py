@@ -84,7 +84,7 @@ class CollapseHook(Hook):
             f"embedding_std of {len(self.values)} iterations is {spread:.3f}, below "
             f"{self.levels[passed - 1]:g} (1: spread out, 0: equal for all images). "
             "Lower optim_wrapper.optimizer.lr, raise the loss's lambd, or check the "
-            "views with tools/browse_dataset.py"
+            "views with `snnssl browse`"
         )
         runner.logger.warning(message)
         if self.stop and passed == len(self.levels):

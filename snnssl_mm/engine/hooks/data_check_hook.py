@@ -23,7 +23,7 @@ class DataCheckHook(Hook):
     without a file name, which kills the process on a GPU; mmseg's mIoU would ignore it.
 
     Args:
-        files: Whether to check files; tools/train.py does so before it builds the run.
+        files: Whether to check files; snnssl train does so before it builds the run.
         batches: Whether to run batches through model, loss and evaluators.
     """
 

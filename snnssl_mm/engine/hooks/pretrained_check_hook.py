@@ -26,7 +26,7 @@ class PretrainedCheckHook(Hook):
     Loaded weights may be overwritten later, by a backbone's own ``init_weights`` or by
     the config's ``load_from``. All weights that the config gives are compared, see
     :mod:`snnssl_mm.checkpoints.given_weights`. A resumed run is not checked, since its
-    weights have been trained. ``tools/train.py`` adds this hook.
+    weights have been trained. ``snnssl train`` adds this hook.
 
     Args:
         checkpoint: File or URL of a pretrained backbone, if the config does not give

@@ -104,5 +104,5 @@ def warning_of(health: Mapping[str, Any], epoch: int) -> str | None:
         return None
     return (
         f"the representation looks collapsed after epoch {epoch}: {', '.join(signs)}. "
-        "Lower the learning rate, or check the views with tools/browse_dataset.py"
+        "Lower the learning rate, or check the views with `snnssl browse`"
     )
