@@ -11,6 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markdown_tables import device, table
+from speed_tables import growth, kernel_resources, speed, stock_pipelines
+
 from snnssl_mm.recording.probe_names import FROZEN, current_names, probe_title
 
 if TYPE_CHECKING:
@@ -21,21 +24,6 @@ if TYPE_CHECKING:
 
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def device(report: dict[str, Any]) -> str:
-    """Name the machine of a results file."""
-    machine = report["machine"]
-    if machine["gpu"] != "none":
-        return machine["gpu"]
-    return f"{machine['cores']} cores ({machine['processor']})"
-
-
-def table(heads: list[str], rows: list[list[str]]) -> list[str]:
-    """Return the lines of a table whose columns all contain words."""
-    from snnssl_mm.recording.table import Table
-
-    return Table(heads, rows, words=len(heads)).markdown()
 
 
 def demo(report: dict[str, Any]) -> list[str]:
@@ -194,7 +182,6 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
     Other files are results of the demo.
     """
     from fault_tables import fuzz_table, kills_table
-    from speed_tables import growth, kernel_resources, speed, stock_pipelines
     from steadiness import long_run_table
     from training_cost_table import training_cost_table
     from training_plan import plan_table, step_times_table

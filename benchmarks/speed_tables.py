@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from results_tables import device, table
+from markdown_tables import device, table
 
 
 def duration(seconds: float) -> str:

@@ -8,9 +8,10 @@ import pprint
 from collections.abc import Iterator
 from pathlib import Path
 
+from markdown_tables import table
 from markup import TASKS, toctree
 from mmengine.config import Config
-from results_tables import ROOT, table
+from results_tables import ROOT
 
 CONFIGS = ROOT / "configs"
 

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 
 import torch
+from markdown_tables import device, table
 from markup import TASKS, toctree
-from results_tables import ROOT, current_files, device, table
+from results_tables import ROOT, current_files
 
 from snnssl_mm.checkpoints import zoo
 
