@@ -48,6 +48,7 @@ SPDX = {
 """SPDX names of licences that distributions state in other words."""
 
 OVERRIDES = {
+    "axe-playwright-python": "MIT AND MPL-2.0",  # the latter of axe.min.js inside
     "onedl-mmengine": "Apache-2.0",  # states the full text instead of a name
     "spikingjelly": "Apache-2.0",  # has only a LICENSE file
 }
