@@ -264,6 +264,12 @@ def expected_minutes(plan: Plan, name: str) -> str:
     return f"about {minutes} minute{'s' if minutes > 1 else ''}"
 
 
+def seen_from(project: Path, folder: Path) -> str:
+    """Return the path of a folder from a project beside it; else its own path."""
+    path = Path(os.path.relpath(folder.resolve(), project.resolve()))
+    return str(folder if path.parts[:2] == ("..", "..") else path)
+
+
 def commands_of(data: Data, plan: Plan) -> list[str]:
     """Return the commands of a project, in order."""
 
@@ -285,6 +291,6 @@ def commands_of(data: Data, plan: Plan) -> list[str]:
     if "probe" in data.values:
         lines.append(f"snnssl report {backbone}")
     for name in [name for name in plan.lengths if name != "pretrain"]:
-        images = shlex.quote(str(data.survey.held_out[0].parent))
+        images = shlex.quote(seen_from(data.folder, data.survey.held_out[0].parent))
         lines.append(f"snnssl infer {name}.py {last(name)} {images} --out drawn/{name}")
     return lines

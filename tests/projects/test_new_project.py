@@ -11,7 +11,7 @@ from PIL import Image
 from snnssl_mm.datasets.data_error import DataError
 from snnssl_mm.probing.labelled_images import class_count, eval_loaders
 from snnssl_mm.projects import measure, new_project
-from snnssl_mm.projects.new import quiet
+from snnssl_mm.projects.new import quiet, seen_from
 from snnssl_mm.projects.plan import Machine, first_plan, fit, minutes_for
 from snnssl_mm.projects.survey import survey
 
@@ -60,7 +60,13 @@ def test_the_last_commands_draw_predictions(project, photos, coco_file, tmp_path
         ["snnssl", "infer", "detect.py"],
         ["snnssl", "infer", "segment.py"],
     ]
-    assert f"'{root}' --out drawn/detect" in commands[-2]
+    assert "'../my photos' --out drawn/detect" in commands[-2]
+
+
+def test_images_beside_a_project_are_named_from_it(tmp_path):
+    project = tmp_path / "a" / "project"
+    assert seen_from(project, tmp_path / "a" / "photos") == "../photos"
+    assert seen_from(project, tmp_path / "photos") == str(tmp_path / "photos")
 
 
 def test_labels_without_a_probe_are_not_denied(project, photos, tmp_path):
