@@ -34,6 +34,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "_ext", "inventories"]
 html_title = "snnssl_mm"
+smartquotes = False  # "--" is the beginning of an option
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]

@@ -33,7 +33,10 @@ def comments(file: Path) -> list[str]:
 
 def title(file: Path) -> str:
     """Return the first line of a config, which describes it, without its links."""
-    return (comments(file) or [file.stem])[0].partition(", http")[0].rstrip(".")
+    first, *rest = comments(file) or [file.stem]
+    if first.count("(") > first.count(")"):
+        first = f"{first} {rest[0]}".partition(").")[0] + ")"
+    return first.partition(", http")[0].rstrip(".")
 
 
 def bases(file: Path) -> list[str]:

@@ -94,6 +94,7 @@ class Inferencer:
         load_full_model(self.inferencer.model, checkpoint)
         self.set_classes(class_meta(cfg, checkpoint))
         self.out_dir, self.score_thr = out_dir, score_thr
+        self.scores: list[float] = []
         self.load = LoadIntactImage()
         for name in ("vis", "pred"):
             (out_dir / name).mkdir(parents=True, exist_ok=True)
@@ -131,6 +132,7 @@ class Inferencer:
             results = self.inferencer(pixels, return_datasamples=True)
             (sample,) = results["predictions"]
             write_json(file, image, self.inferencer.pred2dict(sample))
+            self.scores += sample.pred_instances.scores.tolist()
             self.draw(pixels, sample, picture, pred_score_thr=self.score_thr)
         else:
             sample = self.inferencer(pixels, return_datasamples=True)

@@ -57,6 +57,9 @@ def run(args: argparse.Namespace) -> None:
         dataset = DATASETS.build(loader["dataset"])
         heading = f"{name}\n({len(dataset):,})"
         rows += read_rows(dataset, heading, args.num, args.seed, bgr)
-    kind = str(next(iter(loaders.values()))["dataset"]["type"]).split(".")[-1]
+    dataset = next(iter(loaders.values()))["dataset"]
+    while "dataset" in dataset:  # a wrapper, such as RepeatDataset
+        dataset = dataset["dataset"]
+    kind = str(dataset["type"]).split(".")[-1]
     out = draw_rows(rows, f"{kind}, as {file.name} reads it", args.out)
     print(f"wrote {out}")

@@ -134,6 +134,8 @@ def cupy_and_cuda() -> Status:
     if torch.version.cuda is None:
         return Status("not applicable", "torch is built for CPUs")
     wanted = f"cupy-cuda{torch.version.cuda.partition('.')[0]}x"
+    if not found and not torch.cuda.is_available():
+        return Status("not applicable", "torch sees no GPU")
     if not found:
         return Status("absent", f"no CuPy: neurons run in torch; pip install {wanted}")
     if found != [wanted]:

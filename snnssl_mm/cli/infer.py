@@ -61,6 +61,12 @@ def run(args: argparse.Namespace) -> None:
         for image in progress(images, "predicting"):
             inferencer(image)
     print(f"{len(images)} images: pictures and predictions are in {args.out}")
+    if inferencer.scores:
+        drawn = sum(score >= args.score_thr for score in inferencer.scores)
+        print(f"{drawn:,} boxes with a score of {args.score_thr} or more are drawn")
+        if not drawn:
+            highest = max(inferencer.scores)
+            print(f"the highest score is {highest:.2f}; lower --score-thr to see boxes")
     if faults:
         listing = "\n  ".join(faults)
         raise SystemExit(

@@ -14,8 +14,10 @@ KINDS = sorted(TASKS)
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_every_image_gets_a_picture_and_a_prediction(run_tool, task, name, tmp_path):
-    job = task(name)
+def test_every_image_gets_a_picture_and_a_prediction(
+    run_tool, task, name, tmp_path, capsys
+):
+    job, boxes = task(name), 0
     run_tool(
         "infer", job.config, job.checkpoint, job.images, "--out-dir", tmp_path,
         "--score-thr", 0.0,
@@ -37,8 +39,11 @@ def test_every_image_gets_a_picture_and_a_prediction(run_tool, task, name, tmp_p
             prediction = json.loads((tmp_path / "pred" / f"{index}.json").read_text())
             assert prediction["image"] == str(job.images / f"{index}.png")
             scores = prediction["scores"]
+            boxes += len(scores)
             assert scores == sorted(scores, reverse=True)
             assert all(0 <= score <= 1 for score in scores)
+    if name == "detection":
+        assert f"{boxes:,} boxes" in capsys.readouterr().out
 
 
 def test_classes_are_named_as_the_config_does(run_tool, task, tmp_path):
