@@ -13,10 +13,10 @@ from __future__ import annotations
 import argparse
 import functools
 import http.server
-import itertools
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -81,32 +81,50 @@ def note_errors(page: Page, errors: list[str]) -> None:
     page.on("pageerror", lambda error: errors.append(str(error)))
 
 
-def look_at_pages(browser: Browser, address: str, pictures: Path | None) -> list[str]:
-    """Open every page at every width in both modes; return what is wrong."""
-    wrong, errors = [], []
-    for mode, width in itertools.product(MODES, WIDTHS):
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.emulate_media(color_scheme=mode, reduced_motion="reduce")
-        note_errors(page, errors)
-        for path in PAGES:
-            name = f"{path} at {width} px, {mode}"
-            page.goto(address + path)
-            wrong += [*look_at(page, name), *(f"{name}: {error}" for error in errors)]
-            errors.clear()
-            if pictures:
-                stem = path.replace("/", "-").removesuffix(".html")
-                page.screenshot(path=pictures / f"{stem}-{width}-{mode}.png")
-        page.close()
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Yield the installed Chromium, headless."""
+    options = ["--no-sandbox"]  # root may not use it in a container
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=installed(), args=options)
+        yield started
+        started.close()
+
+
+def installed() -> str | None:
+    """Return the path of an installed Chromium, or None."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def look_at_pages(mode: str, address: str, pictures: Path | None) -> list[str]:
+    """Open every page at every width in light or dark mode; return what is wrong."""
+    wrong: list[str] = []
+    errors: list[str] = []
+    with browser() as chromium:
+        for width in WIDTHS:
+            page = chromium.new_page(viewport={"width": width, "height": 900})
+            page.emulate_media(color_scheme=mode, reduced_motion="reduce")
+            note_errors(page, errors)
+            for path in PAGES:
+                name = f"{path} at {width} px, {mode}"
+                page.goto(address + path)
+                wrong += look_at(page, name)
+                wrong += [f"{name}: {error}" for error in errors]
+                errors.clear()
+                if pictures:
+                    stem = path.replace("/", "-").removesuffix(".html")
+                    page.screenshot(path=pictures / f"{stem}-{width}-{mode}.png")
+            page.close()
     return wrong
 
 
-def search(browser: Browser, address: str, word: str) -> list[str]:
+def search(address: str, word: str) -> list[str]:
     """Search for a word; return what is wrong with the results."""
-    page = browser.new_page()
-    page.goto(f"{address}search.html?q={word}")
-    page.wait_for_selector("#search-results ul.search li a")
-    titles = page.locator("#search-results ul.search li a").all_inner_texts()
-    page.close()
+    with browser() as chromium:
+        page = chromium.new_page()
+        page.goto(f"{address}search.html?q={word}")
+        page.wait_for_selector("#search-results ul.search li a")
+        titles = page.locator("#search-results ul.search li a").all_inner_texts()
     if any(word in title for title in titles):
         return []
     return [f"the search for {word} finds only {titles[:5]}"]
@@ -118,19 +136,15 @@ def main() -> None:
     parser.add_argument("site", nargs="?", type=Path, default=SITE)
     parser.add_argument("--pictures", type=Path, help="folder for screenshots")
     args = parser.parse_args()
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
+    if installed() is None:
         print(f"not looked at in a browser: none of {', '.join(BROWSERS)} is installed")
         return
     if args.pictures:
         args.pictures.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as driver, served(args.site) as address:
-        browser = driver.chromium.launch(
-            executable_path=executable, args=["--no-sandbox"]
-        )
-        wrong = look_at_pages(browser, address, args.pictures)
-        wrong += search(browser, address, "MixedLIF")
-        browser.close()
+    with served(args.site) as address, ProcessPoolExecutor(len(MODES)) as pool:
+        jobs = [pool.submit(look_at_pages, m, address, args.pictures) for m in MODES]
+        wrong = [problem for job in jobs for problem in job.result()]
+        wrong += search(address, "MixedLIF")
     views = len(PAGES) * len(WIDTHS) * len(MODES)
     print(f"{views} views in a browser, {len(wrong)} problems")
     if wrong:

@@ -9,14 +9,14 @@ Prints what it counted; exits with 1 and the list of problems if there are any.
 from __future__ import annotations
 
 import argparse
+import os.path
 import re
 from collections.abc import Iterator
 from functools import cache
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
-
-from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "docs" / "_build" / "html"
@@ -43,20 +43,38 @@ class Page(NamedTuple):
     loads: list[str]
 
 
+class PageParser(HTMLParser):
+    """Collects what a :class:`Page` contains.
+
+    Args:
+        file: The HTML file.
+    """
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.page = Page(file, set(), [], [], [])
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        found = {name: value or "" for name, value in attrs}
+        if "id" in found:
+            self.page.anchors.add(found["id"])
+        if tag == "a" and "href" in found:
+            self.page.links.append(found["href"])
+        if tag == "img":
+            self.page.pictures.append((found.get("src", ""), found.get("alt", "")))
+        if tag in ("img", "script") and "src" in found:
+            self.page.loads.append(found["src"])
+        if tag == "link" and found.get("rel") == "stylesheet":
+            self.page.loads.append(found["href"])
+
+
 @cache
 def read(file: Path) -> Page:
     """Read a page."""
-    soup = BeautifulSoup(file.read_text(), "html.parser")
-    pictures = [(p.get("src", ""), p.get("alt", "")) for p in soup.find_all("img")]
-    styles = [s["href"] for s in soup.find_all("link", rel="stylesheet")]
-    scripts = [s["src"] for s in soup.find_all("script", src=True)]
-    return Page(
-        file,
-        {tag["id"] for tag in soup.find_all(id=True)},
-        [tag["href"] for tag in soup.find_all("a", href=True)],
-        pictures,
-        [*styles, *scripts, *(source for source, _ in pictures)],
-    )
+    parser = PageParser(file)
+    parser.feed(file.read_text())
+    return parser.page
 
 
 def pages(site: Path) -> list[Page]:
@@ -73,7 +91,19 @@ def is_internal(address: str) -> bool:
 def target(page: Page, address: str) -> Path:
     """Return the file that an internal address of a page names."""
     path = unquote(urlsplit(address).path)
-    return (page.file.parent / path).resolve() if path else page.file
+    return beside(page.file.parent, path) if path else page.file
+
+
+@cache
+def beside(folder: Path, path: str) -> Path:
+    """Return the file that a path from a folder names."""
+    return Path(os.path.normpath(folder / path))
+
+
+@cache
+def exists(file: Path) -> bool:
+    """Whether a file exists."""
+    return file.is_file()
 
 
 def broken_links(page: Page) -> Iterator[str]:
@@ -82,7 +112,7 @@ def broken_links(page: Page) -> Iterator[str]:
         if not is_internal(address):
             continue
         file, anchor = target(page, address), unquote(urlsplit(address).fragment)
-        if not file.is_file():
+        if not exists(file):
             yield f"links to {address}, which does not exist"
         elif anchor and file.suffix == ".html" and anchor not in read(file).anchors:
             yield f"links to {address}, whose anchor does not exist"
