@@ -30,7 +30,7 @@ from snnssl_mm import compat
 from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_config_arguments
-from snnssl_mm.probing.probes import build_eval_model
+from snnssl_mm.probing import build_eval_model
 from snnssl_mm.recording.command import command_line
 from snnssl_mm.recording.results_file import ResultsFile
 

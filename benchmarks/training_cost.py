@@ -39,7 +39,7 @@ from snnssl_mm.losses import (
     CrossTemporalLoss,
     TimeFlattenedLoss,
 )
-from snnssl_mm.probing.probes import build_eval_model
+from snnssl_mm.probing import build_eval_model
 from snnssl_mm.recording.command import command_line
 from snnssl_mm.recording.machine import describe_machine
 from snnssl_mm.recording.results_file import ResultsFile

@@ -157,7 +157,7 @@ def task(tmp_path_factory):
     import torch
     from downstream_tasks import TASKS, write_config, write_scenes
 
-    from snnssl_mm.probing.probes import build_eval_model
+    from snnssl_mm.probing import build_eval_model
 
     made = {}
 

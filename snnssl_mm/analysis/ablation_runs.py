@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from snnssl_mm.analysis.ablation import STATISTICS, Cell
 from snnssl_mm.checkpoints.resuming import recorded_checkpoint
-from snnssl_mm.probing.probes import (
+from snnssl_mm.probing import (
     eval_loaders,
     knn_accuracy,
     labelled_features,

@@ -12,8 +12,8 @@ from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
 from snnssl_mm.analysis.plots.plot_style import CLASSES, styled_figure
+from snnssl_mm.probing import Loaders, labelled_features
 from snnssl_mm.probing.labelled_images import class_count, class_names
-from snnssl_mm.probing.probes import Loaders, labelled_features
 
 Arrays = tuple[np.ndarray, np.ndarray]
 NAMED = 20

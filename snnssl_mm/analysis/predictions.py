@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 from snnssl_mm.analysis.plots.label_places import Box, place_labels
 from snnssl_mm.analysis.plots.plot_style import QUIET, SMALL, WIDTH, styled_figure
 from snnssl_mm.datasets.loading import read_image
-from snnssl_mm.probing.probes import load_trained_model
+from snnssl_mm.probing import load_trained_model
 
 TRUTH = {"mmdet": "annotated boxes", "mmseg": "annotated classes"}
 """Scopes whose predictions are drawn, and the title of the ground truth's column."""

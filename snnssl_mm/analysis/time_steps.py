@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
 from snnssl_mm.analysis.plots.plot_style import BLUE, styled_figure
-from snnssl_mm.probing.probes import Loaders, prepared_inputs
+from snnssl_mm.probing import Loaders, prepared_inputs
 from snnssl_mm.recording.machine import is_busy
 from snnssl_mm.recording.probe_names import probe_title
 from snnssl_mm.recording.table import Table

@@ -214,9 +214,7 @@ class ModelOnly:
 
     def _init_collate(self, cfg: Config) -> Any:
         """Return the function that makes batches."""
-        settings = dict(
-            cfg.test_dataloader.get("collate_fn") or {"type": "pseudo_collate"}
-        )
+        settings = dict(cfg.test_dataloader.get("collate_fn") or PSEUDO_COLLATE)
         return partial(FUNCTIONS.get(settings.pop("type")), **settings)
 
 

@@ -128,7 +128,7 @@ def draw_spike_raster(args: Arguments) -> None:
     from snnssl_mm.analysis.sample_images import sample_images
     from snnssl_mm.analysis.spike_raster import plot_spike_rasters, spike_rasters
     from snnssl_mm.apis.loaded_models import load_pictured_model
-    from snnssl_mm.probing.probes import eval_loaders
+    from snnssl_mm.probing import eval_loaders
 
     cfg = load_config(args)
     with errors_as_messages():
@@ -153,7 +153,7 @@ def draw_embedding(args: Arguments) -> None:
     """Draw a 2-D embedding of the features of unseen images."""
     from snnssl_mm.analysis.feature_embedding import embed_test_images, plot_embedding
     from snnssl_mm.apis.loaded_models import load_pictured_model
-    from snnssl_mm.probing.probes import eval_loaders, random_init_model
+    from snnssl_mm.probing import eval_loaders, random_init_model
 
     cfg = load_config(args)
     with errors_as_messages():
@@ -173,13 +173,13 @@ def add_neighbours(parser: Parser) -> None:
 def draw_neighbours(args: Arguments) -> None:
     """Draw test images next to their nearest training images."""
     from snnssl_mm.analysis.neighbours import plot_neighbours, to_pictures
-    from snnssl_mm.probing.labelled_images import class_names
-    from snnssl_mm.probing.probes import (
+    from snnssl_mm.probing import (
         compute_features,
         eval_loaders,
         labelled_features,
         load_trained_model,
     )
+    from snnssl_mm.probing.labelled_images import class_names
 
     cfg = load_config(args)
     with errors_as_messages():

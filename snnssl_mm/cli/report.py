@@ -132,7 +132,7 @@ def pictures(args: argparse.Namespace, cfg: Config, model: Any) -> list[Section]
     """Draw spikes, maps, embedding and neighbours of the network."""
     from snnssl_mm.analysis.report import report_pictures
     from snnssl_mm.analysis.sample_images import sample_images
-    from snnssl_mm.probing.probes import eval_loaders
+    from snnssl_mm.probing import eval_loaders
 
     cfg.max_probe_samples = report_pictures.EMBEDDED
     loaders = eval_loaders(cfg)
@@ -197,7 +197,7 @@ def run(args: argparse.Namespace) -> None:
 
     from snnssl_mm.analysis.report.report_about import about_table
     from snnssl_mm.checkpoints import zoo
-    from snnssl_mm.probing.probes import eval_loaders, load_trained_model
+    from snnssl_mm.probing import eval_loaders, load_trained_model
     from snnssl_mm.recording.provenance import require_local
 
     page, text = args.out / "report.html", args.out / "report.md"

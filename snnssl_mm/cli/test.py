@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def probe(cfg: Config, checkpoint: str) -> Probes:
     """Measure k-NN and linear accuracy of three kinds of features."""
-    from snnssl_mm.probing.probes import (
+    from snnssl_mm.probing import (
         eval_loaders,
         knn_accuracy,
         labelled_features,

@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from snnssl_mm.analysis.ablation import STATISTICS, Cell
 from snnssl_mm.analysis.ablation_runs import evaluate, row_of, write_config
-from snnssl_mm.probing.probes import build_eval_model
+from snnssl_mm.probing import build_eval_model
 
 
 def test_a_run_has_the_settings_of_its_cell_and_seed(tiny_config, tmp_path):

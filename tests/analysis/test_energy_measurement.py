@@ -22,7 +22,7 @@ from snnssl_mm.analysis.energy_measurement import (
 from snnssl_mm.analysis.unseen_images import unseen_images
 from snnssl_mm.models import load_backbone
 from snnssl_mm.neurons import MixedLIF
-from snnssl_mm.probing.probes import build_eval_model
+from snnssl_mm.probing import build_eval_model
 from snnssl_mm.recording.energy import ACCOUNTINGS, CONSTANTS, energy, totals
 
 

@@ -17,7 +17,7 @@ from snnssl_mm.analysis.time_steps import (
     require_time_steps,
     time_steps_table,
 )
-from snnssl_mm.probing.probes import Loaders, build_eval_model
+from snnssl_mm.probing import Loaders, build_eval_model
 
 
 def row(steps):

@@ -26,8 +26,8 @@ from snnssl_mm.checkpoints import loading as checkpoints
 from snnssl_mm.checkpoints import reading, zoo
 from snnssl_mm.checkpoints.loading import UnsafeCheckpointError, checkpoint_code_may_run
 from snnssl_mm.cli.main import COMMANDS, command_module
+from snnssl_mm.probing import build_eval_model
 from snnssl_mm.probing.feature_cache import CachedBackbone
-from snnssl_mm.probing.probes import build_eval_model
 
 REFUSED = r".*posix\.mkdir.*--trust-checkpoint.*checkpoint_code_may_run"
 """What was found in the file, and the two ways to trust it."""

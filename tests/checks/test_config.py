@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from snnssl_mm.checks.config import check_config
 from snnssl_mm.checks.config.schedule import check_schedule
-from snnssl_mm.probing.probes import build_eval_model
+from snnssl_mm.probing import build_eval_model
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(

@@ -17,7 +17,7 @@ from snnssl_mm.checks.data import check_data
 from snnssl_mm.checks.settings import class_counts, leaf_datasets
 from snnssl_mm.datasets.data_error import DataError, check_class_counts
 from snnssl_mm.engine import DataCheckHook
-from snnssl_mm.probing.probes import build_eval_model
+from snnssl_mm.probing import build_eval_model
 
 FOREIGN = ("RBC", "WBC", "Platelets")
 

@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 
 from snnssl_mm.cli.shared import children
-from snnssl_mm.probing.probes import build_eval_model
+from snnssl_mm.probing import build_eval_model
 
 
 @pytest.fixture

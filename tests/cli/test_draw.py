@@ -21,7 +21,7 @@ def test_picture_of_a_downstream_model(run_tool, task, tool, name, tmp_path):
 def test_picture_of_a_pretrained_model(run_tool, task, tiny_config, tool, tmp_path):
     from mmengine.config import Config
 
-    from snnssl_mm.probing.probes import build_eval_model
+    from snnssl_mm.probing import build_eval_model
 
     model = build_eval_model(Config.fromfile(tiny_config))
     checkpoint, out = tmp_path / "pretrained.pth", tmp_path / "maps.png"

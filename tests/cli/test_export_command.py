@@ -11,7 +11,7 @@ from mmengine.config import Config
 from snnssl_mm.export.nir_run import NIRRunner
 from snnssl_mm.export.plain import plain_copy
 from snnssl_mm.export.verification import count_differing
-from snnssl_mm.probing.probes import build_eval_model
+from snnssl_mm.probing import build_eval_model
 
 BACKBONE = dict(
     type="snnssl_mm.SpikingResNet",

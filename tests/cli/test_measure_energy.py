@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from snnssl_mm.probing.probes import build_eval_model
+from snnssl_mm.probing import build_eval_model
 
 TOOL = "measure energy"
 

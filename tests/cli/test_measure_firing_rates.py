@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 
 from snnssl_mm.analysis.unseen_images import unseen_images
-from snnssl_mm.probing.probes import build_eval_model, load_trained_model
+from snnssl_mm.probing import build_eval_model, load_trained_model
 from snnssl_mm.recording.firing_rates import firing_rates
 
 TOOL = "measure firing-rates"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from snnssl_mm.probing import probes
+from snnssl_mm import probing as probes
 from snnssl_mm.probing.trained_probes import TrainedProbe
 
 SHORT = ["--cfg-options", "probes.semi-1pct.iterations=2"]

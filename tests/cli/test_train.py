@@ -15,7 +15,7 @@ from mmengine.config import Config
 
 from snnssl_mm.checkpoints import reading
 from snnssl_mm.engine import launch
-from snnssl_mm.probing.probes import build_eval_model
+from snnssl_mm.probing import build_eval_model
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from snnssl_mm.probing import LabelledFeatures, fit_linear, linear_accuracy
 from snnssl_mm.probing.frozen_probes import (
     accuracies,
     find_neighbours,
@@ -11,7 +12,6 @@ from snnssl_mm.probing.frozen_probes import (
     knn_scores,
     linear_scores,
 )
-from snnssl_mm.probing.probes import LabelledFeatures, fit_linear, linear_accuracy
 
 
 def random_features(train=60, test=25, classes=4, channels=8, seed=0):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from snnssl_mm.probing import probes
+from snnssl_mm import probing as probes
 from snnssl_mm.probing.labelled_folder import with_labelled_folder
 from snnssl_mm.probing.labelled_images import class_count, class_names
 

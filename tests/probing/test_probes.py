@@ -8,11 +8,11 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from snnssl_mm import probing as probes
 from snnssl_mm.apis.loaded_models import load_pictured_model
 from snnssl_mm.neurons import MixedLIF
-from snnssl_mm.probing import probe_models, probes
+from snnssl_mm.probing import LabelledFeatures, probe_models
 from snnssl_mm.probing.probe_models import load_probed_model
-from snnssl_mm.probing.probes import LabelledFeatures
 
 
 def clusters(noise, seed=0):

@@ -13,7 +13,7 @@ from snnssl_mm.analysis.plots.representation_health_plot import plot_health
 from snnssl_mm.analysis.unseen_views import unseen_views
 from snnssl_mm.checkpoints.random_states import random_states_kept
 from snnssl_mm.neurons import set_path
-from snnssl_mm.probing.probes import random_init_model
+from snnssl_mm.probing import random_init_model
 from snnssl_mm.recording.health_features import estimate_statistics, view_features
 from snnssl_mm.recording.representation_health import (
     MEASURES,

@@ -19,13 +19,13 @@ from snnssl_mm.analysis.report.report import Picture, Section
 from snnssl_mm.analysis.sample_images import SampleImages
 from snnssl_mm.analysis.spike_maps import plot_spike_maps, spike_maps
 from snnssl_mm.analysis.spike_raster import plot_spike_rasters, spike_rasters
-from snnssl_mm.probing.labelled_images import class_names
-from snnssl_mm.probing.probes import (
+from snnssl_mm.probing import (
     Loaders,
     compute_features,
     labelled_features,
     random_init_model,
 )
+from snnssl_mm.probing.labelled_images import class_names
 
 EMBEDDED = 1000
 """Number of test images in the t-SNE plot and in the search for neighbours."""

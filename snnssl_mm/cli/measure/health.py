@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def measure(args: argparse.Namespace, cfg: Config) -> Row:
     """Measure the checkpoint and a random network on the same views."""
     from snnssl_mm.analysis.unseen_views import unseen_views
-    from snnssl_mm.probing.probes import load_trained_model, random_init_model
+    from snnssl_mm.probing import load_trained_model, random_init_model
     from snnssl_mm.recording.health_features import estimate_statistics
     from snnssl_mm.recording.representation_health import representation_health, rounded
 

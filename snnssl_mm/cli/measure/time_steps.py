@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.utils.data import DataLoader
 
-    from snnssl_mm.probing.probes import Loaders
+    from snnssl_mm.probing import Loaders
     from snnssl_mm.recording.results_file import Row
 
 
@@ -77,7 +77,7 @@ class Sweep(NamedTuple):
         from snnssl_mm.analysis.energy_measurement import backbone_energy_uj
         from snnssl_mm.analysis.time_steps import config_at
         from snnssl_mm.apis.loaded_models import load_pictured_model
-        from snnssl_mm.probing.probes import (
+        from snnssl_mm.probing import (
             fit_linear,
             knn_accuracy,
             labelled_features,
@@ -136,7 +136,7 @@ def run(args: argparse.Namespace) -> None:
     )
     from snnssl_mm.analysis.unseen_images import unseen_images
     from snnssl_mm.apis.loaded_models import load_pictured_model
-    from snnssl_mm.probing.probes import eval_loaders, fit_linear, labelled_features
+    from snnssl_mm.probing import eval_loaders, fit_linear, labelled_features
     from snnssl_mm.recording.progress import progress
     from snnssl_mm.recording.provenance import provenance
     from snnssl_mm.recording.results_file import ResultsFile

@@ -9,8 +9,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 
 from snnssl_mm.engine.guards.gathered_model import gathered_model
-from snnssl_mm.probing.frozen_probes import count_classes, frozen_probe
-from snnssl_mm.probing.probes import (
+from snnssl_mm.probing import (
     LabelledFeatures,
     Loaders,
     eval_loaders,
@@ -19,6 +18,7 @@ from snnssl_mm.probing.probes import (
     random_init_model,
     raw_pixels,
 )
+from snnssl_mm.probing.frozen_probes import count_classes, frozen_probe
 from snnssl_mm.recording.probe_names import probe_title
 from snnssl_mm.recording.results_file import ResultsFile
 from snnssl_mm.registry import HOOKS

@@ -12,7 +12,7 @@ from monitors import without_monitors
 from snnssl_mm.analysis.unseen_views import unseen_views
 from snnssl_mm.engine import RepresentationHealthHook
 from snnssl_mm.engine.hooks.epoch_results import open_epoch_results
-from snnssl_mm.probing.probes import load_trained_model
+from snnssl_mm.probing import load_trained_model
 from snnssl_mm.recording.representation_health import MEASURES, representation_health
 from snnssl_mm.recording.two_views import two_view_batches
 
