@@ -8,8 +8,9 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from torch import nn
 
+from snnssl_mm import probing as probes
 from snnssl_mm.checkpoints.atomic_files import open_atomically
-from snnssl_mm.probing import feature_cache, probes
+from snnssl_mm.probing import feature_cache
 from snnssl_mm.probing.digests import samples_digest, settings_digest, weights_digest
 from snnssl_mm.probing.feature_cache import CachedBackbone
 

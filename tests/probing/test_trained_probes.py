@@ -9,7 +9,8 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from mmpretrain.models import ImageClassifier
 
-from snnssl_mm.probing import probe_configs, probes
+from snnssl_mm import probing as probes
+from snnssl_mm.probing import probe_configs
 from snnssl_mm.probing.feature_cache import CachedBackbone
 from snnssl_mm.probing.probe_configs import labelled_dataset, training_settings
 from snnssl_mm.probing.protocols import PROTOCOLS, Protocol, protocol_of
