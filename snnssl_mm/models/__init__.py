@@ -10,7 +10,7 @@ from snnssl_mm.losses import (
     CrossTemporalLoss,
     TimeFlattenedLoss,
 )
-from snnssl_mm.models.batch_norm import SplitBatchNorm2d
+from snnssl_mm.models.batch_norm import PerViewBatchNorm2d
 from snnssl_mm.models.dual_path_ssl import DualPathSSL, TwoViewDataPreprocessor
 from snnssl_mm.models.heads import NormalizedLinearClsHead, TemporalLossHead
 from snnssl_mm.models.init import BackboneInit
@@ -31,10 +31,10 @@ __all__ = [
     "DualPathSSL",
     "MixedLIF",
     "NormalizedLinearClsHead",
+    "PerViewBatchNorm2d",
     "SimpleFeaturePyramid",
     "Spikformer",
     "SpikingResNet",
-    "SplitBatchNorm2d",
     "TemporalLossHead",
     "TimeFlattenedLoss",
     "TwoViewDataPreprocessor",

@@ -134,7 +134,8 @@ class Spikformer(SpikingBackbone):
         time_readout: ``'mean'`` over time, or ``'none'`` to keep the time axis.
         neuron: Options of every MixedLIF; the attention neuron keeps its threshold
             of 0.5.
-        bn: ``'joint'`` batch statistics of both paths, or ``'split'``: each its own.
+        bn: ``'joint'`` batch statistics of both views in pretraining, or
+            ``'per_view'``: each its own.
         pooled: What the stem max-pools: ``'spikes'``, as the published models do, or
             the ``'current'`` before the neuron, as SpikingJelly's Spikformer does.
         frozen_stages: -1 for none, 0 for the stem, k for the stem and the first k
