@@ -75,6 +75,8 @@ class DualPathSSL(BaseSelfSupervisor):
         head: Config of the head, such as TemporalLossHead.
         train_path: Path of the neurons in training mode: ``'dual'``, or ``'spike'``
             or ``'analog'`` for all views. PathScheduleHook changes it over training.
+        train_time_steps: T in training mode, for still images; None for the
+            backbone's, which evaluation uses in any case.
         projector_bn: Batch statistics of the projector's batch norms: ``'joint'`` of
             both halves of the views, or ``'per_view'``, those of each half. The
             backbone has its own option ``bn``.
@@ -88,6 +90,7 @@ class DualPathSSL(BaseSelfSupervisor):
         neck: dict[str, Any],
         head: dict[str, Any],
         train_path: str = "dual",
+        train_time_steps: int | None = None,
         projector_bn: str = "joint",
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: Any = None,
@@ -106,6 +109,8 @@ class DualPathSSL(BaseSelfSupervisor):
                 f"projector_bn must be 'joint' or 'per_view', got {projector_bn!r}"
             )
         self.train_path = train_path
+        self.time_steps: int = getattr(self.backbone, "time_steps", 1)
+        self.train_time_steps = train_time_steps
         self.projector_bn = projector_bn
         if set_path(self.backbone, "spike") == 0:
             raise ValueError(
@@ -115,8 +120,10 @@ class DualPathSSL(BaseSelfSupervisor):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> DualPathSSL:
-        """Switch the mode; eval mode always uses the spiking path."""
+        """Switch the mode; eval mode always uses the spiking path and the full T."""
         super().train(mode)
+        steps = self.train_time_steps if mode else None
+        self.backbone.time_steps = steps or self.time_steps
         set_path(self.backbone, self.train_path if mode else "spike")
         set_views(self.backbone, 2 if mode else 1)
         return self

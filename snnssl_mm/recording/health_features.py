@@ -19,8 +19,8 @@ FEATURES = ("backbone", "embedding")
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode; restore mode, path and views of every module."""
-    names = ("training", "path", "views")
+    """Switch to evaluation mode; restore all that the mode decides on leaving."""
+    names = ("training", "path", "views", "time_steps")
     states = [
         (
             module,
