@@ -188,6 +188,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
 
     from snnssl_mm.analysis.ablation import ablation_table
     from snnssl_mm.analysis.time_steps import time_steps_table
+    from snnssl_mm.analysis.transfer_table import transfer_tables
     from snnssl_mm.probing.probe_table import probe_table
     from snnssl_mm.recording.firing_rates import firing_rates_table
     from snnssl_mm.recording.representation_health import health_table
@@ -205,6 +206,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
         ),
         "step_times": rows_as(lambda rows: [step_times_table(rows), plan_table(rows)]),
         "time_steps": rows_as(lambda rows: [time_steps_table(rows)]),
+        "transfer": rows_as(transfer_tables),
         "training_cost": rows_as(lambda rows: [training_cost_table(rows)]),
         "backbone_memory": memory,
         "blood_cells": blood_cells,
