@@ -17,11 +17,17 @@ from snnssl_mm.models.init import BackboneInit
 from snnssl_mm.models.pyramid import SimpleFeaturePyramid
 from snnssl_mm.models.spikformer import Spikformer
 from snnssl_mm.models.spiking_resnet import SpikingResNet
-from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.neurons import MixedLIF, ReLUNeuron
 from snnssl_mm.registry import MODELS
 
 # Neurons and losses do not import OpenMMLab; they are registered here.
-for _module in (MixedLIF, CrossTemporalLoss, BoundaryTemporalLoss, TimeFlattenedLoss):
+for _module in (
+    MixedLIF,
+    ReLUNeuron,
+    CrossTemporalLoss,
+    BoundaryTemporalLoss,
+    TimeFlattenedLoss,
+):
     MODELS.register_module(module=_module)
 
 __all__ = [
@@ -32,6 +38,7 @@ __all__ = [
     "MixedLIF",
     "NormalizedLinearClsHead",
     "PerViewBatchNorm2d",
+    "ReLUNeuron",
     "SimpleFeaturePyramid",
     "Spikformer",
     "SpikingResNet",

@@ -10,7 +10,7 @@ from mmpretrain.models import BaseSelfSupervisor, SelfSupDataPreprocessor
 from torch import Tensor
 
 from snnssl_mm.models.batch_norm import set_views
-from snnssl_mm.neurons import set_path
+from snnssl_mm.neurons import ReLUNeuron, set_path
 from snnssl_mm.registry import MODELS
 
 
@@ -71,6 +71,8 @@ class DualPathSSL(BaseSelfSupervisor):
 
     Args:
         backbone: Config of a spiking backbone; its time readout is set to ``'none'``.
+            With ``neuron=dict(type='snnssl_mm.ReLUNeuron')`` it has no paths, and both
+            views pass the same network.
         neck: Config of the projector, any mmpretrain neck; it sees [T N, C, H, W].
         head: Config of the head, such as TemporalLossHead.
         train_path: Path of the neurons in training mode: ``'dual'``, or ``'spike'``
@@ -112,7 +114,8 @@ class DualPathSSL(BaseSelfSupervisor):
         self.time_steps: int = getattr(self.backbone, "time_steps", 1)
         self.train_time_steps = train_time_steps
         self.projector_bn = projector_bn
-        if set_path(self.backbone, "spike") == 0:
+        relus = (isinstance(m, ReLUNeuron) for m in self.backbone.modules())
+        if set_path(self.backbone, "spike") == 0 and not any(relus):
             raise ValueError(
                 f"{type(self.backbone).__name__} has no MixedLIF neuron; DualPathSSL "
                 "needs a spiking backbone such as snnssl_mm.Spikformer"

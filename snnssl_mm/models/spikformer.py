@@ -141,7 +141,7 @@ class Spikformer(SpikingBackbone):
             blocks, 3 its max-pooled copy. With the CIFAR stem: stride 1, 2, 4, 8.
         time_readout: ``'mean'`` over time, or ``'none'`` to keep the time axis.
         neuron: Options of every MixedLIF; the attention neuron keeps its threshold
-            of 0.5.
+            of 0.5. ``dict(type='snnssl_mm.ReLUNeuron')`` is a reference without spikes.
         bn: ``'joint'`` batch statistics of both views in pretraining, or
             ``'per_view'``: each its own.
         pooled: What the stem max-pools: ``'spikes'``, as the published models do, or

@@ -14,6 +14,7 @@ from snnssl_mm.engine.guards.training_stopped import stop_everywhere
 from snnssl_mm.engine.hooks.epoch_results import open_epoch_results
 from snnssl_mm.recording.firing_recorder import FiringRecorder, LayerFiring
 from snnssl_mm.recording.results_file import ResultsFile
+from snnssl_mm.recording.spike_recording import neurons_of
 from snnssl_mm.registry import HOOKS
 
 SATURATED = 0.95
@@ -32,7 +33,7 @@ class FiringRateHook(Hook):
     more than 95 % of the steps; and a row ``{"epoch", "images", "layers"}`` with the
     entries of LayerFiring in ``firing_rates.json`` in the work directory. Training by
     iterations counts as one epoch. Under DDP, rank 0 measures its own batches and
-    writes.
+    writes. Without a MixedLIF the hook is off, and says so.
 
     Args:
         interval: Iterations between two measurements; the logger's interval by
@@ -45,12 +46,17 @@ class FiringRateHook(Hook):
     def __init__(self, interval: int | None = None, stop: bool = False) -> None:
         self.interval = interval
         self.stop = stop
+        self.is_on = True
         self.recorder: FiringRecorder | None = None
         self.before = (0.0, 0)  # totals of the recorder before the iteration
         self.results: ResultsFile | None = None
 
     def before_train(self, runner: Any) -> None:
         """Take the logger's interval by default; open the results file."""
+        self.is_on = bool(neurons_of(unwrapped(runner.model)))
+        if not self.is_on:
+            runner.logger.info("firing rates: off, the model has no MixedLIF neuron")
+            return
         if self.interval is None:
             loggers = (h.interval for h in runner.hooks if hasattr(h, "ignore_last"))
             self.interval = next(loggers, 10)
@@ -60,7 +66,8 @@ class FiringRateHook(Hook):
 
     def before_train_epoch(self, runner: Any) -> None:
         """Start a new count."""
-        self.recorder = FiringRecorder(unwrapped(runner.model))
+        if self.is_on:
+            self.recorder = FiringRecorder(unwrapped(runner.model))
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any) -> None:
         """Count spikes in the iterations that are logged."""
