@@ -125,7 +125,7 @@ def function_of(family: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         structure = dict(build(family, settings).structure)
     neuron = structure.pop("neuron")
     for name in ("tau", "v_threshold", "v_reset", "decay_input"):
-        structure[f"the neuron's {name}"] = getattr(neuron, name)
+        structure[f"the neuron's {name}"] = getattr(neuron, name, None)
     return structure
 
 
