@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Any, NamedTuple
+from typing import Any
 
 from snnssl_mm.analysis.ablation_cells import CHOICES, Cell, cell_labels, cell_of
 from snnssl_mm.analysis.plots.plot_style import BLUE, ORANGE, styled_figure
+from snnssl_mm.analysis.seed_statistics import Summary
 from snnssl_mm.recording.probe_names import FROZEN, probe_title
 from snnssl_mm.recording.table import Table
 
 STATISTICS = ("recalibrated", "trained")
 """BatchNorm statistics: averages over the spiking path, or those of training."""
-
-
-class Summary(NamedTuple):
-    """Accuracy of a cell over its seeds, in percent; the deviation of one seed is 0."""
-
-    mean: float
-    deviation: float
-    number: int
-
-    def __str__(self) -> str:
-        """Format mean and deviation."""
-        return f"{self.mean:.1f} ± {self.deviation:.1f}"
 
 
 def summarise_cell(
@@ -40,7 +28,7 @@ def summarise_cell(
         statistics: One of :data:`STATISTICS`.
     """
     values = [100 * row[statistics][probe] for row in rows if cell_of(row) == cell]
-    return Summary(mean(values), stdev(values) if len(values) > 1 else 0.0, len(values))
+    return Summary.of(values)
 
 
 def cells_in(rows: Iterable[Mapping[str, Any]]) -> list[Cell]:

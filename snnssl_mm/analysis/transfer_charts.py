@@ -14,8 +14,8 @@ from snnssl_mm.analysis.transfer_statistics import (
     Measure,
     Row,
     entries_of,
-    labelled_rows,
     transfer_cells,
+    unique_rows,
 )
 from snnssl_mm.recording.probe_names import probe_title
 
@@ -52,7 +52,7 @@ def charts_html(charts: Sequence[Chart], entries: Sequence[str]) -> Markup:
 
 def charts_of_labels(rows: Iterable[Row]) -> list[Chart]:
     """Draw scores against labelled images, for metrics with two numbers or more."""
-    rows = labelled_rows(rows)
+    rows = unique_rows(rows)
     lines: dict[Measure, dict[str, Points]] = {}
     for cell in transfer_cells(rows):
         points = lines.setdefault(cell.measure, {}).setdefault(cell.entry, [])
@@ -71,7 +71,7 @@ def charts_of_time(rows: Iterable[Row]) -> list[Chart]:
 
     A line averages score and time at the steps that all seeds have in common.
     """
-    rows = labelled_rows(rows)
+    rows = unique_rows(rows)
     largest: dict[str, float] = {}
     for row in rows:
         largest[row["task"]] = max(row["fraction"], largest.get(row["task"], 0))

@@ -22,9 +22,10 @@ from snnssl_mm.analysis.transfer_statistics import (
     at_all_labels,
     compare,
     entries_of,
-    labelled_rows,
     missing_rows,
+    mixed_checkpoints,
     transfer_cells,
+    unique_rows,
 )
 from snnssl_mm.analysis.transfer_table import explanation, transfer_tables
 from snnssl_mm.checkpoints.atomic_files import write_atomically
@@ -69,7 +70,7 @@ def leaderboard_page(report: Mapping[str, Any], date: str) -> Report:
     Raises:
         ValueError: If there are no rows.
     """
-    rows = labelled_rows(report["rows"])
+    rows = unique_rows(report["rows"])
     compared = compare(transfer_cells(rows))
     if not compared:
         raise ValueError(
@@ -97,16 +98,17 @@ def leaderboard_page(report: Mapping[str, Any], date: str) -> Report:
 
 def about_table(rows: Sequence[Row], machine: Any, date: str) -> Table:
     """Make the table about checkpoints, seeds, machines and date."""
-    checkpoints = {
-        row["entry"]: f"{row['entry']} (sha256 {row.get('sha256') or 'not recorded'})"
-        for row in rows
-        if row["entry"] not in BASELINES
-    }
+    digests: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row["entry"] not in BASELINES:
+            digest = row.get("sha256") or "not recorded"
+            digests.setdefault(row["entry"], {})[digest] = None
+    checkpoints = [f"{name} (sha256 {', '.join(d)})" for name, d in digests.items()]
     machines = [row.get("machine", machine) for row in rows]
     found = dict.fromkeys(machine_text(machine) for machine in machines if machine)
     seeds = sorted({row["seed"] for row in rows})
     lines = [
-        ["checkpoints", "; ".join(checkpoints.values()) or "none yet"],
+        ["checkpoints", "; ".join(checkpoints) or "none yet"],
         ["seeds", ", ".join(map(str, seeds))],
         ["machine", "; ".join(found) or "not recorded"],
         ["page written", date],
@@ -146,6 +148,9 @@ def board_section(compared: Sequence[Comparison], rows: Sequence[Row]) -> Sectio
         rest = f"; and {more} more" if more > 0 else ""
         found = f"incomplete: {number} rows are missing ({shown}{rest})"
         verdicts.append(Verdict("fair", found))
+    if mixed := mixed_checkpoints(rows):
+        found = f"tasks of one seed from different checkpoints ({'; '.join(mixed)})"
+        verdicts.append(Verdict("poor", found))
     text = (
         f"Scores in percent on unseen images. {explanation(compared)}. Intervals hold "
         "for one row each: they are not corrected for the number of rows.",
@@ -173,12 +178,12 @@ def time_section(rows: Sequence[Row]) -> Section:
     """Make the section on scores against the time of the downstream training."""
     charts = charts_of_time(rows)
     if not charts:
-        reason = "No row has evaluations during its training; frozen probes have none."
+        reason = "No row has evaluations during its training; probes have none."
         return Section("Training time", [reason])
     text = (
         "Score in percent against the time of the downstream training, with all "
-        "labelled images: mean over seeds, bands of one standard deviation. Frozen "
-        "probes are not trained. Pretraining is not counted.",
+        "labelled images: mean over seeds, bands of one standard deviation. Includes "
+        "evaluations, but not the pretraining. Probes have no such curve.",
     )
     html = charts_html(charts, entries_of(rows))
     return Section("Training time", text, html=html)
@@ -203,8 +208,8 @@ def origin_section(rows: Sequence[Row]) -> Section:
     head += ["time, s", "threads", "config", "digest", "sha256"]
     commands = dict.fromkeys(row["command"] for row in rows)
     text = (
-        "Every row is one training or probe. Its digest identifies the task's config "
-        "and data, sha256 the checkpoint's file.",
+        "Every row is one training or probe. Its digest identifies the complete config "
+        "and the checkpoint, sha256 the checkpoint's file.",
     )
     table = Table(head, lines, f"All {len(rows)} rows", words=2)
     command = "\n".join(commands)

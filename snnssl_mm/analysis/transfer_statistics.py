@@ -33,7 +33,7 @@ class Cell(NamedTuple):
     Attributes:
         measure: Task and metric.
         fraction: Share of the labelled training images, from 0 to 1.
-        entry: ``'random'``, ``'pixels'``, or the label of a checkpoint.
+        entry: ``'random'``, ``'pixels'``, or the name of a checkpoint.
         labelled_images: Number of labelled training images.
         scores: Score in percent, by seed.
     """
@@ -56,7 +56,7 @@ class Comparison(NamedTuple):
     Attributes:
         measure: Task and metric.
         fraction: Share of the labelled training images, from 0 to 1.
-        entry: Label of the checkpoint.
+        entry: Name of the checkpoint.
         checkpoint: Its scores.
         random: Scores of random weights.
         pixels: Scores of raw pixels.
@@ -83,27 +83,20 @@ class Comparison(NamedTuple):
         return next(cell.labelled_images for cell in cells if cell)
 
 
-def labelled_rows(rows: Iterable[Row]) -> list[Row]:
-    """Make ``entry`` and ``task`` unique names; keep the last row of equal ones.
+def unique_rows(rows: Iterable[Row]) -> list[Row]:
+    """Keep the last of equal rows, and prefix tasks of several suites by the suite.
 
-    A file name with several digests gets the digest as suffix, a task of several
-    suites the suite as prefix. Rows are equal if suite, task, entry, seed and fraction
-    are.
+    Rows are equal if suite, task, entry, seed and fraction are.
     """
     rows = list(rows)
-    digests: dict[str, set[Any]] = {}
-    for row in rows:
-        digests.setdefault(row["entry"], set()).add(row.get("sha256"))
     several = len({row["suite"] for row in rows}) > 1
     found: dict[tuple[Any, ...], Row] = {}
     for row in rows:
-        entry, task = row["entry"], row["task"]
-        if entry not in BASELINES and len(digests[entry]) > 1:
-            entry = f"{entry} ({row.get('sha256')})"
+        task = row["task"]
         if several and not task.startswith(prefix := f"{row['suite']}: "):
             task = prefix + probe_title(task)
-        key = (task, entry, row["seed"], row["fraction"])
-        found[key] = {**row, "entry": entry, "task": task}
+        key = (task, row["entry"], row["seed"], row["fraction"])
+        found[key] = {**row, "task": task}
     return list(found.values())
 
 
@@ -124,7 +117,7 @@ def transfer_cells(rows: Iterable[Row]) -> list[Cell]:
         Cells by task and metric in the order of the rows, then from all labelled
         images to the smallest share, then by entry.
     """
-    rows = labelled_rows(rows)
+    rows = unique_rows(rows)
     entries, tasks = entries_of(rows), list(dict.fromkeys(r["task"] for r in rows))
     scores: dict[tuple[Measure, float, str], dict[int, float]] = {}
     images: dict[tuple[str, float], list[int]] = {}
@@ -204,7 +197,7 @@ def missing_rows(rows: Iterable[Row]) -> list[Missing]:
     Raw pixels are not expected, since only frozen probes have them. Tasks, entries and
     seeds that have no row at all cannot be known from the rows.
     """
-    rows = labelled_rows(rows)
+    rows = unique_rows(rows)
     seeds = sorted({row["seed"] for row in rows})
     places = dict.fromkeys((row["task"], row["fraction"]) for row in rows)
     entries = [name for name in entries_of(rows) if name not in BASELINES]
@@ -215,3 +208,16 @@ def missing_rows(rows: Iterable[Row]) -> list[Missing]:
         if left:
             found.append(Missing(task, fraction, entry, left))
     return found
+
+
+def mixed_checkpoints(rows: Iterable[Row]) -> list[str]:
+    """Name entries whose tasks were run with different checkpoints at one seed."""
+    digests: dict[tuple[str, int], set[str]] = {}
+    for row in rows:
+        if digest := row.get("sha256"):
+            digests.setdefault((row["entry"], row["seed"]), set()).add(digest)
+    return [
+        f"{entry}, seed {seed}: {', '.join(sorted(found))}"
+        for (entry, seed), found in sorted(digests.items())
+        if len(found) > 1
+    ]

@@ -150,6 +150,13 @@ def test_unfinished_suite_is_shown_with_what_is_missing(suite_rows, tmp_path):
     assert "mask-rcnn: random weights, seed 0" in page.text
 
 
+def test_rows_of_several_checkpoints_are_reported(suite_rows, tmp_path):
+    mixed = [{**suite_rows[0], "sha256": "retrained"}, *suite_rows[1:]]
+    _, page = page_of(mixed, tmp_path)
+    assert "ctl, seed 0: 0123456789ab, retrained" in page.text
+    assert "ctl (sha256 retrained, 0123456789ab)" in page.text
+
+
 @pytest.mark.parametrize("entry", ["ctl", "random", "pixels"])
 def test_a_single_row_makes_a_page(entry, tmp_path):
     _, page = page_of([transfer_row("knn", entry, 0, top1=0.5)], tmp_path)

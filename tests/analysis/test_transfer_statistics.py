@@ -12,6 +12,7 @@ from snnssl_mm.analysis.transfer_statistics import (
     at_all_labels,
     compare,
     missing_rows,
+    mixed_checkpoints,
     transfer_cells,
 )
 from snnssl_mm.analysis.transfer_table import transfer_tables
@@ -119,15 +120,24 @@ def test_a_repeated_row_replaces_the_former_one():
     assert cell.scores == {0: 90.0}
 
 
-def test_equal_names_of_files_and_of_tasks_are_not_mixed():
-    rows = []
-    for suite, sha in product(("digits", "cells"), ("aa", "bb")):
-        row = transfer_row("knn", "ctl", 0, top1=0.5)
-        rows.append({**row, "suite": suite, "sha256": sha})
-    cells = transfer_cells(rows)
-    assert {cell.entry for cell in cells} == {"ctl (aa)", "ctl (bb)"}
-    assert {cell.measure.task for cell in cells} == {"digits: k-NN", "cells: k-NN"}
-    assert len(cells) == 4
+def test_checkpoints_of_one_name_are_seeds_of_one_method():
+    rows = [
+        {**transfer_row(task, "ctl", seed, top1=0.5), "sha256": f"sha{seed}"}
+        for task, seed in product(("knn", "linear"), range(3))
+    ]
+    assert [cell.summary.number for cell in transfer_cells(rows)] == [3, 3]
+    assert mixed_checkpoints(rows) == []
+    rows[-1]["sha256"] = "retrained"
+    assert mixed_checkpoints(rows) == ["ctl, seed 2: retrained, sha2"]
+
+
+def test_equal_tasks_of_two_suites_are_not_mixed():
+    rows = [
+        {**transfer_row("knn", "ctl", 0, top1=score), "suite": suite}
+        for suite, score in (("digits", 0.5), ("cells", 0.7))
+    ]
+    cells = {cell.measure.task: cell.scores for cell in transfer_cells(rows)}
+    assert cells == {"digits: k-NN": {0: 50.0}, "cells: k-NN": {0: 70.0}}
 
 
 def test_tables_show_the_numbers(suite_rows):
