@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -115,16 +115,17 @@ class Cell(NamedTuple):
         """Return the settings of the views."""
         if self.views == Cell().views and self.jitter == Cell().jitter:
             return {}
-        view = [dict(type="snnssl_mm.RandomAffineScene")]
-        kinds, numbers = [view], [4 if self.views == "4" else 2]
+        view: list[dict[str, Any]] = [dict(type="snnssl_mm.RandomAffineScene")]
+        kinds: list[list[dict[str, Any]]] = [view]
+        numbers = [4 if self.views == "4" else 2]
         if self.views == "2+2 small":
             kinds.append([*view, dict(type="Resize", scale=(8, 8))])
             numbers.append(2)
         if self.jitter == "frames":
-            frames = dict(type="snnssl_mm.PhotometricFrames")
-            kinds = [
-                [*kind, dict(frames, time_steps=self.time_steps[1])] for kind in kinds
-            ]
+            frames = dict(
+                type="snnssl_mm.PhotometricFrames", time_steps=self.time_steps[1]
+            )
+            kinds = [[*kind, frames] for kind in kinds]
         views = dict(type="MultiView", num_views=numbers, transforms=kinds)
         return {"train_dataloader.dataset.pipeline": [views, dict(type="PackInputs")]}
 
@@ -204,7 +205,7 @@ def cells_of(grids: Iterable[str]) -> list[Cell]:
     return list(cells)
 
 
-def cell_of(row: dict[str, Any]) -> Cell:
+def cell_of(row: Mapping[str, Any]) -> Cell:
     """Return the cell of a row; axes that older rows lack have their defaults."""
     return Cell(**{axis: row[axis] for axis in Cell._fields if axis in row})
 

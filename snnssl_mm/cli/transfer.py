@@ -151,7 +151,8 @@ def show(results: ResultsFile, keys: Sequence[Row], out: Path) -> None:
     for table in transfer_tables(rows):
         table.print()
     if rows:
-        report = {"machine": results.machine, "rows": results.rows}
+        others = [row for row in results.rows if row not in rows]
+        report = {"machine": results.machine, "rows": [*rows, *others]}
         page = leaderboard(report, out.with_suffix(".html"))
         print(f"rows: {out}\nleaderboard: {page}")
 

@@ -91,8 +91,9 @@ class PerViewBatchNorm2d(_NormBase):
         mean, var = pooled_moments(mean, var)
         y = (wide - mean) * (var + self.eps).rsqrt()
         y = y * self.weight[:, None, None] + self.bias[:, None, None]
-        running = (moment.detach()[0, 0].flatten() for moment in (mean, var))
-        update_running_statistics(self, *running, samples * dist.get_world_size())
+        first_mean, first_var = mean[0, 0].flatten(), var[0, 0].flatten()
+        count = samples * dist.get_world_size()
+        update_running_statistics(self, first_mean, first_var, count)
         return y.to(groups.dtype).flatten(1, 2)
 
 
