@@ -181,6 +181,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
 
     Other files are results of the demo.
     """
+    from attention_rates_table import attention_rates_table
     from fault_tables import fuzz_table, kills_table
     from steadiness import long_run_table
     from training_cost_table import training_cost_table
@@ -194,6 +195,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
     from snnssl_mm.recording.representation_health import health_table
 
     return {
+        "attention_rates": rows_as(lambda rows: [attention_rates_table(rows)]),
         "ablation": rows_as(lambda rows: [ablation_table(rows)]),
         "energy": rows_as(energy_by_network),
         "firing_rates": rows_as(lambda rows: [firing_rates_table(row) for row in rows]),

@@ -14,7 +14,7 @@ from torch import nn
 
 from snnssl_mm.engine import EpochSeedHook, FiringRateHook
 from snnssl_mm.engine.guards.training_stopped import TrainingStopped
-from snnssl_mm.neurons import MixedLIF, set_path
+from snnssl_mm.neurons import MixedLIF, ReLUNeuron, set_path
 
 
 def drawn_in_epoch(epoch, seed=0):
@@ -216,6 +216,15 @@ def test_only_analog_neurons_publish_nothing(tmp_path):
     hook.before_train(runner)
     train_an_epoch(hook, runner)
     runner.message_hub.update_scalar.assert_not_called()
+    assert not (tmp_path / "firing_rates.json").exists()
+
+
+def test_a_network_without_spikes_switches_the_hook_off(tmp_path):
+    runner = run_of(tmp_path, nn.Sequential(ReLUNeuron()), twos(0.5))
+    hook = FiringRateHook(interval=1)
+    hook.before_train(runner)
+    train_an_epoch(hook, runner)
+    assert "off" in runner.logger.info.call_args[0][0]
     assert not (tmp_path / "firing_rates.json").exists()
 
 
