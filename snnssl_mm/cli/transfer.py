@@ -19,7 +19,7 @@ Examples:
   snnssl transfer ctl=a.pth --suite my_suite.py --slurm partition=gpu gpus_per_node=1
 
 Runs are executed in parallel, and each result is written when it comes; run the same
-command again to continue. What changed since is computed anew.
+command again to continue. Runs whose settings or weights changed are repeated.
 """
 
 from __future__ import annotations
