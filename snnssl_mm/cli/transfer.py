@@ -235,7 +235,7 @@ def plan(args: argparse.Namespace, suite: Suite, results: ResultsFile) -> list[J
     jobs = expand(suite, entries, args.seeds or suite.seeds, configs)
     missing = {job.task.name for job in jobs if not job.find(results)}
     tasks = [task for task in suite.tasks if task.name in missing]
-    require_ready(tasks, configs, entries)
+    require_ready(tasks, configs, entries, batches=args.slurm is None)
     return jobs
 
 
