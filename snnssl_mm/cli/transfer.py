@@ -19,7 +19,7 @@ Examples:
   snnssl transfer ctl=a.pth --suite my_suite.py --slurm partition=gpu gpus_per_node=1
 
 Runs are executed in parallel, and each result is written when it comes; run the same
-command again to continue. What changed since is computed anew.
+command again to continue. Runs whose settings or weights changed are repeated.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ def plan(args: argparse.Namespace, suite: Suite, results: ResultsFile) -> list[J
     jobs = expand(suite, entries, args.seeds or suite.seeds, configs)
     missing = {job.task.name for job in jobs if not job.find(results)}
     tasks = [task for task in suite.tasks if task.name in missing]
-    require_ready(tasks, configs, entries)
+    require_ready(tasks, configs, entries, batches=args.slurm is None)
     return jobs
 
 
