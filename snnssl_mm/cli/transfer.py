@@ -25,6 +25,7 @@ command again to continue. Runs whose settings or weights changed are repeated.
 from __future__ import annotations
 
 import argparse
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,9 +118,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the missing jobs of a suite, or execute jobs as a child process."""
-    if args.execute:
-        from snnssl_mm.transfer.execution import execute_all
+    from snnssl_mm.transfer.execution import execute_all
 
+    if not gc.get_freeze_count():  # mmengine collects garbage for each dataset
+        gc.freeze()
+    if args.execute:
         execute_all(args.execute)
         return
     from snnssl_mm.recording.file_lock import single_writer
@@ -235,6 +238,8 @@ def plan(args: argparse.Namespace, suite: Suite, results: ResultsFile) -> list[J
     jobs = expand(suite, entries, args.seeds or suite.seeds, configs)
     missing = {job.task.name for job in jobs if not job.find(results)}
     tasks = [task for task in suite.tasks if task.name in missing]
+    if tasks:
+        print(f"checking {', '.join(task.name for task in tasks)}", flush=True)
     require_ready(tasks, configs, entries, batches=args.slurm is None)
     return jobs
 

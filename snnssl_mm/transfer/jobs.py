@@ -125,7 +125,7 @@ class Job(NamedTuple):
             **self.key,
             "checkpoint": self.weights.checkpoint if self.weights else None,
             "sha256": self.weights.sha256 if self.weights else None,
-            "config": self.task.config,
+            "config": config_name(self.task.config),
             "digest": self.digest,
             "threads": threads,
             "command": command,
@@ -139,6 +139,15 @@ class Job(NamedTuple):
         }
         write_atomically(folder / JOB, (json.dumps(job, indent=1) + "\n").encode())
         return folder
+
+
+def config_name(path: str) -> str:
+    """Name a config for the results: those of the package as ``configs/...``."""
+    package = Path(__file__).resolve().parents[1]
+    for root in (package / ".mim", package.parent):
+        if Path(path).absolute().is_relative_to(root / "configs"):
+            return str(Path(path).absolute().relative_to(root))
+    return path
 
 
 def folder_name(text: str) -> str:
