@@ -13,22 +13,25 @@ run ends; run the same command again to continue an interrupted grid.
 from __future__ import annotations
 
 import argparse
-import os
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snnssl_mm.checkpoints.writable import require_writable
-from snnssl_mm.cli.shared import children
 from snnssl_mm.cli.shared.arguments import positive, seed_number
 from snnssl_mm.cli.shared.config_files import read_config
+from snnssl_mm.cli.shared.parallel import (
+    Place,
+    RunsBar,
+    cores,
+    places,
+    run_parallel,
+    start_child,
+)
 from snnssl_mm.cli.shared.user_errors import errors_as_messages
 from snnssl_mm.recording.command import command_line
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from snnssl_mm.analysis.ablation import Cell
     from snnssl_mm.recording.results_file import ResultsFile, Row
 
@@ -52,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs",
         type=positive(int),
-        default=os.cpu_count() or 1,
+        default=cores(),
         help="number of parallel runs (number of cores)",
     )
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/ablation"))
@@ -97,84 +100,46 @@ def run_all(
     args: argparse.Namespace, tasks: list[tuple[Cell, int]], results: ResultsFile
 ) -> None:
     """Compute the missing rows, ``args.jobs`` at a time."""
-    from snnssl_mm.analysis.ablation import Cell, cell_labels
+    from snnssl_mm.analysis.ablation import cell_labels
 
     missing = [
         (cell, seed)
         for cell, seed in tasks
         if results.find(config=args.config, seed=seed, **cell._asdict()) is None
     ]
-    with bar_of_runs() as progress, ThreadPoolExecutor(args.jobs) as pool:
-        done = len(tasks) - len(missing)
-        bar = progress.add_task("runs", total=len(tasks), completed=done)
-        pending = [pool.submit(compute, args, *task) for task in missing]
-        try:
-            for finished in as_completed(pending):
-                row = finished.result()
-                results.append(row)
-                name = ", ".join(cell_labels(Cell(*(row[a] for a in Cell._fields))))
-                accuracy = 100 * row["recalibrated"]["linear"]
-                progress.console.print(
-                    f"{name}, seed {row['seed']}: linear {accuracy:.1f} % "
-                    f"in {row['seconds']} s",
-                    highlight=False,
-                )
-                progress.advance(bar)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            children.stop_children()
-            raise
+    bar = RunsBar(len(tasks), len(tasks) - len(missing), missing)
+
+    def report(task: tuple[Cell, int], row: Row) -> str:
+        results.append(row)
+        name = ", ".join(cell_labels(task[0]))
+        accuracy = 100 * row["recalibrated"]["linear"]
+        return f"{name}, seed {task[1]}: linear {accuracy:.1f} % in {row['seconds']} s"
+
+    def compute_at(task: tuple[Cell, int], place: Place) -> Row:
+        return compute(args, *task, place)
+
+    with bar:
+        run_parallel(missing, compute_at, report, places(args.jobs), bar)
 
 
-def compute(args: argparse.Namespace, cell: Cell, seed: int) -> Row:
+def compute(args: argparse.Namespace, cell: Cell, seed: int, place: Place) -> Row:
     """Pretrain and evaluate one cell with one seed; return its row."""
     from snnssl_mm.analysis.ablation_runs import row_of, write_config
 
     folder = args.work_dir / Path(args.config).stem / f"{cell}_seed{seed}"
-    threads = max(1, (os.cpu_count() or 1) // args.jobs)
     start = time.monotonic()
     config = write_config(args.config, cell, seed, folder)
     log = folder / "output.txt"
     start_child(
-        ["train", str(config), "--work-dir", str(folder), "--resume"], log, threads
+        ["train", str(config), "--work-dir", str(folder), "--resume"], log, place
     )
-    start_child(["ablate", "--evaluate", str(folder)], log, threads)
+    start_child(["ablate", "--evaluate", str(folder)], log, place)
     return {
         "config": args.config,
         "seed": seed,
         **cell._asdict(),
         **row_of(folder),
         "seconds": round(time.monotonic() - start),
-        "threads": threads,
+        "threads": place.threads,
         "command": command_line(),
     }
-
-
-def start_child(command: list[str], log: Path, threads: int) -> None:
-    """Run a command and write its output to a file.
-
-    Raises:
-        ChildError: If it fails; with the last lines of its output.
-    """
-    env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    with log.open("a") as out:
-        try:
-            children.run_child(command, log, stdout=out, stderr=out, env=env)
-        except children.ChildError as error:
-            lines = "\n".join(log.read_text().splitlines()[-5:])
-            raise children.ChildError(f"{error}:\n{lines}") from None
-
-
-def bar_of_runs() -> Progress:
-    """Make a progress bar that estimates the remaining time from the last hour."""
-    from rich import progress
-
-    return progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TimeElapsedColumn(),
-        progress.TextColumn("left"),
-        progress.TimeRemainingColumn(elapsed_when_finished=True),
-        speed_estimate_period=3600,
-    )

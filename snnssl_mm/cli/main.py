@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "train anything: pretraining, detection, segmentation",
     "test": "evaluate a checkpoint",
     "probe": "evaluate a pretrained backbone on labelled images",
+    "transfer": "run a suite of downstream tasks for checkpoints and random weights",
     "report": "write a report about a pretrained checkpoint on one page",
     "new": "write configs for your own images, sized for them and this machine",
     "check": "find mistakes in a config before they cost time",

@@ -6,7 +6,7 @@ import_mmpretrain("datasets")
 
 from snnssl_mm.datasets.digit_scenes import DigitScenes, generate_digit_scenes
 from snnssl_mm.datasets.image_folder import ImageFolder
-from snnssl_mm.datasets.labelled_fraction import labelled_fraction
+from snnssl_mm.datasets.labelled_fraction import labelled_fraction, repeated_fraction
 from snnssl_mm.datasets.loading import LoadIntactImage
 from snnssl_mm.datasets.multi_digit_scenes import (
     multi_digit_detection,
@@ -32,4 +32,5 @@ __all__ = [
     "labelled_fraction",
     "multi_digit_detection",
     "multi_digit_segmentation",
+    "repeated_fraction",
 ]

@@ -1,4 +1,4 @@
-"""Subset of a labelled dataset with the same fraction of each class."""
+"""Seeded subsets of labelled datasets; smaller fractions are parts of larger ones."""
 
 from __future__ import annotations
 
@@ -54,15 +54,82 @@ def labelled_fraction(
     Raises:
         ValueError: If ``fraction`` is out of range or the samples have no labels.
     """
-    if not 0 < fraction <= 1:
-        raise ValueError(
-            f"fraction must be above 0 and at most 1, got {fraction}; 1 % is 0.01"
-        )
+    require_fraction(fraction)
     full = DATASETS.build(dict(dataset))
-    labels = sample_labels(full)
+    return full.get_subset(draw_fraction(sample_labels(full), fraction, seed))
+
+
+def draw_fraction(labels: np.ndarray, fraction: float, seed: int) -> list[int]:
+    """Draw a fraction of each class; return sorted indices.
+
+    Args:
+        labels: Class of each sample, ``[n]``. With a single class, samples are drawn
+            from all.
+        fraction: Fraction to keep, in (0, 1].
+        seed: Seed of the draw.
+
+    Raises:
+        ValueError: If ``fraction`` is out of range.
+    """
+    require_fraction(fraction)
     rng = np.random.default_rng(seed)
     kept: list[int] = []
     for label in np.unique(labels):
         samples = rng.permutation(np.flatnonzero(labels == label))
         kept += samples[: max(1, round(fraction * len(samples)))].tolist()
-    return full.get_subset(sorted(kept))
+    return sorted(kept)
+
+
+def require_fraction(fraction: float) -> None:
+    """Refuse a fraction that is out of range.
+
+    Raises:
+        ValueError: If it is not in (0, 1].
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(
+            f"fraction must be above 0 and at most 1, got {fraction}; 1 % is 0.01"
+        )
+
+
+@DATASETS.register_module(name="RepeatedFraction")
+def repeated_fraction(
+    dataset: Mapping[str, Any], fraction: float, seed: int = 0
+) -> BaseDataset:
+    """Build a dataset and repeat a fraction of its samples up to its full length.
+
+    So an epoch has as many iterations as with all samples, and trainings with few and
+    with many labelled images differ in the images only. Samples with one class each are
+    drawn as by :func:`labelled_fraction`; others (boxes, masks, label maps) from all:
+    max(1, round(fraction n)) of n, after the dataset's own filter. Each drawn sample
+    occurs floor(n / kept) times or once more.
+
+    Args:
+        dataset: Config of a dataset of mmpretrain, mmdet or mmseg.
+        fraction: Fraction to keep, in (0, 1].
+        seed: Seed of the draw.
+
+    Returns:
+        The dataset; its attribute ``distinct`` is the number of drawn samples.
+
+    Raises:
+        ValueError: If ``fraction`` is out of range.
+    """
+    require_fraction(fraction)
+    full = DATASETS.build(dict(dataset))
+    label = full.get_data_info(0).get("gt_label") if len(full) else None
+    one_each = label is not None and np.size(label) == 1
+    labels = sample_labels(full) if one_each else np.zeros(len(full), np.int64)
+    kept = draw_fraction(labels, fraction, seed)
+    subset = full.get_subset(np.resize(kept, len(full)).tolist())
+    subset.distinct = len(kept)
+    return subset
+
+
+def distinct_samples(dataset: Any) -> int:
+    """Count the different samples of a dataset, also inside of wrappers."""
+    if (inner := getattr(dataset, "dataset", None)) is not None:
+        return distinct_samples(inner)
+    if parts := getattr(dataset, "datasets", None):
+        return sum(map(distinct_samples, parts))
+    return getattr(dataset, "distinct", len(dataset))

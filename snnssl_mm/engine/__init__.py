@@ -7,6 +7,7 @@ import_mmpretrain("engine")
 from snnssl_mm.engine.amp import CpuAmpOptimWrapper
 from snnssl_mm.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from snnssl_mm.engine.hooks.collapse_hook import CollapseHook
+from snnssl_mm.engine.hooks.curve_hook import CurveHook
 from snnssl_mm.engine.hooks.data_check_hook import DataCheckHook
 from snnssl_mm.engine.hooks.epoch_seed_hook import EpochSeedHook
 from snnssl_mm.engine.hooks.firing_rate_hook import FiringRateHook
@@ -22,6 +23,7 @@ __all__ = [
     "AtomicCheckpointHook",
     "CollapseHook",
     "CpuAmpOptimWrapper",
+    "CurveHook",
     "DataCheckHook",
     "EpochSeedHook",
     "FiringRateHook",

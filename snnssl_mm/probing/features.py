@@ -12,6 +12,7 @@ from mmengine.model import revert_sync_batchnorm
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from snnssl_mm.datasets.labelled_fraction import draw_fraction
 from snnssl_mm.probing.labelled_images import Loaders
 from snnssl_mm.probing.probe_models import Model
 from snnssl_mm.recording.bn_statistics import norms_of, reestimated
@@ -32,6 +33,17 @@ class LabelledFeatures(NamedTuple):
 
     train: Arrays
     test: Arrays
+
+    def fraction(self, fraction: float, seed: int) -> LabelledFeatures:
+        """Keep a fraction of each class's training images, drawn by the seed.
+
+        They are those of ``snnssl_mm.LabelledFraction``.
+        """
+        if fraction == 1:
+            return self
+        kept = draw_fraction(self.train.labels, fraction, seed)
+        train = Arrays(self.train.features[kept], self.train.labels[kept])
+        return self._replace(train=train)
 
 
 def prepared_inputs(

@@ -49,6 +49,8 @@ class Request(NamedTuple):
         recalibrate: Whether to re-estimate BatchNorm statistics on the spiking path.
         cache: Folder of features and trained probes.
         data: Name of the labelled images in the rows; None for those of the config.
+        fraction: Fraction of each class's training images that frozen probes use, drawn
+            by the config's seed.
     """
 
     checkpoint: str
@@ -59,10 +61,13 @@ class Request(NamedTuple):
     recalibrate: bool
     cache: Path
     data: str | None = None
+    fraction: float = 1.0
 
     def settings_of(self, probe: str, cfg: Config) -> Iterator[Row]:
         """Yield the settings of each row of a probe."""
-        common = {"recalibrated": self.recalibrate}
+        common: Row = {"recalibrated": self.recalibrate}
+        if probe in FROZEN and self.fraction < 1:
+            common["fraction"] = self.fraction
         if probe == "knn":
             for k in self.k:
                 for temperature in self.temperature:
@@ -91,13 +96,15 @@ class Task(NamedTuple):
         if self.trained:
             found, seconds = self.trained.run()
             return {**found, "seconds": round(seconds, 1)}
-        features = self.backbone.features()
         entries, began = self.entries, time.monotonic()
+        share = entries["settings"].get("fraction", 1.0)
+        features = self.backbone.features().fraction(share, entries.get("seed", 0))
         found = frozen_probe(
             entries["probe"], entries["settings"], features, entries["classes"]
         )
         return {
             **found,
+            "train_images": len(features.train.labels),
             "seconds": round(time.monotonic() - began, 3),
             "feature_seconds": round(self.backbone.feature_seconds(), 1),
         }

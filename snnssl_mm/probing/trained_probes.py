@@ -131,6 +131,6 @@ class ClockHook(Hook):
         """Read the seconds so far from the checkpoint."""
         self.before = runner.message_hub.get_info(self.entry, 0.0)
 
-    def after_train_epoch(self, runner: Any) -> None:
-        """Store the seconds so far in the checkpoint."""
+    def after_train_iter(self, runner: Any, batch_idx: int, *_: Any, **__: Any) -> None:
+        """Store the seconds so far, which the next checkpoint contains."""
         runner.message_hub.update_info(self.entry, self.seconds())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from snnssl_mm.checkpoints.atomic_files import write_atomically
+from snnssl_mm.recording.file_lock import locked_file
 from snnssl_mm.recording.machine import describe_machine
 from snnssl_mm.recording.probe_names import current_names, rows_of_monitors
 
@@ -52,14 +53,16 @@ class ResultsFile:
 
         Rows that another process added in the meantime are kept.
         """
-        if self.path.exists():
-            self.rows = read_report(self.path, self.what)["rows"]
         new = as_read(dict(row))
         if describe_machine() != self.machine:
             new["machine"] = describe_machine()
-        old = self.find(**{name: new.get(name) for name in self.key})
-        self.rows = [kept for kept in self.rows if kept is not old] + [new]
-        self.write()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with locked_file(self.path.with_name(f".{self.path.name}.lock"), wait=True):
+            if self.path.exists():
+                self.rows = read_report(self.path, self.what)["rows"]
+            old = self.find(**{name: new.get(name) for name in self.key})
+            self.rows = [kept for kept in self.rows if kept is not old] + [new]
+            self.write()
         return new
 
     def write(self) -> None:

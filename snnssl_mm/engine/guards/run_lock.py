@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from snnssl_mm.recording.file_lock import LockedError, locked_file
 
 NAME = ".running"
 
@@ -30,27 +26,12 @@ def locked_folder(folder: Path) -> Iterator[None]:
     Raises:
         FolderInUse: If it is locked; names the folder and the process.
     """
-    if fcntl is None:
-        yield
-        return
-    file = folder / NAME
-    with file.open("a+") as lock:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            lock.seek(0)
+            held.enter_context(locked_file(folder / NAME))
+        except LockedError as error:
             raise FolderInUse(
-                f"another training (process {lock.read().strip()}) writes to {folder}, "
-                "so their checkpoints would mix; wait for it, or choose another "
-                "--work-dir"
+                f"another training ({error.holder}) writes to {folder}, so their "
+                "checkpoints would mix; wait for it, or choose another --work-dir"
             ) from None
-        except OSError:  # a file system without locks
-            yield
-            return
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        try:
-            yield
-        finally:
-            file.unlink(missing_ok=True)
+        yield

@@ -1,0 +1,304 @@
+"""Transfer checkpoints to a suite of downstream tasks, compared with random weights.
+
+Each task is trained and evaluated for every checkpoint and for random weights, with
+the same schedule, seeds and labelled images. The suites of the package:
+
+    digits    embedded digit scenes: k-NN, linear, few labels, fine-tuning, Mask R-CNN,
+              Semantic FPN (no download, the default)
+    cifar     CIFAR-10: k-NN, linear, few labels, fine-tuning
+    cells     boxes of a folder in COCO format (--data), by RetinaNet
+    coco_ade  COCO, ADE20K and ImageNet, for a Spikformer-8-512
+
+A suite is a short config; your own is given by its path and adds a task by naming its
+config, see configs/transfer/digits.py.
+
+Examples:
+  snnssl transfer work_dirs/spikformer_ctl/epoch_28.pth
+  snnssl transfer ctl=a/epoch_28.pth ctl=b/epoch_28.pth btl=c/epoch_28.pth --seeds 0 1
+  snnssl transfer ctl=a.pth --suite cells --data data/blood-cells --tasks detection
+  snnssl transfer ctl=a.pth --suite my_suite.py --slurm partition=gpu gpus_per_node=1
+
+Runs are executed in parallel, and each result is written when it comes; run the same
+command again to continue. What changed since is computed anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.cli.shared import children, parallel
+from snnssl_mm.cli.shared.arguments import positive, results_file, seed_number
+from snnssl_mm.cli.shared.cfg_options import KeyValues
+from snnssl_mm.cli.shared.config_files import find_config, read_config
+from snnssl_mm.cli.shared.options import add_trust_argument
+from snnssl_mm.cli.shared.user_errors import errors_as_messages
+from snnssl_mm.recording.command import command_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from snnssl_mm.recording.results_file import ResultsFile, Row
+    from snnssl_mm.transfer.jobs import Job
+    from snnssl_mm.transfer.suites import Suite
+
+RESUME_OPTION = ""
+SUITES = "configs/transfer"
+LOG = "output.txt"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "checkpoints",
+        nargs="*",
+        metavar="[NAME=]CKPT",
+        help="pretrained checkpoints, and their names in the tables; those of one name "
+        "are seeds of one method: the i-th seed uses the i-th of them",
+    )
+    parser.add_argument(
+        "--suite", default="digits", help="name or config file of the suite (digits)"
+    )
+    parser.add_argument(
+        "--seeds", type=seed_number, nargs="+", help="seeds; the suite's by default"
+    )
+    parser.add_argument("--tasks", nargs="+", help="only these tasks of the suite")
+    parser.add_argument(
+        "--data", help="folder of images to use in place of the configs' data_root"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=positive(int),
+        help="number of parallel runs (number of GPUs, or of cores without any)",
+    )
+    parser.add_argument(
+        "--work-dir",
+        type=Path,
+        default=Path("work_dirs/transfer"),
+        help="folder for configs, logs and checkpoints; work_dirs/transfer by default",
+    )
+    parser.add_argument(
+        "--out",
+        type=results_file,
+        help="JSON file to append to; WORK_DIR/<suite>.json by default",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=KeyValues,
+        default={},
+        metavar="[TASK:]KEY=VALUE",
+        help="override settings of the configs of all tasks, or of one, such as "
+        "detection:train_cfg.max_epochs=6",
+    )
+    parser.add_argument(
+        "--slurm",
+        nargs="*",
+        action=KeyValues,
+        metavar="KEY=VALUE",
+        help="execute the runs as a Slurm job array with these options of sbatch, such "
+        "as partition=gpu time=120 cpus_per_task=8; needs submitit",
+    )
+    add_trust_argument(parser)
+    parser.add_argument("--execute", type=Path, nargs="+", help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the missing jobs of a suite, or execute jobs as a child process."""
+    if args.execute:
+        from snnssl_mm.transfer.execution import execute_all
+
+        execute_all(args.execute)
+        return
+    from snnssl_mm.recording.file_lock import single_writer
+    from snnssl_mm.recording.results_file import ResultsFile
+    from snnssl_mm.transfer.jobs import KEY
+
+    with errors_as_messages():
+        suite = load_suite(args.suite).only(args.tasks)
+        out = args.out or args.work_dir / f"{suite.name}.json"
+        require_writable(out, args.work_dir / "any")
+    with single_writer(out):
+        with errors_as_messages():
+            results = ResultsFile(out, "transfer", KEY)
+            jobs = plan(args, suite, results)
+        run_missing(args, jobs, results)
+    print(f"rows: {out}")
+
+
+def load_suite(name: str) -> Suite:
+    """Read a suite by its name or file.
+
+    Raises:
+        SuiteError: If there is none; lists the names.
+    """
+    from snnssl_mm.transfer.suites import SuiteError, read_suite, require_name
+
+    file = find_config(f"{SUITES}/{name}.py")
+    if Path(name).is_file():
+        file = name
+    elif name.endswith(".py"):
+        file = find_config(name)
+    if not Path(file).is_file():
+        folder = Path(find_config(f"{SUITES}/digits.py")).parent
+        known = sorted(path.stem for path in folder.glob("*.py"))
+        require_name(name, known, "there is no suite")
+        raise SuiteError(f"{file} does not exist")
+    return read_suite(read_config(file), Path(file), find_config)
+
+
+def plan(args: argparse.Namespace, suite: Suite, results: ResultsFile) -> list[Job]:
+    """Return the jobs, after checks of all tasks with missing rows.
+
+    Raises:
+        SuiteError: If there is no checkpoint, or a task cannot be run.
+    """
+    from snnssl_mm.transfer.entries import read_entries
+    from snnssl_mm.transfer.jobs import expand
+    from snnssl_mm.transfer.readiness import require_ready
+    from snnssl_mm.transfer.suites import SuiteError
+    from snnssl_mm.transfer.task_configs import task_config
+
+    if not args.checkpoints:
+        raise SuiteError(
+            "there is no checkpoint; give one or more: snnssl transfer NAME=CKPT ..."
+        )
+    entries = read_entries(args.checkpoints, suite.baselines)
+    files = {task.config: read_config(task.config) for task in suite.tasks}
+    configs = {
+        task.name: task_config(task, files[task.config], args.cfg_options, args.data)
+        for task in suite.tasks
+    }
+    jobs = expand(suite, entries, args.seeds or suite.seeds, configs)
+    missing = {job.task.name for job in jobs if not job.find(results)}
+    tasks = [task for task in suite.tasks if task.name in missing]
+    require_ready(tasks, configs, entries)
+    return jobs
+
+
+def run_missing(
+    args: argparse.Namespace, jobs: Sequence[Job], results: ResultsFile
+) -> None:
+    """Collect rows that are finished, and compute the missing ones.
+
+    Raises:
+        ChildError: If jobs failed; the rows of the others are in the file.
+    """
+    from snnssl_mm.transfer.jobs import longest_first
+
+    for job in jobs:
+        if not job.find(results) and (row := job.finished(args.work_dir)):
+            results.append(row)
+    missing = [job for job in jobs if not job.find(results)]
+    groups = longest_first(missing, results)
+    bar = parallel.RunsBar(
+        len(jobs),
+        len(jobs) - len(missing),
+        groups,
+        lambda group: (sum(job.cost for job in group), len(group)),
+    )
+
+    def compute(group: list[Job], place: parallel.Place) -> list[Row]:
+        folders = write(args, group, place.threads)
+        words = ["transfer", "--execute", *map(str, folders)]
+        if args.trust_checkpoint:
+            words.append("--trust-checkpoint")
+        parallel.start_child(words, folders[0] / LOG, place)
+        return rows_of(group, args.work_dir)
+
+    def report(group: list[Job], rows: list[Row]) -> str:
+        for row in rows:
+            results.append(row)
+        return "\n".join(map(line, group, rows))
+
+    with bar:
+        if args.slurm is not None:
+            run_by_slurm(args, groups, report, bar)
+        else:
+            number = args.jobs or len(gpus()) or parallel.cores()
+            at = parallel.places(number, gpus())
+            parallel.run_parallel(groups, compute, report, at, bar)
+
+
+def write(args: argparse.Namespace, group: Sequence[Job], threads: int) -> list[Path]:
+    """Write the descriptions of jobs; return their folders."""
+    return [job.write(args.work_dir, threads, command_line()) for job in group]
+
+
+def rows_of(group: Sequence[Job], work_dir: Path) -> list[Row]:
+    """Read the rows that jobs left.
+
+    Raises:
+        ChildError: If one is missing.
+    """
+    rows = [job.finished(work_dir) for job in group]
+    if None in rows:
+        job = group[rows.index(None)]
+        log = group[0].folder(work_dir) / LOG
+        raise children.ChildError(f"{job} left no row; see {log}")
+    return [row for row in rows if row]
+
+
+def line(job: Job, row: Row) -> str:
+    """Describe a result."""
+    values = ", ".join(f"{k} {100 * v:.1f} %" for k, v in row["metrics"].items())
+    return f"{job}: {values} in {row['seconds']:.0f} s"
+
+
+def gpus() -> list[str]:
+    """Return the names of the GPUs for ``CUDA_VISIBLE_DEVICES``."""
+    import os
+
+    import torch
+
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [name.strip() for name in given.split(",")] if given else None
+    return (names or list(map(str, range(torch.cuda.device_count()))))[
+        : torch.cuda.device_count()
+    ]
+
+
+def run_by_slurm(
+    args: argparse.Namespace, groups: list[list[Job]], report: Any, bar: Any
+) -> None:
+    """Submit the jobs as an array, wait, and collect the rows; Ctrl-C cancels it.
+
+    Raises:
+        ChildError: If jobs left no row.
+        SlurmError: If they cannot be submitted.
+    """
+    from snnssl_mm.transfer import slurm
+
+    made = slurm.executor(args.work_dir / "slurm", args.slurm)
+    if not groups:
+        return
+    threads = int(args.slurm.get("cpus_per_task", 1))
+    folders = [write(args, group, threads) for group in groups]
+    elements = slurm.submit(made, folders)
+    bar.say(
+        f"submitted {len(elements)} jobs to Slurm, the first is {elements[0].number}"
+    )
+    failures = []
+
+    def finished(index: int) -> bool:
+        return all(job.finished(args.work_dir) for job in groups[index])
+
+    try:
+        for index, complete in slurm.wait(elements, finished):
+            if complete:
+                rows = rows_of(groups[index], args.work_dir)
+                bar.say(report(groups[index], rows))
+            else:
+                log = elements[index].log
+                text = f"{groups[index][0]} failed in Slurm, see {log}:"
+                failures.append(
+                    children.ChildError(f"{text}\n{parallel.last_lines(log)}")
+                )
+                bar.say(f"failed: {failures[-1]}")
+            bar.advance(groups[index])
+    except BaseException:
+        slurm.cancel(elements)
+        raise
+    parallel.raise_failures(failures)

@@ -1,0 +1,111 @@
+"""Checks before the first job: configs, checkpoints, data.
+
+They are those of ``snnssl check`` and ``snnssl train``, for all tasks and entries, so
+that a mistake costs no training.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+
+from mmengine.config import Config
+
+from snnssl_mm.checks.config import check_text
+from snnssl_mm.checks.config.build import build_unfilled
+from snnssl_mm.checks.config.problem import ConfigError, Problem
+from snnssl_mm.checks.config.weights import check_weights
+from snnssl_mm.checks.data import check_data, silent
+from snnssl_mm.engine.launch import refuse_errors, start_from
+from snnssl_mm.probing.labelled_images import EVAL_LOADERS, has_labelled_images
+from snnssl_mm.probing.probe_configs import require_labelled_pipeline
+from snnssl_mm.probing.probe_models import require_backbone
+from snnssl_mm.probing.protocols import protocol_of
+from snnssl_mm.transfer.entries import Entry
+from snnssl_mm.transfer.suites import SuiteError, SuiteTask
+
+EVALUATION = ("val_dataloader", "val_evaluator", "val_cfg")
+
+
+def require_ready(
+    tasks: Iterable[SuiteTask], configs: Mapping[str, Config], entries: Sequence[Entry]
+) -> None:
+    """Require that every task fits every entry and that its data exist.
+
+    Args:
+        tasks: The tasks.
+        configs: Their configs by name.
+        entries: The entries.
+
+    Raises:
+        SuiteError: One line for each fault, with the task.
+    """
+    faults: list[str] = []
+    checked: dict[str, list[str]] = {}
+    for task in tasks:
+        cfg = configs[task.name]
+        # Probes share the pretraining's config, which is checked once.
+        same = f"{bool(task.probe)} {cfg.to_dict()}"
+        if same not in checked:
+            checked[same] = list(faults_of(task, cfg, entries))
+            faults += [f"task {task.name}: {text}" for text in checked[same]]
+        elif task.probe and not checked[same]:
+            faults += [f"task {task.name}: {t}" for t in probe_faults(task, cfg)]
+    if faults:
+        raise SuiteError("\n".join(faults))
+
+
+def faults_of(task: SuiteTask, cfg: Config, entries: Sequence[Entry]) -> Iterable[str]:
+    """Yield the faults of a task, at most one of each kind."""
+    try:
+        with silent():
+            require_backbone(cfg)
+            refuse_errors(check_text(cfg))
+            model, problems = build_unfilled(cfg)
+            refuse_errors(problems)
+    except (ValueError, OSError) as error:
+        yield f"{task.config}: {error}"
+        return
+    for entry in entries:
+        for checkpoint in dict.fromkeys(one.checkpoint for one in entry.weights):
+            started = copy.deepcopy(cfg)
+            start_from(started, checkpoint)
+            if found := errors_of(check_weights(started, model, files=True)):
+                yield f"{task.config} does not fit {entry.name}: {found[0]}"
+    yield from probe_faults(task, cfg) if task.probe else evaluation_faults(task, cfg)
+    loaders = EVAL_LOADERS if task.probe else ("train_dataloader", "val_dataloader")
+    try:
+        with silent():
+            check_data(cfg, loaders)
+    except (ValueError, OSError) as error:
+        yield f"{task.config}: {error}"
+
+
+def errors_of(problems: Iterable[Problem]) -> list[str]:
+    """Return the texts of the errors among problems."""
+    return [problem.text for problem in problems if problem.level == "error"]
+
+
+def probe_faults(task: SuiteTask, cfg: Config) -> Iterable[str]:
+    """Yield what a probe lacks in the pretraining's config."""
+    try:
+        if not has_labelled_images(cfg):
+            raise ConfigError(
+                f"the config has no labelled images; set {' and '.join(EVAL_LOADERS)}"
+            )
+        if not task.frozen:
+            require_labelled_pipeline(cfg)
+            protocol_of(cfg, str(task.probe))
+    except ValueError as error:
+        yield f"{task.config}: {error}"
+
+
+def evaluation_faults(task: SuiteTask, cfg: Config) -> Iterable[str]:
+    """Yield what a task's config lacks for training and evaluation."""
+    needed = ("train_dataloader", "train_cfg", "optim_wrapper", *EVALUATION)
+    # An empty val_cfg is one.
+    if absent := [key for key in needed if cfg.get(key) is None]:
+        yield (
+            f"{task.config} has no {', '.join(absent)}; a task trains and is evaluated "
+            "on validation images"
+        )
