@@ -24,7 +24,7 @@ from downstream import (  # noqa: F401  (fixtures)
 )
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
-from mmengine.registry import DefaultScope
+from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.visualization import Visualizer
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 from yapf.yapflib import yapf_api
@@ -176,3 +176,28 @@ def task(tmp_path_factory):
         return made[name]
 
     return make
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """Return a function that writes random weights of a config's backbone."""
+
+    def write(config, seed=0, name="ctl"):
+        import torch
+
+        from snnssl_mm.checks.config.build import build_unfilled
+
+        torch.manual_seed(seed)
+        cfg = Config.fromfile(config)
+        init_default_scope(cfg.default_scope)
+        model, problems = build_unfilled(cfg)
+        assert not problems
+        state = {
+            f"backbone.{key}": torch.rand(value.shape)
+            for key, value in model.backbone.state_dict().items()
+        }
+        file = tmp_path / f"{name}{seed}.pth"
+        torch.save({"state_dict": state, "meta": {}}, file)
+        return file
+
+    return write

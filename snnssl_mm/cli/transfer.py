@@ -32,7 +32,11 @@ from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared import children, parallel
 from snnssl_mm.cli.shared.arguments import positive, results_file, seed_number
 from snnssl_mm.cli.shared.cfg_options import KeyValues
-from snnssl_mm.cli.shared.config_files import find_config, read_config
+from snnssl_mm.cli.shared.config_files import (
+    find_config,
+    read_config,
+    require_known_options,
+)
 from snnssl_mm.cli.shared.options import add_trust_argument
 from snnssl_mm.cli.shared.user_errors import errors_as_messages
 from snnssl_mm.recording.command import command_line
@@ -117,7 +121,9 @@ def run(args: argparse.Namespace) -> None:
     from snnssl_mm.transfer.jobs import KEY
 
     with errors_as_messages():
-        suite = load_suite(args.suite).only(args.tasks)
+        suite = load_suite(args.suite)
+        require_tasks_of_options(suite, args.cfg_options)
+        suite = suite.only(args.tasks)
         out = args.out or args.work_dir / f"{suite.name}.json"
         require_writable(out, args.work_dir / "any")
     with single_writer(out):
@@ -149,6 +155,21 @@ def load_suite(name: str) -> Suite:
     return read_suite(read_config(file), Path(file), find_config)
 
 
+def require_tasks_of_options(suite: Suite, options: dict[str, Any]) -> None:
+    """Refuse ``TASK:KEY=VALUE`` of an unknown task.
+
+    Raises:
+        SuiteError: If the suite has no such task.
+    """
+    from snnssl_mm.transfer.suites import require_name
+
+    for option in options:
+        name, colon, _ = option.partition(":")
+        if colon:
+            known = [task.name for task in suite.tasks]
+            require_name(name, known, f"--cfg-options {option}: there is no task")
+
+
 def plan(args: argparse.Namespace, suite: Suite, results: ResultsFile) -> list[Job]:
     """Return the jobs, after checks of all tasks with missing rows.
 
@@ -167,6 +188,9 @@ def plan(args: argparse.Namespace, suite: Suite, results: ResultsFile) -> list[J
         )
     entries = read_entries(args.checkpoints, suite.baselines)
     files = {task.config: read_config(task.config) for task in suite.tasks}
+    for cfg in files.values():
+        general = {k: v for k, v in args.cfg_options.items() if ":" not in k}
+        require_known_options(general, cfg)
     configs = {
         task.name: task_config(task, files[task.config], args.cfg_options, args.data)
         for task in suite.tasks

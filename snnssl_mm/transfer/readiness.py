@@ -61,8 +61,7 @@ def faults_of(task: SuiteTask, cfg: Config, entries: Sequence[Entry]) -> Iterabl
         with silent():
             require_backbone(cfg)
             refuse_errors(check_text(cfg))
-            model, problems = build_unfilled(cfg)
-            refuse_errors(problems)
+            refuse_errors(build_unfilled(cfg)[1])
     except (ValueError, OSError) as error:
         yield f"{task.config}: {error}"
         return
@@ -70,6 +69,7 @@ def faults_of(task: SuiteTask, cfg: Config, entries: Sequence[Entry]) -> Iterabl
         for checkpoint in dict.fromkeys(one.checkpoint for one in entry.weights):
             started = copy.deepcopy(cfg)
             start_from(started, checkpoint)
+            model, _ = build_unfilled(started)
             if found := errors_of(check_weights(started, model, files=True)):
                 yield f"{task.config} does not fit {entry.name}: {found[0]}"
     yield from probe_faults(task, cfg) if task.probe else evaluation_faults(task, cfg)

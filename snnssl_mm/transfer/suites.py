@@ -113,7 +113,9 @@ def read_suite(
     Raises:
         SuiteError: If a setting is wrong; names the task.
     """
-    require_keys(settings, SUITE_KEYS, str(file))
+    for key in settings:  # other names are variables
+        if key not in SUITE_KEYS and (like := closest(key, SUITE_KEYS, 0.8)):
+            raise SuiteError(f"{file}: a suite has no {key}; write {like}")
     tasks = settings.get("tasks")
     if not isinstance(tasks, Mapping) or not tasks:
         raise SuiteError(f"{file} has no tasks; set tasks=dict(NAME=dict(...), ...)")
@@ -141,7 +143,8 @@ class TaskReader(NamedTuple):
         where = f"{self.file}: task {name}"
         if not isinstance(settings, Mapping) or "/" in name:
             raise SuiteError(f"{where} is {settings!r}; expected NAME=dict(...)")
-        require_keys(settings, TASK_KEYS, where)
+        for key in settings:
+            require_name(key, TASK_KEYS, f"{where} has an unknown setting")
         probe, config = settings.get("probe"), settings.get("config")
         if (probe is None) == (config is None):
             raise SuiteError(f"{where} needs one of probe=... and config=...")
@@ -193,12 +196,6 @@ def fractions(values: Any, where: str) -> tuple[float, ...]:
     except (ValueError, TypeError) as error:
         raise SuiteError(f"{where}: {error}") from None
     return tuple(sorted({float(value) for value in found}))
-
-
-def require_keys(settings: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    """Refuse unknown settings."""
-    for key in settings:
-        require_name(key, known, f"{where} has an unknown setting")
 
 
 def require_name(name: str, known: Sequence[str], text: str) -> None:
