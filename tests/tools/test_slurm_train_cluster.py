@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from kills import config_text
-from slurm_cluster import SlurmUnavailableError, slurm_cluster, wait_until
+from slurm_cluster import wait_until
 
 ROOT = Path(__file__).parents[2]
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
+HOOK = """
+custom_imports = dict(imports=['dying'])
+custom_hooks = [dict(type='mmengine.Dying')]
+"""
 DYING = """
 import os, signal
 from mmengine.hooks import Hook
@@ -28,15 +32,6 @@ class Dying(Hook):
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    try:
-        with slurm_cluster() as running:
-            yield running
-    except SlurmUnavailableError as error:
-        pytest.skip(str(error))
-
-
 @pytest.fixture
 def submit(cluster, tmp_path):
     """Submit a training of a number of epochs; cancel all jobs at the end."""
@@ -47,14 +42,14 @@ def submit(cluster, tmp_path):
 class Job:
     """A training that ``tools/slurm_train.sh`` submitted."""
 
-    def __init__(self, cluster, folder, epochs, *options, **variables):
+    def __init__(self, cluster, folder, epochs, more="", **variables):
         self.cluster, self.work_dir = cluster, folder / "run"
         config = folder / "tiny.py"
-        config.write_text(config_text(folder, epochs))
+        config.write_text(config_text(folder, epochs) + more)
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         settings = dict(GPUS="0", TASKS="2", CPUS="1", PATH=path, PYTHONPATH=str(ROOT))
         command = [str(ROOT / "tools" / "slurm_train.sh"), config, self.work_dir]
-        command += ["--cfg-options", "train_dataloader.num_workers=0", *options]
+        command += ["--cfg-options", "train_dataloader.num_workers=0"]
         said = subprocess.run(
             [*map(str, command)],
             env=cluster.environment | settings | variables,
@@ -124,7 +119,8 @@ def test_a_job_near_its_time_limit_goes_back_to_the_queue(submit):
 
 def test_a_task_that_is_killed_ends_the_job_for_good(submit, tmp_path):
     (tmp_path / "dying.py").write_text(DYING)
-    options = ["custom_imports.imports=['dying']", "custom_hooks=[dict(type='Dying')]"]
-    job = submit(1, *options, PYTHONPATH=f"{ROOT}:{tmp_path}")
+    job = submit(1, more=HOOK, PYTHONPATH=f"{ROOT}:{tmp_path}")
     ended = job.wait_for_end()
     assert (ended["JobState"], ended["Restarts"]) == ("FAILED", "0"), str(job)
+    assert "task 1: Killed" in job.output
+    assert job.last_epoch() == 0
