@@ -28,6 +28,7 @@ from snnssl_mm.recording.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "benchmarks" / "configs"
+DETECTOR = str(ROOT / "configs/detection/retinanet_spikformer_fpn_cells.py")
 
 
 def train(config: str, work_dir: Path, *arguments: str) -> float:
@@ -75,7 +76,7 @@ def run_seed(seed: int, data_root: Path, work_dir: Path) -> dict[str, Any]:
     for start in ("pretrained", "random"):
         folder = work_dir / f"seed{seed}" / start
         arguments = ["--pretrained", checkpoint] if start == "pretrained" else []
-        seconds[start] = train("blood_cells_retinanet.py", folder, *arguments, *options)
+        seconds[start] = train(DETECTOR, folder, *arguments, *options)
         results[start] = average_precision(folder)
     return {"seed": seed, "seconds": seconds, "results": results}
 

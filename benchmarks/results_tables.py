@@ -181,6 +181,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
 
     Other files are results of the demo.
     """
+    from attention_rates_table import attention_rates_table
     from fault_tables import fuzz_table, kills_table
     from steadiness import long_run_table
     from training_cost_table import training_cost_table
@@ -188,11 +189,13 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
 
     from snnssl_mm.analysis.ablation import ablation_table
     from snnssl_mm.analysis.time_steps import time_steps_table
+    from snnssl_mm.analysis.transfer_table import transfer_tables
     from snnssl_mm.probing.probe_table import probe_table
     from snnssl_mm.recording.firing_rates import firing_rates_table
     from snnssl_mm.recording.representation_health import health_table
 
     return {
+        "attention_rates": rows_as(lambda rows: [attention_rates_table(rows)]),
         "ablation": rows_as(lambda rows: [ablation_table(rows)]),
         "energy": rows_as(energy_by_network),
         "firing_rates": rows_as(lambda rows: [firing_rates_table(row) for row in rows]),
@@ -205,6 +208,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
         ),
         "step_times": rows_as(lambda rows: [step_times_table(rows), plan_table(rows)]),
         "time_steps": rows_as(lambda rows: [time_steps_table(rows)]),
+        "transfer": rows_as(transfer_tables),
         "training_cost": rows_as(lambda rows: [training_cost_table(rows)]),
         "backbone_memory": memory,
         "blood_cells": blood_cells,

@@ -46,9 +46,9 @@ OPERATORS = {
 }
 FUNCTIONS = {
     Fire: lambda x: Fire.apply(x, SURROGATE, False),
-    GramSums: lambda x: GramSums.apply(x[0], x[1], Pairs(2, True))[0],
+    GramSums: lambda x: GramSums.apply(Pairs(2, True), *x[:2])[0],
     GramGradients: lambda x: GramGradients.apply(
-        torch.ones(()), torch.ones(()), x[0], x[1], torch.ones(4, 3, 3), Pairs(2, True)
+        Pairs(2, True), torch.ones(()), torch.ones(()), torch.ones(4, 3, 3), *x[:2]
     )[0],
     GatherBatch: lambda x: GatherBatch.apply(x, 0),
 }

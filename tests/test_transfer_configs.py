@@ -25,7 +25,6 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("detection", "segmentation", "classification")
 CONFIGS = [
     *(f for name in FOLDERS for f in sorted((ROOT / "configs" / name).glob("*.py"))),
-    ROOT / "benchmarks" / "configs" / "blood_cells_retinanet.py",
 ]
 VALIDATED = {
     "mask-rcnn_spikformer-4-384_fpn_1x_coco": "coco/segm_mAP",

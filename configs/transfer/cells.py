@@ -4,6 +4,6 @@
 seeds = [0, 1, 2]
 tasks = dict(
     detection=dict(
-        config='../detection/retinanet_spikformer-2-128_fpn_cells.py',
+        config='../detection/retinanet_spikformer_fpn_cells.py',
         metrics={'box AP50': 'coco/bbox_mAP_50', 'box AP': 'coco/bbox_mAP'},
         fractions=[0.1, 0.25, 1.0]))

@@ -8,7 +8,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from snnssl_mm.analysis.ablation import STATISTICS, Cell
+from snnssl_mm.analysis.ablation import STATISTICS
+from snnssl_mm.analysis.ablation_cells import Cell
 from snnssl_mm.checkpoints.resuming import recorded_checkpoint
 from snnssl_mm.probing import (
     eval_loaders,

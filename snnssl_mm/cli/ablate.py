@@ -1,10 +1,24 @@
 """Ablation study: a grid of small pretraining runs on digit scenes.
 
-Axes: loss (flat, btl, ctl), neuron (lif on both views, mixed, analog on both), bn
-(pooled, split), pairs (all, cross-view) and steps (T). A --grid crosses its axes with
-each other and leaves the others at the method's defaults; without --grid, loss x neuron
-is crossed and bn, pairs and steps are varied one by one. Every run is evaluated twice,
-with BatchNorm statistics as trained and recalibrated on the spiking path.
+Axes and their choices:
+
+    loss       flat, btl, ctl
+    neuron     path of the two views in training: lif, mixed, analog, or one after the
+               other: analog-mixed, analog-lif, lif-mixed
+    bn         joint, per_view: batch statistics of the backbone
+    pairs      all, cross-view: pairs of slices in the loss
+    steps      T, or 1-4 (one time step first, four later)
+    switch     share of the training before neuron or steps change (0.5)
+    projector  joint, per_view: batch statistics of the projector
+    views      2, 4, "2+2 small"
+    width      D of the embeddings, at constant lambda D
+    jitter     none, frames: other brightness and contrast in each time step
+    attention  fixed, auto: scale of the attention
+
+A --grid crosses its axes with each other and leaves the others at the method's
+defaults; without --grid, loss x neuron is crossed and the other axes are varied one by
+one. Every run is evaluated twice, with BatchNorm statistics as trained and recalibrated
+on the spiking path.
 
 Runs are executed in parallel, one per core. Results are appended to the file when a
 run ends; run the same command again to continue an interrupted grid.
@@ -32,7 +46,7 @@ from snnssl_mm.cli.shared.user_errors import errors_as_messages
 from snnssl_mm.recording.command import command_line
 
 if TYPE_CHECKING:
-    from snnssl_mm.analysis.ablation import Cell
+    from snnssl_mm.analysis.ablation_cells import Cell
     from snnssl_mm.recording.results_file import ResultsFile, Row
 
 RESUME_OPTION = ""
@@ -70,13 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the grid, or evaluate one of its runs."""
-    from snnssl_mm.analysis.ablation import (
-        DEFAULT_GRIDS,
-        Cell,
-        ablation_table,
-        cells_of,
-        plot_ablation,
-    )
+    from snnssl_mm.analysis.ablation import ablation_table, plot_ablation
+    from snnssl_mm.analysis.ablation_cells import DEFAULT_GRIDS, Cell, cells_of
     from snnssl_mm.analysis.ablation_runs import evaluate
     from snnssl_mm.recording.results_file import ResultsFile
 
@@ -100,7 +109,7 @@ def run_all(
     args: argparse.Namespace, tasks: list[tuple[Cell, int]], results: ResultsFile
 ) -> None:
     """Compute the missing rows, ``args.jobs`` at a time."""
-    from snnssl_mm.analysis.ablation import cell_labels
+    from snnssl_mm.analysis.ablation_cells import cell_labels
 
     missing = [
         (cell, seed)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import time
 from itertools import chain
 from pathlib import Path
@@ -146,16 +145,15 @@ def transfer(seed: int, checkpoint: Path, work_dir: Path) -> dict[str, Any]:
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
     """Compute mean and standard deviation over the seeds, in percent."""
+    from snnssl_mm.analysis.seed_statistics import Summary
+
     first = rows[0]["results"]
     summary: dict[str, dict[str, str]] = {}
     for features in first:
         summary[features] = {}
         for measure in first[features]:
             values = [100 * row["results"][features][measure] for row in rows]
-            text = f"{statistics.mean(values):.1f}"
-            if len(values) > 1:
-                text += f" ± {statistics.stdev(values):.1f}"
-            summary[features][measure] = text
+            summary[features][measure] = str(Summary.of(values))
     return summary
 
 

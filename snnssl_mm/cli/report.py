@@ -156,20 +156,17 @@ def compose(
     """Compose the report of its sections."""
     from snnssl_mm.analysis.report import report_sections
     from snnssl_mm.analysis.report.report import Report
-    from snnssl_mm.recording.machine import describe_machine
+    from snnssl_mm.recording.machine import describe_machine, machine_text
 
     firing, energy, health = (
         rows[name][-1] for name in ("firing_rates", "energy", "representation_health")
     )
     probes, steps = rows["probes"], rows["time_steps"]
-    machine = describe_machine()
-    where = machine["gpu"] if machine["gpu"] != "none" else machine["processor"]
     return Report(
         title=Path(args.config).stem,
         subtitle=(
             f"{args.checkpoint} (sha256 {energy['sha256']}), seed {energy['seed']}; "
-            f"{machine['cores']} cores, {where}, torch {machine['torch']}, "
-            f"{time.strftime('%Y-%m-%d')}"
+            f"{machine_text(describe_machine())}, {time.strftime('%Y-%m-%d')}"
         ),
         facts=report_sections.facts(probes, steps, firing, energy, health),
         sections=[

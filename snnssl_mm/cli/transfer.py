@@ -19,7 +19,7 @@ Examples:
   snnssl transfer ctl=a.pth --suite my_suite.py --slurm partition=gpu gpus_per_node=1
 
 Runs are executed in parallel, and each result is written when it comes; run the same
-command again to continue. What changed since is computed anew.
+command again to continue. Runs whose settings or weights changed are repeated.
 """
 
 from __future__ import annotations
@@ -69,6 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seeds", type=seed_number, nargs="+", help="seeds; the suite's by default"
     )
     parser.add_argument("--tasks", nargs="+", help="only these tasks of the suite")
+    parser.add_argument(
+        "--fractions",
+        nargs="+",
+        type=fraction,
+        help="only these fractions of the labelled images, from 0 to 1",
+    )
     parser.add_argument(
         "--data", help="folder of images to use in place of the configs' data_root"
     )
@@ -123,15 +129,46 @@ def run(args: argparse.Namespace) -> None:
     with errors_as_messages():
         suite = load_suite(args.suite)
         require_tasks_of_options(suite, args.cfg_options)
-        suite = suite.only(args.tasks)
+        suite = suite.only(args.tasks, args.fractions)
         out = args.out or args.work_dir / f"{suite.name}.json"
         require_writable(out, args.work_dir / "any")
     with single_writer(out):
         with errors_as_messages():
             results = ResultsFile(out, "transfer", KEY)
             jobs = plan(args, suite, results)
-        run_missing(args, jobs, results)
-    print(f"rows: {out}")
+        try:
+            run_missing(args, jobs, results)
+        finally:
+            show(results, [job.key for job in jobs], out)
+
+
+def show(results: ResultsFile, keys: Sequence[Row], out: Path) -> None:
+    """Print the tables of the jobs' rows, and write the leaderboard of all rows."""
+    from snnssl_mm.analysis.transfer_leaderboard import leaderboard
+    from snnssl_mm.analysis.transfer_table import transfer_tables
+
+    rows = [row for key in keys if (row := results.find(**key))]
+    for table in transfer_tables(rows):
+        table.print()
+    if rows:
+        others = [row for row in results.rows if row not in rows]
+        report = {"machine": results.machine, "rows": [*rows, *others]}
+        page = leaderboard(report, out.with_suffix(".html"))
+        print(f"rows: {out}\nleaderboard: {page}")
+
+
+def fraction(text: str) -> float:
+    """Convert a fraction of the labelled images.
+
+    Raises:
+        ArgumentTypeError: If it is not above 0 and at most 1.
+    """
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(
+            f"expected a fraction above 0 and at most 1, got {text}; 10 % is 0.1"
+        )
+    return value
 
 
 def load_suite(name: str) -> Suite:

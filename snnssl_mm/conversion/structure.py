@@ -124,8 +124,10 @@ def function_of(family: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     with torch.device("meta"):
         structure = dict(build(family, settings).structure)
     neuron = structure.pop("neuron")
+    spiking = hasattr(neuron, "tau")
+    structure["activation"] = "MixedLIF" if spiking else neuron["type"]
     for name in ("tau", "v_threshold", "v_reset", "decay_input"):
-        structure[f"the neuron's {name}"] = getattr(neuron, name)
+        structure[f"the neuron's {name}"] = getattr(neuron, name, None)
     return structure
 
 

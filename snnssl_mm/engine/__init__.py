@@ -14,9 +14,11 @@ from snnssl_mm.engine.hooks.firing_rate_hook import FiringRateHook
 from snnssl_mm.engine.hooks.iteration_seed_hook import IterationSeedHook
 from snnssl_mm.engine.hooks.keep_memory_hook import KeepMemoryHook
 from snnssl_mm.engine.hooks.non_finite_hook import NonFiniteHook
+from snnssl_mm.engine.hooks.path_schedule_hook import PathScheduleHook
 from snnssl_mm.engine.hooks.pretrained_check_hook import PretrainedCheckHook
 from snnssl_mm.engine.hooks.probe_hooks import KNNHook, LinearProbeHook
 from snnssl_mm.engine.hooks.representation_health_hook import RepresentationHealthHook
+from snnssl_mm.engine.hooks.spiking_statistics_hook import SpikingStatisticsHook
 from snnssl_mm.engine.layer_decay import LayerDecayOptimWrapperConstructor
 
 __all__ = [
@@ -33,6 +35,8 @@ __all__ = [
     "LayerDecayOptimWrapperConstructor",
     "LinearProbeHook",
     "NonFiniteHook",
+    "PathScheduleHook",
     "PretrainedCheckHook",
     "RepresentationHealthHook",
+    "SpikingStatisticsHook",
 ]

@@ -13,7 +13,7 @@ batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -26,25 +26,27 @@ TILE = {"cpu": 2**18, "cuda": 2**26}
 
 
 class Pairs(NamedTuple):
-    """Selection of ordered pairs p != q among 2 t slices: t of view A, then t of B.
+    """Selection of ordered pairs p != q among S = V t slices, t of each of V views.
 
     Attributes:
         steps: t, slices of one view.
         within_view: Whether pairs inside one view count too.
+        views: V.
     """
 
     steps: int
     within_view: bool
+    views: int = 2
 
     @property
     def number(self) -> int:
         """Number of ordered pairs that count."""
-        slices = 2 * self.steps
-        return slices * (slices - 1) if self.within_view else slices * self.steps
+        slices = self.views * self.steps
+        return slices * (slices - (1 if self.within_view else self.steps))
 
     def mask(self, like: Tensor) -> Tensor:
-        """Return m_pq: 1 for pairs that count, else 0, as ``[S, S]``, S = 2 t."""
-        index = torch.arange(2 * self.steps, device=like.device)
+        """Return m_pq: 1 for pairs that count, else 0, as ``[S, S]``."""
+        index = torch.arange(self.views * self.steps, device=like.device)
         if not self.within_view:
             index = index // self.steps
         return (index[:, None] != index).to(like.dtype)
@@ -77,10 +79,11 @@ def normalization_gradient(grad: Tensor, z: Tensor, rstd: Tensor) -> Tensor:
     return (grad - grad.mean(-2, keepdim=True)).sub_(z * slope).mul_(rstd)
 
 
-def dimension_tiles(z_a: Tensor) -> Iterator[slice]:
-    """Tile the dimensions of ``z_a`` [t, B, D], one of two views."""
-    steps, batch, dims = z_a.shape
-    width = TILE.get(z_a.device.type, TILE["cpu"]) // (2 * steps * batch)
+def dimension_tiles(views: Sequence[Tensor]) -> Iterator[slice]:
+    """Tile the dimensions of ``views``, each ``[t, B, D]``."""
+    steps, batch, dims = views[0].shape
+    numbers = TILE.get(views[0].device.type, TILE["cpu"])
+    width = numbers // (len(views) * steps * batch)
     width = max(width // 64 * 64, 64)  # whole vectors and cache lines
     for low in range(0, dims, width):
         yield slice(low, min(low + width, dims))
@@ -94,7 +97,7 @@ class GramSums(torch.autograd.Function):
         sum_pq m_pq ||C(p, q)||^2 = sum_p <K_p, O_p> / B^2
 
     S Gram matrices replace S^2 correlation matrices [D, D]. O_p is sum_q K_q - K_p for
-    all pairs, and the sum of the other view's K for pairs between the views. The
+    all pairs, and the sum of the other views' K for pairs between views. The
     diagonals C_ii(p, q) need products within dimension i only: [S, S] for each i.
 
     Dimensions are processed in tiles. The backward pass, :class:`GramGradients`, has a
@@ -102,40 +105,37 @@ class GramSums(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, z_a: Tensor, z_b: Tensor, pairs: Pairs
-    ) -> tuple[Tensor, Tensor]:
-        """Sums of (C_ii - 1)^2 and of C_ij^2 for ``z_a``, ``z_b`` [t, B, D]."""
-        steps, batch, _ = z_a.shape
-        mask = pairs.mask(z_a)
-        grams = z_a.new_zeros((2 * steps, batch, batch))
-        on_diagonal, squares = z_a.new_zeros(2, dtype=torch.float64)
-        for part in dimension_tiles(z_a):
-            z, _ = normalize_slices(torch.cat([z_a[..., part], z_b[..., part]]))
+    def forward(ctx: Any, pairs: Pairs, *views: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums of (C_ii - 1)^2 and of C_ij^2 for ``views``, each ``[t, B, D]``."""
+        steps, batch, _ = views[0].shape
+        mask = pairs.mask(views[0])
+        grams = views[0].new_zeros((len(views) * steps, batch, batch))
+        on_diagonal, squares = views[0].new_zeros(2, dtype=torch.float64)
+        for part in dimension_tiles(views):
+            z, _ = normalize_slices(torch.cat([view[..., part] for view in views]))
             grams.baddbmm_(z, z.transpose(1, 2))
             diagonals = diagonals_of(z)
             on_diagonal += ((diagonals - 1).square_() * mask).sum().double()
             squares += (diagonals.square_() * mask).sum().double()
-        others = grams.sum(0) - grams  # O_p
-        if not pairs.within_view:
-            view_a, view_b = grams.view(2, steps, batch, batch).sum(1)
-            others = torch.stack([view_b, view_a]).repeat_interleave(steps, 0)
+        if pairs.within_view:
+            others = grams.sum(0) - grams  # O_p
+        else:
+            of_view = grams.unflatten(0, (-1, steps)).sum(1)
+            others = (of_view.sum(0) - of_view).repeat_interleave(steps, 0)
         total = sum(
             torch.dot(k.flatten().double(), other.flatten().double())
             for k, other in zip(grams, others, strict=True)
         )
-        ctx.save_for_backward(z_a, z_b, others)
+        ctx.save_for_backward(others, *views)
         ctx.pairs = pairs
         off_diagonal = total / batch**2 - squares
-        return on_diagonal.to(z_a.dtype), off_diagonal.to(z_a.dtype)
+        return on_diagonal.to(z.dtype), off_diagonal.to(z.dtype)
 
     @staticmethod
-    def backward(
-        ctx: Any, grad_on: Tensor, grad_off: Tensor
-    ) -> tuple[Tensor, Tensor, None]:
-        """Gradients of both views in closed form, see :class:`GramGradients`."""
-        grads = GramGradients.apply(grad_on, grad_off, *ctx.saved_tensors, ctx.pairs)
-        return *grads, None
+    def backward(ctx: Any, grad_on: Tensor, grad_off: Tensor) -> tuple[Any, ...]:
+        """Gradients of all views in closed form, see :class:`GramGradients`."""
+        saved = ctx.saved_tensors
+        return None, *GramGradients.apply(ctx.pairs, grad_on, grad_off, *saved)
 
 
 class GramGradients(torch.autograd.Function):
@@ -158,38 +158,38 @@ class GramGradients(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
+        pairs: Pairs,
         grad_on: Tensor,
         grad_off: Tensor,
-        z_a: Tensor,
-        z_b: Tensor,
         others: Tensor,
-        pairs: Pairs,
-    ) -> tuple[Tensor, Tensor]:
-        """Gradients of ``z_a`` and ``z_b`` [t, B, D].
+        *views: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Gradients of ``views``.
 
         Args:
             ctx: Not used.
+            pairs: The pairs that count.
             grad_on: g_on, a scalar.
             grad_off: g_off, a scalar.
-            z_a: View A ``[t, B, D]``, not normalised.
-            z_b: View B, likewise.
             others: O_p, ``[S, B, B]``.
-            pairs: The pairs that count.
+            *views: Each ``[t, B, D]``, not normalised.
         """
-        batch = z_a.shape[1]
-        mask = pairs.mask(z_a) * (4 / batch)
+        batch = others.shape[1]
+        mask = pairs.mask(others) * (4 / batch)
         weights = others * (4 / batch**2 * grad_off)
-        grads = torch.empty_like(z_a), torch.empty_like(z_b)
-        with torch.autocast(z_a.device.type, enabled=False):
-            for part in dimension_tiles(z_a):
-                z, rstd = normalize_slices(torch.cat([z_a[..., part], z_b[..., part]]))
+        grads = tuple(map(torch.empty_like, views))
+        with torch.autocast(others.device.type, enabled=False):
+            for part in dimension_tiles(views):
+                z, rstd = normalize_slices(
+                    torch.cat([view[..., part] for view in views])
+                )
                 diagonals = diagonals_of(z)
                 errors = ((diagonals - 1) * grad_on - diagonals * grad_off) * mask
                 # E_i z_i for all i at once: [d, S, S] @ [d, S, B], then as [S, B, d].
                 grad = (errors @ z.permute(2, 0, 1)).permute(1, 2, 0)
                 grad = torch.baddbmm(grad, weights, z)
                 grad = normalization_gradient(grad, z, rstd)
-                for view, tile in zip(grads, grad.chunk(2), strict=True):
+                for view, tile in zip(grads, grad.chunk(len(views)), strict=True):
                     view[..., part] = tile
         return grads
 
@@ -205,13 +205,19 @@ def diagonals_of(z: Tensor) -> Tensor:
     return by_dimension @ by_dimension.transpose(1, 2) / z.shape[1]
 
 
-def correlation_sums(z_a: Tensor, z_b: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+def correlation_sums(pairs: Pairs, *views: Tensor) -> tuple[Tensor, Tensor]:
     """Both sums from the correlation matrices [D, D] themselves."""
-    batch, dims = z_a.shape[1:]
-    slices = [F.batch_norm(z, None, None, training=True, eps=EPS) for z in (*z_a, *z_b)]
+    batch, dims = views[0].shape[1:]
+    slices = [
+        F.batch_norm(z, None, None, training=True, eps=EPS)
+        for view in views
+        for z in view
+    ]
     on_diagonal, off_diagonal = [], []
-    for p in range(len(slices) if pairs.within_view else pairs.steps):
-        first = p + 1 if pairs.within_view else pairs.steps
+    for p in range(len(slices)):
+        # The pairs of slice p with later ones: from the next slice, or view, on.
+        step = 1 if pairs.within_view else pairs.steps
+        first = (p // step + 1) * step
         if first == len(slices):
             break
         c = slices[p].T @ torch.cat(slices[first:], 1) / batch  # [D, partners D]
@@ -223,10 +229,10 @@ def correlation_sums(z_a: Tensor, z_b: Tensor, pairs: Pairs) -> tuple[Tensor, Te
     return torch.stack(on_diagonal).sum(), torch.stack(off_diagonal).sum()
 
 
-def sum_over_pairs(z_a: Tensor, z_b: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
-    """Both sums for ``z_a``, ``z_b`` [t, B, D], not normalised, by the cheaper form."""
-    steps, batch, dims = z_a.shape
-    if 2 * steps * batch < pairs.number / 2 * dims:
-        on_diagonal, off_diagonal = GramSums.apply(z_a, z_b, pairs)
+def sum_over_pairs(pairs: Pairs, *views: Tensor) -> tuple[Tensor, Tensor]:
+    """Both sums for ``views``, each ``[t, B, D]`` as it came, by the cheaper form."""
+    batch, dims = views[0].shape[1:]
+    if len(views) * pairs.steps * batch < pairs.number / 2 * dims:
+        on_diagonal, off_diagonal = GramSums.apply(pairs, *views)
         return on_diagonal, off_diagonal
-    return correlation_sums(z_a, z_b, pairs)
+    return correlation_sums(pairs, *views)

@@ -1,4 +1,4 @@
-r"""Temporal redundancy-reduction losses over the time steps of two views.
+r"""Temporal redundancy-reduction losses over the time steps of two or more views.
 
 Every loss averages the Barlow Twins pair loss [Zbontar et al., arXiv 2103.03230]
 
@@ -26,17 +26,13 @@ from snnssl_mm.losses.pairs import Pairs, sum_over_pairs
 
 
 class LossParts(NamedTuple):
-    """The two terms of a loss, the off-diagonal one weighted with lambda or not."""
+    """The two terms of a loss, the off-diagonal one weighted with lambda."""
 
     on_diagonal: Tensor
     off_diagonal: Tensor
 
-    def weighted(self, lambd: float) -> LossParts:
-        """Weight the off-diagonal part, so that the parts add up to the loss."""
-        return LossParts(self.on_diagonal, lambd * self.off_diagonal)
-
     def total(self) -> Tensor:
-        """Sum of the parts: the loss, if they are weighted."""
+        """Sum of the parts, the loss."""
         return self.on_diagonal + self.off_diagonal
 
 
@@ -52,14 +48,24 @@ class TemporalLoss(nn.Module):
             all losses and numbers of time steps. ``'paper'`` divides the sum over
             ordered pairs by the reported constant (T for CTL, 2 for BTL).
         within_view: Whether pairs of time steps inside one view count too.
+        lambd_dims: Width D_0 of the embeddings for which ``lambd`` is meant. The
+            weight is then lambda D_0 / D, so that lambda D, the balance of the D
+            (D - 1) off-diagonal and the D diagonal terms, does not change with the
+            width of the projector. None uses ``lambd`` for every width.
     """
 
     min_steps = 1
 
     def __init__(
-        self, lambd: float = 5e-3, normalize: str = "mean", within_view: bool = True
+        self,
+        lambd: float = 5e-3,
+        normalize: str = "mean",
+        within_view: bool = True,
+        lambd_dims: int | None = None,
     ) -> None:
         super().__init__()
+        if lambd_dims is not None and lambd_dims < 1:
+            raise ValueError(f"lambd_dims must be at least 1, got {lambd_dims}")
         if normalize not in ("mean", "paper"):
             raise ValueError(f"normalize must be 'mean' or 'paper', got {normalize!r}")
         if lambd < 0:
@@ -67,6 +73,7 @@ class TemporalLoss(nn.Module):
         self.lambd = lambd
         self.normalize = normalize
         self.within_view = within_view
+        self.lambd_dims = lambd_dims
 
     def select(self, z: Tensor) -> Tensor:
         """Choose the slices of a view ``z`` [T, B, D] that take part."""
@@ -76,57 +83,62 @@ class TemporalLoss(nn.Module):
         """Divisor of ``normalize='paper'`` for slices of ``steps`` time steps."""
         return steps
 
-    def parts(self, z_a: Tensor, z_b: Tensor) -> LossParts:
-        """On- and off-diagonal part for ``z_a``, ``z_b`` [T, B, D].
+    def parts(self, *views: Tensor) -> LossParts:
+        """On-diagonal and weighted off-diagonal part for ``views``, each [T, B, D].
 
         Raises:
-            ValueError: If the shapes differ, also between processes (then in all of
-                them), or there are too few steps or samples.
+            ValueError: If there are fewer than two views, their shapes differ, also
+                between processes (then in all of them), or there are too few steps or
+                samples.
         """
-        if z_a.dim() != 3 or z_a.shape != z_b.shape:
+        name = type(self).__name__
+        shapes = [tuple(view.shape) for view in views]
+        if len(views) < 2 or len(shapes[0]) != 3 or len(set(shapes)) > 1:
             raise ValueError(
-                f"{type(self).__name__} expects two equal shapes [T, B, D], "
-                f"got {tuple(z_a.shape)} and {tuple(z_b.shape)}"
+                f"{name} expects two or more views of equal shape [T, B, D], got "
+                f"{', '.join(map(str, shapes)) or 'none'}"
             )
-        if z_a.shape[0] < self.min_steps:
+        if shapes[0][0] < self.min_steps:
             raise ValueError(
-                f"{type(self).__name__} needs at least {self.min_steps} time steps, "
-                f"got T={z_a.shape[0]}; use TimeFlattenedLoss"
+                f"{name} needs at least {self.min_steps} time steps, "
+                f"got T={shapes[0][0]}; use TimeFlattenedLoss"
             )
-        require_equal_shapes(z_a)
-        with torch.autocast(z_a.device.type, enabled=False):
-            wide = torch.promote_types(z_a.dtype, torch.float32)
-            z_a, z_b = (
-                gather_batch(self.select(z).to(wide), dim=1) for z in (z_a, z_b)
-            )
-            steps, batch, _ = z_a.shape
+        require_equal_shapes(views[0])
+        with torch.autocast(views[0].device.type, enabled=False):
+            wide = torch.promote_types(views[0].dtype, torch.float32)
+            slices = [gather_batch(self.select(z).to(wide), dim=1) for z in views]
+            steps, batch, dims = slices[0].shape
             if batch < 2:
                 raise ValueError(
-                    f"{type(self).__name__} normalises over the batch and needs at "
+                    f"{name} normalises over the batch and needs at "
                     f"least 2 samples, got B={batch}; use a larger batch size"
                 )
-            pairs = Pairs(steps, self.within_view)
+            pairs = Pairs(steps, self.within_view, len(views))
             mean = self.normalize == "mean"
             divisor = pairs.number if mean else self.paper_divisor(steps)
-            sums = sum_over_pairs(z_a, z_b, pairs)
-            return LossParts(*(part / divisor for part in sums))
+            on, off = sum_over_pairs(pairs, *slices)
+            return LossParts(on / divisor, self.weight(dims) * off / divisor)
 
-    def forward(self, z_a: Tensor, z_b: Tensor) -> Tensor:
-        """Loss (a scalar) for the projections ``z_a``, ``z_b`` [T, B, D]."""
-        return self.parts(z_a, z_b).weighted(self.lambd).total()
+    def weight(self, dims: int) -> float:
+        """Weight of the off-diagonal part for embeddings of ``dims`` dimensions."""
+        return self.lambd * (self.lambd_dims or dims) / dims
+
+    def forward(self, *views: Tensor) -> Tensor:
+        """Loss (a scalar) for the projections of two or more views, each [T, B, D]."""
+        return self.parts(*views).total()
 
     def extra_repr(self) -> str:
         """Show the settings."""
         return (
             f"lambd={self.lambd}, normalize={self.normalize!r}, "
-            f"within_view={self.within_view}"
+            f"within_view={self.within_view}, lambd_dims={self.lambd_dims}"
         )
 
 
 class CrossTemporalLoss(TemporalLoss):
-    """Cross Temporal Loss (CTL): all pairs among the 2T slices of both views.
+    """Cross Temporal Loss (CTL): all pairs among the V T slices of all V views.
 
-    ``'paper'``: sum over ordered pairs / T, which is 2 (2T - 1) times the mean.
+    ``'paper'``: sum over ordered pairs / T, for two views 2 (2T - 1) times the mean.
     With T = 1 and ``'mean'`` it is plain Barlow Twins.
 
     Example:
@@ -139,8 +151,8 @@ class CrossTemporalLoss(TemporalLoss):
 class BoundaryTemporalLoss(TemporalLoss):
     """Boundary Temporal Loss (BTL): pairs among the first and last step's slices.
 
-    ``'paper'``: sum over ordered pairs / 2, which is 6 times the mean. Equals CTL
-    at T = 2, and needs at least that.
+    ``'paper'``: sum over ordered pairs / 2, for two views 6 times the mean. Equals
+    CTL at T = 2, and needs at least that.
     """
 
     min_steps = 2
@@ -153,8 +165,8 @@ class BoundaryTemporalLoss(TemporalLoss):
 class TimeFlattenedLoss(TemporalLoss):
     """Barlow Twins L(A, B) on the T B samples of a view as one batch: not temporal."""
 
-    def __init__(self, lambd: float = 5e-3) -> None:
-        super().__init__(lambd)
+    def __init__(self, lambd: float = 5e-3, lambd_dims: int | None = None) -> None:
+        super().__init__(lambd, lambd_dims=lambd_dims)
 
     def select(self, z: Tensor) -> Tensor:
         """Flatten all time steps into one slice."""

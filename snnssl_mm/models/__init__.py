@@ -10,18 +10,24 @@ from snnssl_mm.losses import (
     CrossTemporalLoss,
     TimeFlattenedLoss,
 )
-from snnssl_mm.models.batch_norm import SplitBatchNorm2d
+from snnssl_mm.models.batch_norm import PerViewBatchNorm2d
 from snnssl_mm.models.dual_path_ssl import DualPathSSL, TwoViewDataPreprocessor
 from snnssl_mm.models.heads import NormalizedLinearClsHead, TemporalLossHead
 from snnssl_mm.models.init import BackboneInit
 from snnssl_mm.models.pyramid import SimpleFeaturePyramid
 from snnssl_mm.models.spikformer import Spikformer
 from snnssl_mm.models.spiking_resnet import SpikingResNet
-from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.neurons import MixedLIF, ReLUNeuron
 from snnssl_mm.registry import MODELS
 
 # Neurons and losses do not import OpenMMLab; they are registered here.
-for _module in (MixedLIF, CrossTemporalLoss, BoundaryTemporalLoss, TimeFlattenedLoss):
+for _module in (
+    MixedLIF,
+    ReLUNeuron,
+    CrossTemporalLoss,
+    BoundaryTemporalLoss,
+    TimeFlattenedLoss,
+):
     MODELS.register_module(module=_module)
 
 __all__ = [
@@ -31,10 +37,11 @@ __all__ = [
     "DualPathSSL",
     "MixedLIF",
     "NormalizedLinearClsHead",
+    "PerViewBatchNorm2d",
+    "ReLUNeuron",
     "SimpleFeaturePyramid",
     "Spikformer",
     "SpikingResNet",
-    "SplitBatchNorm2d",
     "TemporalLossHead",
     "TimeFlattenedLoss",
     "TwoViewDataPreprocessor",

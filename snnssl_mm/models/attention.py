@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,10 @@ from torch import Tensor, nn
 from snnssl_mm.models.layers import ConvNormNeuron, NeuronConfig, build_neuron
 
 ATTENTION_SCALE = 0.125
+"""Factor of the published models."""
+ATTENTION_DRIVE = 69.0
+"""Chosen so that the attention neuron of every block fires at 10 to 30 % at
+initialisation, for every ``arch`` and image size: benchmarks/attention_rates.py."""
 ATTENTION_THRESHOLD = 0.5
 
 
@@ -50,18 +55,64 @@ def spiking_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return v @ (k.transpose(-2, -1) @ q)
 
 
+def checked_scale(scale: float | str) -> float | str:
+    """Return ``scale`` if it is ``'auto'`` or a finite number above 0, or raise."""
+    number = isinstance(scale, (int, float)) and not isinstance(scale, bool)
+    if scale != "auto" and not (number and 0 < float(scale) < math.inf):
+        raise ValueError(
+            "attention_scale must be 'auto' or a finite number above 0 such as "
+            f"{ATTENTION_SCALE}, got {scale!r}"
+        )
+    return scale
+
+
+def attention_factor(scale: float | str, channels: int, tokens: int) -> float:
+    """Return the factor of q k^T v in front of the attention neuron.
+
+    q k^T v sums L d products of three spikes: at firing rate r it is about L d r^3. A
+    constant factor therefore saturates the neuron if the map is large.
+
+    Args:
+        scale: The factor itself, or ``'auto'`` for ATTENTION_DRIVE / (L d), with L of
+            the given map, so that the drive is that of pretraining on the large images
+            of detection too.
+        channels: d, channels of a head.
+        tokens: L, positions of the map.
+    """
+    if isinstance(scale, str):
+        return ATTENTION_DRIVE / (tokens * channels)
+    return scale
+
+
 class SpikingSelfAttention(nn.Module):
     """Multi-head self-attention over spikes, without softmax.
 
-    out = neuron(0.125 q (k^T v)) with threshold 0.5, then a projection. q, k and v
+    out = neuron(scale q (k^T v)) with threshold 0.5, then a projection. q, k and v
     come from one convolution of 3 C channels.
+
+    Args:
+        dims: Channels C.
+        num_heads: Number of heads, of d = C / num_heads channels each.
+        neuron: Options of the neurons.
+        bn: See :mod:`snnssl_mm.models.batch_norm`.
+        scale: Factor of the counts of spikes, or ``'auto'``: see
+            :func:`attention_factor`.
+
+    Raises:
+        ValueError: If ``scale`` is neither.
     """
 
     def __init__(
-        self, dims: int, num_heads: int, neuron: NeuronConfig, bn: str
+        self,
+        dims: int,
+        num_heads: int,
+        neuron: NeuronConfig,
+        bn: str,
+        scale: float | str = ATTENTION_SCALE,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
+        self.scale = checked_scale(scale)
         self.qkv = ConvNormNeuron(dims, 3 * dims, 1, False, neuron, bn)
         self.attention_neuron = build_neuron(neuron, v_threshold=ATTENTION_THRESHOLD)
         self.projection = ConvNormNeuron(dims, dims, 1, True, neuron, bn)
@@ -73,5 +124,6 @@ class SpikingSelfAttention(nn.Module):
         with exact_products(x.device):
             exact = qkv if qkv.dtype == torch.float64 else qkv.float()
             counts = spiking_attention(*exact.unbind(2))
-        out = self.attention_neuron(counts * ATTENTION_SCALE)
+        factor = attention_factor(self.scale, *counts.shape[-2:])
+        out = self.attention_neuron(counts * factor)
         return self.projection(out.reshape(x.shape).to(x.dtype))

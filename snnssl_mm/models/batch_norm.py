@@ -1,4 +1,4 @@
-"""Batch normalisation over time steps and over the two paths of MixedLIF."""
+"""Batch normalisation over time steps and over the two views of a batch."""
 
 from __future__ import annotations
 
@@ -9,32 +9,38 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _NormBase
 
+from snnssl_mm.losses.gather import several_processes
 from snnssl_mm.neurons import MixedLIF, Normalization
 from snnssl_mm.neurons.kernels import ops
 
 
-class SplitBatchNorm2d(_NormBase):
-    """BatchNorm2d with batch statistics of each path while both run.
+class PerViewBatchNorm2d(_NormBase):
+    """BatchNorm2d with batch statistics of each view.
 
-    The outputs of the two MixedLIF paths have different statistics. While ``path``
-    is ``'dual'`` and the module trains, the first half of the samples (spiking) and
-    the second (analog) are normalised each by its own batch statistics, with shared
-    affine parameters; the running statistics follow the spiking half, the only one
-    that inference sees. State-dict keys are those of ``nn.BatchNorm2d``. It is not a
-    subclass, so that ``convert_sync_batchnorm`` cannot replace it by joint
-    statistics without a warning.
+    The views of a batch have different statistics, because their augmentations differ
+    and because the outputs of the two MixedLIF paths do. While :attr:`views` is 2 and
+    the module trains, the first half of the samples (A, the spiking one) and the second
+    (B) are normalised each by its own batch statistics, with shared affine parameters;
+    the running statistics follow A, the only one that inference sees. In several
+    processes the views' statistics are those of the global batch, which must be spread
+    evenly. State-dict keys are those of ``nn.BatchNorm2d``. It is not a subclass, so
+    that ``convert_sync_batchnorm`` cannot replace it by joint statistics without a
+    warning.
 
     Args:
         num_features: Channels C.
+
+    Attributes:
+        views: 2 for the batches of DualPathSSL in training mode, which sets it; else 1.
 
     Shape:
         - Input and output: ``[T, N, C, H, W]``.
     """
 
-    follows_path = True
-    path = "spike"
+    views = 1
 
     def _check_input_dim(self, x: Tensor) -> None:
         if x.dim() != 5:
@@ -43,25 +49,19 @@ class SplitBatchNorm2d(_NormBase):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x`` [T, N, C, H, W]."""
         self._check_input_dim(x)
-        self.check_processes()
-        if not (self.training and self.path == "dual"):
-            return self._normalize(x, self.running_mean, self.running_var)
-        spiking, analog = x.chunk(2, dim=1)
-        return torch.cat(
-            [
-                self._normalize(spiking, self.running_mean, self.running_var),
-                self._normalize(analog, None, None),
-            ],
-            dim=1,
-        )
+        groups = self.views if self.training else 1
+        samples = require_samples(self, x, groups)
+        if self.synchronised:
+            return self._normalize_globally(x.unflatten(1, (groups, -1)), samples)
+        first, *others = x.chunk(groups, dim=1)
+        y = [self._normalize(first, self.running_mean, self.running_var)]
+        y += [self._normalize(view, None, None) for view in others]
+        return torch.cat(y, dim=1) if others else y[0]
 
-    def check_processes(self) -> None:
-        """Refuse to train in several processes."""
-        if self.training and dist.is_initialized() and dist.get_world_size() > 1:
-            raise RuntimeError(
-                "bn='split' computes statistics of one process only; "
-                "use bn='joint' with sync_bn='torch' for distributed training"
-            )
+    @property
+    def synchronised(self) -> bool:
+        """Whether statistics are taken over all processes: of the views in training."""
+        return self.training and self.views > 1 and several_processes()
 
     def _normalize(
         self, x: Tensor, running_mean: Tensor | None, running_var: Tensor | None
@@ -84,37 +84,70 @@ class SplitBatchNorm2d(_NormBase):
         )
         return y.unflatten(0, x.shape[:2])
 
+    def _normalize_globally(self, groups: Tensor, samples: int) -> Tensor:
+        """Normalise ``groups`` [T, G, N / G, C, H, W] over all processes."""
+        wide = groups.to(torch.promote_types(groups.dtype, torch.float32))
+        var, mean = torch.var_mean(wide, [0, 2, 4, 5], correction=0, keepdim=True)
+        mean, var = pooled_moments(mean, var)
+        y = (wide - mean) * (var + self.eps).rsqrt()
+        y = y * self.weight[:, None, None] + self.bias[:, None, None]
+        first_mean, first_var = mean[0, 0].flatten(), var[0, 0].flatten()
+        count = samples * dist.get_world_size()
+        update_running_statistics(self, first_mean, first_var, count)
+        return y.to(groups.dtype).flatten(1, 2)
+
+
+def pooled_moments(mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+    """Pool mean and biased variance over all processes, differentiably.
+
+    With equal numbers of values in each process p, the mean is that of the means m_p
+    and the variance the mean of ``var_p + (m_p - mean)^2``. In the backward pass each
+    process gets the sum of all processes' gradients, as from ``nn.SyncBatchNorm``.
+    """
+    number = dist.get_world_size()
+    pooled = all_reduce(mean.contiguous()) / number
+    spread = (mean - pooled).square()
+    return pooled, all_reduce((var + spread).contiguous()) / number
+
 
 BATCH_NORMS: dict[str, Callable[[int], nn.Module]] = {
     "joint": nn.BatchNorm2d,
-    "split": SplitBatchNorm2d,
-    "pooled": nn.BatchNorm2d,  # name of 'joint' in older checkpoints
+    "per_view": PerViewBatchNorm2d,
+    "pooled": nn.BatchNorm2d,  # names in older checkpoints
+    "split": PerViewBatchNorm2d,
 }
 
 
 def build_batch_norm(kind: str, channels: int) -> nn.Module:
-    """Build a batch norm by the statistics that the two paths get.
+    """Build a batch norm by the statistics that the two views get.
 
     Args:
-        kind: ``'joint'`` (nn.BatchNorm2d: both paths share batch statistics) or
-            ``'split'`` (:class:`SplitBatchNorm2d`: each path has its own).
+        kind: ``'joint'`` (nn.BatchNorm2d: both views share batch statistics) or
+            ``'per_view'`` (:class:`PerViewBatchNorm2d`: each view has its own).
         channels: Channels C.
 
     Raises:
         ValueError: If ``kind`` is unknown.
     """
     if kind not in BATCH_NORMS:
-        raise ValueError(f"bn must be 'joint' or 'split', got {kind!r}")
+        raise ValueError(f"bn must be 'joint' or 'per_view', got {kind!r}")
     return BATCH_NORMS[kind](channels)
+
+
+def set_views(module: nn.Module, views: int) -> None:
+    """Set the number of views of which every PerViewBatchNorm2d takes statistics."""
+    for child in module.modules():
+        if isinstance(child, PerViewBatchNorm2d):
+            child.views = views
 
 
 def normalize(norm: nn.Module, x: Tensor) -> Tensor:
     """Apply ``norm`` to ``x`` [T, N, C, H, W].
 
-    Layers other than SplitBatchNorm2d get [T N, C, H, W], so that SyncBatchNorm and
+    Layers other than PerViewBatchNorm2d get [T N, C, H, W], so that SyncBatchNorm and
     every other 4-D layer can replace nn.BatchNorm2d.
     """
-    if isinstance(norm, SplitBatchNorm2d):
+    if isinstance(norm, PerViewBatchNorm2d):
         return norm(x)
     return norm(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
@@ -138,7 +171,7 @@ def normalize_and_fire(
 
 
 def is_plain(norm: nn.Module) -> bool:
-    """Whether ``norm`` is a batch norm without hooks and with its own forward."""
+    """Whether ``norm`` is a batch norm of one process, without hooks, as it came."""
     hooks = (
         norm._forward_hooks,
         norm._forward_pre_hooks,
@@ -146,7 +179,9 @@ def is_plain(norm: nn.Module) -> bool:
         norm._backward_pre_hooks,
     )
     watched = any(hooks) or "forward" in vars(norm)
-    return type(norm) in (nn.BatchNorm2d, SplitBatchNorm2d) and not watched
+    if type(norm) is PerViewBatchNorm2d and norm.synchronised:
+        return False
+    return type(norm) in (nn.BatchNorm2d, PerViewBatchNorm2d) and not watched
 
 
 def takes_norm(neuron: nn.Module, x: Tensor) -> bool:
@@ -163,8 +198,6 @@ def takes_norm(neuron: nn.Module, x: Tensor) -> bool:
 
 def current_normalization(norm: Any, x: Tensor) -> Normalization:
     """Values by which ``norm`` normalises ``x`` [T, N, C, H, W]; updates statistics."""
-    if isinstance(norm, SplitBatchNorm2d):
-        norm.check_processes()
     channels = x.shape[2]
     if channels != norm.num_features:
         raise ValueError(
@@ -175,19 +208,8 @@ def current_normalization(norm: Any, x: Tensor) -> Normalization:
     bias = x.new_zeros(channels) if norm.bias is None else norm.bias
     from_batch = norm.training or norm.running_mean is None
     if from_batch:
-        split = norm.training and getattr(norm, "path", "spike") == "dual"
-        groups = 2 if split else 1
-        if x.shape[1] % groups:
-            raise ValueError(
-                "bn='split' needs an even number of samples, half of them for each "
-                f"path; got N={x.shape[1]}"
-            )
-        samples = x.numel() // (channels * groups)
-        if norm.training and samples < 2:
-            raise ValueError(
-                "batch norm needs more than one value per channel when training, got "
-                f"{tuple(x.shape)}"
-            )
+        groups = getattr(norm, "views", 1) if norm.training else 1
+        samples = require_samples(norm, x, groups)
         mean, var = ops.batch_moments(x.detach(), groups)
         if norm.training and norm.running_mean is not None:
             update_running_statistics(norm, mean[0], var[0], samples)
@@ -196,6 +218,27 @@ def current_normalization(norm: Any, x: Tensor) -> Normalization:
     return Normalization(
         mean, (var.float() + norm.eps).rsqrt(), weight, bias, from_batch
     )
+
+
+def require_samples(norm: nn.Module, x: Tensor, groups: int) -> int:
+    """Return the number of values per channel and group; refuse too few.
+
+    Raises:
+        ValueError: If the samples of ``x`` cannot be divided into ``groups``, or there
+            is one value only in training.
+    """
+    if x.shape[1] % groups:
+        raise ValueError(
+            "bn='per_view' needs an even number of samples, half of them for each "
+            f"view; got N={x.shape[1]}"
+        )
+    samples = x.numel() // (x.shape[2] * groups)
+    if norm.training and samples < 2:
+        raise ValueError(
+            "batch norm needs more than one value per channel when training, got "
+            f"{tuple(x.shape)}"
+        )
+    return samples
 
 
 @torch.no_grad()

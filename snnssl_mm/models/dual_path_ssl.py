@@ -1,14 +1,16 @@
-"""Self-supervised algorithm: two views through two paths in one forward pass."""
+"""Self-supervised algorithm: views through two paths in one forward pass."""
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import torch
 from mmpretrain.models import BaseSelfSupervisor, SelfSupDataPreprocessor
 from torch import Tensor
 
-from snnssl_mm.neurons import set_path
+from snnssl_mm.models.batch_norm import set_views
+from snnssl_mm.neurons import ReLUNeuron, set_path
 from snnssl_mm.registry import MODELS
 
 
@@ -62,12 +64,24 @@ class DualPathSSL(BaseSelfSupervisor):
     evaluation mode, and in every downstream task, all neurons spike. A reconstruction
     of the method of arXiv 2511.18542.
 
+    With more than two views, an option beyond the method, the first half of them
+    spikes and the rest is analog. Views of another size, such as the small crops of
+    multi-crop (Caron et al., arXiv 2006.09882), pass the network after the others,
+    again half and half, so that there must be an even number of each size.
+
     Args:
         backbone: Config of a spiking backbone; its time readout is set to ``'none'``.
+            With ``neuron=dict(type='snnssl_mm.ReLUNeuron')`` it has no paths, and both
+            views pass the same network.
         neck: Config of the projector, any mmpretrain neck; it sees [T N, C, H, W].
         head: Config of the head, such as TemporalLossHead.
         train_path: Path of the neurons in training mode: ``'dual'``, or ``'spike'``
-            or ``'analog'`` for both views as an ablation.
+            or ``'analog'`` for all views. PathScheduleHook changes it over training.
+        train_time_steps: T in training mode, for still images; None for the
+            backbone's, which evaluation uses in any case.
+        projector_bn: Batch statistics of the projector's batch norms: ``'joint'`` of
+            both halves of the views, or ``'per_view'``, those of each half. The
+            backbone has its own option ``bn``.
         data_preprocessor: Config; a TwoViewDataPreprocessor by default.
         init_cfg: Initialisation, see mmengine.
     """
@@ -78,6 +92,8 @@ class DualPathSSL(BaseSelfSupervisor):
         neck: dict[str, Any],
         head: dict[str, Any],
         train_path: str = "dual",
+        train_time_steps: int | None = None,
+        projector_bn: str = "joint",
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: Any = None,
     ) -> None:
@@ -90,8 +106,16 @@ class DualPathSSL(BaseSelfSupervisor):
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
+        if projector_bn not in ("joint", "per_view"):
+            raise ValueError(
+                f"projector_bn must be 'joint' or 'per_view', got {projector_bn!r}"
+            )
         self.train_path = train_path
-        if set_path(self.backbone, "spike") == 0:
+        self.time_steps: int = getattr(self.backbone, "time_steps", 1)
+        self.train_time_steps = train_time_steps
+        self.projector_bn = projector_bn
+        relus = (isinstance(m, ReLUNeuron) for m in self.backbone.modules())
+        if set_path(self.backbone, "spike") == 0 and not any(relus):
             raise ValueError(
                 f"{type(self.backbone).__name__} has no MixedLIF neuron; DualPathSSL "
                 "needs a spiking backbone such as snnssl_mm.Spikformer"
@@ -99,9 +123,12 @@ class DualPathSSL(BaseSelfSupervisor):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> DualPathSSL:
-        """Switch the mode; eval mode always uses the spiking path."""
+        """Switch the mode; eval mode always uses the spiking path and the full T."""
         super().train(mode)
+        steps = self.train_time_steps if mode else None
+        self.backbone.time_steps = steps or self.time_steps
         set_path(self.backbone, self.train_path if mode else "spike")
+        set_views(self.backbone, 2 if mode else 1)
         return self
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
@@ -117,23 +144,39 @@ class DualPathSSL(BaseSelfSupervisor):
     def project(self, inputs: Tensor) -> Tensor:
         """Compute the embeddings ``[T, N, D]`` of ``inputs``."""
         features = self.run_backbone(inputs)[-1]
-        (z,) = self.neck((features.flatten(0, 1),))
-        return z.unflatten(0, features.shape[:2])
+        apart = self.training and self.projector_bn == "per_view"
+        halves = features.chunk(2, dim=1) if apart else (features,)
+        z = [
+            self.neck((half.flatten(0, 1),))[0].unflatten(0, half.shape[:2])
+            for half in halves
+        ]
+        return torch.cat(z, dim=1)
 
     def loss(
         self, inputs: list[Tensor], data_samples: Any = None, **_: Any
     ) -> dict[str, Tensor]:
-        """Compute the loss and monitored values of one batch of two views.
+        """Compute the loss and monitored values of one batch of views.
 
         Args:
-            inputs: Views A and B, each ``[N, 3, H, W]`` (or ``[N, T, 3, H, W]``,
-                images with a time axis).
+            inputs: Views, each ``[N, 3, H, W]`` (or ``[N, T, 3, H, W]``, images with a
+                time axis), those of one size next to each other.
             data_samples: Not used; there are no labels.
+
+        Raises:
+            ValueError: If there are fewer than two views, or an odd number of a size.
         """
-        if not isinstance(inputs, list) or len(inputs) != 2:
+        if not isinstance(inputs, list) or len(inputs) < 2:
             raise ValueError(
                 "DualPathSSL needs two views of each image; use a two-view pipeline "
                 "with collate_fn=dict(type='default_collate')"
             )
-        z_a, z_b = self.project(torch.cat(inputs)).chunk(2, dim=1)
-        return self.head.loss(z_a, z_b)
+        z: list[Tensor] = []
+        for shape, same_size in groupby(inputs, key=lambda view: view.shape):
+            views = list(same_size)
+            if len(views) % 2:
+                raise ValueError(
+                    "half of the views spike, so DualPathSSL needs an even number of "
+                    f"each size; got {len(views)} of shape {tuple(shape)}"
+                )
+            z += self.project(torch.cat(views)).chunk(len(views), dim=1)
+        return self.head.loss(*z)

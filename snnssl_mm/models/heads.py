@@ -39,21 +39,21 @@ class TemporalLossHead(BaseModule):
         super().__init__(init_cfg)
         self.loss_module = MODELS.build(loss)
 
-    def loss(self, z_a: Tensor, z_b: Tensor) -> dict[str, Tensor]:
-        """Compute the loss and its parts for projections ``z_a``, ``z_b`` [T, B, D].
+    def loss(self, *views: Tensor) -> dict[str, Tensor]:
+        """Compute the loss and its parts for the projections of views, each [T, B, D].
 
         Returns:
             ``loss`` (the only one with a gradient), its ``on_diagonal`` part and
             ``off_diagonal`` part (weighted with lambda: they add up to the loss),
-            ``embedding_std`` of the spiking view. Under DDP the first three use the
-            global batch; ``embedding_std`` is per rank.
+            ``embedding_std`` of the first view, the spiking one. Under DDP the first
+            three use the global batch; ``embedding_std`` is per rank.
         """
-        parts = self.loss_module.parts(z_a, z_b).weighted(self.loss_module.lambd)
+        parts = self.loss_module.parts(*views)
         return {
             "loss": parts.total(),
             "on_diagonal": parts.on_diagonal.detach(),
             "off_diagonal": parts.off_diagonal.detach(),
-            "embedding_std": embedding_std(z_a),
+            "embedding_std": embedding_std(views[0]),
         }
 
 

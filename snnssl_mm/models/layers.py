@@ -37,7 +37,7 @@ class ConvNormNeuron(nn.Module):
         kernel_size: 1 or 3, padded to keep the size.
         bias: Whether the convolution has a bias.
         neuron: Options of the neuron.
-        bn: ``'joint'`` or ``'split'``, see :mod:`snnssl_mm.models.batch_norm`.
+        bn: ``'joint'`` or ``'per_view'``, see :mod:`snnssl_mm.models.batch_norm`.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ class ResidualBlock(nn.Module):
         stride: Stride of the branch and of the shortcut.
         bottleneck: Whether the branch is a bottleneck.
         neuron: Options of every neuron.
-        bn: ``'joint'`` or ``'split'``, see :mod:`snnssl_mm.models.batch_norm`.
+        bn: ``'joint'`` or ``'per_view'``, see :mod:`snnssl_mm.models.batch_norm`.
     """
 
     fires_on_shortcut = False

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from snnssl_mm.models.attention import SpikingSelfAttention
+from snnssl_mm.models.attention import ATTENTION_SCALE, SpikingSelfAttention
 from snnssl_mm.models.backbone import SpikingBackbone, run_plainly
 from snnssl_mm.models.batch_norm import normalize
 from snnssl_mm.models.layers import ConvNormNeuron, NeuronConfig, convolve, halve
@@ -102,11 +102,19 @@ class SpikingBlock(nn.Module):
     """Transformer block; its spikes are added to the residual stream of integers."""
 
     def __init__(
-        self, dims: int, num_heads: int, mlp_ratio: float, neuron: NeuronConfig, bn: str
+        self,
+        dims: int,
+        num_heads: int,
+        mlp_ratio: float,
+        neuron: NeuronConfig,
+        bn: str,
+        attention_scale: float | str,
     ) -> None:
         super().__init__()
         hidden = int(dims * mlp_ratio)
-        self.attention = SpikingSelfAttention(dims, num_heads, neuron, bn)
+        self.attention = SpikingSelfAttention(
+            dims, num_heads, neuron, bn, attention_scale
+        )
         self.mlp = nn.Sequential(
             ConvNormNeuron(dims, hidden, 1, True, neuron, bn),
             ConvNormNeuron(hidden, dims, 1, True, neuron, bn),
@@ -133,10 +141,15 @@ class Spikformer(SpikingBackbone):
             blocks, 3 its max-pooled copy. With the CIFAR stem: stride 1, 2, 4, 8.
         time_readout: ``'mean'`` over time, or ``'none'`` to keep the time axis.
         neuron: Options of every MixedLIF; the attention neuron keeps its threshold
-            of 0.5.
-        bn: ``'joint'`` batch statistics of both paths, or ``'split'``: each its own.
+            of 0.5. ``dict(type='snnssl_mm.ReLUNeuron')`` is a reference without spikes.
+        bn: ``'joint'`` batch statistics of both views in pretraining, or
+            ``'per_view'``: each its own.
         pooled: What the stem max-pools: ``'spikes'``, as the published models do, or
             the ``'current'`` before the neuron, as SpikingJelly's Spikformer does.
+        attention_scale: Factor of q k^T v in front of the attention neuron: a number
+            above 0 (0.125 in the published models), or ``'auto'``, which keeps the
+            neuron from saturating at any size of head and image; see
+            :func:`snnssl_mm.models.attention.attention_factor`.
         frozen_stages: -1 for none, 0 for the stem, k for the stem and the first k
             blocks: no gradient, and eval mode whatever the model's mode.
         norm_eval: Whether batch norms stay in eval mode while training.
@@ -165,6 +178,7 @@ class Spikformer(SpikingBackbone):
         neuron: NeuronConfig | None = None,
         bn: str = "joint",
         pooled: str = "spikes",
+        attention_scale: float | str = ATTENTION_SCALE,
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
@@ -193,7 +207,9 @@ class Spikformer(SpikingBackbone):
         self.stem = SpikingPatchStem(dims, stem, pooled, neuron, bn)
         self.blocks = nn.Sequential(
             *(
-                SpikingBlock(dims, num_heads, settings["mlp_ratio"], neuron, bn)
+                SpikingBlock(
+                    dims, num_heads, settings["mlp_ratio"], neuron, bn, attention_scale
+                )
                 for _ in range(settings["depth"])
             )
         )
@@ -202,6 +218,7 @@ class Spikformer(SpikingBackbone):
             "stem": stem,
             "pooled": pooled,
             "num_heads": num_heads,
+            "attention_scale": attention_scale,
             "neuron": getattr(self.stem.position.neuron, "config", neuron),
         }
         blocks = ((f"blocks.{index}",) for index in range(settings["depth"]))

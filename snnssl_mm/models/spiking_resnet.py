@@ -65,7 +65,8 @@ class SpikingResNet(SpikingBackbone):
             16, 32 with the ImageNet stem and 1, 2, 4, 8 with the CIFAR stem.
         time_readout: ``'mean'`` over time, or ``'none'`` to keep the time axis.
         neuron: Options of every MixedLIF.
-        bn: ``'joint'`` batch statistics of both paths, or ``'split'``: each its own.
+        bn: ``'joint'`` batch statistics of both views in pretraining, or
+            ``'per_view'``: each its own.
         frozen_stages: -1 for none, 0 for the stem, k for the stem and the first k
             stages: no gradient, and eval mode whatever the model's mode.
         norm_eval: Whether batch norms stay in eval mode while training.

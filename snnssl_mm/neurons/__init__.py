@@ -2,6 +2,7 @@
 
 from snnssl_mm.neurons.kernels.reference import Normalization
 from snnssl_mm.neurons.mixed_lif import MixedLIF, set_path
+from snnssl_mm.neurons.relu import ReLUNeuron
 from snnssl_mm.neurons.surrogate import Surrogate
 
-__all__ = ["MixedLIF", "Normalization", "Surrogate", "set_path"]
+__all__ = ["MixedLIF", "Normalization", "ReLUNeuron", "Surrogate", "set_path"]

@@ -157,15 +157,8 @@ class MixedLIF(nn.Module):
 
 
 def set_path(module: nn.Module, path: str) -> int:
-    """Set ``path`` on every MixedLIF in ``module``; return how many there are.
-
-    Layers that treat the two paths apart (an attribute ``follows_path = True``, as
-    SplitBatchNorm2d has) are told too.
-    """
-    neurons = 0
-    child: Any
-    for child in module.modules():
-        if isinstance(child, MixedLIF) or getattr(child, "follows_path", False):
-            child.path = path
-            neurons += isinstance(child, MixedLIF)
-    return neurons
+    """Set ``path`` on every MixedLIF in ``module``; return how many there are."""
+    neurons = [child for child in module.modules() if isinstance(child, MixedLIF)]
+    for neuron in neurons:
+        neuron.path = path
+    return len(neurons)

@@ -19,18 +19,22 @@ FEATURES = ("backbone", "embedding")
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode; restore every module's mode and path on leaving."""
-    modes = [(module, module.training) for module in model.modules()]
-    spiking: list[Any] = [m for m in model.modules() if hasattr(m, "path")]
-    paths = [module.path for module in spiking]
+    """Switch to evaluation mode; restore all that the mode decides on leaving."""
+    names = ("training", "path", "views", "time_steps")
+    states = [
+        (
+            module,
+            {name: getattr(module, name) for name in names if hasattr(module, name)},
+        )
+        for module in model.modules()
+    ]
     model.eval()
     try:
         yield
     finally:
-        for module, training in modes:
-            module.training = training
-        for neuron, path in zip(spiking, paths, strict=True):
-            neuron.path = path
+        for module, state in states:
+            for name, value in state.items():
+                setattr(module, name, value)
 
 
 @torch.no_grad()

@@ -26,6 +26,12 @@ def describe_machine() -> dict[str, str | int]:
     }
 
 
+def machine_text(machine: Mapping[str, Any]) -> str:
+    """Format a description of :func:`describe_machine` in one line."""
+    where = machine["gpu"] if machine["gpu"] != "none" else machine["processor"]
+    return f"{machine['cores']} cores, {where}, torch {machine['torch']}"
+
+
 def processor_name() -> str:
     """Return the model name of the processor."""
     cpuinfo = Path("/proc/cpuinfo")

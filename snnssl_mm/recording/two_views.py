@@ -22,8 +22,9 @@ def two_view_batches(
 ) -> Iterator[Batch]:
     """Yield batches of two views that depend only on the arguments.
 
-    The images are spread evenly over the dataset. The views are drawn from random
-    states of the iterator's own; the global ones are restored after each batch.
+    Of more views, the two are the first spiking and the first analog one. The images
+    are spread evenly over the dataset. The views are drawn from random states of the
+    iterator's own; the global ones are restored after each batch.
 
     Args:
         dataset: Dataset with a two-view pipeline.
@@ -32,7 +33,7 @@ def two_view_batches(
         seed: Seed of the views.
 
     Raises:
-        ValueError: If there are fewer than 2 images, or samples do not have two views.
+        ValueError: If there are fewer than 2 images, or samples have a single view.
     """
     count = min(num_images, len(dataset))
     if count < 2:
@@ -45,9 +46,11 @@ def two_view_batches(
             batch = collate(
                 [dataset[int(index)] for index in indices[first : first + BATCH_SIZE]]
             )
-        if not isinstance(batch["inputs"], list) or len(batch["inputs"]) != 2:
+        views = batch["inputs"]
+        if not isinstance(views, list) or len(views) < 2:
             raise ValueError(
                 "representation health needs two views of each image; use a two-view "
                 "pipeline such as that of configs/_base_/datasets/digit_scenes.py"
             )
-        yield batch
+        whole = [view for view in views if view.shape == views[0].shape]
+        yield {**batch, "inputs": [whole[0], whole[len(whole) // 2]]}

@@ -87,16 +87,35 @@ class Suite(NamedTuple):
     baselines: tuple[str, ...]
     tasks: tuple[SuiteTask, ...]
 
-    def only(self, names: Sequence[str] | None) -> Suite:
+    def only(
+        self, names: Sequence[str] | None, fractions: Sequence[float] | None = None
+    ) -> Suite:
         """Return the suite with some of its tasks, in the suite's order; None for all.
 
+        Args:
+            names: Names of tasks.
+            fractions: Fractions of the labelled images to keep, where a task has them.
+
         Raises:
-            SuiteError: If a task is unknown.
+            SuiteError: If a task is unknown, or none has such a fraction.
         """
         known = [task.name for task in self.tasks]
         for name in names or ():
             require_name(name, known, f"suite {self.name} has no task")
         chosen = [task for task in self.tasks if not names or task.name in names]
+        if fractions:
+            kept = [
+                task._replace(
+                    fractions=tuple(one for one in task.fractions if one in fractions)
+                )
+                for task in chosen
+            ]
+            chosen = [task for task in kept if task.fractions]
+        if not chosen:
+            raise SuiteError(
+                f"no task of suite {self.name} has the fractions {fractions}; "
+                "add them to its fractions in the suite's config"
+            )
         return self._replace(tasks=tuple(chosen))
 
 

@@ -6,13 +6,14 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from snnssl_mm.analysis.ablation import STATISTICS, Cell
+from snnssl_mm.analysis.ablation import STATISTICS
+from snnssl_mm.analysis.ablation_cells import Cell
 from snnssl_mm.analysis.ablation_runs import evaluate, row_of, write_config
 from snnssl_mm.probing import build_eval_model
 
 
 def test_a_run_has_the_settings_of_its_cell_and_seed(tiny_config, tmp_path):
-    cell = Cell(loss="btl", bn="split", steps=2)
+    cell = Cell(loss="btl", bn="per_view", steps=2)
     cfg = Config.fromfile(write_config(tiny_config, cell, 7, tmp_path / "run"))
     for key, value in cell.config_options().items():
         found = cfg

@@ -130,7 +130,7 @@ def test_help_imports_the_module_of_the_subcommand_only():
 def test_tab_completes_subcommands_kinds_and_options(tmp_path):
     # A shell asks by environment variables; one process answers all three lines.
     lines = {
-        "snnssl tr": {"train"},
+        "snnssl trai": {"train"},
         "snnssl draw ": {*KINDS, "-h", "--help"},
         "snnssl train --re": {"--resume", "--resume-schedule"},
     }

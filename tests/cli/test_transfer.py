@@ -40,6 +40,7 @@ def executed(monkeypatch, run_tool):
         job = json.loads((folder / JOB).read_text())
         metrics = dict.fromkeys(job["metrics"], 0.5)
         row = {**job["row"], "metrics": metrics, "curve": [], "seconds": 1.0}
+        row["labelled_images"] = round(100 * row["fraction"])
         (folder / ROW).write_text(json.dumps(row))
 
     def run_child(command, *_, **__):
@@ -95,6 +96,13 @@ def test_interrupted_runs_lose_and_repeat_nothing(
     capsys.readouterr()
     assert transfer(f"ctl={checkpoint}", *PROBES) == rows
     assert len(executed) == 12
+    assert "50.0" in capsys.readouterr().out  # in the table
+    assert "tiny_suite" in Path("runs/tiny_suite.html").read_text()
+
+
+def test_only_some_fractions(transfer, executed, checkpoint):
+    rows = transfer(f"ctl={checkpoint}", *PROBES, "--fractions", "0.25")
+    assert {(task, fraction) for task, _, _, fraction in rows} == {("few", 0.25)}
 
 
 def test_rows_in_folders_are_collected_and_changes_recomputed(

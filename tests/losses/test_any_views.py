@@ -11,10 +11,10 @@ from snnssl_mm.losses import BoundaryTemporalLoss, TimeFlattenedLoss, pairs
 SHAPES = st.tuples(st.integers(1, 5), st.integers(2, 40), st.integers(1, 40))
 
 
-def views(shape, seed, kind):
-    """Two correlated views ``[2, T, B, D]`` in float64, representable in float32."""
+def views(shape, seed, kind, number=2):
+    """Correlated views ``[V, T, B, D]`` in float64, representable in float32."""
     generator = torch.Generator().manual_seed(seed)
-    z = torch.randn(2, *shape, generator=generator)
+    z = torch.randn(number, *shape, generator=generator)
     z = z + torch.randn(shape[1:], generator=generator)
     if kind == "one constant":
         z[..., 0] = 0.75
@@ -54,17 +54,20 @@ def strided(z):
     lambd=st.sampled_from([0.0, 5e-3, 1.0]),
     normalize=st.sampled_from(["mean", "paper"]),
     within_view=st.booleans(),
+    number=st.integers(2, 4),
 )
 def test_equals_the_sum_over_pairs(
-    loss, shape, seed, kind, dtype, layout, lambd, normalize, within_view
+    loss, shape, seed, kind, dtype, layout, lambd, normalize, within_view, number
 ):
     if loss is BoundaryTemporalLoss and shape[0] < 2:
         return
-    z = views(shape, seed, kind).to(dtype)
-    options = (lambd, normalize, within_view)
-    ours = loss(lambd) if loss is TimeFlattenedLoss else loss(*options)
+    z = views(shape, seed, kind, number).to(dtype)
+    options = {"lambd": lambd}
+    if loss is not TimeFlattenedLoss:
+        options |= {"normalize": normalize, "within_view": within_view}
+    ours = loss(**options)
     z_ours, z_naive = layout(z).requires_grad_(), z.double().requires_grad_()
-    found, expected = ours(*z_ours), naive_loss(loss, *z_naive, *options)
+    found, expected = ours(*z_ours), naive_loss(loss, *z_naive, **options)
     found.backward()
     expected.backward()
     rough = 1e-9 if dtype == torch.float64 else 2e-4
@@ -100,8 +103,5 @@ def test_what_is_not_finite_is_never_hidden(loss, form, shape, value, place):
         where[1] = [0, shape[0] - 1][where[1] % 2]
     z[tuple(where)] = value
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "snnssl_mm.losses.temporal.sum_over_pairs",
-            lambda a, b, which: form(a, b, which),
-        )
+        patch.setattr("snnssl_mm.losses.temporal.sum_over_pairs", form)
         assert loss()(*z).isnan()

@@ -24,38 +24,42 @@ def naive_pair_loss(p, q, lambd):
     return on + lambd * off
 
 
-def naive_loss(kind, z_a, z_b, lambd=5e-3, normalize="mean", within_view=True):
+def naive_loss(kind, *views, lambd=5e-3, normalize="mean", within_view=True):
     """The definitions, pair by pair."""
-    steps = len(z_a)
+    steps = len(views[0])
     if kind is TimeFlattenedLoss:
-        return naive_pair_loss(z_a.flatten(0, 1), z_b.flatten(0, 1), lambd)
-    chosen = range(steps) if kind is CrossTemporalLoss else [0, steps - 1]
-    slices = [(v, z[t]) for v, z in enumerate((z_a, z_b)) for t in chosen]
+        views = [view.flatten(0, 1)[None] for view in views]
+    chosen = {CrossTemporalLoss: range(steps), BoundaryTemporalLoss: [0, steps - 1]}
+    slices = [(v, z[t]) for v, z in enumerate(views) for t in chosen.get(kind, [0])]
     terms = [
         naive_pair_loss(p, q, lambd)
         for (v, p), (w, q) in itertools.permutations(slices, 2)
         if within_view or v != w
     ]
-    divisor = len(terms) if normalize == "mean" else len(chosen)
+    divisor = len(terms) if normalize == "mean" else len(chosen[kind])
     return sum(terms) / divisor
 
 
-def random_views(steps=3, batch=8, dims=6, dtype=torch.float64, seed=0):
+def random_views(steps=3, batch=8, dims=6, dtype=torch.float64, seed=0, number=2):
     generator = torch.Generator().manual_seed(seed)
     shared = torch.randn(batch, dims, generator=generator, dtype=dtype)
-    z = torch.randn(2, steps, batch, dims, generator=generator, dtype=dtype)
+    z = torch.randn(number, steps, batch, dims, generator=generator, dtype=dtype)
     return (z + shared).requires_grad_()
 
 
 # B = 8 takes the Gram form at D = 6, B = 40 the correlation form.
 @pytest.mark.parametrize("batch", [8, 40])
+@pytest.mark.parametrize("number", [2, 3])
 @pytest.mark.parametrize("within_view", [True, False])
 @pytest.mark.parametrize("normalize", ["mean", "paper"])
 @pytest.mark.parametrize("kind", [CrossTemporalLoss, BoundaryTemporalLoss])
-def test_value_and_gradient_equal_the_double_loop(kind, normalize, within_view, batch):
-    z, z_naive = (random_views(batch=batch) for _ in range(2))
-    loss = kind(0.02, normalize, within_view)(*z)
-    expected = naive_loss(kind, *z_naive, 0.02, normalize, within_view)
+def test_value_and_gradient_equal_the_double_loop(
+    kind, normalize, within_view, number, batch
+):
+    z, z_naive = (random_views(batch=batch, number=number) for _ in range(2))
+    options = dict(lambd=0.02, normalize=normalize, within_view=within_view)
+    loss = kind(**options)(*z)
+    expected = naive_loss(kind, *z_naive, **options)
     loss.backward()
     expected.backward()
     torch.testing.assert_close(loss, expected)
@@ -63,8 +67,9 @@ def test_value_and_gradient_equal_the_double_loop(kind, normalize, within_view, 
 
 
 @pytest.mark.parametrize(("batch", "dims"), [(2, 30), (8, 6), (40, 6)])
-def test_time_flattened_equals_one_large_batch(batch, dims):
-    z, z_naive = (random_views(batch=batch, dims=dims) for _ in range(2))
+@pytest.mark.parametrize("number", [2, 3])
+def test_time_flattened_equals_one_large_batch(batch, dims, number):
+    z, z_naive = (random_views(batch=batch, dims=dims, number=number) for _ in "ab")
     TimeFlattenedLoss()(*z).backward()
     naive_loss(TimeFlattenedLoss, *z_naive).backward()
     torch.testing.assert_close(z.grad, z_naive.grad)
@@ -77,16 +82,17 @@ def test_float32_gram_form_keeps_its_precision():
     assert abs(loss.double() / exact - 1) < 1e-5
 
 
+@pytest.mark.parametrize("number", [2, 3])
 @pytest.mark.parametrize("within_view", [True, False])
-def test_both_forms_of_the_sums_agree(within_view, monkeypatch):
+def test_both_forms_of_the_sums_agree(within_view, number, monkeypatch):
     """Sums and gradients; three tiles of the dimensions in the Gram form."""
     monkeypatch.setitem(pairs.TILE, "cpu", 0)
-    z_a, z_b = random_views(dims=150).detach().requires_grad_()
-    which = pairs.Pairs(3, within_view)
+    views = list(random_views(dims=150, number=number).detach().requires_grad_())
+    which = pairs.Pairs(3, within_view, number)
     forms = []
     for form in (pairs.GramSums.apply, pairs.correlation_sums):
-        sums = form(z_a, z_b, which)
-        forms.append((*sums, *torch.autograd.grad(sums[0] + 0.3 * sums[1], (z_a, z_b))))
+        sums = form(which, *views)
+        forms.append((*sums, *torch.autograd.grad(sums[0] + 0.3 * sums[1], views)))
     for gram, correlation in zip(*forms, strict=True):
         torch.testing.assert_close(gram, correlation)
 
@@ -170,10 +176,23 @@ def test_half_precision_projections_are_computed_in_float32(kind):
     torch.testing.assert_close(kind()(z_a, z_b), kind()(z_a.float(), z_b.float()))
 
 
-def test_loss_equals_lambd_weighted_parts():
-    z_a, z_b = random_views()
-    on, off = CrossTemporalLoss(lambd=0.3).parts(z_a, z_b)
-    torch.testing.assert_close(CrossTemporalLoss(lambd=0.3)(z_a, z_b), on + 0.3 * off)
+def test_parts_add_up_and_lambd_weights_the_off_diagonal_one():
+    z = random_views()
+    on, off = CrossTemporalLoss(lambd=0.3).parts(*z)
+    plain_on, plain_off = CrossTemporalLoss(lambd=1).parts(*z)
+    torch.testing.assert_close(on, plain_on)
+    torch.testing.assert_close(off, 0.3 * plain_off)
+    torch.testing.assert_close(CrossTemporalLoss(lambd=0.3)(*z), on + off)
+
+
+@pytest.mark.parametrize("kind", ALL_LOSSES)
+def test_lambd_dims_keeps_the_balance_of_wider_embeddings(kind):
+    """For D = 6 and lambd_dims = 2 the weight is a third."""
+    z = random_views(dims=6)
+    weighted = kind(lambd=0.3, lambd_dims=2)
+    torch.testing.assert_close(weighted(*z), kind(lambd=0.1)(*z))
+    with pytest.raises(ValueError, match="lambd_dims"):
+        kind(lambd_dims=0)
 
 
 def test_no_parameters_or_buffers_and_deepcopy():
@@ -191,5 +210,7 @@ def test_errors_name_the_value_and_the_remedy():
         CrossTemporalLoss()(*random_views(batch=1))
     with pytest.raises(ValueError, match=r"\[T, B, D\]"):
         CrossTemporalLoss()(one_step[0], random_views(steps=2)[0])
+    with pytest.raises(ValueError, match="two or more"):
+        CrossTemporalLoss()(one_step[0])
     with pytest.raises(ValueError, match="'sum'"):
         CrossTemporalLoss(normalize="sum")

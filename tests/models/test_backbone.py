@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from snnssl_mm.models import Spikformer
+from snnssl_mm.models.batch_norm import set_views
 from snnssl_mm.neurons import set_path
 
 TINY = dict(embed_dims=16, depth=2, num_heads=2)
@@ -23,6 +24,7 @@ def tiny(**options):
 def step(model, x, path="spike", autocast=False):
     """One forward and backward pass in training mode: outputs and gradients."""
     set_path(model.train(), path)
+    set_views(model, 2 if path == "dual" else 1)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         maps = model(x)
     sum(m.float().square().sum() for m in maps).backward()
@@ -30,7 +32,7 @@ def step(model, x, path="spike", autocast=False):
 
 
 @pytest.mark.parametrize("path", ["spike", "dual"])
-@pytest.mark.parametrize("bn", ["joint", "split"])
+@pytest.mark.parametrize("bn", ["joint", "per_view"])
 @pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("autocast", [False, True])
 def test_checkpointing_changes_nothing(path, bn, clip, autocast):
@@ -111,7 +113,7 @@ def test_frozen_layers_stay_in_eval_mode():
     assert model.eval() is model
 
 
-@pytest.mark.parametrize("bn", ["joint", "split"])
+@pytest.mark.parametrize("bn", ["joint", "per_view"])
 def test_norm_eval_keeps_statistics_and_trains_weights(bn):
     model = tiny(norm_eval=True, bn=bn)
     before = copy.deepcopy(model.state_dict())

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from snnssl_mm.models import SplitBatchNorm2d
+from snnssl_mm.models import PerViewBatchNorm2d
 from snnssl_mm.models.batch_norm import (
     build_batch_norm,
     current_normalization,
     normalize,
     normalize_and_fire,
 )
-from snnssl_mm.neurons import MixedLIF, set_path
+from snnssl_mm.neurons import MixedLIF
 from snnssl_mm.neurons.kernels import reference
 
 
@@ -21,19 +21,19 @@ def example():
     return spiking, analog, torch.cat([spiking, analog], dim=1)
 
 
-def test_dual_path_normalises_each_half_by_its_own_statistics():
+def test_each_view_is_normalised_by_its_own_statistics():
     spiking, analog, both = example()
-    norm = SplitBatchNorm2d(4)
-    norm.path = "dual"
+    norm = PerViewBatchNorm2d(4)
+    norm.views = 2
     for half, out in zip((spiking, analog), norm(both).chunk(2, dim=1), strict=True):
         expected = nn.BatchNorm2d(4)(half.flatten(0, 1))
         torch.testing.assert_close(out.flatten(0, 1), expected)
 
 
-def test_running_statistics_follow_the_spiking_half():
+def test_running_statistics_follow_the_first_view():
     spiking, _, both = example()
-    norm, plain = SplitBatchNorm2d(4), nn.BatchNorm2d(4)
-    norm.path = "dual"
+    norm, plain = PerViewBatchNorm2d(4), nn.BatchNorm2d(4)
+    norm.views = 2
     norm(both)
     plain(spiking.flatten(0, 1))
     for key, value in plain.state_dict().items():
@@ -42,8 +42,8 @@ def test_running_statistics_follow_the_spiking_half():
 
 @pytest.mark.parametrize("momentum", [0.1, None])
 @pytest.mark.parametrize("training", [True, False])
-def test_spiking_path_is_nn_batch_norm(training, momentum):
-    norm, plain = SplitBatchNorm2d(4), nn.BatchNorm2d(4)
+def test_one_view_is_nn_batch_norm(training, momentum):
+    norm, plain = PerViewBatchNorm2d(4), nn.BatchNorm2d(4)
     norm.momentum = plain.momentum = momentum
     norm.train(training)
     plain.train(training)
@@ -54,10 +54,12 @@ def test_spiking_path_is_nn_batch_norm(training, momentum):
     torch.testing.assert_close(norm.running_var, plain.running_var)
 
 
-@pytest.mark.parametrize("kind", ["joint", "pooled"])
-def test_joint_statistics_have_their_former_name_too(kind):
-    """Older checkpoints store ``bn='pooled'``."""
-    assert type(build_batch_norm(kind, 4)) is nn.BatchNorm2d
+@pytest.mark.parametrize(
+    ("kind", "former"), [("joint", "pooled"), ("per_view", "split")]
+)
+def test_kinds_have_their_former_names_too(kind, former):
+    """Older checkpoints store them."""
+    assert type(build_batch_norm(kind, 4)) is type(build_batch_norm(former, 4))
 
 
 def test_unknown_kinds_are_refused():
@@ -65,22 +67,16 @@ def test_unknown_kinds_are_refused():
         build_batch_norm("shared", 4)
 
 
-def test_set_path_reaches_it():
-    norm = SplitBatchNorm2d(4)
-    assert set_path(nn.Sequential(norm, MixedLIF()), "dual") == 1
-    assert norm.path == "dual"
-
-
 def test_sync_conversion_leaves_it_alone():
-    model = nn.Sequential(SplitBatchNorm2d(4))
+    model = nn.Sequential(PerViewBatchNorm2d(4))
     converted = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    assert isinstance(converted[0], SplitBatchNorm2d)
+    assert isinstance(converted[0], PerViewBatchNorm2d)
 
 
 def layers():
-    def split_dual(channels):
-        norm = SplitBatchNorm2d(channels)
-        norm.path = "dual"
+    def two_views(channels):
+        norm = PerViewBatchNorm2d(channels)
+        norm.views = 2
         return norm
 
     def evaluated(channels):
@@ -97,21 +93,22 @@ def layers():
     def bare(channels):
         return nn.BatchNorm2d(channels, affine=False)
 
-    return [split_dual, evaluated, without_average, cumulative, bare, nn.BatchNorm2d]
+    return [two_views, evaluated, without_average, cumulative, bare, nn.BatchNorm2d]
 
 
+@pytest.mark.parametrize("path", ["dual", "spike", "analog"])
 @pytest.mark.parametrize("make", layers())
-def test_one_operator_equals_two_layers(make):
+def test_one_operator_equals_two_layers(make, path):
     """Spikes, gradients and running statistics, over three batches."""
     torch.manual_seed(0)
     neuron = MixedLIF(surrogate="sigmoid", backend="cpu")
-    neuron.path = "dual"
+    neuron.path = path
     one, two = make(6), make(6).double()
     for _ in range(3):
         x = torch.randn(2, 4, 6, 3, 3, requires_grad=True)
         wide = x.detach().double().requires_grad_()
         fused = normalize_and_fire(one, neuron, x, 2)
-        expected = reference.mixed_lif(normalize(two, wide), neuron.config, "dual")
+        expected = reference.mixed_lif(normalize(two, wide), neuron.config, path)
         torch.testing.assert_close(fused.double(), expected, atol=1e-5, rtol=0)
         (fused * fused.detach()).sum().backward()
         (expected * expected.detach()).sum().backward()
@@ -155,8 +152,8 @@ def test_half_precision_statistics_are_widened_first():
 
 @pytest.mark.parametrize("shape", [(2, 3, 6, 3, 3), (2, 4, 8, 3, 3)])
 def test_what_does_not_fit_leaves_the_statistics_alone(shape):
-    norm, neuron = SplitBatchNorm2d(6), MixedLIF()
-    norm.path = "dual"
+    norm, neuron = PerViewBatchNorm2d(6), MixedLIF()
+    norm.views = 2
     with pytest.raises(ValueError, match="N=3|6 channels"):
         normalize_and_fire(norm, neuron, torch.randn(shape), 2)
     assert norm.num_batches_tracked == 0

@@ -7,6 +7,7 @@ import torch
 from mmengine.registry import MODELS
 
 from snnssl_mm.losses import CrossTemporalLoss
+from snnssl_mm.models import PerViewBatchNorm2d
 from snnssl_mm.neurons import MixedLIF
 
 
@@ -82,7 +83,7 @@ def test_loss_compares_the_projections_of_both_views():
     torch.testing.assert_close(parts, result["loss"].detach())
 
 
-@pytest.mark.parametrize("bn", ["joint", "split"])
+@pytest.mark.parametrize("bn", ["joint", "per_view"])
 @pytest.mark.parametrize(
     "loss", ["CrossTemporalLoss", "BoundaryTemporalLoss", "TimeFlattenedLoss"]
 )
@@ -90,6 +91,53 @@ def test_every_parameter_gets_a_gradient(loss, bn):
     model = build(loss=dict(type=f"snnssl_mm.{loss}"), bn=bn).train()
     model(two_views(batch=5), mode="loss")["loss"].backward()  # odd batch
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_first_half_of_four_views_spikes():
+    model, views, outputs = build().train(), [*two_views(), *two_views()], []
+    neuron = model.backbone.stem.stages[1].neuron
+    neuron.register_forward_hook(lambda m, i, out: outputs.append(out))
+    result = model(views, mode="loss")
+    spiking, analog = outputs[0].chunk(2, dim=1)
+    assert set(spiking.unique().tolist()) <= {0.0, 1.0}
+    assert len(analog.unique()) > 2
+    z = model.project(torch.cat(views)).chunk(4, dim=1)
+    torch.testing.assert_close(result["loss"], CrossTemporalLoss()(*z))
+
+
+def test_small_crops_pass_the_network_apart():
+    model = build().train()
+    whole, small = two_views(), two_views(size=4)
+    result = model([*whole, *small], mode="loss")
+    z = [
+        part
+        for views in (whole, small)
+        for part in model.project(torch.cat(views)).chunk(2, dim=1)
+    ]
+    torch.testing.assert_close(result["loss"], CrossTemporalLoss()(*z))
+    with pytest.raises(ValueError, match="even number"):
+        model([*whole, small[0]], mode="loss")
+
+
+@pytest.mark.parametrize("path", ["dual", "spike", "analog"])
+def test_per_view_statistics_are_those_of_two_passes(path):
+    """One pass with ``bn='per_view'`` equals a pass of each half by itself."""
+    model = build(bn="per_view", projector_bn="per_view", train_path=path)
+    model = model.double().train()
+    a, b = (view.double() for view in two_views())
+    z_a, z_b = model.project(torch.cat([a, b])).chunk(2, dim=1)
+    paths_of_views = {"dual": ("spike", "analog")}.get(path, (path, path))
+    for view, z, own in ((a, z_a, paths_of_views[0]), (b, z_b, paths_of_views[1])):
+        plain = build(train_path=own).double().train()
+        torch.testing.assert_close(plain.project(view), z)
+
+
+def test_per_view_statistics_end_with_training_mode():
+    model = build(bn="per_view", projector_bn="per_view")
+    norms = [m for m in model.modules() if isinstance(m, PerViewBatchNorm2d)]
+    assert {norm.views for norm in norms} == {2}
+    model.eval()
+    assert {norm.views for norm in norms} == {1}
 
 
 def test_clip_of_equal_frames_gives_the_loss_of_the_image():

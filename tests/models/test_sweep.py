@@ -38,7 +38,7 @@ COMMON = {
     "time_steps": [1, 5],
     "time_readout": ["none"],
     "neuron": NEURONS,
-    "bn": ["split"],
+    "bn": ["per_view"],
     "frozen_stages": [0, 1],
     "norm_eval": [True],
     "with_cp": [True],
@@ -72,7 +72,7 @@ CASES = [(name, {}) for name in BACKBONES] + [
 CASES += [
     ("SpikingResNet", dict(shortcut=shortcut, **more))
     for shortcut in ("spiking", "ms")
-    for more in (dict(bn="split"), dict(depth=50), dict(with_cp=True))
+    for more in (dict(bn="per_view"), dict(depth=50), dict(with_cp=True))
 ]
 
 

@@ -23,9 +23,9 @@ from lif_cases import (
 )
 from torch import nn
 
-from snnssl_mm.models import SplitBatchNorm2d
+from snnssl_mm.models import PerViewBatchNorm2d
 from snnssl_mm.models.batch_norm import normalize, normalize_and_fire
-from snnssl_mm.neurons import MixedLIF, Normalization, set_path
+from snnssl_mm.neurons import MixedLIF, Normalization
 from snnssl_mm.neurons.kernels import cuda_source, cupy, norm_source, reference
 from snnssl_mm.neurons.kernels.norm_source import Walk
 
@@ -243,8 +243,8 @@ def test_gpu_equals_its_sources_on_the_cpu(
 
 def stage(device, path):
     """A batch norm, a neuron, what they take and what they should give."""
-    norm, neuron = SplitBatchNorm2d(24).to(device), MixedLIF(surrogate="atan")
-    set_path(nn.Sequential(norm, neuron), path)
+    norm, neuron = PerViewBatchNorm2d(24).to(device), MixedLIF(surrogate="atan")
+    neuron.path, norm.views = path, 2
     nn.init.normal_(norm.weight, 1.0, 0.2)
     x = channels_last(torch.randn(4, 8, 24, 14, 14, device=device)).requires_grad_()
 

@@ -59,7 +59,7 @@ def test_probe_features_are_fully_spiking_and_leave_the_model_alone(tiny_config)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
-@pytest.mark.parametrize("bn", ["joint", "split"])
+@pytest.mark.parametrize("bn", ["joint", "per_view"])
 def test_recalibration_takes_the_statistics_of_the_spiking_path(tiny_config, bn):
     cfg = Config.fromfile(tiny_config)
     cfg.model.backbone.bn = bn

@@ -36,6 +36,10 @@ def test_defaults_and_scales():
     assert seg.metrics == {"mIoU": Metric("mIoU", 0.01), "x": Metric("y", 0.5)}
     assert seg.fractions == (0.5, 1.0)
     assert [task.name for task in suite.only(["seg"]).tasks] == ["seg"]
+    (half,) = suite.only(None, [0.5]).tasks
+    assert (half.name, half.fractions) == ("seg", (0.5,))
+    with pytest.raises(SuiteError, match=r"0\.3"):
+        suite.only(None, [0.3])
 
 
 @pytest.mark.parametrize(

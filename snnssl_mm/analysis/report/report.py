@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jinja2
+from markupsafe import Markup
 
 from snnssl_mm.analysis.report.verdicts import Verdict
 from snnssl_mm.recording.table import Table
@@ -38,6 +39,7 @@ class Section(NamedTuple):
         formula: Lines that explain how the numbers are computed.
         command: Command that computed the section.
         verdicts: Interpretation of the numbers, below the heading.
+        html: Tables and charts for the page only, below the text.
     """
 
     title: str
@@ -48,6 +50,7 @@ class Section(NamedTuple):
     formula: str = ""
     command: str = ""
     verdicts: Sequence[Verdict] = ()
+    html: Markup = Markup()
 
     @property
     def anchor(self) -> str:

@@ -14,7 +14,11 @@ from snnssl_mm.engine.guards.training_stopped import stop_everywhere
 from snnssl_mm.engine.hooks.epoch_results import open_epoch_results
 from snnssl_mm.recording.firing_recorder import FiringRecorder, LayerFiring
 from snnssl_mm.recording.results_file import ResultsFile
+from snnssl_mm.recording.spike_recording import neurons_of
 from snnssl_mm.registry import HOOKS
+
+SATURATED = 0.95
+"""Firing rate above which a layer hardly tells images apart."""
 
 
 @HOOKS.register_module()
@@ -25,10 +29,11 @@ class FiringRateHook(Hook):
     iterations. Their mean rate is logged as ``firing_rate``. After each epoch, over its
     measured iterations, the hook writes: the scalars ``firing_rate/<layer>``; a log
     line with the extreme layers and the numbers of dead and saturated neurons; a
-    warning for each dead layer, with the epoch since when; and a row
-    ``{"epoch", "images", "layers"}`` with the entries of LayerFiring in
-    ``firing_rates.json`` in the work directory. Training by iterations counts as one
-    epoch. Under DDP, rank 0 measures its own batches and writes.
+    warning for each dead layer, with the epoch since when, and for each that fires at
+    more than 95 % of the steps; and a row ``{"epoch", "images", "layers"}`` with the
+    entries of LayerFiring in ``firing_rates.json`` in the work directory. Training by
+    iterations counts as one epoch. Under DDP, rank 0 measures its own batches and
+    writes. Without a MixedLIF the hook is off, and says so.
 
     Args:
         interval: Iterations between two measurements; the logger's interval by
@@ -41,12 +46,17 @@ class FiringRateHook(Hook):
     def __init__(self, interval: int | None = None, stop: bool = False) -> None:
         self.interval = interval
         self.stop = stop
+        self.is_on = True
         self.recorder: FiringRecorder | None = None
         self.before = (0.0, 0)  # totals of the recorder before the iteration
         self.results: ResultsFile | None = None
 
     def before_train(self, runner: Any) -> None:
         """Take the logger's interval by default; open the results file."""
+        self.is_on = bool(neurons_of(unwrapped(runner.model)))
+        if not self.is_on:
+            runner.logger.info("firing rates: off, the model has no MixedLIF neuron")
+            return
         if self.interval is None:
             loggers = (h.interval for h in runner.hooks if hasattr(h, "ignore_last"))
             self.interval = next(loggers, 10)
@@ -56,7 +66,8 @@ class FiringRateHook(Hook):
 
     def before_train_epoch(self, runner: Any) -> None:
         """Start a new count."""
-        self.recorder = FiringRecorder(unwrapped(runner.model))
+        if self.is_on:
+            self.recorder = FiringRecorder(unwrapped(runner.model))
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any) -> None:
         """Count spikes in the iterations that are logged."""
@@ -82,30 +93,35 @@ class FiringRateHook(Hook):
             runner.message_hub.update_scalar("train/firing_rate", spikes / outputs)
 
     def after_train_epoch(self, runner: Any) -> None:
-        """Log and write the rates of the layers; warn of dead layers."""
-        warnings = self.publish(runner) if self.results is not None else []
-        for warning in warnings:
+        """Log and write the rates of the layers; warn of dead and saturated ones."""
+        dead, saturated = self.publish(runner) if self.results is not None else ([], [])
+        for warning in dead + saturated:
             runner.logger.warning(warning)
         if self.stop:
-            stop_everywhere(runner, warnings[0] if warnings else None)
+            stop_everywhere(runner, dead[0] if dead else None)
 
-    def publish(self, runner: Any) -> list[str]:
-        """Log and write the rates of the layers; return warnings of dead layers."""
+    def publish(self, runner: Any) -> tuple[list[str], list[str]]:
+        """Log and write the rates; return warnings of dead and of saturated layers."""
         if self.recorder is None or self.results is None:
-            return []
+            return [], []
         layers, images = self.recorder.layers(), self.recorder.images()
         if not layers:
-            return []
+            return [], []
         rates = {f"firing_rate/{layer.name}": fmean(layer.rates) for layer in layers}
         epoch = runner.epoch + 1
         runner.visualizer.add_scalars(rates, step=epoch)
         rows = [layer._asdict() for layer in layers]
         self.results.append({"epoch": epoch, "images": images, "layers": rows})
         runner.logger.info(rates_message(layers, images))
-        return [
+        dead = [
             dead_layer_message(layer, images, dead_since(self.results.rows, layer.name))
             for layer in layers
             if layer.dead == layer.neurons
+        ]
+        return dead, [
+            saturated_layer_message(layer, images)
+            for layer in layers
+            if fmean(layer.rates) > SATURATED
         ]
 
 
@@ -149,4 +165,18 @@ def dead_layer_message(layer: LayerFiring, images: int, since: int) -> str:
         f"{images} training images, nor in any epoch since {since}, so no signal "
         "reaches the layers after it. Lower the learning rate, or the threshold "
         "(model.backbone.neuron.v_threshold)"
+    )
+
+
+def saturated_layer_message(layer: LayerFiring, images: int) -> str:
+    """Describe a layer that fires nearly always."""
+    cure = (
+        "Set model.backbone.attention_scale='auto', or a smaller number"
+        if layer.name.endswith("attention")
+        else "Raise the threshold (model.backbone.neuron.v_threshold)"
+    )
+    return (
+        f"layer {layer.name} is saturated: its {layer.neurons:,} neurons fire at "
+        f"{100 * fmean(layer.rates):.1f} % of the time steps of {images} training "
+        f"images, so that it tells them hardly apart. {cure}"
     )

@@ -14,7 +14,7 @@ from torch import nn
 
 from snnssl_mm.engine import EpochSeedHook, FiringRateHook
 from snnssl_mm.engine.guards.training_stopped import TrainingStopped
-from snnssl_mm.neurons import MixedLIF, set_path
+from snnssl_mm.neurons import MixedLIF, ReLUNeuron, set_path
 
 
 def drawn_in_epoch(epoch, seed=0):
@@ -115,6 +115,23 @@ def test_dead_layers_are_warned_of(tmp_path):
     assert all(part in text for part in ("layer two", "4 neurons", "2 training images"))
 
 
+def test_layers_that_fire_nearly_always_are_warned_of(tmp_path):
+    always, nearly = twos(1.0)[0], twos(1.0)[0]
+    nearly[0, 0, 0] = 0.0  # 7 of 8
+    runner = run_of(tmp_path, network(), [always, nearly])
+    hook = FiringRateHook(interval=1, stop=True)  # dead layers stop, these do not
+    hook.before_train(runner)
+    train_an_epoch(hook, runner)
+    runner.logger.warning.assert_not_called()  # 15 of 16 spikes: below 95 %
+    runner.train_dataloader = [always]
+    train_an_epoch(hook, runner)
+    texts = [call.args[0] for call in runner.logger.warning.call_args_list]
+    assert [text.split(" is saturated")[0] for text in texts] == [
+        "layer one",
+        "layer two",
+    ]
+
+
 def silent(runner):
     """Give the second layer of a network no input current."""
     return runner.model.two.register_forward_pre_hook(lambda module, x: (0 * x[0],))
@@ -199,6 +216,15 @@ def test_only_analog_neurons_publish_nothing(tmp_path):
     hook.before_train(runner)
     train_an_epoch(hook, runner)
     runner.message_hub.update_scalar.assert_not_called()
+    assert not (tmp_path / "firing_rates.json").exists()
+
+
+def test_a_network_without_spikes_switches_the_hook_off(tmp_path):
+    runner = run_of(tmp_path, nn.Sequential(ReLUNeuron()), twos(0.5))
+    hook = FiringRateHook(interval=1)
+    hook.before_train(runner)
+    train_an_epoch(hook, runner)
+    assert "off" in runner.logger.info.call_args[0][0]
     assert not (tmp_path / "firing_rates.json").exists()
 
 

@@ -44,6 +44,7 @@ test_evaluator = val_evaluator
 # 10 epochs of 51 iterations, one learning rate for all layers
 optim_wrapper = dict(
     optimizer=dict(lr=1e-3), paramwise_cfg=dict(layer_decay_rate=1.0))
+auto_scale_lr = dict(base_batch_size=4)
 train_cfg = dict(max_epochs=10, val_interval=2)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.02, by_epoch=False, begin=0, end=51),

@@ -1,0 +1,240 @@
+"""Cells of an ablation: one choice on every axis, and what it sets in the config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import product
+from typing import Any, NamedTuple
+
+LOSSES = {
+    "flat": "snnssl_mm.TimeFlattenedLoss",
+    "btl": "snnssl_mm.BoundaryTemporalLoss",
+    "ctl": "snnssl_mm.CrossTemporalLoss",
+}
+NEURONS = {
+    "lif": ("spike", "spike"),
+    "mixed": ("dual", "dual"),
+    "analog": ("analog", "analog"),
+    "analog-mixed": ("analog", "dual"),
+    "analog-lif": ("analog", "spike"),
+    "lif-mixed": ("spike", "dual"),
+}
+"""Neuron in training -> ``train_path`` before and after the switch: spikes for both
+views (LIF), one path per view (MixedLIF), or the analog path for both. Evaluation
+always uses spikes."""
+PAIRS = {"all": True, "cross-view": False}
+BATCH_NORMS = ("joint", "per_view")
+VIEWS = ("2", "4", "2+2 small")
+WIDTH = 512
+"""Width of the embeddings for which the main config's lambda is meant."""
+
+
+class Cell(NamedTuple):
+    """One choice on every axis; the defaults are those of the method.
+
+    Attributes:
+        loss: ``'flat'``, ``'btl'`` or ``'ctl'``.
+        neuron: A key of :data:`NEURONS`.
+        bn: Batch statistics of the backbone, ``'joint'`` or ``'per_view'``.
+        pairs: ``'all'`` pairs of slices, or ``'cross-view'`` without those of two
+            time steps of one view.
+        steps: Time steps T; ``'1-4'`` for 1 before the switch and 4 after it.
+        switch: Share of the training before the switch of path and time steps.
+        projector: Batch statistics of the projector, ``'joint'`` or ``'per_view'``.
+        views: Views of an image; ``'2+2 small'`` adds two of half the size.
+        width: Dimensions D of the embeddings, at constant lambda D.
+        jitter: ``'frames'`` redraws brightness and contrast for each time step.
+        attention: Scale of the attention, ``'fixed'`` or ``'auto'``.
+    """
+
+    loss: str = "ctl"
+    neuron: str = "mixed"
+    bn: str = "joint"
+    pairs: str = "all"
+    steps: int | str = 4
+    switch: float = 0.5
+    projector: str = "joint"
+    views: str = "2"
+    width: int = WIDTH
+    jitter: str = "none"
+    attention: str = "fixed"
+
+    @property
+    def time_steps(self) -> tuple[int, int]:
+        """T before and after the switch."""
+        first, _, last = str(self.steps).partition("-")
+        return int(first), int(last or first)
+
+    @property
+    def switches(self) -> bool:
+        """Whether path or time steps change during training."""
+        first, last = NEURONS[self.neuron]
+        return first != last or "-" in str(self.steps)
+
+    @property
+    def possible(self) -> bool:
+        """Whether the cell is defined and not equivalent to another one."""
+        one_step = 1 in self.time_steps
+        return not (
+            (self.time_steps == (1, 1) and self.pairs != "all")
+            or (one_step and self.loss == "btl")
+            or (self.loss == "flat" and self.pairs != "all")
+            or (not self.switches and self.switch != Cell().switch)
+            or (self.jitter != "none" and "-" in str(self.steps))
+        )
+
+    def config_options(self) -> dict[str, Any]:
+        """Return the settings that turn the main config into this cell's."""
+        paths, steps = NEURONS[self.neuron], self.time_steps
+        options: dict[str, Any] = {
+            "model.head.loss.type": LOSSES[self.loss],
+            "model.train_path": paths[1],
+            "model.backbone.bn": self.bn,
+            "model.backbone.time_steps": steps[1],
+            "model.projector_bn": self.projector,
+        }
+        if self.loss != "flat":
+            options["model.head.loss.within_view"] = PAIRS[self.pairs]
+        if self.switches:
+            stages = [
+                dict(begin=begin, train_path=path, train_time_steps=number)
+                for begin, path, number in zip(
+                    (0, self.switch), paths, steps, strict=True
+                )
+            ]
+            hook = dict(type="snnssl_mm.PathScheduleHook", stages=stages)
+            options["default_hooks.path_schedule"] = hook
+        if self.width != WIDTH:
+            options["model.neck.out_channels"] = self.width
+            options["model.head.loss.lambd_dims"] = WIDTH
+        if self.attention == "auto":
+            options["model.backbone.attention_scale"] = "auto"
+        return options | self._data_options()
+
+    def _data_options(self) -> dict[str, Any]:
+        """Return the settings of the views."""
+        if self.views == Cell().views and self.jitter == Cell().jitter:
+            return {}
+        view: list[dict[str, Any]] = [dict(type="snnssl_mm.RandomAffineScene")]
+        kinds: list[list[dict[str, Any]]] = [view]
+        numbers = [4 if self.views == "4" else 2]
+        if self.views == "2+2 small":
+            kinds.append([*view, dict(type="Resize", scale=(8, 8))])
+            numbers.append(2)
+        if self.jitter == "frames":
+            frames = dict(
+                type="snnssl_mm.PhotometricFrames", time_steps=self.time_steps[1]
+            )
+            kinds = [[*kind, frames] for kind in kinds]
+        views = dict(type="MultiView", num_views=numbers, transforms=kinds)
+        return {"train_dataloader.dataset.pipeline": [views, dict(type="PackInputs")]}
+
+    def __str__(self) -> str:
+        """Return the name of the cell, usable as a folder name."""
+        name = f"{self.loss}_{self.neuron}_{self.bn}_{self.pairs}_T{self.steps}"
+        further = [
+            f"_{axis}-{getattr(self, axis)}".replace(" ", "-")
+            for axis in Cell._fields[5:]
+            if getattr(self, axis) != getattr(Cell(), axis)
+        ]
+        return name + "".join(further)
+
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "loss": tuple(LOSSES),
+    "neuron": tuple(NEURONS),
+    "bn": BATCH_NORMS,
+    "pairs": tuple(PAIRS),
+    "steps": (1, 2, 4, "1-4"),
+    "switch": (0.25, 0.5, 0.75),
+    "projector": BATCH_NORMS,
+    "views": VIEWS,
+    "width": (WIDTH, 4 * WIDTH),
+    "jitter": ("none", "frames"),
+    "attention": ("fixed", "auto"),
+}
+NUMBERS = {"steps": int, "switch": float, "width": int}
+"""Axes whose choices may be other numbers than those of :data:`CHOICES`."""
+DEFAULT_GRIDS = ("loss neuron=lif,mixed,analog", *list(CHOICES)[2:])
+"""Loss and neuron are crossed; the other axes are varied one at a time."""
+
+
+def parse_choice(axis: str, text: str) -> Any:
+    """Parse one choice of an axis.
+
+    Raises:
+        ValueError: If there is no such choice.
+    """
+    known = {str(choice): choice for choice in CHOICES[axis]}
+    if text in known:
+        return known[text]
+    try:
+        value = NUMBERS[axis](text)
+    except (KeyError, ValueError):
+        value = 0
+    if not 0 < value < (1 if axis == "switch" else float("inf")):
+        expected = "numbers above 0, or " if axis in NUMBERS else ""
+        raise ValueError(f"{axis} cannot be {text!r}; expected {expected}{list(known)}")
+    return value
+
+
+def parse_grid(text: str) -> dict[str, tuple[Any, ...]]:
+    """Parse a grid such as ``'loss=ctl,btl neuron'``: axes with or without choices.
+
+    Raises:
+        ValueError: If an axis or a choice is unknown.
+    """
+    grid: dict[str, tuple[Any, ...]] = {}
+    for part in text.split():
+        axis, _, values = part.partition("=")
+        if axis not in CHOICES:
+            raise ValueError(f"unknown axis {axis!r}; expected one of {list(CHOICES)}")
+        chosen = (parse_choice(axis, value) for value in values.split(","))
+        grid[axis] = tuple(chosen) if values else CHOICES[axis]
+    return grid
+
+
+def cells_of(grids: Iterable[str]) -> list[Cell]:
+    """Return the cells of all grids, each a cross product around the default cell."""
+    cells: dict[Cell, None] = {}
+    for grid in map(parse_grid, grids):
+        for values in product(*grid.values()):
+            cell = Cell()._replace(**dict(zip(grid, values, strict=True)))
+            if cell.possible:
+                cells[cell] = None
+    return list(cells)
+
+
+def cell_of(row: Mapping[str, Any]) -> Cell:
+    """Return the cell of a row; axes that older rows lack have their defaults."""
+    return Cell(**{axis: row[axis] for axis in Cell._fields if axis in row})
+
+
+def cell_labels(cell: Cell) -> list[str]:
+    """Name a cell by its loss, its neuron and what differs from the default."""
+    names = {
+        "lif": "LIF, both views",
+        "mixed": "MixedLIF",
+        "analog": "analog, both",
+        "analog-mixed": "analog, then MixedLIF",
+        "analog-lif": "analog, then LIF",
+        "lif-mixed": "LIF, then MixedLIF",
+    }
+    texts = {
+        "bn": "BN per view",
+        "pairs": "cross-view pairs only",
+        "steps": "T = {}",
+        "switch": "switch at {}",
+        "projector": "projector BN per view",
+        "views": "{} views",
+        "width": "D = {}",
+        "jitter": "jitter per step",
+        "attention": "attention scale {}",
+    }
+    labels = [cell.loss.upper() if cell.loss != "flat" else "flat", names[cell.neuron]]
+    labels += [
+        text.format(getattr(cell, axis))
+        for axis, text in texts.items()
+        if getattr(cell, axis) != getattr(Cell(), axis)
+    ]
+    return labels

@@ -1,0 +1,70 @@
+"""The final checkpoint has statistics of the spiking path, and nothing else changes."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from monitors import without_monitors
+
+from snnssl_mm.engine import SpikingStatisticsHook
+from snnssl_mm.probing import load_trained_model
+from snnssl_mm.recording.bn_statistics import norms_of
+from snnssl_mm.recording.two_views import two_view_batches
+
+HOOK = dict(type="snnssl_mm.SpikingStatisticsHook", num_images=16)
+
+
+@pytest.fixture
+def train(tiny_config, run_tool, tmp_path):
+    """Train two epochs with the given hooks only; return the work directory."""
+    cfg = Config.fromfile(tiny_config)
+
+    def run(name, *hooks):
+        without_monitors(cfg)
+        cfg.custom_hooks = list(hooks)
+        cfg.merge_from_dict({"model.backbone.time_steps": 2})
+        cfg.dump(tmp_path / f"{name}.py")
+        run_tool("train", tmp_path / f"{name}.py", "--work-dir", tmp_path / name)
+        return tmp_path / name
+
+    return run
+
+
+def state(work_dir, epoch):
+    file = work_dir / f"epoch_{epoch}.pth"
+    return torch.load(file, map_location="cpu", weights_only=False)["state_dict"]
+
+
+def test_only_the_statistics_of_the_last_checkpoint_change(train):
+    without, kept = train("without"), train("kept", HOOK)
+    for epoch in (1, 2):
+        expected, found = state(without, epoch), state(kept, epoch)
+        changed = {n for n, t in found.items() if not torch.equal(t, expected[n])}
+        assert all("running" in n or "num_batches" in n for n in changed)
+        assert bool(changed) == (epoch == 2)
+
+
+def test_statistics_are_those_of_spiking_batches(train):
+    """Each layer's running mean is the mean of its input when all neurons spike."""
+    work_dir = train("run", HOOK)
+    cfg = Config.fromfile(work_dir / "run.py")
+    model = load_trained_model(cfg, str(work_dir / "epoch_2.pth"))
+    loader = Runner.build_dataloader(cfg.train_dataloader)
+    (batch,) = two_view_batches(loader.dataset, loader.collate_fn, 16)
+    views = model.data_preprocessor(batch)["inputs"]
+    means = {}
+    for norm in norms_of(model.backbone):
+        norm.train()  # batch statistics, while the neurons spike
+        norm.register_forward_pre_hook(
+            lambda norm, inputs: means.update({norm: inputs[0].mean((0, 2, 3))})
+        )
+    expected = {norm: norm.running_mean.clone() for norm in norms_of(model.backbone)}
+    model.run_backbone(torch.cat(views))
+    assert len(means) > 5
+    for norm, mean in means.items():
+        torch.testing.assert_close(mean, expected[norm], atol=1e-4, rtol=1e-4)
+
+
+def test_too_few_images_are_refused():
+    with pytest.raises(ValueError, match="1"):
+        SpikingStatisticsHook(num_images=1)
