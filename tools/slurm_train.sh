@@ -30,13 +30,13 @@ if [[ -z "${SLURM_JOB_ID:-}" ]]; then # on the login node: hand this script to s
     [[ -f "$1" ]] || { echo "error: $1 does not exist; expected a config" >&2; exit 2; }
     mkdir -p "$2"
     export GPUS="${GPUS:-8}" CPUS="${CPUS:-8}"
-    resources=(--nodes="${NODES:-1}" --cpus-per-task="$CPUS")
     if [[ "$GPUS" == 0 ]]; then
-        resources+=(--ntasks-per-node="${TASKS:-1}")
+        tasks=(--ntasks-per-node="${TASKS:-1}")
     else
-        resources+=(--ntasks-per-node="$GPUS" --gpus-per-node="$GPUS")
+        tasks=(--ntasks-per-node="$GPUS" --gpus-per-node="$GPUS")
     fi
-    exec sbatch "${resources[@]}" --output="$2/slurm-%j.out" --export=ALL "$0" "$@"
+    exec sbatch --nodes="${NODES:-1}" "${tasks[@]}" --cpus-per-task="$CPUS" \
+        --output="$2/slurm-%j.out" --export=ALL "$0" "$@"
 fi
 
 config=$1 work_dir=$2

@@ -52,7 +52,7 @@ def test_a_cpu_job_names_no_gpu(slurm, tmp_path):
     done, (call,) = slurm(CONFIG, tmp_path / "run", GPUS="0", TASKS="3")
     assert done.returncode == 0
     assert "--ntasks-per-node=3" in call
-    assert "gpu" not in call.partition(str(SCRIPT))[0]
+    assert "--gpus" not in call
 
 
 def test_job_trains_by_the_slurm_launcher_and_resumes(slurm, tmp_path):
