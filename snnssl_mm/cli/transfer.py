@@ -341,10 +341,17 @@ def run_by_slurm(
     if not groups:
         return
     threads = int(args.slurm.get("cpus_per_task", 1))
-    folders = [write(args, group, threads) for group in groups]
-    elements = slurm.submit(made, folders)
+    folders = [[job.folder(args.work_dir) for job in group] for group in groups]
+    known = slurm.submitted_before(folders)
+    new = [index for index in range(len(groups)) if index not in known]
+    for index in new:
+        write(args, groups[index], threads)
+    submitted = slurm.submit(made, [folders[index] for index in new])
+    known.update(zip(new, submitted, strict=True))
+    elements = [known[index] for index in range(len(groups))]
     bar.say(
-        f"submitted {len(elements)} jobs to Slurm, the first is {elements[0].number}"
+        f"Slurm jobs: {len(new)} submitted, {len(groups) - len(new)} in the queue "
+        f"already; the first is {elements[0].number}"
     )
     failures = []
 
