@@ -120,6 +120,7 @@ class Job(NamedTuple):
         """
         folder = self.folder(work_dir)
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / ROW).unlink(missing_ok=True)  # it lacks a metric of the suite
         self.cfg.dump(folder / CONFIG)
         about = {
             **self.key,

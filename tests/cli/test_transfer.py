@@ -124,6 +124,18 @@ def test_rows_in_folders_are_collected_and_changes_recomputed(
     assert len(executed) == 8
 
 
+def test_a_new_column_is_filled(transfer, executed, checkpoint, suite):
+    words = (f"ctl={checkpoint}", "--tasks", "knn")
+    first = transfer(*words)
+    columns = "probe='knn', metrics={'top-1': 'top1', 'top-5': 'top5'}"
+    suite.write_text(suite.read_text().replace("probe='knn'", columns))
+    second = transfer(*words)
+    assert executed == executed[:4] * 2, "the same folders"
+    for key, row in second.items():
+        assert set(row["metrics"]) == {"top-1", "top-5"}
+        assert row["digest"] == first[key]["digest"]
+
+
 def test_a_job_that_fails_does_not_stop_the_others(transfer, executed, checkpoint):
     def run_child(command, log, **_):
         if "random" in command[2]:
