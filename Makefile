@@ -30,6 +30,7 @@ test-all: test ## Run the tests that are left out by default, too.
 # Into a new folder, since results files are continued.
 soak: SOAK := work_dirs/soak/$(shell date +%Y%m%d_%H%M%S)
 soak: setup ## Fuzz for long, kill twenty trainings, train for an hour (90 minutes).
+	$(VENV)/python benchmarks/slurm_cluster.py --install
 	$(VENV)/python -m pytest -m slow
 	$(VENV)/python benchmarks/fuzz.py --out $(SOAK)/fuzz.json
 	$(VENV)/python benchmarks/kills.py --kills 20 --epochs 5 --out $(SOAK)/kills.json

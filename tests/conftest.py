@@ -201,3 +201,15 @@ def weights(tmp_path):
         return file
 
     return write
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A real Slurm cluster of one node, without GPUs."""
+    from slurm_cluster import SlurmUnavailableError, slurm_cluster
+
+    try:
+        with slurm_cluster() as running:
+            yield running
+    except SlurmUnavailableError as error:
+        pytest.skip(str(error))

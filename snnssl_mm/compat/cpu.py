@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import Any
 
 from snnssl_mm.compat.status import Status, has_gpu
@@ -34,24 +35,51 @@ def cpu_amp() -> Status:
 
 
 TORCHRUN_VARIABLES = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+SLURM_VARIABLES = {
+    "RANK": "SLURM_PROCID",
+    "WORLD_SIZE": "SLURM_NTASKS",
+    "LOCAL_RANK": "SLURM_LOCALID",
+}
 
 
-def init_cpu_process_group() -> bool:
-    """Join gloo's process group if launched by torchrun on a machine without GPU.
+def init_cpu_process_group(launcher: str = "pytorch") -> bool:
+    """Join gloo's process group if launched by torchrun or srun without a GPU.
 
     Call it before the Runner is built, which then uses this group.
 
+    Args:
+        launcher: ``'pytorch'`` for torchrun, ``'slurm'`` for srun; with others nothing
+            is done.
+
     Returns:
-        Whether torchrun launched this process on a CPU; if so, the Runner needs
+        Whether the launcher started this process on a CPU; if so, the Runner needs
         :func:`cpu_model_wrapper_cfg`.
     """
-    if has_gpu() or not os.environ.keys() >= TORCHRUN_VARIABLES:
+    if has_gpu() or launcher not in ("pytorch", "slurm"):
+        return False
+    if launcher == "slurm" and os.environ.keys() >= set(SLURM_VARIABLES.values()):
+        set_torchrun_variables()
+    if not os.environ.keys() >= TORCHRUN_VARIABLES:
         return False
     import torch
 
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group("gloo")
     return True
+
+
+def set_torchrun_variables() -> None:
+    """Set torchrun's variables from those of Slurm, as mmengine's ``init_dist`` does.
+
+    An address and a port that are set already are kept.
+    """
+    for name, of_slurm in SLURM_VARIABLES.items():
+        os.environ[name] = os.environ[of_slurm]
+    os.environ.setdefault("MASTER_PORT", "29500")
+    if "MASTER_ADDR" not in os.environ:
+        command = ["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]]
+        hosts = subprocess.run(command, check=True, capture_output=True, text=True)
+        os.environ["MASTER_ADDR"] = hosts.stdout.split()[0]
 
 
 def cpu_model_wrapper_cfg() -> dict[str, Any]:
@@ -64,7 +92,7 @@ def cpu_model_wrapper_cfg() -> dict[str, Any]:
 
 
 def cpu_process_group() -> Status:
-    """``torchrun`` on a CPU: the Runner dies in ``torch.cuda.set_device``.
+    """``torchrun`` or srun on a CPU: the Runner dies in ``torch.cuda.set_device``.
 
     Cause: mmengine's ``init_dist`` selects a CUDA device whatever the backend is, and
     its default model wrapper passes a device id to DistributedDataParallel.

@@ -240,7 +240,7 @@ def build_runner(cfg: Config, launcher: str = "none", local_rank: int = 0) -> An
     """Build the runner of a config for this process's launcher."""
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
     cfg.launcher = launcher
-    if launcher == "pytorch" and compat.init_cpu_process_group():
+    if compat.init_cpu_process_group(launcher):
         cfg.model_wrapper_cfg = compat.cpu_model_wrapper_cfg()
     if "runner_type" not in cfg:
         with quiet_runner():

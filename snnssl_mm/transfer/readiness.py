@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mmengine.config import Config
@@ -18,6 +19,7 @@ from snnssl_mm.checks.config.build import build_unfilled
 from snnssl_mm.checks.config.problem import ConfigError, Problem
 from snnssl_mm.checks.config.weights import check_weights
 from snnssl_mm.checks.data import check_data, silent
+from snnssl_mm.datasets.data_error import AVOIDABLE
 from snnssl_mm.engine.launch import refuse_errors, start_from
 from snnssl_mm.probing.labelled_images import EVAL_LOADERS, has_labelled_images
 from snnssl_mm.probing.probe_configs import require_labelled_pipeline
@@ -96,10 +98,12 @@ def batch_faults(task: SuiteTask, cfg: Config) -> Iterator[str]:
     small = copy.deepcopy(cfg)
     for name in ("train_dataloader", "val_dataloader"):
         small[name].batch_size = min(2, small[name].batch_size)
-    with contextlib.redirect_stdout(io.StringIO()):  # the Runner's long descriptions
+    # The Runner prints long descriptions.
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         problems = check_first_batch(small)
     for text in errors_of(problems):
-        yield f"{task.config}: {text}"
+        yield f"{task.config}: {text.removesuffix(AVOIDABLE)}"
 
 
 def errors_of(problems: Iterable[Problem]) -> list[str]:

@@ -8,13 +8,18 @@ limit goes back to the queue and resumes.
 from __future__ import annotations
 
 import inspect
+import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from snnssl_mm.checkpoints.atomic_files import write_atomically
+
+ELEMENT = "slurm.json"  # in a job's folder: the element that executes it
 MINUTES = 240  # default time limit of an element; it resumes after it
 POLL_SECONDS = 2.0
 LOST_POLLS = 10  # until an element without rows that left the queue counts as failed
@@ -30,6 +35,7 @@ class Element:
     def __call__(self, folders: Sequence[str]) -> None:
         """Execute the jobs of some folders that have no row yet."""
         os.environ["OMP_NUM_THREADS"] = os.environ.get("SLURM_CPUS_PER_TASK", "1")
+        os.register_at_fork(after_in_child=drop_handlers)
         from snnssl_mm import compat  # after it, since torch reads the variable
 
         compat.apply()
@@ -42,6 +48,18 @@ class Element:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, folders)
+
+
+def drop_handlers() -> None:
+    """Remove submitit's signal handlers, in a forked process.
+
+    Slurm signals all processes of an element, and submitit's handler requeues it: each
+    worker of a data loader would do so, too.
+    """
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGCONT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Submitted(NamedTuple):
@@ -92,8 +110,14 @@ def executor(logs: Path, settings: Mapping[str, Any]) -> Any:
     named["time"] = minutes(str(named.get("time", MINUTES)))
     own = {key: value for key, value in named.items() if key in known}
     other = {key: value for key, value in named.items() if key not in known}
-    if other:
-        own["additional_parameters"] = {**own.get("additional_parameters", {}), **other}
+    # Also where the cluster's default is not to requeue preempted jobs.
+    own["additional_parameters"] = {
+        "requeue": True,
+        **own.get("additional_parameters", {}),
+        **other,
+    }
+    if "cpus_per_task" in own:  # since Slurm 22.05 srun does not inherit it
+        own.setdefault("srun_args", [f"--cpus-per-task={own['cpus_per_task']}"])
     made = module.SlurmExecutor(folder=logs, max_num_timeout=100)
     made.update_parameters(**{"job_name": "snnssl-transfer", **own})
     return made
@@ -135,12 +159,46 @@ def submit(made: Any, groups: Sequence[Sequence[Path]]) -> list[Submitted]:
     """
     from submitit.core import utils
 
+    if not groups:
+        return []
     folders = [[str(folder.resolve()) for folder in group] for group in groups]
     try:
         jobs = made.map_array(Element(), folders)
     except (utils.FailedJobError, utils.FailedSubmissionError) as error:
         raise SlurmError(f"sbatch refused the jobs: {error}") from None
-    return [Submitted(job.job_id, job.paths.stderr) for job in jobs]
+    elements = [Submitted(job.job_id, job.paths.stderr) for job in jobs]
+    for element, group in zip(elements, groups, strict=True):
+        about = json.dumps({"number": element.number, "log": str(element.log)})
+        for folder in group:
+            write_atomically(folder / ELEMENT, about.encode())
+    return elements
+
+
+def submitted_before(groups: Sequence[Sequence[Path]]) -> dict[int, Submitted]:
+    """Find the elements that an interrupted command has left in the queue.
+
+    Returns:
+        Elements by the index of their group; only of groups that one element executes.
+
+    Raises:
+        SlurmError: If Slurm does not answer.
+    """
+    found = {}
+    for index, group in enumerate(groups):
+        files = [folder / ELEMENT for folder in group]
+        texts = {file.read_text() if file.is_file() else "" for file in files}
+        if len(texts) == 1 and (text := texts.pop()):
+            about = json.loads(text)
+            found[index] = Submitted(about["number"], Path(about["log"]))
+    if not found:
+        return {}
+    queued = in_queue([element.number for element in found.values()])
+    if queued is None:
+        raise SlurmError(
+            "squeue does not answer, so that jobs which an earlier command submitted "
+            "may be running; try again later"
+        )
+    return {index: one for index, one in found.items() if one.number in queued}
 
 
 def in_queue(numbers: Sequence[str]) -> set[str] | None:

@@ -395,8 +395,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from snnssl_mm import compat
 
-assert compat.init_cpu_process_group()
-assert compat.init_cpu_process_group()  # again is harmless
+launcher = "slurm" if "SLURM_PROCID" in os.environ else "pytorch"
+assert compat.init_cpu_process_group(launcher)
+assert compat.init_cpu_process_group(launcher)  # again is harmless
 torch.manual_seed(0)
 model = nn.Linear(3, 1)
 inputs = torch.randn(4, 3)
@@ -417,25 +418,39 @@ os._exit(0)
 """
 
 
-def test_two_cpu_processes_train_like_one(tmp_path: Path) -> None:
+RANK_AND_WORLD = {
+    "pytorch": ("RANK", "WORLD_SIZE"),
+    "slurm": ("SLURM_PROCID", "SLURM_NTASKS"),
+}
+
+
+@pytest.mark.parametrize("launcher", RANK_AND_WORLD)
+def test_two_cpu_processes_train_like_one(tmp_path: Path, launcher: str) -> None:
     pytest.importorskip("mmengine")
     if torch.cuda.is_available():
         pytest.skip("there is a GPU: processes use NCCL")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "SLURM_LOCALID": "0"}
+    rank_name, world_name = RANK_AND_WORLD[launcher]
+    world[world_name] = "2"
     with ThreadPoolExecutor() as pool:
         runs = [
-            pool.submit(python, TWO_PROCESSES, tmp_path / rank, **world, RANK=rank)
+            pool.submit(
+                python, TWO_PROCESSES, tmp_path / rank, **world, **{rank_name: rank}
+            )
             for rank in ("0", "1")
         ]
         for run in runs:
             run.result()
 
 
-def test_no_process_group_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in cpu.TORCHRUN_VARIABLES:
+@pytest.mark.parametrize("launcher", ["none", "pytorch", "slurm"])
+def test_no_process_group_without_its_launcher(
+    monkeypatch: pytest.MonkeyPatch, launcher: str
+) -> None:
+    for name in cpu.TORCHRUN_VARIABLES | {*cpu.SLURM_VARIABLES.values()}:
         monkeypatch.delenv(name, raising=False)
-    assert not compat.init_cpu_process_group()
+    assert not compat.init_cpu_process_group(launcher)
     assert not torch.distributed.is_initialized()

@@ -1,4 +1,7 @@
-"""tools/slurm_train.sh, with stand-ins for slurm's own commands."""
+"""tools/slurm_train.sh, with stand-ins for Slurm's own commands.
+
+test_slurm_train_cluster.py runs it on a real cluster.
+"""
 
 import os
 import subprocess
@@ -45,6 +48,13 @@ def test_submission_asks_for_a_task_a_gpu_and_to_be_requeued(slurm, tmp_path):
     assert "#SBATCH --requeue" in SCRIPT.read_text()
 
 
+def test_a_cpu_job_names_no_gpu(slurm, tmp_path):
+    done, (call,) = slurm(CONFIG, tmp_path / "run", GPUS="0", TASKS="3")
+    assert done.returncode == 0
+    assert "--ntasks-per-node=3" in call
+    assert "--gpus" not in call
+
+
 def test_job_trains_by_the_slurm_launcher_and_resumes(slurm, tmp_path):
     _, (call,) = slurm(CONFIG, tmp_path, "--amp", SLURM_JOB_ID="7")
     assert "--kill-on-bad-exit=1" in call
@@ -63,6 +73,12 @@ def test_signal_before_the_time_limit_requeues(slurm, tmp_path):
     done, calls = slurm(CONFIG, tmp_path, SLURM_JOB_ID="7", srun=signalled)
     assert "scontrol requeue 7" in calls
     assert "back to the queue" in done.stdout
+
+
+def test_an_allocation_without_arguments_trains_nothing(slurm):
+    done, calls = slurm(CONFIG, SLURM_JOB_ID="7")
+    assert done.returncode == 2
+    assert not calls
 
 
 @pytest.mark.parametrize("arguments", [(), ("nowhere.py", "work_dir")])

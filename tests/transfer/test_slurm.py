@@ -1,5 +1,10 @@
-"""Slurm: time limits, missing parts, elements that end without a row."""
+"""Slurm: time limits, missing parts, elements that end without a row or remain.
 
+test_slurm_cluster.py submits to a real cluster.
+"""
+
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,3 +70,58 @@ def test_a_row_that_comes_late_counts(queue):
         return asked.count(index) > 3
 
     assert dict(slurm.wait(ELEMENTS, finished)) == {0: True, 1: True, 2: True}
+
+
+def test_elements_of_an_interrupted_command_are_found_in_the_queue(queue, tmp_path):
+    numbers = {"running": "8_0", "ended": "8_1", "also": "8_0", "other": "9"}
+    folders = {name: tmp_path / name for name in [*numbers, "new"]}
+    for name, folder in folders.items():
+        folder.mkdir()
+        if name != "new":
+            about = {"number": numbers[name], "log": "log"}
+            (folder / slurm.ELEMENT).write_text(json.dumps(about))
+    queue.append((0, "8_0\n9\n"))
+    names = [("ended",), ("running", "also"), ("new",), ("running", "other")]
+    groups = [[folders[name] for name in group] for group in names]
+    assert slurm.submitted_before(groups) == {1: Submitted("8_0", Path("log"))}
+    queue[:] = [(2, "")]
+    with pytest.raises(SlurmError, match="squeue"):
+        slurm.submitted_before(groups)
+    assert slurm.submitted_before([[folders["new"]]]) == {}
+
+
+FORK = """
+import os, signal
+from snnssl_mm.transfer.slurm import drop_handlers
+
+for number in (signal.SIGUSR2, signal.SIGTERM):
+    signal.signal(number, lambda *_: print("handled", flush=True))
+os.register_at_fork(after_in_child=drop_handlers)
+if not os.fork():
+    os.kill(os.getpid(), signal.SIGUSR2)
+    os.kill(os.getpid(), signal.SIGTERM)
+_, status = os.wait()
+assert os.WTERMSIG(status) == signal.SIGTERM
+"""
+
+
+def test_forked_processes_do_not_requeue_the_element():
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_elements_are_requeued_and_their_step_gets_all_processors(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("submitit")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    made = slurm.executor(tmp_path, {"cpus_per_task": 3, "no-kill": True, "time": 5})
+    script = made._make_submission_file_text("python", "id")
+    options = {line for line in script.splitlines() if line.startswith("#SBATCH")}
+    assert options >= {
+        "#SBATCH --requeue",
+        "#SBATCH --no-kill",
+        "#SBATCH --cpus-per-task=3",
+        "#SBATCH --time=5",
+    }
+    assert "--cpus-per-task=3 python" in script
