@@ -45,6 +45,7 @@ class Cell(NamedTuple):
         width: Dimensions D of the embeddings, at constant lambda D.
         jitter: ``'frames'`` redraws brightness and contrast for each time step.
         attention: Scale of the attention, ``'fixed'`` or ``'auto'``.
+        threshold: Firing threshold of all neurons but those of attention.
     """
 
     loss: str = "ctl"
@@ -58,6 +59,7 @@ class Cell(NamedTuple):
     width: int = WIDTH
     jitter: str = "none"
     attention: str = "fixed"
+    threshold: float = 1.0
 
     @property
     def time_steps(self) -> tuple[int, int]:
@@ -109,6 +111,8 @@ class Cell(NamedTuple):
             options["model.head.loss.lambd_dims"] = WIDTH
         if self.attention == "auto":
             options["model.backbone.attention_scale"] = "auto"
+        if self.threshold != Cell().threshold:
+            options["model.backbone.neuron"] = dict(v_threshold=self.threshold)
         return options | self._data_options()
 
     def _data_options(self) -> dict[str, Any]:
@@ -152,8 +156,9 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "width": (WIDTH, 4 * WIDTH),
     "jitter": ("none", "frames"),
     "attention": ("fixed", "auto"),
+    "threshold": (1.0, 0.5),
 }
-NUMBERS = {"steps": int, "switch": float, "width": int}
+NUMBERS = {"steps": int, "switch": float, "width": int, "threshold": float}
 """Axes whose choices may be other numbers than those of :data:`CHOICES`."""
 DEFAULT_GRIDS = ("loss neuron=lif,mixed,analog", *list(CHOICES)[2:])
 """Loss and neuron are crossed; the other axes are varied one at a time."""
@@ -230,6 +235,7 @@ def cell_labels(cell: Cell) -> list[str]:
         "width": "D = {}",
         "jitter": "jitter per step",
         "attention": "attention scale {}",
+        "threshold": "threshold {}",
     }
     labels = [cell.loss.upper() if cell.loss != "flat" else "flat", names[cell.neuron]]
     labels += [

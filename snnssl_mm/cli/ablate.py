@@ -14,6 +14,7 @@ Axes and their choices:
     width      D of the embeddings, at constant lambda D
     jitter     none, frames: other brightness and contrast in each time step
     attention  fixed, auto: scale of the attention
+    threshold  1.0, 0.5: firing threshold
 
 A --grid crosses its axes with each other and leaves the others at the method's
 defaults; without --grid, loss x neuron is crossed and the other axes are varied one by

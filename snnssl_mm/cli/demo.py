@@ -1,47 +1,40 @@
 """Run the main job end to end on the embedded data and print the results.
 
-For every seed: pretrain a small Spikformer without labels, evaluate the checkpoint
-(k-NN and linear probe on unseen digits, compared with a random network and raw
-pixels), draw the training curves and the nearest neighbours. Then train stock mmdet
-and mmseg models on scenes with several digits, from the pretrained and from a random
-backbone, and draw their predictions. Run the same command again to continue an
-interrupted demo.
+For every seed: pretrain a small Spikformer without labels, draw the training curves and
+the nearest neighbours, then run tasks of the transfer suite ``digits`` from the
+pretrained and from a random backbone: k-NN and linear probe on unseen digits (compared
+with raw pixels), Mask R-CNN and semantic FPN on scenes with several digits. Draw their
+predictions. Run the same command again to continue an interrupted demo.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from snnssl_mm.cli.shared import children
 from snnssl_mm.cli.shared.arguments import results_file, seed_number
 from snnssl_mm.cli.shared.config_files import find_config
-from snnssl_mm.recording.command import command_line
+
+if TYPE_CHECKING:
+    from snnssl_mm.recording.results_file import Row
 
 RESUME_OPTION = ""
 CONFIG = "configs/selfsup/spikformer_ctl.py"
-TRANSFER = {
-    "mask-rcnn": "configs/detection/mask-rcnn_spikformer_fpn_digits.py",
-    "semantic-fpn": "configs/segmentation/semantic-fpn_spikformer_digits.py",
+SUITE = "digits"
+TASKS = ("knn", "linear", "detection", "segmentation")
+TRAINED = {
+    "detection": "configs/detection/mask-rcnn_spikformer_fpn_digits.py",
+    "segmentation": "configs/segmentation/semantic-fpn_spikformer_digits.py",
 }
-METRICS = {
-    "box AP": ("coco/bbox_mAP", 1.0),
-    "box AP50": ("coco/bbox_mAP_50", 1.0),
-    "mask AP": ("coco/segm_mAP", 1.0),
-    "mIoU": ("mIoU", 0.01),
-}
-"""Column of the table -> name in the log, and factor that scales it to 1."""
+"""Tasks that train a network, twice each, and their configs."""
+REST = 1.5  # minutes: start of processes, monitors, probes, evaluation, drawing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument(
-        "--config", default=CONFIG, help=f"config of the pretraining ({CONFIG})"
-    )
     parser.add_argument(
         "--seeds", type=seed_number, nargs="+", default=[0], help="one run per seed"
     )
@@ -54,165 +47,122 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=results_file,
-        help="JSON file for the results of all seeds; none by default",
+        help="JSON file for the results of all seeds; WORK_DIR/digits.json by default",
     )
-
-
-def start(*command: str) -> float:
-    """Run a subcommand; return its duration in seconds."""
-    from rich.console import Console
-
-    Console().rule(f"snnssl {command[0]}")
-    begin = time.monotonic()
-    log = None
-    if "--work-dir" in command:
-        log = Path(command[command.index("--work-dir") + 1])
-    children.run_child(command, log)
-    return time.monotonic() - begin
-
-
-def run_arguments(work_dir: Path) -> tuple[tuple[str, ...], bool]:
-    """Return arguments of ``snnssl train`` for a folder, and whether it resumes."""
-    where, resumed = ("--work-dir", str(work_dir)), any(work_dir.glob("*.pth"))
-    return (*where, "--resume") if resumed else where, resumed
-
-
-def last_checkpoint(work_dir: Path) -> Path:
-    """Return the last checkpoint of a run, as recorded by mmengine."""
-    from snnssl_mm.checkpoints.resuming import recorded_checkpoint
-
-    return Path(recorded_checkpoint(work_dir))
-
-
-def pretrain_and_evaluate(config: str, seed: int, work_dir: Path) -> dict[str, Any]:
-    """Pretrain, evaluate and draw with one seed; return the results.
-
-    ``train_seconds`` is the time of ``snnssl train`` including start-up, k-NN monitor
-    and linear probe; None if this run resumed an earlier one.
-    """
-    options = ("--cfg-options", f"randomness.seed={seed}")
-    where, resumed = run_arguments(work_dir)
-    seconds = start("train", config, *where, *options)
-    checkpoint = str(last_checkpoint(work_dir))
-    results = work_dir / "results.json"
-    start("test", config, checkpoint, "--out", str(results), *options)
-    curves = str(work_dir / "curves.png")
-    start("draw", "training", str(work_dir), "--out", curves)
-    neighbours = str(work_dir / "neighbours.png")
-    start("draw", "neighbours", config, checkpoint, "--out", neighbours)
-    return {
-        "seed": seed,
-        "train_seconds": None if resumed else round(seconds),
-        "results": json.loads(results.read_text()),
-    }
-
-
-def last_metrics(work_dir: Path) -> dict[str, float]:
-    """Read the metrics of a run's last evaluation from its log, from 0 to 1."""
-    from snnssl_mm.recording.run_log import read_scalars
-
-    found: dict[str, float] = {}
-    for row in chain(*read_scalars(work_dir)):
-        found |= {
-            name: round(scale * row[key], 4)
-            for name, (key, scale) in METRICS.items()
-            if key in row
-        }
-    return found
-
-
-def transfer(seed: int, checkpoint: Path, work_dir: Path) -> dict[str, Any]:
-    """Train detection and segmentation, each from both backbones; draw predictions.
-
-    ``transfer_seconds`` is the time of the four trainings with their evaluations.
-    """
-    results: dict[str, dict[str, float]] = {"pretrained": {}, "random": {}}
-    starts = {"pretrained": ("--pretrained", str(checkpoint)), "random": ()}
-    options = ("--cfg-options", f"randomness.seed={seed}")
-    models, seconds, resumed = [], 0.0, False
-    for task, config in TRANSFER.items():
-        for backbone, arguments in starts.items():
-            folder = work_dir / f"{task}_{backbone}"
-            where, before = run_arguments(folder)
-            resumed |= before
-            seconds += start("train", config, *where, *arguments, *options)
-            results[backbone] |= last_metrics(folder)
-            models.append(f"{task}, {backbone}={config},{last_checkpoint(folder)}")
-    start("draw", "predictions", *models, "--out", str(work_dir / "predictions.png"))
-    taken = None if resumed else round(seconds)
-    return {"transfer_seconds": taken, "results": results}
-
-
-def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
-    """Compute mean and standard deviation over the seeds, in percent."""
-    from snnssl_mm.analysis.seed_statistics import Summary
-
-    first = rows[0]["results"]
-    summary: dict[str, dict[str, str]] = {}
-    for features in first:
-        summary[features] = {}
-        for measure in first[features]:
-            values = [100 * row["results"][features][measure] for row in rows]
-            summary[features][measure] = str(Summary.of(values))
-    return summary
-
-
-def print_summary(summary: dict[str, dict[str, str]], seeds: int) -> None:
-    """Print the table over all seeds."""
-    from snnssl_mm.recording.probe_names import probe_title
-    from snnssl_mm.recording.table import Table
-
-    measures = list(next(iter(summary.values())))
-    rows = [
-        [probe_title(features), *(row.get(measure, "-") for measure in measures)]
-        for features, row in summary.items()
-    ]
-    caption = "unseen images, %" + (f" ({seeds} seeds)" if seeds > 1 else "")
-    Table(["backbone", *map(probe_title, measures)], rows, caption).print()
-
-
-def print_paths(work_dir: Path) -> None:
-    """Print the paths of checkpoint, log and pictures."""
-    log = max(work_dir.glob("*/*.log"))
-    for what, path in (
-        ("checkpoint", last_checkpoint(work_dir)),
-        ("log", log),
-        ("training curves", work_dir / "curves.png"),
-        ("nearest neighbours", work_dir / "neighbours.png"),
-        ("predictions", work_dir / "predictions.png"),
-    ):
-        if path.exists():
-            print(f"{what + ':':20}{path}")
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the demo."""
+    out = args.out or args.work_dir / f"{SUITE}.json"
+    began = time.monotonic()
+    announce(len(args.seeds))
+    for seed in args.seeds:
+        folder = args.work_dir / f"seed{seed}"
+        checkpoint = pretrain(seed, folder)
+        transfer(seed, checkpoint, args.work_dir, out)
+        draw(checkpoint, folder, rows_of(out, seed), args.work_dir)
+        print_paths(folder, checkpoint)
+    if len(args.seeds) > 1:
+        show_tables(out)
+    print(f"the demo took {(time.monotonic() - began) / 60:.1f} minutes")
+
+
+def announce(seeds: int) -> None:
+    """Measure some training steps, and say how long the demo will take."""
+    from snnssl_mm.projects.measure import training_seconds
+
+    seconds = training_seconds(find_config(CONFIG))
+    # From both backbones, at the same time: two processes with half of the cores each.
+    parallel = 2 * 0.8
+    for config in TRAINED.values():
+        seconds += parallel * training_seconds(find_config(config))
+    minutes = REST + seconds / 60
+    print(
+        f"about {seeds * minutes:.0f} minutes on this machine, by a few measured steps"
+    )
+
+
+def start(*command: str) -> None:
+    """Run a subcommand."""
     from rich.console import Console
 
-    from snnssl_mm.recording.machine import describe_machine
+    Console().rule(f"snnssl {command[0]}")
+    log = None
+    if "--work-dir" in command:
+        log = Path(command[command.index("--work-dir") + 1])
+    children.run_child(command, log)
 
-    rows = []
-    for seed in args.seeds:
-        work_dir = args.work_dir / f"seed{seed}"
-        row = pretrain_and_evaluate(args.config, seed, work_dir)
-        if Path(args.config).samefile(find_config(CONFIG)):  # they use its backbone
-            moved = transfer(seed, last_checkpoint(work_dir), work_dir)
-            for backbone, measures in moved.pop("results").items():
-                row["results"][backbone] |= measures
-            row |= moved
-        rows.append(row)
-    summary = summarise(rows)
-    Console().rule("results")
-    print_summary(summary, len(rows))
-    for seed in args.seeds:
-        print_paths(args.work_dir / f"seed{seed}")
-    if args.out:
-        report = {
-            "command": command_line(),
-            "config": args.config,
-            "machine": describe_machine(),
-            "summary": summary,
-            "runs": rows,
-        }
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+
+def pretrain(seed: int, folder: Path) -> Path:
+    """Pretrain with one seed, or continue; return the checkpoint."""
+    command = ["train", CONFIG, "--work-dir", str(folder)]
+    if any(folder.glob("*.pth")):
+        command.append("--resume")
+    start(*command, "--cfg-options", f"randomness.seed={seed}")
+    return last_checkpoint(folder)
+
+
+def transfer(seed: int, checkpoint: Path, work_dir: Path, out: Path) -> None:
+    """Run the tasks of the suite with the seed and its checkpoint."""
+    command = ["transfer", f"pretrained={checkpoint}", "--suite", SUITE]
+    command += ["--tasks", *TASKS, "--fractions", "1", "--seeds", str(seed)]
+    start(*command, "--work-dir", str(work_dir / "transfer"), "--out", str(out))
+
+
+def draw(checkpoint: Path, folder: Path, rows: list[Row], work_dir: Path) -> None:
+    """Draw training curves, nearest neighbours and predictions."""
+    start("draw", "training", str(folder), "--out", str(folder / "curves.png"))
+    neighbours = str(folder / "neighbours.png")
+    start("draw", "neighbours", CONFIG, str(checkpoint), "--out", neighbours)
+    models = []
+    for row in rows:
+        if config := TRAINED.get(row["task"]):
+            run = linked(folder / f"{row['task']}_{row['entry']}", row, work_dir)
+            model = f"{config},{last_checkpoint(run)}"
+            models.append(f"{row['task']}, {row['entry']}={model}")
+    pictures = str(folder / "predictions.png")
+    start("draw", "predictions", *sorted(models), "--out", pictures)
+
+
+def linked(link: Path, row: Row, work_dir: Path) -> Path:
+    """Link the folder of the training that gave a row; return the link."""
+    parts = (SUITE, row["task"], f"{row['fraction']:g}", row["entry"])
+    seed = f"seed{row['seed']}-{row['digest']}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path(work_dir, "transfer", *parts, seed).absolute())
+    return link
+
+
+def rows_of(out: Path, seed: int | None = None) -> list[Row]:
+    """Read the rows of a seed, or of all."""
+    from snnssl_mm.recording.results_file import read_report
+
+    rows: list[Row] = read_report(out, "transfer")["rows"]
+    return [row for row in rows if seed in (None, row["seed"])]
+
+
+def last_checkpoint(folder: Path) -> Path:
+    """Return the last checkpoint of a run, as recorded by mmengine."""
+    from snnssl_mm.checkpoints.resuming import recorded_checkpoint
+
+    return Path(recorded_checkpoint(folder))
+
+
+def show_tables(out: Path) -> None:
+    """Print the tables over all seeds."""
+    from snnssl_mm.analysis.transfer_table import transfer_tables
+
+    for table in transfer_tables(rows_of(out)):
+        table.print()
+
+
+def print_paths(folder: Path, checkpoint: Path) -> None:
+    """Print the paths of checkpoint, log and pictures."""
+    for what, path in (
+        ("checkpoint", checkpoint),
+        ("log", max(folder.glob("*/*.log"))),
+        ("training curves", folder / "curves.png"),
+        ("nearest neighbours", folder / "neighbours.png"),
+        ("predictions", folder / "predictions.png"),
+    ):
+        print(f"{what + ':':20}{path}")

@@ -25,11 +25,11 @@ command again to continue. Runs whose settings or weights changed are repeated.
 from __future__ import annotations
 
 import argparse
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnssl_mm.checkpoints.writable import require_writable
-from snnssl_mm.cli.shared import children, parallel
 from snnssl_mm.cli.shared.arguments import positive, results_file, seed_number
 from snnssl_mm.cli.shared.cfg_options import KeyValues
 from snnssl_mm.cli.shared.config_files import (
@@ -38,8 +38,8 @@ from snnssl_mm.cli.shared.config_files import (
     require_known_options,
 )
 from snnssl_mm.cli.shared.options import add_trust_argument
+from snnssl_mm.cli.shared.transfer_runs import run_missing
 from snnssl_mm.cli.shared.user_errors import errors_as_messages
-from snnssl_mm.recording.command import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
 RESUME_OPTION = ""
 SUITES = "configs/transfer"
-LOG = "output.txt"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,9 +116,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the missing jobs of a suite, or execute jobs as a child process."""
-    if args.execute:
-        from snnssl_mm.transfer.execution import execute_all
+    from snnssl_mm.transfer.execution import execute_all
 
+    if not gc.get_freeze_count():  # mmengine collects garbage for each dataset
+        gc.freeze()
+    if args.execute:
         execute_all(args.execute)
         return
     from snnssl_mm.recording.file_lock import single_writer
@@ -235,138 +236,7 @@ def plan(args: argparse.Namespace, suite: Suite, results: ResultsFile) -> list[J
     jobs = expand(suite, entries, args.seeds or suite.seeds, configs)
     missing = {job.task.name for job in jobs if not job.find(results)}
     tasks = [task for task in suite.tasks if task.name in missing]
-    require_ready(tasks, configs, entries)
+    if tasks:
+        print(f"checking {', '.join(task.name for task in tasks)}", flush=True)
+    require_ready(tasks, configs, entries, batches=args.slurm is None)
     return jobs
-
-
-def run_missing(
-    args: argparse.Namespace, jobs: Sequence[Job], results: ResultsFile
-) -> None:
-    """Collect rows that are finished, and compute the missing ones.
-
-    Raises:
-        ChildError: If jobs failed; the rows of the others are in the file.
-    """
-    from snnssl_mm.transfer.jobs import longest_first
-
-    for job in jobs:
-        if not job.find(results) and (row := job.finished(args.work_dir)):
-            results.append(row)
-    missing = [job for job in jobs if not job.find(results)]
-    groups = longest_first(missing, results)
-    bar = parallel.RunsBar(
-        len(jobs),
-        len(jobs) - len(missing),
-        groups,
-        lambda group: (sum(job.cost for job in group), len(group)),
-    )
-
-    def compute(group: list[Job], place: parallel.Place) -> list[Row]:
-        folders = write(args, group, place.threads)
-        words = ["transfer", "--execute", *map(str, folders)]
-        if args.trust_checkpoint:
-            words.append("--trust-checkpoint")
-        parallel.start_child(words, folders[0] / LOG, place)
-        return rows_of(group, args.work_dir)
-
-    def report(group: list[Job], rows: list[Row]) -> str:
-        for row in rows:
-            results.append(row)
-        return "\n".join(map(line, group, rows))
-
-    with bar:
-        if args.slurm is not None:
-            run_by_slurm(args, groups, report, bar)
-        else:
-            number = args.jobs or len(gpus()) or parallel.cores()
-            at = parallel.places(number, gpus())
-            parallel.run_parallel(groups, compute, report, at, bar)
-
-
-def write(args: argparse.Namespace, group: Sequence[Job], threads: int) -> list[Path]:
-    """Write the descriptions of jobs; return their folders."""
-    return [job.write(args.work_dir, threads, command_line()) for job in group]
-
-
-def rows_of(group: Sequence[Job], work_dir: Path) -> list[Row]:
-    """Read the rows that jobs left.
-
-    Raises:
-        ChildError: If one is missing.
-    """
-    rows = [job.finished(work_dir) for job in group]
-    if None in rows:
-        job = group[rows.index(None)]
-        log = group[0].folder(work_dir) / LOG
-        raise children.ChildError(f"{job} left no row; see {log}")
-    return [row for row in rows if row]
-
-
-def line(job: Job, row: Row) -> str:
-    """Describe a result."""
-    values = ", ".join(f"{k} {100 * v:.1f} %" for k, v in row["metrics"].items())
-    return f"{job}: {values} in {row['seconds']:.0f} s"
-
-
-def gpus() -> list[str]:
-    """Return the names of the GPUs for ``CUDA_VISIBLE_DEVICES``."""
-    import os
-
-    import torch
-
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = [name.strip() for name in given.split(",")] if given else None
-    return (names or list(map(str, range(torch.cuda.device_count()))))[
-        : torch.cuda.device_count()
-    ]
-
-
-def run_by_slurm(
-    args: argparse.Namespace, groups: list[list[Job]], report: Any, bar: Any
-) -> None:
-    """Submit the jobs as an array, wait, and collect the rows; Ctrl-C cancels it.
-
-    Raises:
-        ChildError: If jobs left no row.
-        SlurmError: If they cannot be submitted.
-    """
-    from snnssl_mm.transfer import slurm
-
-    made = slurm.executor(args.work_dir / "slurm", args.slurm)
-    if not groups:
-        return
-    threads = int(args.slurm.get("cpus_per_task", 1))
-    folders = [[job.folder(args.work_dir) for job in group] for group in groups]
-    known = slurm.submitted_before(folders)
-    new = [index for index in range(len(groups)) if index not in known]
-    for index in new:
-        write(args, groups[index], threads)
-    submitted = slurm.submit(made, [folders[index] for index in new])
-    known.update(zip(new, submitted, strict=True))
-    elements = [known[index] for index in range(len(groups))]
-    bar.say(
-        f"Slurm jobs: {len(new)} submitted, {len(groups) - len(new)} in the queue "
-        f"already; the first is {elements[0].number}"
-    )
-    failures = []
-
-    def finished(index: int) -> bool:
-        return all(job.finished(args.work_dir) for job in groups[index])
-
-    try:
-        for index, complete in slurm.wait(elements, finished):
-            if complete:
-                rows = rows_of(groups[index], args.work_dir)
-                bar.say(report(groups[index], rows))
-            else:
-                log = elements[index].log
-                text = f"{groups[index][0]} failed in Slurm, see {log}:"
-                failures.append(
-                    children.ChildError(f"{text}\n{parallel.last_lines(log)}")
-                )
-                bar.say(f"failed: {failures[-1]}")
-            bar.advance(groups[index])
-    except BaseException:
-        slurm.cancel(elements)
-        raise
-    parallel.raise_failures(failures)

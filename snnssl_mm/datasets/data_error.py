@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+AVOIDABLE = " (--no-preflight starts without this check)"
+
 
 class DataError(ValueError):
     """Error for data that do not fit the model; its message is for the user."""
@@ -45,7 +47,7 @@ def step(
     except Exception as error:  # from any dataset, transform, model or metric
         layer = failed_layer(error, model) if model else ""
         where = f" in model.{layer}" if layer else ""
-        hint = " (--no-preflight starts without this check)" if avoidable else ""
+        hint = AVOIDABLE if avoidable else ""
         raise kind(f"{doing} failed{where}: {described(error)}{hint}") from error
 
 

@@ -6,6 +6,7 @@ import copy
 import itertools
 import statistics
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,11 @@ STEPS = 3  # measured steps, after a first one that compiles and allocates
 ENOUGH = 10  # seconds of measurement after which fewer steps suffice
 
 
-def step_seconds(config: Path, steps: int = STEPS) -> float:
+def step_seconds(
+    config: str | Path,
+    steps: int = STEPS,
+    settings: Mapping[str, Any] | None = None,
+) -> float:
     """Measure the median step of a config's training: loading, forward, backward.
 
     Loading is measured in the same process, as if its workers had no cores of their
@@ -29,13 +34,13 @@ def step_seconds(config: Path, steps: int = STEPS) -> float:
     Args:
         config: Config file; its datasets are read.
         steps: Number of measured steps.
+        settings: Attributes of the model to set before, as PathScheduleHook does.
     """
     cfg = Config.fromfile(config)
-    init_default_scope(cfg.default_scope)
-    settings: Any = copy.deepcopy(cfg.train_dataloader)
-    settings.num_workers = 0
-    loader = Runner.build_dataloader(settings, seed=0)
+    loader = train_loader(cfg)
     model = MODELS.build(model_settings(cfg))
+    for name, value in (settings or {}).items():
+        setattr(model, name, value)
     model.train()
     if torch.cuda.is_available():
         model.cuda()
@@ -53,3 +58,34 @@ def step_seconds(config: Path, steps: int = STEPS) -> float:
         if sum(taken[1:]) > ENOUGH:
             break
     return statistics.median(taken[1:] or taken)
+
+
+def training_seconds(config: str | Path) -> float:
+    """Estimate the seconds of a config's training by epochs, from a few steps.
+
+    Start-up, evaluation and monitors are not included.
+
+    Args:
+        config: Config file; its datasets are read.
+    """
+    cfg = Config.fromfile(config)
+    iterations = len(train_loader(cfg)) * cfg.train_cfg.max_epochs
+    hooks = (cfg.get("default_hooks") or {}).values()
+    stages: list[Mapping[str, Any]] = [{}]
+    for hook in filter(None, hooks):
+        stages = hook.get("stages", stages)
+    ends = [*(stage["begin"] for stage in stages[1:]), 1]
+    seconds, settings = 0.0, {}
+    for stage, end in zip(stages, ends, strict=True):
+        settings |= {key: value for key, value in stage.items() if key != "begin"}
+        share = end - stage.get("begin", 0)
+        seconds += share * iterations * step_seconds(config, settings=settings)
+    return seconds
+
+
+def train_loader(cfg: Config) -> Any:
+    """Build the training loader of a config without worker processes."""
+    init_default_scope(cfg.default_scope)
+    settings: Any = copy.deepcopy(cfg.train_dataloader)
+    settings.num_workers = 0
+    return Runner.build_dataloader(settings, seed=0)

@@ -120,12 +120,13 @@ class Job(NamedTuple):
         """
         folder = self.folder(work_dir)
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / ROW).unlink(missing_ok=True)  # it lacks a metric of the suite
         self.cfg.dump(folder / CONFIG)
         about = {
             **self.key,
             "checkpoint": self.weights.checkpoint if self.weights else None,
             "sha256": self.weights.sha256 if self.weights else None,
-            "config": self.task.config,
+            "config": config_name(self.task.config),
             "digest": self.digest,
             "threads": threads,
             "command": command,
@@ -139,6 +140,15 @@ class Job(NamedTuple):
         }
         write_atomically(folder / JOB, (json.dumps(job, indent=1) + "\n").encode())
         return folder
+
+
+def config_name(path: str) -> str:
+    """Name a config for the results: those of the package as ``configs/...``."""
+    package = Path(__file__).resolve().parents[1]
+    for root in (package / ".mim", package.parent):
+        if Path(path).absolute().is_relative_to(root / "configs"):
+            return str(Path(path).absolute().relative_to(root))
+    return path
 
 
 def folder_name(text: str) -> str:

@@ -6,16 +6,20 @@ that a mistake costs no training.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+import io
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mmengine.config import Config
 
-from snnssl_mm.checks.config import check_text
+from snnssl_mm.checks.config import check_first_batch, check_text
 from snnssl_mm.checks.config.build import build_unfilled
 from snnssl_mm.checks.config.problem import ConfigError, Problem
 from snnssl_mm.checks.config.weights import check_weights
 from snnssl_mm.checks.data import check_data, silent
+from snnssl_mm.datasets.data_error import AVOIDABLE
 from snnssl_mm.engine.launch import refuse_errors, start_from
 from snnssl_mm.probing.labelled_images import EVAL_LOADERS, has_labelled_images
 from snnssl_mm.probing.probe_configs import require_labelled_pipeline
@@ -28,7 +32,10 @@ EVALUATION = ("val_dataloader", "val_evaluator", "val_cfg")
 
 
 def require_ready(
-    tasks: Iterable[SuiteTask], configs: Mapping[str, Config], entries: Sequence[Entry]
+    tasks: Iterable[SuiteTask],
+    configs: Mapping[str, Config],
+    entries: Sequence[Entry],
+    batches: bool = True,
 ) -> None:
     """Require that every task fits every entry and that its data exist.
 
@@ -36,6 +43,8 @@ def require_ready(
         tasks: The tasks.
         configs: Their configs by name.
         entries: The entries.
+        batches: Whether to run a small batch through each task's network; not on a
+            machine that only submits jobs.
 
     Raises:
         SuiteError: One line for each fault, with the task.
@@ -47,7 +56,10 @@ def require_ready(
         # Probes share the pretraining's config, which is checked once.
         same = f"{bool(task.probe)} {cfg.to_dict()}"
         if same not in checked:
-            checked[same] = list(faults_of(task, cfg, entries))
+            found = list(faults_of(task, cfg, entries))
+            if batches and not task.probe and not found:
+                found = list(batch_faults(task, cfg))
+            checked[same] = found
             faults += [f"task {task.name}: {text}" for text in checked[same]]
         elif task.probe and not checked[same]:
             faults += [f"task {task.name}: {t}" for t in probe_faults(task, cfg)]
@@ -55,7 +67,7 @@ def require_ready(
         raise SuiteError("\n".join(faults))
 
 
-def faults_of(task: SuiteTask, cfg: Config, entries: Sequence[Entry]) -> Iterable[str]:
+def faults_of(task: SuiteTask, cfg: Config, entries: Sequence[Entry]) -> Iterator[str]:
     """Yield the faults of a task, at most one of each kind."""
     try:
         with silent():
@@ -81,12 +93,25 @@ def faults_of(task: SuiteTask, cfg: Config, entries: Sequence[Entry]) -> Iterabl
         yield f"{task.config}: {error}"
 
 
+def batch_faults(task: SuiteTask, cfg: Config) -> Iterator[str]:
+    """Yield why a batch of two images does not pass through network and evaluators."""
+    small = copy.deepcopy(cfg)
+    for name in ("train_dataloader", "val_dataloader"):
+        small[name].batch_size = min(2, small[name].batch_size)
+    # The Runner prints long descriptions.
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        problems = check_first_batch(small)
+    for text in errors_of(problems):
+        yield f"{task.config}: {text.removesuffix(AVOIDABLE)}"
+
+
 def errors_of(problems: Iterable[Problem]) -> list[str]:
     """Return the texts of the errors among problems."""
     return [problem.text for problem in problems if problem.level == "error"]
 
 
-def probe_faults(task: SuiteTask, cfg: Config) -> Iterable[str]:
+def probe_faults(task: SuiteTask, cfg: Config) -> Iterator[str]:
     """Yield what a probe lacks in the pretraining's config."""
     try:
         if not has_labelled_images(cfg):
@@ -100,7 +125,7 @@ def probe_faults(task: SuiteTask, cfg: Config) -> Iterable[str]:
         yield f"{task.config}: {error}"
 
 
-def evaluation_faults(task: SuiteTask, cfg: Config) -> Iterable[str]:
+def evaluation_faults(task: SuiteTask, cfg: Config) -> Iterator[str]:
     """Yield what a task's config lacks for training and evaluation."""
     needed = ("train_dataloader", "train_cfg", "optim_wrapper", *EVALUATION)
     # An empty val_cfg is one.

@@ -16,6 +16,7 @@ Paths of configs are relative to the suite's file.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -191,8 +192,8 @@ class TaskReader(NamedTuple):
 
     def path(self, config: str) -> str:
         """Return the path of a config: relative to the suite, or of the package."""
-        near = self.file.parent / config
-        return str(near) if near.is_file() else self.find(config)
+        near = os.path.normpath(self.file.parent / config)
+        return near if Path(near).is_file() else self.find(config)
 
 
 def metric(value: Any) -> Metric:

@@ -1,36 +1,76 @@
-"""The demo's table: metrics of the last evaluation, means over the seeds."""
+"""The demo: its commands in their order, its estimate, its links to the runs."""
 
 import json
+from pathlib import Path
 
-from snnssl_mm.cli.demo import last_metrics, summarise
+import pytest
 
+from snnssl_mm.cli import demo
+from snnssl_mm.cli.shared import children
+from snnssl_mm.projects import measure
 
-def write_log(work_dir, time, *rows):
-    file = work_dir / time / "vis_data" / "scalars.json"
-    file.parent.mkdir(parents=True)
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def test_metrics_are_those_of_the_last_evaluation(tmp_path):
-    boxes = {"coco/bbox_mAP": 0.1, "coco/bbox_mAP_50": 0.2, "coco/segm_mAP": 0.05}
-    later = {"coco/bbox_mAP": 0.3, "coco/bbox_mAP_50": 0.5, "coco/segm_mAP": 0.25}
-    write_log(tmp_path, "20260101_000000", dict(loss=1.0, step=1), boxes)
-    write_log(tmp_path, "20260101_010000", later, dict(loss=0.5, step=9))
-    expected = {"box AP": 0.3, "box AP50": 0.5, "mask AP": 0.25}
-    assert last_metrics(tmp_path) == expected
+DIGEST = "0123abcd"
 
 
-def test_all_metrics_are_shares_of_one(tmp_path):
-    write_log(tmp_path, "20260101_000000", {"mIoU": 62.5, "step": 12})
-    assert last_metrics(tmp_path) == {"mIoU": 0.625}
-
-
-def test_summary_keeps_what_only_some_rows_have():
-    rows = [
-        {"results": {"pretrained": {"knn": a, "mIoU": b}, "pixels": {"knn": 0.5}}}
-        for a, b in ((0.8, 0.6), (0.9, 0.7))
-    ]
-    assert summarise(rows) == {
-        "pretrained": {"knn": "85.0 ± 7.1", "mIoU": "65.0 ± 7.1"},
-        "pixels": {"knn": "50.0 ± 0.0"},
+def row(task, entry, seed):
+    key = {"suite": "digits", "task": task, "entry": entry, "seed": seed}
+    return {**key, "fraction": 1.0, "digest": DIGEST, "metrics": {"AP": 0.5}} | {
+        "labelled_images": 400,
+        "curve": [],
     }
+
+
+@pytest.fixture
+def commands(monkeypatch, tmp_path):
+    """The commands of child processes, which leave what they would."""
+    monkeypatch.chdir(tmp_path)
+    seen = []
+
+    def run_child(command, *_, **__):
+        seen.append(list(command))
+        options = dict(zip(command, command[1:], strict=False))
+        if command[0] == "train":
+            folder = Path(options["--work-dir"])
+            (folder / "time").mkdir(parents=True)
+            (folder / "time" / "time.log").touch()
+            (folder / "epoch_28.pth").touch()
+            (folder / "last_checkpoint").write_text(str(folder / "epoch_28.pth"))
+        if command[0] == "transfer":
+            out, seed = Path(options["--out"]), int(options["--seeds"])
+            rows = json.loads(out.read_text())["rows"] if out.exists() else []
+            for task in demo.TRAINED:
+                for entry in ("pretrained", "random"):
+                    rows.append(row(task, entry, seed))
+                    run = Path(options["--work-dir"], "digits", task, "1", entry)
+                    run = run / f"seed{seed}-{DIGEST}"
+                    run.mkdir(parents=True)
+                    (run / "last_checkpoint").write_text(str(run / "epoch_12.pth"))
+                    (run / "epoch_12.pth").touch()
+            report = {"what": "transfer", "machine": {}, "rows": rows}
+            out.write_text(json.dumps(report))
+
+    monkeypatch.setattr(children, "run_child", run_child)
+    monkeypatch.setattr(measure, "training_seconds", lambda config: 60.0)
+    return seen
+
+
+def test_a_seed_is_pretrained_transferred_and_drawn(run_tool, commands, capsys):
+    run_tool("demo", "--seeds", 0, 3)
+    names = [command[0] for command in commands]
+    assert names == 2 * ["train", "transfer", "draw", "draw", "draw"]
+    second = commands[6]
+    assert "pretrained=work_dirs/demo/seed3/epoch_28.pth" in second
+    # 1.5 minutes and 1 of pretraining and 2 tasks from 2 backbones, for both seeds.
+    assert f"{2 * (1.5 + 1 + 2 * 1.6):.0f} minutes" in capsys.readouterr().out
+    for task in demo.TRAINED:
+        for entry in ("pretrained", "random"):
+            link = Path("work_dirs/demo/seed3", f"{task}_{entry}")
+            assert (link / "epoch_12.pth").exists()
+
+
+def test_an_interrupted_pretraining_continues(run_tool, commands):
+    folder = Path("work_dirs/demo/seed0")
+    folder.mkdir(parents=True)
+    (folder / "epoch_3.pth").touch()
+    run_tool("demo")
+    assert "--resume" in commands[0]

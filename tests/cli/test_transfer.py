@@ -1,12 +1,14 @@
 """snnssl transfer: rows for every job, none lost and none computed again."""
 
 import json
+import multiprocessing
 import shutil
 from pathlib import Path
 
 import pytest
 
-from snnssl_mm.cli.shared import children
+from snnssl_mm.cli.shared import children, parallel
+from snnssl_mm.recording.file_lock import single_writer
 from snnssl_mm.transfer import execution
 from snnssl_mm.transfer.jobs import JOB, ROW
 
@@ -122,6 +124,18 @@ def test_rows_in_folders_are_collected_and_changes_recomputed(
     assert len(executed) == 8
 
 
+def test_a_new_column_is_filled(transfer, executed, checkpoint, suite):
+    words = (f"ctl={checkpoint}", "--tasks", "knn")
+    first = transfer(*words)
+    columns = "probe='knn', metrics={'top-1': 'top1', 'top-5': 'top5'}"
+    suite.write_text(suite.read_text().replace("probe='knn'", columns))
+    second = transfer(*words)
+    assert executed == executed[:4] * 2, "the same folders"
+    for key, row in second.items():
+        assert set(row["metrics"]) == {"top-1", "top-5"}
+        assert row["digest"] == first[key]["digest"]
+
+
 def test_a_job_that_fails_does_not_stop_the_others(transfer, executed, checkpoint):
     def run_child(command, log, **_):
         if "random" in command[2]:
@@ -161,6 +175,39 @@ def test_bad_input_is_refused_before_any_job(
 def test_no_checkpoint_is_refused(transfer, executed):
     with pytest.raises(SystemExit, match="no checkpoint"):
         transfer()
+
+
+def hold(results, pipe):
+    """Write to the results file, as another run, until it is killed."""
+    with single_writer(results):
+        pipe.send("held")
+        pipe.recv()
+
+
+def test_a_second_run_on_one_file_is_refused(transfer, executed, checkpoint, tmp_path):
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    out = tmp_path / "runs" / "tiny_suite.json"
+    other = context.Process(target=hold, args=(out, theirs))
+    other.start()
+    assert ours.recv() == "held"
+    words = (f"ctl={checkpoint}", "--tasks", "knn")
+    try:
+        with pytest.raises(SystemExit, match=f"{out.name}.* {other.pid}"):
+            transfer(*words)
+        assert executed == []
+    finally:
+        other.kill()
+        other.join()
+    assert len(transfer(*words)) == 4, "a killed run blocks nobody"
+
+
+def test_gpus_are_divided_among_the_runs(monkeypatch):
+    monkeypatch.setattr(parallel, "cores", lambda: 8)
+    places = parallel.places(4, ["2", "GPU-x"])
+    assert [place.gpu for place in places] == ["2", "GPU-x"] * 2
+    env = places[1].environment()
+    assert (env["OMP_NUM_THREADS"], env["CUDA_VISIBLE_DEVICES"]) == ("2", "GPU-x")
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ def test_a_checkpoint_of_another_architecture(check, weights, entries_of, task):
         (dict(seg__val_evaluator=None), "val_evaluator"),
         (dict(seg__model__backbone__time_steps=0), "time_steps"),
         (dict(seg__model__type="EncoderDecoderr"), "EncoderDecoder"),
+        (dict(seg__model__neck__in_channels=[4, 8, 16, 17]), "neck"),
         (dict(probe__eval_test_dataloader=None), "eval_test_dataloader"),
         (dict(probe__labelled_pipeline=None, probe="finetune"), "labelled_pipeline"),
         (dict(probe__probes=dict(finetune=dict(lr=-1)), probe="finetune"), "lr=-1"),

@@ -1,6 +1,6 @@
 # Fine-tuning on multi-digit scenes: 12 epochs of 25 iterations
 _base_ = 'adamw.py'
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
+optim_wrapper = dict(optimizer=dict(lr=2e-3, fused=True))
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=12, val_interval=12)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

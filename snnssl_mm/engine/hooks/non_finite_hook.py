@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import inf, isfinite
 from typing import Any
 
@@ -90,9 +90,7 @@ class NonFiniteHook(Hook):
         on_cpu = gradients[0].device.type == "cpu"
         if self.steps % (self.interval or (1 if on_cpu else 10)):
             return
-        largest: Any = get_total_norm(gradients, inf)
-        if hasattr(largest, "full_tensor"):  # of sharded parameters
-            largest = largest.full_tensor()
+        largest = largest_magnitude(gradients)
         if any_process(~torch.isfinite(largest), largest):
             self.stop("gradients are not finite")
 
@@ -164,6 +162,21 @@ class NonFiniteHook(Hook):
         )
         runner.logger.error(message)
         raise TrainingStopped(message)
+
+
+def largest_magnitude(gradients: Sequence[Any]) -> torch.Tensor:
+    """Return the largest absolute value, NaN if there is one.
+
+    Args:
+        gradients: Tensors on one device; DTensors if parameters are sharded.
+    """
+    sharded = hasattr(gradients[0], "full_tensor")
+    if gradients[0].device.type == "cpu" and not sharded:
+        # The same by linalg.vector_norm takes seven times as long on a CPU.
+        parts = [gradient.abs().max() for gradient in gradients if gradient.numel()]
+        return torch.stack(parts).max() if parts else torch.zeros(())
+    largest: Any = get_total_norm(gradients, inf)
+    return largest.full_tensor() if sharded else largest
 
 
 def dataset_class_count(runner: Any) -> int | None:

@@ -17,7 +17,11 @@ from torch import nn
 from snnssl_mm.engine import NonFiniteHook
 from snnssl_mm.engine.guards.good_checkpoint import last_good_checkpoint
 from snnssl_mm.engine.guards.training_stopped import TrainingStopped
-from snnssl_mm.engine.hooks.non_finite_hook import SMALLEST_SCALE, optimizers
+from snnssl_mm.engine.hooks.non_finite_hook import (
+    SMALLEST_SCALE,
+    largest_magnitude,
+    optimizers,
+)
 
 CONV = "backbone.stem.stages.2.conv"
 NAN = float("nan")
@@ -194,6 +198,14 @@ def test_gradients_are_checked_at_the_interval():
     assert len(stopped) == 1
     stepped(hook, 3e38)  # the sixth: large is not infinite
     assert len(stopped) == 1
+
+
+@pytest.mark.parametrize("planted", [3.0, -7.0, float("inf"), -float("inf"), NAN])
+def test_largest_magnitude_is_the_maximum_norm(planted):
+    gradients = [torch.full((2, 3), 0.5), torch.zeros(0), torch.tensor([1.0, planted])]
+    expected = torch.tensor(planted).abs()
+    torch.testing.assert_close(largest_magnitude(gradients), expected, equal_nan=True)
+    assert largest_magnitude([torch.zeros(0)]) == 0
 
 
 def test_gradients_that_a_loss_scaler_checks_are_not_checked_again():
