@@ -65,7 +65,7 @@ PreemptMode=REQUEUE
 
 
 class SlurmUnavailableError(RuntimeError):
-    """Slurm is not installed, cannot be, or does not start."""
+    """Slurm is not installed, or cannot be."""
 
 
 def find(command: str) -> str | None:
@@ -169,7 +169,8 @@ class Cluster:
         """Start the daemons and wait until the node is idle.
 
         Raises:
-            SlurmUnavailableError: If a daemon ends, or the node does not become idle.
+            RuntimeError: If a daemon ends; with the end of its output.
+            TimeoutError: If the node does not become idle.
         """
         conf = ["-D", "-f", self.environment["SLURM_CONF"]]
         munge = ["--foreground", f"--socket={self.folder}/munge.socket"]
@@ -184,21 +185,18 @@ class Cluster:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,  # Ctrl-C must not end them before the jobs
                 )
-        try:
-            wait_until(self.is_idle, 60, "the node is not idle")
-        except TimeoutError as error:
-            raise SlurmUnavailableError(f"Slurm does not start: {error}") from error
+        wait_until(self.is_idle, 60, "the node is not idle")
 
     def is_idle(self) -> bool:
         """Return whether the node waits for jobs.
 
         Raises:
-            SlurmUnavailableError: If a daemon has ended.
+            RuntimeError: If a daemon has ended; with the end of its output.
         """
         for name, daemon in self.daemons.items():
             if daemon.poll() is not None:
                 output = (self.folder / f"{name}.out").read_text()
-                raise SlurmUnavailableError(f"{name} ended:\n{output[-1000:]}")
+                raise RuntimeError(f"{name} ended:\n{output[-1000:]}")
         sinfo = ["sinfo", "--noheader", "--partition=all", "--format=%T"]
         done = subprocess.run(sinfo, env=self.environment, capture_output=True)
         return done.stdout.strip() == b"idle"
@@ -238,7 +236,9 @@ def slurm_cluster(cpus: int = 4) -> Iterator[Cluster]:
         cpus: Processors that the node offers, also if the machine has fewer.
 
     Raises:
-        SlurmUnavailableError: If Slurm is not installed or does not start.
+        SlurmUnavailableError: If Slurm is not installed.
+        RuntimeError: If it does not start.
+        TimeoutError: If its node does not become idle, or jobs remain at the end.
     """
     require_installed()
     with tempfile.TemporaryDirectory(prefix="slurm") as folder:

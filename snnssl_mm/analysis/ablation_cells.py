@@ -46,6 +46,7 @@ class Cell(NamedTuple):
         jitter: ``'frames'`` redraws brightness and contrast for each time step.
         attention: Scale of the attention, ``'fixed'`` or ``'auto'``.
         threshold: Firing threshold of all neurons but those of attention.
+        surrogate: Width of the rectangle, beyond which there is no gradient.
     """
 
     loss: str = "ctl"
@@ -60,6 +61,7 @@ class Cell(NamedTuple):
     jitter: str = "none"
     attention: str = "fixed"
     threshold: float = 1.0
+    surrogate: float = 1.0
 
     @property
     def time_steps(self) -> tuple[int, int]:
@@ -111,8 +113,10 @@ class Cell(NamedTuple):
             options["model.head.loss.lambd_dims"] = WIDTH
         if self.attention == "auto":
             options["model.backbone.attention_scale"] = "auto"
-        if self.threshold != Cell().threshold:
-            options["model.backbone.neuron"] = dict(v_threshold=self.threshold)
+        rectangle = dict(type="rectangle", width=self.surrogate)
+        neuron = dict(v_threshold=self.threshold, surrogate=rectangle)
+        if (self.threshold, self.surrogate) != (Cell().threshold, Cell().surrogate):
+            options["model.backbone.neuron"] = neuron
         return options | self._data_options()
 
     def _data_options(self) -> dict[str, Any]:
@@ -157,8 +161,15 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "jitter": ("none", "frames"),
     "attention": ("fixed", "auto"),
     "threshold": (1.0, 0.5),
+    "surrogate": (1.0, 2.0),
 }
-NUMBERS = {"steps": int, "switch": float, "width": int, "threshold": float}
+NUMBERS = {
+    "steps": int,
+    "switch": float,
+    "width": int,
+    "threshold": float,
+    "surrogate": float,
+}
 """Axes whose choices may be other numbers than those of :data:`CHOICES`."""
 DEFAULT_GRIDS = ("loss neuron=lif,mixed,analog", *list(CHOICES)[2:])
 """Loss and neuron are crossed; the other axes are varied one at a time."""
@@ -236,6 +247,7 @@ def cell_labels(cell: Cell) -> list[str]:
         "jitter": "jitter per step",
         "attention": "attention scale {}",
         "threshold": "threshold {}",
+        "surrogate": "surrogate width {}",
     }
     labels = [cell.loss.upper() if cell.loss != "flat" else "flat", names[cell.neuron]]
     labels += [

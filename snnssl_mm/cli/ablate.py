@@ -15,6 +15,7 @@ Axes and their choices:
     jitter     none, frames: other brightness and contrast in each time step
     attention  fixed, auto: scale of the attention
     threshold  1.0, 0.5: firing threshold
+    surrogate  1.0, 2.0: width of the rectangle, beyond which there is no gradient
 
 A --grid crosses its axes with each other and leaves the others at the method's
 defaults; without --grid, loss x neuron is crossed and the other axes are varied one by

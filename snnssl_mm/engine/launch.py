@@ -63,7 +63,10 @@ def train(
         CheckpointError: If the checkpoint to resume from is damaged.
         FolderInUse: If another training writes to the work directory.
         OSError: If there is too little disk space for the checkpoints.
+        StrategyError: If the launcher did not start this process, or does not fit the
+            config's strategy.
     """
+    strategies.require_launched(launcher)
     require_valid_text(cfg)
     with files_kept():  # until PretrainedCheckHook has compared the weights
         require_fitting_weights(cfg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -14,6 +15,28 @@ from snnssl_mm import compat
 
 class StrategyError(ValueError):
     """A strategy that does not fit the config or the launcher."""
+
+
+LAUNCHED_BY = {
+    "pytorch": ("RANK", "torchrun --nproc-per-node=N --no-python snnssl train ..."),
+    "slurm": ("SLURM_PROCID", "srun snnssl train ..., or tools/slurm_train.sh"),
+    "mpi": ("OMPI_COMM_WORLD_LOCAL_RANK", "mpirun snnssl train ..."),
+}
+"""By launcher: a variable that it sets for every process, and how to use it."""
+
+
+def require_launched(launcher: str) -> None:
+    """Require that this process was started by its launcher.
+
+    Raises:
+        StrategyError: If it was not; says how to start it.
+    """
+    variable, command = LAUNCHED_BY.get(launcher, ("", ""))
+    if variable and variable not in os.environ:
+        raise StrategyError(
+            f"--launcher {launcher} expects {variable} in the environment, which is "
+            f"not there; start by {command}, or leave out --launcher"
+        )
 
 
 def fit_strategy(cfg: Config) -> None:

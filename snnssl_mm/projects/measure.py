@@ -75,7 +75,7 @@ def training_seconds(config: str | Path) -> float:
     for hook in filter(None, hooks):
         stages = hook.get("stages", stages)
     ends = [*(stage["begin"] for stage in stages[1:]), 1]
-    seconds, settings = 0.0, {}
+    seconds, settings = 0.0, dict[str, Any]()
     for stage, end in zip(stages, ends, strict=True):
         settings |= {key: value for key, value in stage.items() if key != "begin"}
         share = end - stage.get("begin", 0)

@@ -1,5 +1,6 @@
 """The demo: its commands in their order, its estimate, its links to the runs."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def commands(monkeypatch, tmp_path):
 
     def run_child(command, *_, **__):
         seen.append(list(command))
-        options = dict(zip(command, command[1:], strict=False))
+        options = dict(itertools.pairwise(command))
         if command[0] == "train":
             folder = Path(options["--work-dir"])
             (folder / "time").mkdir(parents=True)

@@ -83,3 +83,14 @@ def test_one_process_trains_without_a_launcher(run_tool, tiny_config, tmp_path):
 def test_weights_of_a_deepspeed_checkpoint_are_found():
     weights = {"backbone.weight": torch.zeros(1)}
     assert find_state_dict({"module": weights, "ds_config": {}}) is weights
+
+
+@pytest.mark.parametrize("launcher", strategies.LAUNCHED_BY)
+def test_a_launcher_that_did_not_start_the_process_is_refused(launcher, monkeypatch):
+    variable, _ = strategies.LAUNCHED_BY[launcher]
+    monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(strategies.StrategyError, match=variable):
+        strategies.require_launched(launcher)
+    monkeypatch.setenv(variable, "0")
+    strategies.require_launched(launcher)
+    strategies.require_launched("none")

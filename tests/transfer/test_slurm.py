@@ -1,6 +1,6 @@
 """Slurm: time limits, missing parts, elements that end without a row or remain.
 
-test_slurm_cluster.py submits to a real cluster.
+test_slurm_array.py submits to a real cluster.
 """
 
 import json
