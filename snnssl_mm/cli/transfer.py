@@ -27,7 +27,7 @@ from __future__ import annotations
 import argparse
 import gc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared.arguments import positive, results_file, seed_number
@@ -75,7 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only these fractions of the labelled images, from 0 to 1",
     )
     parser.add_argument(
-        "--data", help="folder of images to use in place of the configs' data_root"
+        "--data",
+        nargs="+",
+        default=[],
+        metavar="[TASK=]FOLDER",
+        help="folder of images to use in place of the configs' data_root, of all tasks "
+        "or of one",
     )
     parser.add_argument(
         "--jobs",
@@ -129,7 +134,7 @@ def run(args: argparse.Namespace) -> None:
 
     with errors_as_messages():
         suite = load_suite(args.suite)
-        require_tasks_of_options(suite, args.cfg_options)
+        require_tasks_of_options(suite, args)
         suite = suite.only(args.tasks, args.fractions)
         out = args.out or args.work_dir / f"{suite.name}.json"
         require_writable(out, args.work_dir / "any")
@@ -193,19 +198,22 @@ def load_suite(name: str) -> Suite:
     return read_suite(read_config(file), Path(file), find_config)
 
 
-def require_tasks_of_options(suite: Suite, options: dict[str, Any]) -> None:
-    """Refuse ``TASK:KEY=VALUE`` of an unknown task.
+def require_tasks_of_options(suite: Suite, args: argparse.Namespace) -> None:
+    """Refuse ``TASK:KEY=VALUE`` and ``TASK=FOLDER`` of an unknown task.
 
     Raises:
         SuiteError: If the suite has no such task.
     """
+    from snnssl_mm.transfer.entries import split_name
     from snnssl_mm.transfer.suites import require_name
 
-    for option in options:
-        name, colon, _ = option.partition(":")
-        if colon:
-            known = [task.name for task in suite.tasks]
-            require_name(name, known, f"--cfg-options {option}: there is no task")
+    known = [task.name for task in suite.tasks]
+    named = [(f"--data {text}", split_name(text)[0]) for text in args.data]
+    for option in args.cfg_options:
+        named.append((f"--cfg-options {option}", option.rpartition(":")[0]))
+    for text, name in named:
+        if name:
+            require_name(name, known, f"{text}: there is no task")
 
 
 def plan(args: argparse.Namespace, suite: Suite, results: ResultsFile) -> list[Job]:
@@ -214,7 +222,7 @@ def plan(args: argparse.Namespace, suite: Suite, results: ResultsFile) -> list[J
     Raises:
         SuiteError: If there is no checkpoint, or a task cannot be run.
     """
-    from snnssl_mm.transfer.entries import read_entries
+    from snnssl_mm.transfer.entries import read_entries, split_name
     from snnssl_mm.transfer.jobs import expand
     from snnssl_mm.transfer.readiness import require_ready
     from snnssl_mm.transfer.suites import SuiteError
@@ -229,8 +237,14 @@ def plan(args: argparse.Namespace, suite: Suite, results: ResultsFile) -> list[J
     for cfg in files.values():
         general = {k: v for k, v in args.cfg_options.items() if ":" not in k}
         require_known_options(general, cfg)
+    folders = dict(split_name(text) for text in args.data)
     configs = {
-        task.name: task_config(task, files[task.config], args.cfg_options, args.data)
+        task.name: task_config(
+            task,
+            files[task.config],
+            args.cfg_options,
+            folders.get(task.name, folders.get("")),
+        )
         for task in suite.tasks
     }
     jobs = expand(suite, entries, args.seeds or suite.seeds, configs)

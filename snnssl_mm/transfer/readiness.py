@@ -26,6 +26,7 @@ from snnssl_mm.probing.probe_configs import require_labelled_pipeline
 from snnssl_mm.probing.probe_models import require_backbone
 from snnssl_mm.probing.protocols import protocol_of
 from snnssl_mm.transfer.entries import Entry
+from snnssl_mm.transfer.jobs import config_name
 from snnssl_mm.transfer.suites import SuiteError, SuiteTask
 
 EVALUATION = ("val_dataloader", "val_evaluator", "val_cfg")
@@ -60,11 +61,16 @@ def require_ready(
             if batches and not task.probe and not found:
                 found = list(batch_faults(task, cfg))
             checked[same] = found
-            faults += [f"task {task.name}: {text}" for text in checked[same]]
+            faults += [f"{title(task)}: {text}" for text in found]
         elif task.probe and not checked[same]:
-            faults += [f"task {task.name}: {t}" for t in probe_faults(task, cfg)]
+            faults += [f"{title(task)}: {text}" for text in probe_faults(task, cfg)]
     if faults:
         raise SuiteError("\n".join(faults))
+
+
+def title(task: SuiteTask) -> str:
+    """Name a task and its config."""
+    return f"task {task.name} ({config_name(task.config)})"
 
 
 def faults_of(task: SuiteTask, cfg: Config, entries: Sequence[Entry]) -> Iterator[str]:
@@ -75,7 +81,7 @@ def faults_of(task: SuiteTask, cfg: Config, entries: Sequence[Entry]) -> Iterato
             refuse_errors(check_text(cfg))
             refuse_errors(build_unfilled(cfg)[1])
     except (ValueError, OSError) as error:
-        yield f"{task.config}: {error}"
+        yield str(error)
         return
     for entry in entries:
         for checkpoint in dict.fromkeys(one.checkpoint for one in entry.weights):
@@ -83,14 +89,15 @@ def faults_of(task: SuiteTask, cfg: Config, entries: Sequence[Entry]) -> Iterato
             start_from(started, checkpoint)
             model, _ = build_unfilled(started)
             if found := errors_of(check_weights(started, model, files=True)):
-                yield f"{task.config} does not fit {entry.name}: {found[0]}"
+                yield f"checkpoint {entry.name}: {found[0]}"
     yield from probe_faults(task, cfg) if task.probe else evaluation_faults(task, cfg)
     loaders = EVAL_LOADERS if task.probe else ("train_dataloader", "val_dataloader")
     try:
         with silent():
             check_data(cfg, loaders)
     except (ValueError, OSError) as error:
-        yield f"{task.config}: {error}"
+        hint = "; --data FOLDER replaces data_root" if "data_root" in cfg else ""
+        yield f"{error}{hint}"
 
 
 def batch_faults(task: SuiteTask, cfg: Config) -> Iterator[str]:
@@ -103,7 +110,7 @@ def batch_faults(task: SuiteTask, cfg: Config) -> Iterator[str]:
         warnings.simplefilter("ignore")
         problems = check_first_batch(small)
     for text in errors_of(problems):
-        yield f"{task.config}: {text.removesuffix(AVOIDABLE)}"
+        yield text.removesuffix(AVOIDABLE)
 
 
 def errors_of(problems: Iterable[Problem]) -> list[str]:
@@ -122,7 +129,7 @@ def probe_faults(task: SuiteTask, cfg: Config) -> Iterator[str]:
             require_labelled_pipeline(cfg)
             protocol_of(cfg, str(task.probe))
     except ValueError as error:
-        yield f"{task.config}: {error}"
+        yield str(error)
 
 
 def evaluation_faults(task: SuiteTask, cfg: Config) -> Iterator[str]:
@@ -131,6 +138,6 @@ def evaluation_faults(task: SuiteTask, cfg: Config) -> Iterator[str]:
     # An empty val_cfg is one.
     if absent := [key for key in needed if cfg.get(key) is None]:
         yield (
-            f"{task.config} has no {', '.join(absent)}; a task trains and is evaluated "
+            f"the config has no {', '.join(absent)}; a task trains and is evaluated "
             "on validation images"
         )

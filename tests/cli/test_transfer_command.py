@@ -159,9 +159,10 @@ def test_a_job_that_fails_does_not_stop_the_others(transfer, executed, checkpoin
         (["--cfg-options", "modell.lr=1"], "model"),
         (["ctl=/nowhere/a.pth"], "/nowhere/a"),
         (["--data", "/nowhere", "--tasks", "knn"], "data_root"),
+        (["--data", "box=/nowhere"], "box"),
         (["--slurm", "time=soon", "--tasks", "knn"], "submitit|sbatch|soon"),
         (["--out", "/proc/a.json"], "/proc/a"),
-        (["--cfg-options", WIDER], "task seg: .* does not fit ctl"),
+        (["--cfg-options", WIDER], "task seg .* checkpoint ctl"),
     ],
 )
 def test_bad_input_is_refused_before_any_job(
