@@ -83,9 +83,16 @@ def test_misspelt_argument_is_named(name, key, text):
     assert text in problems[keys[key]]
 
 
+def test_a_surrogate_is_no_registered_type():
+    surrogate = dict(type="atan", alpha=3.0)
+    cfg = load(SSL, **{"model.backbone.neuron": dict(surrogate=surrogate)})
+    assert not found(cfg)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "text"),
     [
+        ("model.backbone.neuron", dict(surrogate=dict(type="atn")), "atn"),
         ("model.backbone.arch.num_heads", 5, "num_heads=5"),
         ("model.head.loss.lambd", -1, "lambd"),
     ],

@@ -44,8 +44,8 @@ NESTED: dict[str, tuple[Registry, ...]] = {
     "vis_backends": (root.VISBACKENDS,),
 }
 """Registries for the types below certain keys."""
-OTHERS = ("nms", "roi_layer")
-"""Keys whose types mmcv looks up without a registry."""
+OTHERS = ("nms", "roi_layer", "surrogate")
+"""Keys whose types mmcv, or a neuron, looks up without a registry."""
 BUILDERS = ("_cfg", "collate_fn", "plugins", "upsample")
 """Ends of keys whose builder removes entries before it calls the class."""
 REMOVED_KEYS = {
