@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any, NamedTuple
@@ -38,7 +39,7 @@ class Cell(NamedTuple):
         bn: Batch statistics of the backbone, ``'joint'`` or ``'per_view'``.
         pairs: ``'all'`` pairs of slices, or ``'cross-view'`` without those of two
             time steps of one view.
-        steps: Time steps T; ``'1-4'`` for 1 before the switch and 4 after it.
+        steps: Time steps T; such as ``'1-4'`` for 1 before the switch and 4 after it.
         switch: Share of the training before the switch of path and time steps.
         projector: Batch statistics of the projector, ``'joint'`` or ``'per_view'``.
         views: Views of an image; ``'2+2 small'`` adds two of half the size.
@@ -184,6 +185,8 @@ def parse_choice(axis: str, text: str) -> Any:
     known = {str(choice): choice for choice in CHOICES[axis]}
     if text in known:
         return known[text]
+    if axis == "steps" and re.fullmatch(r"[1-9]\d*-[1-9]\d*", text):
+        return text
     try:
         value = NUMBERS[axis](text)
     except (KeyError, ValueError):

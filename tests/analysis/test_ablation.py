@@ -50,6 +50,7 @@ def test_full_grid_leaves_out_what_is_impossible_or_the_same():
         ("loss=vicreg", "loss.*'vicreg'"),
         ("steps=0", "steps.*'0'"),
         ("steps=two", "steps.*'two'"),
+        ("steps=1-0", "steps.*'1-0'"),
         ("switch=1", "switch.*'1'"),
     ],
 )
@@ -78,6 +79,13 @@ def test_every_cell_builds_what_it_says(cell, tiny_config):
     assert model.projector_bn == cell.projector
     norm = type(model.backbone.stem.position.bn).__name__
     assert norm == {"joint": "BatchNorm2d", "per_view": "PerViewBatchNorm2d"}[cell.bn]
+
+
+def test_other_numbers_than_the_listed_ones():
+    assert parse_grid("steps=3,2-4 switch=0.9") == {
+        "steps": (3, "2-4"),
+        "switch": (0.9,),
+    }
 
 
 def test_a_switch_of_path_and_steps_is_a_schedule():
