@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mmengine.config import Config
 
+from snnssl_mm.checkpoints.loading import read_checkpoint
 from snnssl_mm.checks.config import check_first_batch, check_text
 from snnssl_mm.checks.config.build import build_unfilled
 from snnssl_mm.checks.config.problem import ConfigError, Problem
@@ -48,8 +49,14 @@ def require_ready(
             machine that only submits jobs.
 
     Raises:
-        SuiteError: One line for each fault, with the task.
+        SuiteError: If a checkpoint cannot be read; else one line for each fault, with
+            the task.
     """
+    for checkpoint in {one.checkpoint for entry in entries for one in entry.weights}:
+        try:
+            read_checkpoint(checkpoint)
+        except (ValueError, OSError) as error:
+            raise SuiteError(str(error)) from None
     faults: list[str] = []
     checked: dict[str, list[str]] = {}
     for task in tasks:

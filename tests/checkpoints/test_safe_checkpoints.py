@@ -109,6 +109,7 @@ ARGUMENTS = {
     "draw predictions": ["a={segmentor},{file}"],
     "export": ["{config}", "{file}", "--format", "nir", "--out", "{folder}/x.nir"],
     "infer": ["{classifier}", "{file}", "{images}", "--out-dir", "{folder}"],
+    "transfer": ["{file}", "--tasks", "knn", "--work-dir", "{folder}/runs"],
 }
 """Arguments of commands that take more than config, checkpoint, image and --out."""
 

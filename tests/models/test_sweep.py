@@ -49,6 +49,7 @@ OWN = {
         "arch": [dict(embed_dims=24, depth=2, num_heads=3)],
         "stem": ["imagenet"],
         "pooled": ["current"],
+        "attention_scale": ["auto"],
         "out_indices": [(0, 1, 2), (3,), (1, 3)],
     },
     "SpikingResNet": {
