@@ -60,7 +60,7 @@ class PerViewBatchNorm2d(_NormBase):
 
     @property
     def synchronised(self) -> bool:
-        """Whether statistics are taken over all processes: of the views in training."""
+        """Whether statistics are taken over all processes, as for views in training."""
         return self.training and self.views > 1 and several_processes()
 
     def _normalize(
