@@ -28,6 +28,7 @@ PROBED = "probes.json"
 def write_config(config: str, cell: Cell, seed: int, folder: Path) -> Path:
     """Write the config of a run; ``snnssl train`` accepts it, too."""
     cfg = Config.fromfile(config)
+    (cfg.get("default_hooks") or {}).pop("path_schedule", None)  # the cell has its own
     cfg.merge_from_dict({**cell.config_options(), "randomness.seed": seed})
     file = folder / "config.py"
     folder.mkdir(parents=True, exist_ok=True)

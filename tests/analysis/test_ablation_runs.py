@@ -11,6 +11,8 @@ from snnssl_mm.analysis.ablation_cells import Cell
 from snnssl_mm.analysis.ablation_runs import evaluate, row_of, write_config
 from snnssl_mm.probing import build_eval_model
 
+SWITCHING = Cell(neuron="analog-mixed")
+
 
 def test_a_run_has_the_settings_of_its_cell_and_seed(tiny_config, tmp_path):
     cell = Cell(loss="btl", bn="per_view", steps=2)
@@ -21,6 +23,14 @@ def test_a_run_has_the_settings_of_its_cell_and_seed(tiny_config, tmp_path):
             found = found[part]
         assert found == value
     assert cfg.randomness.seed == 7
+
+
+def test_a_cell_without_a_switch_has_no_schedule(tiny_config, tmp_path):
+    cfg = Config.fromfile(write_config(tiny_config, SWITCHING, 0, tmp_path / "first"))
+    assert cfg.default_hooks.path_schedule.stages[1].begin == 0.5
+    inherited = tmp_path / "first" / "config.py"
+    cfg = Config.fromfile(write_config(inherited, Cell(), 0, tmp_path / "second"))
+    assert "path_schedule" not in cfg.default_hooks
 
 
 @pytest.mark.slow
