@@ -25,6 +25,10 @@ from snnssl_mm.recording.representation_health import (
 from snnssl_mm.recording.two_views import two_view_batches
 
 
+SIZES = [(0.0, 8), (1.0, 8), (2.0, 8), (3.0, 8), (4.0, 4), (5.0, 4)]
+"""Value and side of six views; of each size the first half spikes."""
+
+
 @pytest.fixture
 def cfg(tiny_config):
     return Config.fromfile(tiny_config)
@@ -156,6 +160,15 @@ def test_views_depend_on_the_seed_only(views):
         assert torch.equal(a, b)
         assert not torch.equal(a, c)
     assert not torch.equal(*first), "two views"
+
+
+def test_of_more_views_the_first_of_each_path_are_taken():
+    images = [[torch.full((3, size, size), view) for view, size in SIZES]] * 2
+    samples = [{"inputs": views} for views in images]
+    (batch,) = two_view_batches(samples, torch.utils.data.default_collate, 2)
+    first, second = batch["inputs"]
+    assert first.shape == second.shape == (2, 3, 8, 8)
+    assert (first.unique().tolist(), second.unique().tolist()) == ([0.0], [2.0])
 
 
 def test_images_are_spread_evenly_and_small_sets_are_taken_whole(views):
