@@ -24,7 +24,6 @@ from snnssl_mm.recording.representation_health import (
 )
 from snnssl_mm.recording.two_views import two_view_batches
 
-
 SIZES = [(0.0, 8), (1.0, 8), (2.0, 8), (3.0, 8), (4.0, 4), (5.0, 4)]
 """Value and side of six views; of each size the first half spikes."""
 
