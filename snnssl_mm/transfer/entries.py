@@ -58,7 +58,7 @@ def read_entries(texts: Sequence[str], baselines: Sequence[str]) -> list[Entry]:
         file = Path(zoo.resolve(path))
         if not file.is_file():
             raise FileNotFoundError(zoo.does_not_exist(path))
-        own = name or unused(default_name(file), named)
+        own = name or unused(default_name(path, file), named)
         named.setdefault(own, []).append(Weights(path, file_sha(file)))
     entries = [Entry(name, tuple(weights)) for name, weights in named.items()]
     return [*entries, *map(Entry, baselines)]
@@ -77,13 +77,15 @@ def split_name(text: str) -> tuple[str, str]:
     return name.strip(), path
 
 
-def default_name(file: Path) -> str:
-    """Name a checkpoint after its folder and file.
+def default_name(checkpoint: str, file: Path) -> str:
+    """Name a checkpoint after its model in the zoo, or after its folder and file.
 
     Example:
-        >>> default_name(Path("/runs/ctl/epoch_28.pth"))
+        >>> default_name("ctl/epoch_28.pth", Path("/runs/ctl/epoch_28.pth"))
         'ctl-epoch_28'
     """
+    if checkpoint.startswith(zoo.SCHEME):
+        return checkpoint.removeprefix(zoo.SCHEME)
     return "-".join(filter(None, (file.absolute().parent.name, file.stem)))
 
 

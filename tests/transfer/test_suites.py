@@ -108,3 +108,8 @@ def test_checkpoints_of_one_name_are_seeds(files):
 def test_entries_that_cannot_be_used(files, text, error):
     with pytest.raises(error):
         read_entries([text.format(files[0])], ("random",))
+
+
+def test_a_model_of_the_zoo_keeps_its_name():
+    (entry,) = read_entries(["snnssl_mm://spikformer-digits_ctl"], ())
+    assert entry.name == "spikformer-digits_ctl"
