@@ -37,13 +37,11 @@ class PathScheduleHook(Hook):
         self.begins = [float(stage.get("begin", 0)) for stage in stages]
         unknown = {key for stage in stages for key in stage} - {"begin", *SETTINGS}
         ascending = sorted(set(self.begins)) == self.begins
-        if unknown or not ascending or not self.begins or self.begins[-1] >= 1:
+        if unknown or not ascending or self.begins[:1] != [0] or self.begins[-1] >= 1:
             raise ValueError(
                 f"PathScheduleHook expects stages of {SETTINGS} whose begin ascends "
                 f"from 0 and stays below 1, got {list(stages)}"
             )
-        if self.begins[0] != 0:
-            raise ValueError(f"the first stage must begin at 0, got {self.begins[0]:g}")
         self.settings: list[dict[str, Any]] = []
         for stage in stages:
             before = self.settings[-1] if self.settings else {}
