@@ -178,5 +178,5 @@ def saturated_layer_message(layer: LayerFiring, images: int) -> str:
     return (
         f"layer {layer.name} is saturated: its {layer.neurons:,} neurons fire at "
         f"{100 * fmean(layer.rates):.1f} % of the time steps of {images} training "
-        f"images, so that it tells them hardly apart. {cure}"
+        f"images, so it hardly distinguishes them. {cure}"
     )
