@@ -12,4 +12,4 @@ model = dict(
 data_preprocessor = dict(type='snnssl_mm.TwoViewDataPreprocessor')
 
 # They need a DualPathSSL; firing_rate switches itself off
-default_hooks = dict(collapse=None, health=None)
+default_hooks = dict(collapse=None, health=None, path_schedule=None)

@@ -22,12 +22,13 @@ model = dict(
     roi_head=dict(
         bbox_roi_extractor=roi_extractor,
         bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=10),
-        mask_roi_extractor=roi_extractor,
+        # No digit is higher than 14 pixels: finer masks would cost time only.
+        mask_roi_extractor=dict(roi_layer=dict(output_size=7), **roi_extractor),
         mask_head=dict(
             num_convs=2, in_channels=64, conv_out_channels=64, num_classes=10)),
     train_cfg=dict(
         rpn=dict(sampler=dict(num=64)),
         rpn_proposal=proposals,
-        rcnn=dict(sampler=dict(num=64))),
+        rcnn=dict(sampler=dict(num=32), mask_size=14)),
     test_cfg=dict(rpn=proposals, rcnn=dict(max_per_img=20)))
 default_hooks = _base_.guards

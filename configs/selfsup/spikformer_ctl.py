@@ -7,7 +7,10 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    backbone=dict(arch=dict(embed_dims=64, depth=1, num_heads=4)),
+    # A view normalised with its partner's statistics could see the partner through them.
+    projector_bn='per_view',
+    backbone=dict(
+        arch=dict(embed_dims=64, depth=1, num_heads=4), bn='per_view'),
     neck=dict(in_channels=64, hid_channels=512, out_channels=512))
 
 # 28 epochs of 62 iterations, so few that they need a high learning rate
@@ -19,4 +22,13 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', begin=2, end=28, eta_min=1e-4,
          convert_to_iter_based=True),
 ]
-default_hooks = dict(health=dict(interval=4), knn=dict(interval=4))
+default_hooks = dict(
+    # Dense gradients and two time steps first: better and cheaper than spikes throughout
+    path_schedule=dict(
+        type='snnssl_mm.PathScheduleHook',
+        stages=[
+            dict(train_path='analog', train_time_steps=2),
+            dict(begin=0.8, train_path='dual', train_time_steps=4),
+        ]),
+    health=dict(interval=14),
+    knn=dict(interval=7))

@@ -4,3 +4,4 @@
 _base_ = 'spikformer_ctl.py'
 model = dict(
     backbone=dict(neuron=dict(type='snnssl_mm.ReLUNeuron'), time_steps=1))
+default_hooks = dict(path_schedule=None)

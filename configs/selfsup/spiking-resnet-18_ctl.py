@@ -9,6 +9,7 @@ model = dict(
     backbone=dict(
         _delete_=True,
         base_channels=16,
+        bn='per_view',
         strides=(1, 2, 2, 1),
         **_base_.sew_resnet_18_cifar),
     neck=dict(in_channels=128))

@@ -24,7 +24,7 @@ param_scheduler = [
 auto_scale_lr = dict(base_batch_size=128)
 default_hooks = dict(
     checkpoint=dict(interval=1),
-    path=dict(
+    path_schedule=dict(
         type='snnssl_mm.PathScheduleHook',
         stages=[
             dict(train_path='analog', train_time_steps=1),

@@ -8,8 +8,8 @@ baselines = ['random', 'pixels']
 # Most of the time is spent on detection, so few fractions of the labels by default
 sweep = [0.25, 1.0]
 often = {
-    'train_cfg.val_interval': 4,
-    'default_hooks.checkpoint.interval': 4,
+    'train_cfg.val_interval': 5,
+    'default_hooks.checkpoint.interval': 5,
     'default_hooks.checkpoint.max_keep_ckpts': 1}
 tasks = dict(
     knn=dict(probe='knn'),
