@@ -24,7 +24,7 @@ from snnssl_mm import compat
 from snnssl_mm.analysis.plots.plot_style import ORANGE, QUIET, SKY, styled_figure
 from snnssl_mm.analysis.predictions import Column, columns_of, draw
 from snnssl_mm.analysis.unseen_views import unseen_views
-from snnssl_mm.cli.demo import CONFIG, TRANSFER, last_checkpoint
+from snnssl_mm.cli.demo import CONFIG, TRAINED, last_checkpoint
 from snnssl_mm.cli.shared.user_errors import run_tool
 from snnssl_mm.datasets.loading import read_image
 from snnssl_mm.neurons import set_path
@@ -120,7 +120,7 @@ def downstream(folder: Path) -> tuple[list[Column], list[np.ndarray]]:
     The maps are the share of channels that spike, averaged over time.
     """
     models = []
-    for task, config in TRANSFER.items():
+    for task, config in TRAINED.items():
         checkpoint = last_checkpoint(folder / f"{task}_pretrained")
         models.append((task, Config.fromfile(ROOT / config), str(checkpoint)))
     columns = [column for column in columns_of(models, SCENE + 1) if not column.truth]

@@ -1,7 +1,6 @@
 """Tables of README and docs, rendered from results files.
 
-Several files of ``snnssl demo`` make one table of backbones; ``model-index.yml`` and
-its metafiles make the table of models with weights.
+``model-index.yml`` and its metafiles make the table of models with weights.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from markdown_tables import device, table
 from speed_tables import growth, kernel_resources, speed, stock_pipelines
 
-from snnssl_mm.recording.probe_names import FROZEN, current_names, probe_title
+from snnssl_mm.recording.probe_names import current_names, probe_title
 
 if TYPE_CHECKING:
     from snnssl_mm.checkpoints import zoo
@@ -27,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def demo(report: dict[str, Any]) -> list[str]:
-    """Render results of ``snnssl demo``, with seeds, times and command."""
+    """Render results of the former ``snnssl demo``, with seeds, times and command."""
     summary, runs = report["summary"], report["runs"]
     measures = list(next(iter(summary.values())))
     rows = [
@@ -46,28 +45,6 @@ def demo(report: dict[str, Any]) -> list[str]:
     where = f"at most {took} a seed on {device(report)}"
     lines = table(["on unseen images, %", *map(probe_title, measures)], rows)
     return [*lines, "", f"{what}; {where}: `{report['command']}`."]
-
-
-def backbones(reports: list[dict[str, Any]]) -> list[str]:
-    """Render results of ``snnssl demo`` for several backbones, one per line."""
-    rows = []
-    for report in reports:
-        summary, runs = report["summary"], report["runs"]
-        minutes = [run["train_seconds"] / 60 for run in runs if run["train_seconds"]]
-        rows.append(
-            [
-                Path(report["config"]).stem,
-                *(summary["pretrained"][probe] for probe in FROZEN),
-                *(summary["random"][probe] for probe in FROZEN),
-                ", ".join(str(run["seed"]) for run in runs),
-                f"{max(minutes):.1f}" if minutes else "-",
-                device(report),
-            ]
-        )
-    probes = FROZEN.values()
-    heads = ["on unseen images, %", *probes, *(f"random: {p}" for p in probes)]
-    commands = "; ".join(f"`{report['command']}`" for report in reports)
-    return [*table([*heads, "seeds", "minutes", "on"], rows), "", f"By {commands}."]
 
 
 def memory(report: dict[str, Any]) -> list[str]:
@@ -179,7 +156,7 @@ def models() -> list[str]:
 def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
     """Return the renderers of results files by their entry ``what`` or their name.
 
-    Other files are results of the demo.
+    Other files are results of the former demo.
     """
     from attention_rates_table import attention_rates_table
     from fault_tables import fuzz_table, kills_table
@@ -242,17 +219,10 @@ def current_files(text: str) -> str:
     return text
 
 
-def markdown(files: list[Path]) -> str:
-    """Render results files with their notes, or the zoo's models with weights."""
-    if files[0].name == "model-index.yml":
+def markdown(file: Path) -> str:
+    """Render a results file with its note, or the zoo's models with weights."""
+    if file.name == "model-index.yml":
         return "\n".join(models())
-    reports = [
-        current_names(json.loads(current_files(file.read_text()))) for file in files
-    ]
-    if len(reports) > 1:
-        lines = backbones(reports)
-    else:
-        what = reports[0].get("what", files[0].stem)
-        lines = renderers().get(what, demo)(reports[0])
-    notes = [report["note"] for report in reports if "note" in report]
-    return "\n".join([*lines, *notes]).rstrip()
+    report = current_names(json.loads(current_files(file.read_text())))
+    lines = renderers().get(report.get("what", file.stem), demo)(report)
+    return "\n".join([*lines, report.get("note", "")]).rstrip()

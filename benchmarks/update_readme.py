@@ -23,8 +23,7 @@ def updated(text: str) -> str:
     """Replace every table of a text."""
 
     def rendered(match: re.Match[str]) -> str:
-        files = [ROOT / name for name in match[2].split()]
-        return f"{match[1]}{markdown(files)}\n{match[3]}"
+        return f"{match[1]}{markdown(ROOT / match[2])}\n{match[3]}"
 
     return TABLE.sub(rendered, text)
 

@@ -1,4 +1,4 @@
-# The main job: a small Spikformer learns digit scenes without labels (about 5 minutes
+# The main job: a small Spikformer learns digit scenes without labels (about 6 minutes
 # on two CPU cores). snnssl train configs/selfsup/spikformer_ctl.py
 _base_ = [
     '../_base_/models/spikformer_ctl.py',

@@ -1,4 +1,4 @@
-# The main job with a SEW-ResNet-18 of 16 channels (6 to 7 minutes on two CPU cores)
+# The main job with a SEW-ResNet-18 of 16 channels
 # snnssl train configs/selfsup/spiking-resnet-18_ctl.py
 _base_ = [
     'spikformer_ctl.py',

@@ -1,4 +1,4 @@
-"""Directive ``results``: the table of results files, with what made it and when.
+"""Directive ``results``: the table of a results file, with what made it and when.
 
 ```{results} benchmarks/results/probes.json
 ```
@@ -20,10 +20,10 @@ UNBROKEN = re.compile(r"(?<=\d) (?=(?:ms|s|h|µs|MiB|GiB)\b)|(?= ±) | (?<=± )"
 """Spaces at which a cell is not broken into lines."""
 
 
-def committed(files: list[Path]) -> str:
-    """Return the day of the files' last commit; empty outside of a repository."""
+def committed(file: Path) -> str:
+    """Return the day of the file's last commit; empty outside of a repository."""
     done = subprocess.run(
-        ["git", "log", "-1", "--format=%cs", "--", *map(str, files)],
+        ["git", "log", "-1", "--format=%cs", "--", str(file)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -33,20 +33,18 @@ def committed(files: list[Path]) -> str:
 
 
 class Results(SphinxDirective):
-    """The table of one or several results files, or of the model zoo."""
+    """The table of a results file, or of the model zoo."""
 
     required_arguments = 1
-    final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
-        """Render the files with the function that also fills the README."""
-        files = [ROOT / name for name in self.arguments[0].split()]
-        for file in files:
-            self.env.note_dependency(str(file))
-        text = UNBROKEN.sub("\N{NO-BREAK SPACE}", markdown(files))
-        sources = ", ".join(f"`{file.relative_to(ROOT)}`" for file in files)
-        day = committed(files)
-        text += f"\n\nFrom {sources}" + (f", committed on {day}." if day else ".")
+        """Render the file with the function that also fills the README."""
+        file = ROOT / self.arguments[0]
+        self.env.note_dependency(str(file))
+        text = UNBROKEN.sub("\N{NO-BREAK SPACE}", markdown(file))
+        day = committed(file)
+        text += f"\n\nFrom `{self.arguments[0]}`"
+        text += f", committed on {day}." if day else "."
         table = nodes.container(classes=["results"])
         table += self.parse_text_to_nodes(text)
         return [table]

@@ -138,7 +138,7 @@ def rows(name: str) -> list[dict[str, str]]:
     """Return the rows of a results file's tables, each cell by its heading."""
     found: list[dict[str, str]] = []
     heads: list[str] = []
-    for line in markdown([RESULTS / f"{name}.json"]).splitlines():
+    for line in markdown(RESULTS / f"{name}.json").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]
         if not line.startswith("|"):
             heads = []

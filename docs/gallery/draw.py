@@ -183,7 +183,7 @@ PAGES: dict[str, tuple[str, str, list[Drawn]]] = {
             drawn(
                 "predictions",
                 " ".join(
-                    f'"{name}={config},{DEMO}/{run}/epoch_12.pth"'
+                    f'"{name}={config},{DEMO}/{run}/epoch_9.pth"'
                     for name, config, run in (
                         ("Mask R-CNN", DETECTION, "detection_pretrained"),
                         ("semantic FPN", SEGMENTATION, "segmentation_pretrained"),
@@ -199,7 +199,7 @@ PAGES: dict[str, tuple[str, str, list[Drawn]]] = {
             Drawn(
                 "infer",
                 "Predictions for your images",
-                f"snnssl infer {DETECTION} {DEMO}/detection_pretrained/epoch_12.pth "
+                f"snnssl infer {DETECTION} {DEMO}/detection_pretrained/epoch_9.pth "
                 f"{SCENES}/00000.png --out {OUT}/infer",
                 f"{OUT}/infer/vis/00000.png",
                 "A scene with four digits, each with a box, a coloured mask, its class "

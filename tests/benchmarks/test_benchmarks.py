@@ -136,7 +136,7 @@ def test_quick_run_writes_results_and_says_what_is_not_measured(tmp_path, monkey
 def rendered_table(file, monkeypatch):
     import results_tables
 
-    return results_tables.markdown([file])
+    return results_tables.markdown(file)
 
 
 def test_child_measures_the_side_that_it_is_told(capsys):

@@ -45,8 +45,8 @@ def commands(monkeypatch, tmp_path):
                     run = Path(options["--work-dir"], "digits", task, "1", entry)
                     run = run / f"seed{seed}-{DIGEST}"
                     run.mkdir(parents=True)
-                    (run / "last_checkpoint").write_text(str(run / "epoch_12.pth"))
-                    (run / "epoch_12.pth").touch()
+                    (run / "last_checkpoint").write_text(str(run / "epoch_9.pth"))
+                    (run / "epoch_9.pth").touch()
             report = {"what": "transfer", "machine": {}, "rows": rows}
             out.write_text(json.dumps(report))
 
@@ -66,7 +66,7 @@ def test_a_seed_is_pretrained_transferred_and_drawn(run_tool, commands, capsys):
     for task in demo.TRAINED:
         for entry in ("pretrained", "random"):
             link = Path("work_dirs/demo/seed3", f"{task}_{entry}")
-            assert (link / "epoch_12.pth").exists()
+            assert (link / "epoch_9.pth").exists()
 
 
 def test_an_interrupted_pretraining_continues(run_tool, commands):
