@@ -30,4 +30,4 @@ default_hooks = dict(
             dict(train_path='analog', train_time_steps=1),
             dict(begin=0.9, train_path='dual', train_time_steps=4),
         ]),
-    health=dict(interval=5), knn=dict(interval=2))
+    health=dict(interval=10), knn=dict(interval=4))
