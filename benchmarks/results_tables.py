@@ -160,6 +160,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
     """
     from attention_rates_table import attention_rates_table
     from fault_tables import fuzz_table, kills_table
+    from gradient_faithfulness import gradient_table
     from steadiness import long_run_table
     from training_cost_table import training_cost_table
     from training_plan import plan_table, step_times_table
@@ -176,6 +177,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
         "ablation": rows_as(lambda rows: [ablation_table(rows)]),
         "energy": rows_as(energy_by_network),
         "firing_rates": rows_as(lambda rows: [firing_rates_table(row) for row in rows]),
+        "gradient_faithfulness": rows_as(lambda rows: [gradient_table(rows)]),
         "fuzz": rows_as(lambda rows: [fuzz_table(rows)]),
         "kills": rows_as(lambda rows: [kills_table(rows)]),
         "long_run": rows_as(lambda rows: [long_run_table(rows)]),

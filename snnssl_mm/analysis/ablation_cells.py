@@ -39,7 +39,7 @@ class Cell(NamedTuple):
         bn: Batch statistics of the backbone, ``'joint'`` or ``'per_view'``.
         pairs: ``'all'`` pairs of slices, or ``'cross-view'`` without those of two
             time steps of one view.
-        steps: Time steps T; such as ``'1-4'`` for 1 before the switch and 4 after it.
+        steps: Time steps T; such as ``'2-4'`` for 2 before the switch and 4 after it.
         switch: Share of the training before the switch of path and time steps.
         projector: Batch statistics of the projector, ``'joint'`` or ``'per_view'``.
         views: Views of an image; ``'2+2 small'`` adds two of half the size.
@@ -154,8 +154,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "neuron": tuple(NEURONS),
     "bn": BATCH_NORMS,
     "pairs": tuple(PAIRS),
-    "steps": (1, 2, 4, "1-4"),
-    "switch": (0.25, 0.5, 0.75),
+    "steps": (1, 2, 4, "2-4"),
+    "switch": (0.25, 0.5, 0.8),
     "projector": BATCH_NORMS,
     "views": VIEWS,
     "width": (WIDTH, 4 * WIDTH),
@@ -172,8 +172,15 @@ NUMBERS = {
     "surrogate": float,
 }
 """Axes whose choices may be other numbers than those of :data:`CHOICES`."""
-DEFAULT_GRIDS = ("loss neuron=lif,mixed,analog", *list(CHOICES)[2:])
-"""Loss and neuron are crossed; the other axes are varied one at a time."""
+RECIPE = "bn=per_view projector=per_view steps=2-4 switch=0.8"
+"""What the digits' recipe sets beside its neuron, ``analog-mixed``."""
+DEFAULT_GRIDS = (
+    "loss neuron=lif,mixed,analog",
+    *list(CHOICES)[2:],
+    f"neuron {RECIPE}",
+)
+"""Loss and neuron are crossed; the other axes are varied one at a time, and the neuron
+once more in the digits' recipe."""
 
 
 def parse_choice(axis: str, text: str) -> Any:

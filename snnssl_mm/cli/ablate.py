@@ -7,7 +7,7 @@ Axes and their choices:
                other: analog-mixed, analog-lif, lif-mixed
     bn         joint, per_view: batch statistics of the backbone
     pairs      all, cross-view: pairs of slices in the loss
-    steps      T, or 1-4 (one time step first, four later)
+    steps      T, or 2-4 (two time steps first, four later)
     switch     share of the training before neuron or steps change (0.5)
     projector  joint, per_view: batch statistics of the projector
     views      2, 4, "2+2 small"
@@ -18,8 +18,8 @@ Axes and their choices:
     surrogate  1.0, 2.0: width of the rectangle, beyond which there is no gradient
 
 A --grid crosses its axes with each other and leaves the others at the method's
-defaults; without --grid, loss x neuron is crossed and the other axes are varied one by
-one. Every run is evaluated twice, with BatchNorm statistics as trained and recalibrated
+defaults; without --grid, loss x neuron is crossed, the other axes are varied one by
+one, and the neuron once more in the recipe of the digits. Every run is evaluated twice, with BatchNorm statistics as trained and recalibrated
 on the spiking path.
 
 Runs are executed in parallel, one per core. Results are appended to the file when a

@@ -139,8 +139,15 @@ class CachedBackbone:
         """Number of layers of the backbone and of channels of its features.
 
         Raises:
-            ValueError: If the images have a time axis.
+            ValueError: If the images have a time axis, or layers have no depth.
         """
+        layers = getattr(self.model.backbone, "layer_names", None)
+        if layers is None:
+            raise ValueError(
+                "probes that train a network need a SpikingBackbone, whose layers "
+                f"have a depth, got {type(self.model.backbone).__name__}; use the "
+                "probes knn and linear"
+            )
         batch = next(iter(self.loaders.test))
         inputs = self.model.data_preprocessor(batch, training=False)["inputs"]
         if inputs.dim() != 4:
@@ -150,7 +157,7 @@ class CachedBackbone:
             )
         with torch.no_grad():
             channels = self.model.extract_feat(inputs[:1])[-1].shape[1]
-        return len(self.model.backbone.layer_names), int(channels)
+        return len(layers), int(channels)
 
     def split(self, name: str) -> dict[str, np.ndarray]:
         """Return features ``[n, C]``, labels ``[n]`` and seconds of a split by name."""

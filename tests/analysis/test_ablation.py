@@ -1,5 +1,6 @@
 """What an ablation varies, and how its rows become means."""
 
+from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
@@ -21,9 +22,11 @@ from snnssl_mm.analysis.ablation_cells import (
 from snnssl_mm.engine import PathScheduleHook
 from snnssl_mm.neurons import MixedLIF
 
+CONFIGS = Path(__file__).parents[2] / "configs"
+
 
 def test_default_grids_cross_loss_and_neuron_and_vary_the_rest_alone():
-    cells = cells_of(DEFAULT_GRIDS)
+    cells = cells_of(DEFAULT_GRIDS[:-1])
     crossed = {(cell.loss, cell.neuron) for cell in cells}
     neurons = ("lif", "mixed", "analog")
     assert crossed == {(a, b) for a in CHOICES["loss"] for b in neurons}
@@ -33,6 +36,18 @@ def test_default_grids_cross_loss_and_neuron_and_vary_the_rest_alone():
         changed = [a for a, b in zip(cell, Cell(), strict=True) if a != b]
         others = cell._replace(loss=Cell().loss, neuron=Cell().neuron)
         assert len(changed) <= 1 or others == Cell()
+
+
+def test_the_last_default_grid_compares_neurons_in_the_digits_recipe():
+    cfg = Config.fromfile(CONFIGS / "selfsup" / "spikformer_ctl.py")
+    recipes = {cell.neuron: cell for cell in cells_of(DEFAULT_GRIDS[-1:])}
+    assert set(recipes) == set(NEURONS)
+    recipe = recipes["analog-mixed"].config_options()
+    assert recipe["model.backbone.bn"] == cfg.model.backbone.bn
+    assert recipe["model.projector_bn"] == cfg.model.projector_bn
+    hook = recipe["default_hooks.path_schedule"]
+    stages = [{"begin": 0, **stage} for stage in cfg.default_hooks.path_schedule.stages]
+    assert hook["stages"] == stages
 
 
 def test_full_grid_leaves_out_what_is_impossible_or_the_same():

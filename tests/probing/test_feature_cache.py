@@ -169,3 +169,13 @@ def test_clips_are_refused_by_probes_that_train_a_network(tiny_config, tmp_path)
     }
     with pytest.raises(ValueError, match=r"\(32, 1, 3, 16, 16\)"):
         _ = backbone.shape
+
+
+def test_backbones_whose_layers_have_no_depth_are_refused_by_training_probes(
+    tiny_config, tmp_path
+):
+    def other_backbone(model):
+        model.backbone = nn.Conv2d(3, 8, 1)
+
+    with pytest.raises(ValueError, match="Conv2d"):
+        _ = cached(Config.fromfile(tiny_config), tmp_path, other_backbone).shape
