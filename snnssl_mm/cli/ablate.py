@@ -19,8 +19,8 @@ Axes and their choices:
 
 A --grid crosses its axes with each other and leaves the others at the method's
 defaults; without --grid, loss x neuron is crossed, the other axes are varied one by
-one, and the neuron once more in the recipe of the digits. Every run is evaluated twice, with BatchNorm statistics as trained and recalibrated
-on the spiking path.
+one, and the neuron once more in the recipe of the digits. Every run is evaluated twice,
+with BatchNorm statistics as trained and recalibrated on the spiking path.
 
 Runs are executed in parallel, one per core. Results are appended to the file when a
 run ends; run the same command again to continue an interrupted grid.
