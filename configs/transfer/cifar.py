@@ -1,6 +1,7 @@
-# CIFAR-10: frozen features, few labels and fine-tuning
-# snnssl transfer ctl=work_dirs/spikformer-4-384_ctl_cifar10/epoch_300.pth --suite cifar
-pretraining = '../selfsup/spikformer-4-384_ctl_cifar10.py'
+# CIFAR-10 as JPEG files: frozen features, few labels and fine-tuning
+# snnssl transfer ctl=CKPT --suite cifar --data data/cifar10-jpeg
+# Another backbone: a file with _base_ = 'snnssl_mm::transfer/cifar.py' and its pretraining.
+pretraining = '../selfsup/spiking-resnet-18_ctl_folder32_cpu.py'
 seeds = [0, 1, 2]
 baselines = ['random', 'pixels']
 tasks = dict(

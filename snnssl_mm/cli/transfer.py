@@ -5,7 +5,7 @@ the same schedule, seeds and labelled images. The suites of the package:
 
     digits    embedded digit scenes: k-NN, linear, few labels, fine-tuning, Mask R-CNN,
               Semantic FPN (no download, the default)
-    cifar     CIFAR-10: k-NN, linear, few labels, fine-tuning
+    cifar     CIFAR-10 (--data): k-NN, linear, few labels, fine-tuning
     cells     boxes of a folder in COCO format (--data), by RetinaNet
     coco_ade  COCO, ADE20K and ImageNet, for a Spikformer-8-512
 
