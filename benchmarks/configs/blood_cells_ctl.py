@@ -1,5 +1,6 @@
 # Pretraining on unlabelled photographs of blood cells, small enough for two CPU cores
-# Images: data_root/train/*.jpg, see benchmarks/blood_cells.py
+# Only the training images of a folder in COCO format: images/*.jpg, annotations/train.json
+# snnssl transfer ctl=work_dirs/blood_cells_ctl/epoch_60.pth --suite cells --data data/blood-cells
 _base_ = [
     '../../configs/_base_/models/spikformer_ctl.py',
     '../../configs/_base_/datasets/image_folder_32.py',
@@ -7,8 +8,9 @@ _base_ = [
     '../../configs/_base_/default_runtime.py',
 ]
 model = dict(
+    projector_bn='per_view',
     backbone=dict(
-        arch=dict(embed_dims=128, depth=2, num_heads=4), stem='imagenet'),
+        arch=dict(embed_dims=128, depth=2, num_heads=4), stem='imagenet', bn='per_view'),
     neck=dict(in_channels=128, hid_channels=512, out_channels=512))
 
 # As the detector normalises its images
@@ -26,7 +28,12 @@ train_dataloader = dict(
     batch_size=32,
     num_workers=1,
     dataset=dict(
+        _delete_=True,
+        type='mmdet.CocoDataset',  # the annotations are not used
         data_root='data/blood-cells',
+        ann_file='annotations/train.json',
+        data_prefix=dict(img='images/'),
+        metainfo=dict(classes=('RBC', 'WBC', 'Platelets')),
         pipeline=[_base_.load, two_views, dict(type='PackInputs')]))
 eval_train_dataloader = eval_test_dataloader = None
 
@@ -39,5 +46,11 @@ param_scheduler = [
          convert_to_iter_based=True),
 ]
 default_hooks = dict(
+    path_schedule=dict(  # that of the digits
+        type='snnssl_mm.PathScheduleHook',
+        stages=[
+            dict(train_path='analog', train_time_steps=2),
+            dict(begin=0.8, train_path='dual', train_time_steps=4),
+        ]),
     logger=dict(interval=6), checkpoint=dict(interval=60),
     health=None, knn=None, linear_probe=None)
