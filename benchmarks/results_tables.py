@@ -109,8 +109,9 @@ def rows_as(tables_of: Shown) -> Callable[[dict[str, Any]], list[str]]:
         rows, lines = report["rows"], []
         for found in tables_of(rows):
             lines += [f"{found.caption}:", "", *found.markdown(), ""]
-        commands = dict.fromkeys(f"`{row['command']}`" for row in rows)
-        return [*lines, f"On {device(report)}: {'; '.join(commands)}."]
+        commands = list(dict.fromkeys(f"`{row['command']}`" for row in rows))
+        more = f"; {len(commands) - 1} more in the file" if len(commands) > 1 else ""
+        return [*lines, f"On {device(report)}: {commands[0]}{more}."]
 
     return shown
 

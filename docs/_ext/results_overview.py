@@ -39,8 +39,8 @@ CARDS = (
         "digit_scenes",
         "Digit scenes",
         "Does pretraining without labels help on the embedded data?",
-        "Box AP {digit_scenes|pretrained|box AP} from pretrained, "
-        "{digit_scenes|random weights|box AP} from random weights",
+        "Box AP {digit_scenes|detection|pretrained} from pretrained, "
+        "{digit_scenes|detection|random} from random weights",
     ),
     Card(
         "cifar10",

@@ -145,7 +145,7 @@ def last_checkpoint(folder: Path) -> Path:
     """Return the last checkpoint of a run, as recorded by mmengine."""
     from snnssl_mm.checkpoints.resuming import recorded_checkpoint
 
-    return Path(recorded_checkpoint(folder))
+    return folder / Path(recorded_checkpoint(folder)).name
 
 
 def show_tables(out: Path) -> None:
