@@ -170,8 +170,8 @@ PAGES: dict[str, tuple[str, str, list[Drawn]]] = {
                 "training",
                 DEMO,
                 "Training curves",
-                "Curves over 28 epochs: the loss and its parts fall, k-NN accuracy "
-                "rises, the mean firing rate of the layers levels off.",
+                "Curves over 28 epochs: the parts of the loss fall, k-NN accuracy "
+                "rises; the firing rate begins after 22 epochs on the analog path.",
                 "Loss parts, k-NN accuracy and firing rate of a run.",
             ),
         ],

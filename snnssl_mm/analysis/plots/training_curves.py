@@ -66,20 +66,33 @@ def plot_training(work_dir: Path, out: Path) -> Path:
         axes[0].set(title="Parts of the loss", yscale="log")
         axes[0].legend()
         draw_knn(axes[1], Path(work_dir, "probes.json"))
-        measured = [
-            (epoch, 100 * row["firing_rate"])
-            for epoch, row in zip(epochs, rows, strict=True)
-            if "firing_rate" in row
-        ]
-        if measured:
-            axes[2].plot(*zip(*measured, strict=True), color=GREEN, lw=1.2)
-        axes[2].set(title="Firing rate, all neurons", ylabel="spikes per step, %")
-        axes[2].set_ylim(bottom=0)
+        draw_firing_rate(axes[2], epochs, rows)
         for axis in axes:
             axis.set_xlim(0, max(1.0, epochs[-1]) * 1.03)
             axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
             axis.set_xlabel("epoch" if "epoch" in rows[0] else "iteration")
     return out
+
+
+def draw_firing_rate(
+    axis: Any, epochs: list[float], rows: list[dict[str, Any]]
+) -> None:
+    """Draw the mean firing rate; the analog path, which does not spike, has none."""
+    spiking = [
+        (epoch, 100 * row["firing_rate"])
+        for epoch, row in zip(epochs, rows, strict=True)
+        if "firing_rate" in row
+    ]
+    axis.set(title="Firing rate, all neurons", ylabel="spikes per step, %")
+    highest = max((rate for _, rate in spiking), default=1.0)
+    axis.set_ylim(0, 1.1 * highest)
+    if spiking:
+        axis.plot(*zip(*spiking, strict=True), color=GREEN, lw=1.2)
+    before = spiking[0][0] if spiking else epochs[-1]
+    if before > 0.2 * epochs[-1]:
+        axis.axvspan(0, before, color=GREY, alpha=0.12, lw=0)
+        text = "no spikes:\nanalog path"
+        axis.text(before / 2, 0.55 * highest, text, ha="center", va="center")
 
 
 def draw_knn(axis: Any, probes: Path) -> None:
