@@ -53,7 +53,8 @@ class PerViewBatchNorm2d(_NormBase):
         samples = require_samples(self, x, groups)
         if self.synchronised:
             return self._normalize_globally(x.unflatten(1, (groups, -1)), samples)
-        first, *others = x.chunk(groups, dim=1)
+        # One group is not a chunk: exported programs keep a batch of any size.
+        first, *others = x.chunk(groups, dim=1) if groups > 1 else (x,)
         y = [self._normalize(first, self.running_mean, self.running_var)]
         y += [self._normalize(view, None, None) for view in others]
         return torch.cat(y, dim=1) if others else y[0]

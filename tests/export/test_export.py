@@ -73,9 +73,13 @@ def spikingjellys(graph, frames):
 
 
 @pytest.mark.parametrize("lif", [LIF, dict(tau=3.0)], ids=["decayed", "undecayed"])
-@pytest.mark.parametrize("shortcut", ["sew", "spiking", "ms"])
-def test_nir_file_fires_as_the_backbone_in_spikingjelly_too(shortcut, lif, tmp_path):
-    backbone, frames = resnet(shortcut, neuron=lif), clip()
+@pytest.mark.parametrize(
+    ("shortcut", "bn"), [("sew", "per_view"), ("spiking", "joint"), ("ms", "joint")]
+)
+def test_nir_file_fires_as_the_backbone_in_spikingjelly_too(
+    shortcut, bn, lif, tmp_path
+):
+    backbone, frames = resnet(shortcut, neuron=lif, bn=bn), clip()
     copy = folded(backbone, SIZE, torch.float64)
     graph = through_a_file(to_nir(copy, SIZE, torch.float64), tmp_path)
     (expected,) = maps_of(backbone, frames)
@@ -230,7 +234,7 @@ def exported(tmp_path_factory):
 
     That of a spiking ResNet is in tests/cli/test_export_command.py.
     """
-    backbone = spikformer(out_indices=(1, 2))
+    backbone = spikformer(out_indices=(1, 2), bn="per_view")
     program = to_program(backbone, SIZE)
     file = tmp_path_factory.mktemp("program") / "spikformer.pt2"
     torch.export.save(program, file)
