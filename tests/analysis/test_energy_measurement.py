@@ -23,6 +23,7 @@ from snnssl_mm.analysis.unseen_images import unseen_images
 from snnssl_mm.models import load_backbone
 from snnssl_mm.neurons import MixedLIF
 from snnssl_mm.probing import build_eval_model
+from snnssl_mm.recording.bn_statistics import norms_of
 from snnssl_mm.recording.energy import ACCOUNTINGS, CONSTANTS, energy, totals
 
 
@@ -34,9 +35,8 @@ def lively_job(file):
     cfg = Config.fromfile(file)
     torch.manual_seed(0)
     model = build_eval_model(cfg)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
+    for norm in norms_of(model):
+        norm.momentum = 1.0
     model.backbone.train()
     with torch.no_grad():
         for batch in unseen_images(cfg, 8):
