@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from mmengine.registry import DATASETS
 from mmpretrain.models import ImageClassifier
 
@@ -37,6 +38,8 @@ def make(cfg, tmp_path):
     loaders = probes.eval_loaders(cfg)
 
     def build(name, folder="cache", seed=0, start_seed=0):
+        # Runs of one name share it if they start in the same second.
+        MessageHub._instance_dict.clear()
         cfg.randomness = dict(seed=start_seed)
         model = probes.random_init_model(cfg)
         cfg.randomness = dict(seed=seed)
