@@ -78,7 +78,7 @@ def probe_table(rows: Sequence[Row]) -> Table:
     }
     for group in grouped(rows):
         first = next(iter(group.values()))
-        seconds = sum(row["seconds"] for row in group.values())
+        seconds = sum(row.get("seconds", 0) for row in group.values())
         for row in group.values():
             if "feature_seconds" in row:  # the first of the rows that share them
                 seconds += uncounted.pop(features_of(row), 0)
@@ -90,7 +90,7 @@ def probe_table(rows: Sequence[Row]) -> Table:
                 f"{100 / first['classes']:.1f}",
                 *([percent(first, "top5")] if top5 else []),
                 f"{first['train_images']:,}",
-                f"{seconds:.0f}",
+                f"{seconds:.0f}" if "seconds" in first else "-",  # monitors: no time
             ]
         )
     names = [f"{STARTS[start]}, %" for start in starts]
