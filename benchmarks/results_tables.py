@@ -72,7 +72,7 @@ def memory(report: dict[str, Any]) -> list[str]:
 
 
 def blood_cells(report: dict[str, Any]) -> list[str]:
-    """Render results of benchmarks/blood_cells.py: AP50 over epochs."""
+    """Render AP50 over epochs, as recorded before there was the suite ``cells``."""
     epochs = list(report["runs"][0]["results"]["pretrained"])
     rows = [
         [

@@ -5,6 +5,7 @@ _base_ = [
     '../../configs/_base_/models/spikformer_ctl.py',
     '../../configs/_base_/datasets/image_folder_32.py',
     '../../configs/_base_/schedules/adamw.py',
+    '../../configs/_base_/schedules/analog_first.py',
     '../../configs/_base_/default_runtime.py',
 ]
 model = dict(
@@ -46,11 +47,6 @@ param_scheduler = [
          convert_to_iter_based=True),
 ]
 default_hooks = dict(
-    path_schedule=dict(  # that of the digits
-        type='snnssl_mm.PathScheduleHook',
-        stages=[
-            dict(train_path='analog', train_time_steps=2),
-            dict(begin=0.8, train_path='dual', train_time_steps=4),
-        ]),
+    path_schedule=_base_.analog_first,
     logger=dict(interval=6), checkpoint=dict(interval=60),
     health=None, knn=None, linear_probe=None)

@@ -4,6 +4,7 @@ _base_ = [
     '../_base_/models/spikformer_ctl.py',
     '../_base_/datasets/digit_scenes.py',
     '../_base_/schedules/adamw.py',
+    '../_base_/schedules/analog_first.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
@@ -23,12 +24,6 @@ param_scheduler = [
          convert_to_iter_based=True),
 ]
 default_hooks = dict(
-    # Dense gradients and two time steps first: better and cheaper than spikes throughout
-    path_schedule=dict(
-        type='snnssl_mm.PathScheduleHook',
-        stages=[
-            dict(train_path='analog', train_time_steps=2),
-            dict(begin=0.8, train_path='dual', train_time_steps=4),
-        ]),
+    path_schedule=_base_.analog_first,
     health=dict(interval=14),
     knn=dict(interval=7))
