@@ -131,6 +131,27 @@ def detection(root):
     )
 
 
+def spiking_detection(root):
+    """The same, with spikes up to the last layers."""
+    settings = detection(root)
+    model = settings["model"]
+    model["backbone"]["time_readout"] = "none"
+    model["neck"] = dict(
+        _delete_=True,
+        type="snnssl_mm.SpikingNeck",
+        neck=dict(type="FPN", num_outs=5, **model["neck"]),
+        time_readout="none",
+    )
+    model["rpn_head"]["type"] = "snnssl_mm.SpikingRPNHead"
+    heads = model["roi_head"]
+    heads["type"] = "snnssl_mm.SpikingStandardRoIHead"
+    heads["bbox_head"]["type"] = "snnssl_mm.SpikingShared2FCBBoxHead"
+    heads["mask_head"]["type"] = "snnssl_mm.SpikingFCNMaskHead"
+    for name in ("bbox_roi_extractor", "mask_roi_extractor"):
+        heads[name]["type"] = "snnssl_mm.SpikingSingleRoIExtractor"
+    return settings
+
+
 def segmentation(root, divisor=32):
     """Semantic FPN with the stock pipeline; ``divisor`` pads images when testing."""
 
@@ -222,7 +243,10 @@ def classification(root):
 
 
 TASKS = dict(
-    detection=detection, segmentation=segmentation, classification=classification
+    detection=detection,
+    spiking_detection=spiking_detection,
+    segmentation=segmentation,
+    classification=classification,
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -92,8 +92,9 @@ def measure_layers(
     """Count operations and measure input rates of every layer of a model.
 
     In addition, a spiking backbone runs on the same inputs with one time step, which
-    gives the operations of the equal non-spiking network. Neck and head receive an
-    average over time, so they are the same in both.
+    gives the operations of the equal non-spiking network. A spiking neck or head does
+    everything T times; an ordinary one receives an average over time, so it is the same
+    in both networks.
 
     Args:
         model: Model with a ``backbone``, in evaluation mode; not changed.
@@ -123,36 +124,51 @@ def measure_layers(
             steps = x.shape[0] if clip else backbone.time_steps
             with one_time_step(backbone), once:
                 backbone(x[:1] if clip else x)
-    single = once.found if spiking else counter.found
-    layers = [layer_entry(layer, single, images, spiking) for layer in counter.layers]
+    parts = spiking_parts(model)
+    if not spiking:
+        parts.discard(BACKBONE)
+    layers = []
+    for layer in counter.layers:
+        counts = layer.name.startswith(tuple(f"{part}." for part in parts))
+        single = layer.macs / (steps if counts else 1)
+        if counts and layer.name.startswith(f"{BACKBONE}."):
+            # A layer that works between time steps is missing.
+            single = once.found.get(layer.name, LayerOperations(layer.name)).macs
+        layers.append(layer_entry(layer, counts, single, images))
     return layers, steps
 
 
+def spiking_parts(model: nn.Module) -> set[str]:
+    """Name the backbone, and the necks and heads that have spiking neurons.
+
+    The heads of a RoI head are parts of their own, since one alone may spike.
+    """
+    parts = {BACKBONE}
+    for name, module in model.named_modules():
+        if isinstance(module, MixedLIF):
+            depth = 2 if name.startswith("roi_head.") else 1
+            parts.add(".".join(name.split(".")[:depth]))
+    return parts
+
+
 def layer_entry(
-    layer: LayerOperations,
-    once: Mapping[str, LayerOperations],
-    images: int,
-    spiking: bool,
+    layer: LayerOperations, spiking: bool, single: float, images: int
 ) -> dict[str, Any]:
     """Return the results file's entry of one layer, per image.
 
     Args:
         layer: Operations for all images.
-        once: Operations of the backbone's layers in a single time step; a layer that
-            works between time steps is missing.
+        spiking: Whether the layer belongs to a spiking part.
+        single: MACs of the equal non-spiking layer, for all images.
         images: Number of images.
-        spiking: Whether the backbone spikes.
     """
-    part = re.split("[. ]", layer.name)[0]
-    counts = spiking and part == BACKBONE
-    single = once.get(layer.name, LayerOperations(layer.name)) if counts else layer
     return {
         "name": layer.name,
-        "part": part,
-        "kind": layer.kind if counts else "real",
+        "part": re.split("[. ]", layer.name)[0],
+        "kind": layer.kind if spiking else "real",
         "macs": layer.macs / images,
-        "rate": layer.rate if counts else None,
-        "non_spiking_macs": single.macs / images,
+        "rate": layer.rate if spiking else None,
+        "non_spiking_macs": single / images,
     }
 
 

@@ -11,10 +11,27 @@ from snnssl_mm.losses import (
     TimeFlattenedLoss,
 )
 from snnssl_mm.models.batch_norm import PerViewBatchNorm2d
+from snnssl_mm.models.dense_prediction.heads import (
+    SpikingATSSHead,
+    SpikingCascadeRoIHead,
+    SpikingConvFCBBoxHead,
+    SpikingFCNHead,
+    SpikingFCNMaskHead,
+    SpikingFCOSHead,
+    SpikingFPNHead,
+    SpikingRetinaHead,
+    SpikingRetinaSepBNHead,
+    SpikingRPNHead,
+    SpikingShared2FCBBoxHead,
+    SpikingSingleRoIExtractor,
+    SpikingStandardRoIHead,
+    SpikingUPerHead,
+)
+from snnssl_mm.models.dense_prediction.neck import SpikingNeck
+from snnssl_mm.models.dense_prediction.simple_pyramid import SimpleFeaturePyramid
 from snnssl_mm.models.dual_path_ssl import DualPathSSL, TwoViewDataPreprocessor
 from snnssl_mm.models.heads import NormalizedLinearClsHead, TemporalLossHead
 from snnssl_mm.models.init import BackboneInit
-from snnssl_mm.models.pyramid import SimpleFeaturePyramid
 from snnssl_mm.models.spikformer import Spikformer
 from snnssl_mm.models.spiking_resnet import SpikingResNet
 from snnssl_mm.neurons import MixedLIF, ReLUNeuron
@@ -41,7 +58,22 @@ __all__ = [
     "ReLUNeuron",
     "SimpleFeaturePyramid",
     "Spikformer",
+    "SpikingATSSHead",
+    "SpikingCascadeRoIHead",
+    "SpikingConvFCBBoxHead",
+    "SpikingFCNHead",
+    "SpikingFCNMaskHead",
+    "SpikingFCOSHead",
+    "SpikingFPNHead",
+    "SpikingNeck",
+    "SpikingRPNHead",
     "SpikingResNet",
+    "SpikingRetinaHead",
+    "SpikingRetinaSepBNHead",
+    "SpikingShared2FCBBoxHead",
+    "SpikingSingleRoIExtractor",
+    "SpikingStandardRoIHead",
+    "SpikingUPerHead",
     "TemporalLossHead",
     "TimeFlattenedLoss",
     "TwoViewDataPreprocessor",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
@@ -33,25 +33,32 @@ def buffers_kept(module: nn.Module) -> Iterator[None]:
             child._buffers.update(buffers)
 
 
-def run_checkpointed(module: nn.Module, *inputs: Any) -> Tensor:
+def run_checkpointed(
+    module: nn.Module, *inputs: Any, function: Callable[..., Any] | None = None
+) -> Any:
     """Compute ``module(*inputs)`` and keep its inputs only (gradient checkpointing).
 
     The backward pass recomputes the activations. Outputs, gradients and buffers are
     those of a plain call; parameters get gradients also if no input requires one.
+
+    Args:
+        module: Module whose buffers a recomputation must not change.
+        *inputs: Its inputs.
+        function: What is computed; ``module`` itself by default.
     """
-    result: Tensor = checkpoint(
-        module,
+    return checkpoint(
+        function or module,
         *inputs,
         use_reentrant=False,
         context_fn=lambda: (nullcontext(), buffers_kept(module)),
     )
-    return result
 
 
-def run_plainly(module: nn.Module, *inputs: Any) -> Tensor:
-    """Compute ``module(*inputs)`` without gradient checkpointing."""
-    result: Tensor = module(*inputs)
-    return result
+def run_plainly(
+    module: nn.Module, *inputs: Any, function: Callable[..., Any] | None = None
+) -> Any:
+    """Compute ``module(*inputs)``, or the function, without gradient checkpointing."""
+    return (function or module)(*inputs)
 
 
 class SpikingBackbone(BaseModule):

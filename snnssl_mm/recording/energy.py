@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 BACKBONE = "backbone"
-"""The part of a model whose inputs count as spikes."""
+"""The part of a model that every energy is also given for."""
 
 MICROJOULE = 1e6
 """pJ in a µJ."""
@@ -20,8 +20,8 @@ Layer = Mapping[str, Any]
 
 The keys are ``name``, ``part`` (first component of the name: ``backbone``, ``neck``),
 ``kind`` (``'spikes'``, ``'integers'``: sums of spikes, or ``'real'``), ``macs``,
-``rate`` and ``non_spiking_macs``. A layer outside the spiking backbone always has kind
-``'real'``.
+``rate`` and ``non_spiking_macs``. A layer of a neck or head without spiking neurons
+always has kind ``'real'``.
 """
 
 
@@ -59,7 +59,7 @@ SOPs of a layer = rate of its input * MACs of all time steps
   spikes    SOPs; rate: share of ones (firing rate)
   integers  MACs ("integers as MACs"), or SOPs with the mean value as rate
             ("integers as spikes")
-  real      MACs; so are necks and heads, whatever their input
+  real      MACs; so is all that a neck or head without spiking neurons computes
 Products in attention: the rate of the operand of spikes; of two, the smaller one.
 Non-spiking network: the same layers once instead of T times, every operation a MAC.
 A still image passes the first layer once, not T times. What heads do per proposal
@@ -126,3 +126,13 @@ def totals(layers: Sequence[Layer]) -> list[dict[str, Any]]:
                 }
             )
     return results
+
+
+def share_of_real_macs(layers: Sequence[Layer]) -> float:
+    """Return the share of operations that no spikes drive, 0 to 1.
+
+    Counted in MACs of the equal non-spiking network, in which every layer runs once:
+    the share does not depend on the number of time steps.
+    """
+    real = sum(x["non_spiking_macs"] for x in layers if x["kind"] == "real")
+    return float(real / sum(layer["non_spiking_macs"] for layer in layers))

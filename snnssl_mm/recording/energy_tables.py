@@ -15,6 +15,7 @@ from snnssl_mm.recording.energy import (
     Constants,
     energy,
     operations,
+    share_of_real_macs,
 )
 from snnssl_mm.recording.table import Table
 
@@ -98,9 +99,13 @@ def constant_values(constants: Constants) -> str:
 def summary(row: Row) -> str:
     """Summarise the size of the network and of the measurement in one line."""
     mflops = format_number(row["flops"] / 1e6)
+    real = [layer["name"] for layer in row["layers"] if layer["kind"] == "real"]
+    share = f"{100 * share_of_real_macs(row['layers']):.1f} % of the MACs"
+    some = ", ".join(real[:3]) + (f" and {len(real) - 3} more" if real[3:] else "")
     return (
         f"{row['parameters']:,} parameters, {mflops} MFLOPs per "
-        f"image in {row['time_steps']} time steps; rates of {row['images']} images"
+        f"image in {row['time_steps']} time steps; rates of {row['images']} images; "
+        f"{share} not driven by spikes{': ' if some else ''}{some}"
     )
 
 

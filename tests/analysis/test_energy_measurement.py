@@ -18,13 +18,20 @@ from snnssl_mm.analysis.energy_measurement import (
     measure_layers,
     prediction,
     require_measurable,
+    spiking_parts,
 )
 from snnssl_mm.analysis.unseen_images import unseen_images
 from snnssl_mm.models import load_backbone
 from snnssl_mm.neurons import MixedLIF
 from snnssl_mm.probing import build_eval_model
 from snnssl_mm.recording.bn_statistics import norms_of
-from snnssl_mm.recording.energy import ACCOUNTINGS, CONSTANTS, energy, totals
+from snnssl_mm.recording.energy import (
+    ACCOUNTINGS,
+    CONSTANTS,
+    energy,
+    share_of_real_macs,
+    totals,
+)
 
 
 def lively_job(file):
@@ -188,6 +195,28 @@ def test_necks_and_heads_are_macs(downstream, name):
         if isinstance(module, nn.Conv2d | nn.Linear) and "roi_head" not in name:
             assert name in counted
     assert deployed(job.model, job.cfg) is job.model
+
+
+def test_spiking_necks_and_heads_count_spikes(downstream):
+    """All layers but the first are driven by spikes, and run at every time step."""
+    _, layers, steps = downstream("spiking_detection")
+    assert steps == 2
+    pixels = [found for found in layers if found["kind"] == "real"]
+    assert [found["name"] for found in pixels] == [layers[0]["name"]]
+    share = pixels[0]["macs"] / sum(found["non_spiking_macs"] for found in layers)
+    assert share_of_real_macs(layers) == pytest.approx(share)
+    for found in layers[1:]:
+        assert found["macs"] == pytest.approx(steps * found["non_spiking_macs"])
+        assert 0 <= found["rate"] <= 3  # a sum of the pyramid's levels
+
+
+def test_one_spiking_head_does_not_make_the_others_spiking(task):
+    settings = Config.fromfile(task("spiking_detection").config)
+    settings.model.roi_head.mask_head.type = "FCNMaskHead"
+    model = build_eval_model(settings)
+    parts = {"backbone", "neck", "rpn_head", "roi_head.bbox_roi_extractor"}
+    parts |= {"roi_head.mask_roi_extractor", "roi_head.bbox_head"}
+    assert spiking_parts(model) == parts
 
 
 def test_macs_of_a_detector_by_hand(downstream):

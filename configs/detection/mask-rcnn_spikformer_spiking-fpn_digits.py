@@ -1,0 +1,18 @@
+# Mask R-CNN FPN on multi-digit scenes that spikes up to its last layers
+# snnssl train THIS --pretrained work_dirs/spikformer_ctl/epoch_28.pth
+_base_ = 'mask-rcnn_spikformer_fpn_digits.py'
+roi_extractor = dict(type='snnssl_mm.SpikingSingleRoIExtractor')
+model = dict(
+    backbone=dict(time_readout='none'),
+    neck=dict(
+        _delete_=True,
+        type='snnssl_mm.SpikingNeck',
+        neck=dict(type='FPN', **_base_.pyramid),
+        time_readout='none'),
+    rpn_head=dict(type='snnssl_mm.SpikingRPNHead'),
+    roi_head=dict(
+        type='snnssl_mm.SpikingStandardRoIHead',
+        bbox_roi_extractor=roi_extractor,
+        bbox_head=dict(type='snnssl_mm.SpikingShared2FCBBoxHead'),
+        mask_roi_extractor=roi_extractor,
+        mask_head=dict(type='snnssl_mm.SpikingFCNMaskHead')))

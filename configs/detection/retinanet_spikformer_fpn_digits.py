@@ -1,0 +1,28 @@
+# RetinaNet FPN on multi-digit scenes, https://github.com/open-mmlab/mmdetection/blob/main/configs/_base_/models/retinanet_r50_fpn.py
+# The backbone of selfsup/spikformer_ctl.py; the heads are smaller, as the digits are.
+# snnssl train THIS --pretrained work_dirs/spikformer_ctl/epoch_28.pth
+_base_ = [
+    'mmdet::_base_/models/retinanet_r50_fpn.py',
+    'mmdet::_base_/default_runtime.py',
+    '../_base_/models/spikformer_digits.py',
+    '../_base_/datasets/multi_digit_detection.py',
+    '../_base_/schedules/digits_transfer.py',
+]
+model = dict(
+    data_preprocessor=dict(pad_size_divisor=8, **_base_.pixels),
+    backbone=dict(_delete_=True, **_base_.spikformer),
+    neck=dict(_delete_=True, type='FPN', **_base_.pyramid),
+    bbox_head=dict(
+        num_classes=10,
+        in_channels=64,
+        feat_channels=64,
+        stacked_convs=2,
+        anchor_generator=dict(
+            octave_base_scale=4,
+            scales_per_octave=1,
+            ratios=[1.0, 2.0],
+            strides=_base_.strides)),
+    test_cfg=dict(nms_pre=200, max_per_img=20))
+val_evaluator = dict(metric='bbox')
+test_evaluator = val_evaluator
+default_hooks = _base_.guards

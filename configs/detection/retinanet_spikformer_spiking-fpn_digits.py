@@ -1,0 +1,11 @@
+# RetinaNet FPN on multi-digit scenes that spikes up to its last layers
+# snnssl train THIS --pretrained work_dirs/spikformer_ctl/epoch_28.pth
+_base_ = 'retinanet_spikformer_fpn_digits.py'
+model = dict(
+    backbone=dict(time_readout='none'),
+    neck=dict(
+        _delete_=True,
+        type='snnssl_mm.SpikingNeck',
+        neck=dict(type='FPN', **_base_.pyramid),
+        time_readout='none'),
+    bbox_head=dict(type='snnssl_mm.SpikingRetinaHead'))

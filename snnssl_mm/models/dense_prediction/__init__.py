@@ -1,0 +1,1 @@
+"""Necks and heads for detection and segmentation, and how stock ones become spiking."""
