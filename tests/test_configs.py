@@ -192,6 +192,7 @@ def test_coco_and_ade20k_configs_name_their_length():
 def backbone_settings(cfg):
     """Return the settings that decide which weights fit and what they compute."""
     free = {"frozen_stages", "norm_eval", "with_cp", "out_indices", "init_cfg"}
+    free.add("time_readout")
     settings = {k: v for k, v in cfg.model.backbone.items() if k not in free}
     if settings["type"].endswith("Spikformer"):
         settings.setdefault("arch", "4-384")
@@ -221,6 +222,7 @@ def test_model_is_the_one_that_the_name_says(file):
     user = cfg.model.get("neck") or cfg.model.get("decode_head") or cfg.model.head
     if user.type == "GlobalAveragePooling":
         user = cfg.model.head
+    user = user.get("neck", user)  # of a SpikingNeck
     expected = user.in_channels
     assert channels == (expected if isinstance(expected, list) else [expected])
     if "linear" in file.stem:

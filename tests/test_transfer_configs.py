@@ -84,7 +84,9 @@ def shrink_model(model):
     if size and max(size) > 96:
         model.data_preprocessor.size = (SIZE, SIZE)
     if "roi_head" in model:
-        model.train_cfg.rcnn.sampler.num = 16
+        stages = model.train_cfg.rcnn
+        for stage in stages if isinstance(stages, list) else [stages]:
+            stage.sampler.num = 16
         model.test_cfg.rpn.max_per_img = 50
         model.test_cfg.rcnn.max_per_img = 5
 

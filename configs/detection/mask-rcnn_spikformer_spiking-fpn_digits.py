@@ -1,4 +1,4 @@
-# Mask R-CNN FPN on multi-digit scenes that spikes up to its last layers
+# Mask R-CNN FPN on multi-digit scenes that spikes up to its last layers, https://github.com/open-mmlab/mmdetection/blob/main/configs/_base_/models/mask-rcnn_r50_fpn.py
 # snnssl train THIS --pretrained work_dirs/spikformer_ctl/epoch_28.pth
 _base_ = 'mask-rcnn_spikformer_fpn_digits.py'
 roi_extractor = dict(type='snnssl_mm.SpikingSingleRoIExtractor')

@@ -1,4 +1,4 @@
-# Semantic FPN on multi-digit scenes that spikes up to its last layer
+# Semantic FPN on multi-digit scenes that spikes up to its last layer, https://github.com/open-mmlab/mmsegmentation/blob/main/configs/_base_/models/fpn_r50.py
 # snnssl train THIS --pretrained work_dirs/spikformer_ctl/epoch_28.pth
 _base_ = 'semantic-fpn_spikformer_digits.py'
 model = dict(

@@ -79,7 +79,7 @@ class Suite(NamedTuple):
     Attributes:
         name: Name of its file.
         seeds: Default seeds.
-        baselines: ``'random'``, and ``'pixels'`` if raw pixels are probed too.
+        baselines: ``'random'`` weights (the default), ``'pixels'`` for probes, or none.
         tasks: The tasks, in their order.
     """
 
@@ -146,7 +146,7 @@ def read_suite(
     return Suite(
         file.stem,
         tuple(settings.get("seeds", (0,))),
-        tuple(dict.fromkeys((BASELINES[0], *baselines))),
+        tuple(dict.fromkeys(baselines)),
         tuple(read.task(name, entry) for name, entry in tasks.items()),
     )
 

@@ -8,6 +8,9 @@ spikformer = dict(
     out_indices=(0, 1, 2, 3),
     with_cp=True)
 spikformer_channels = [128, 256, 512, 512]
+# As in pretraining, for configs that normalise otherwise
+imagenet_pixels = dict(
+    mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True)
 
 # 10 depths (stem, 8 blocks, head): the stem learns at 0.8 ** 9 = 0.13 of the rate.
 layer_decay = dict(

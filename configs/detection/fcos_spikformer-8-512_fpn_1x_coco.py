@@ -1,0 +1,23 @@
+# FCOS FPN 1x COCO, https://github.com/open-mmlab/mmdetection/blob/main/configs/fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py
+# torchrun --nproc-per-node=8 --no-python snnssl train CONFIG --pretrained CKPT --launcher pytorch
+_base_ = [
+    'mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py',
+    '../_base_/models/spikformer_pyramid.py',
+    '../_base_/guards.py',
+]
+# Two images per GPU are too few for batch statistics: the checkpoint's are kept. From
+# random weights (no --pretrained) there are none to keep: set norm_eval=False.
+# Pixels as in pretraining, not as in Caffe.
+model = dict(
+    data_preprocessor=_base_.imagenet_pixels,
+    backbone=dict(_delete_=True, norm_eval=True, **_base_.spikformer),
+    neck=dict(in_channels=_base_.spikformer_channels))
+
+# AdamW instead of SGD, as upstream for transformers. 8 GPUs x 2 images.
+optim_wrapper = dict(
+    _delete_=True,
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),
+    clip_grad=dict(max_norm=35, norm_type=2),
+    **_base_.layer_decay)
+default_hooks = _base_.guards
