@@ -12,6 +12,10 @@ import numpy as np
 from torch import nn
 
 AVOIDABLE = " (--no-preflight starts without this check)"
+TIME_AXIS = (
+    "; an ordinary layer got maps with a time axis: set time_readout='mean' in the "
+    "backbone or SpikingNeck before it, or take the spiking form of its neck or head"
+)
 
 
 class DataError(ValueError):
@@ -68,6 +72,8 @@ def described(error: BaseException) -> str:
     if last and str(last.tb_frame.f_globals["__name__"]).startswith("snnssl_mm."):
         return str(error)
     text = " ".join(str(error).split())
+    if "4D (batched) input" in text and text.count(",") >= 4:  # [T, N, C, H, W]
+        text += TIME_AXIS
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

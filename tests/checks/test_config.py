@@ -51,6 +51,7 @@ NAMES = [
     (SSL, "param_scheduler.0.type", "LinearLr", "'LinearLR'"),
     (SSL, "default_hooks.knn.type", "KNNHook", "'snnssl_mm.KNNHook'"),
     (SSL, "model.backbone.type", "snnsslmm.Spikformer", "'snnssl_mm.Spikformer'"),
+    (COCO, "model.rpn_head.type", "snnssl_mm.SpikingYOLOXHead", "SpikingRPNHead"),
 ]
 
 

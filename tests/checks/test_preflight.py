@@ -308,6 +308,9 @@ def test_loss_that_is_not_finite_before_the_first_step(job, tmp_path):
         ("detection", "roi_head.mask_head.in_channels", 3, "roi_head.mask_head"),
         ("segmentation", "decode_head.in_channels", [3] * 4, "decode_head"),
         ("segmentation", "backbone.out_indices", (1, 2, 3), "neck"),
+        ("segmentation", "backbone.time_readout", "none", r"neck\b.*SpikingNeck"),
+        ("spiking_detection", "backbone.time_readout", "mean", r"neck\b.*'none"),
+        ("spiking_detection", "neck.time_readout", "mean", r"rpn_head\b.*'none"),
     ],
 )
 def test_layer_that_fails_is_named(job, tmp_path, name, key, value, layer):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mmengine import registry as root
@@ -78,6 +79,7 @@ def places(value: Any, key: str, registries: tuple[Registry, ...]) -> Iterator[P
     last = key.rpartition(".")[2].partition("[")[0]
     if last in OTHERS:
         return
+    last = "pipeline" if last.endswith("_pipeline") else last  # of a hook
     registries = NESTED.get(last, registries)
     if isinstance(value, Mapping):
         if "type" in value:
@@ -195,6 +197,9 @@ def unknown_type(kind: str, known: list[str]) -> str:
             f"{kind!r} is not in this config's scope; write {(ours or elsewhere)[0]!r}"
         )
     by_name = {name.rpartition(".")[2]: name for name in known}
+    stock = short.removeprefix("Spiking")
+    if stock != short and stock in by_name:
+        return no_spiking_form(kind, stock, by_name)
     like = closest(short, by_name)
     hint = f"is {by_name[like]!r} meant?" if like else "check custom_imports"
     return f"{kind!r} is not registered; {hint}"
@@ -236,3 +241,13 @@ def check_arguments(kind: type, place: Place) -> list[Problem]:
         elif like:  # it passes unknown arguments on, maybe to another class
             problems.append(warning(f"{place.key}.{given}", f"{text}; {hint}"))
     return problems
+
+
+def no_spiking_form(kind: str, stock: str, known: Iterable[str]) -> str:
+    """Describe the spiking type of a stock class that has none."""
+    heads = sorted(name for name in known if re.fullmatch("Spiking.*Head", name))
+    return (
+        f"{kind!r} is not registered: {stock} has no spiking form. Use it as it is, "
+        "behind time_readout='mean'; derive one from snnssl_mm.models.SpikingMapHead "
+        f"or SpikingRegionHead; or take one of {', '.join(heads)}"
+    )
