@@ -3,7 +3,7 @@
 
 usage: python benchmarks/detector_memory.py [--height 800] [--width 1344] [--out FILE]
 
-Peak memory and time of one forward and backward pass of Mask R-CNN and RetinaNet on
+Peak memory of one forward and backward pass of Mask R-CNN and RetinaNet on
 Spikformer-4-384 at T = 4, one image in float32, each in its own process. The backbone
 recomputes its activations in every row; neck and heads do it where the row says so.
 """
@@ -15,7 +15,6 @@ import json
 import logging
 import shlex
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -114,21 +113,17 @@ def measure(detector: str, heads: str, height: int, width: int) -> dict[str, flo
     passes(batch(64, 64, device))
     data = batch(height, width, device)
     with PeakMemory(device) as memory:
-        start = time.perf_counter()
         passes(data)
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
-    return {"peak_mib": round(memory.mib), "seconds": round(seconds, 1)}
+    return {"peak_mib": round(memory.mib)}
 
 
 def print_table(report: dict[str, Any]) -> None:
     """Print the rows."""
     rows = [
-        [row["detector"], row["heads"], f"{row['peak_mib']:,}", f"{row['seconds']}"]
+        [row["detector"], row["heads"], f"{row['peak_mib']:,}"]
         for row in report["rows"]
     ]
-    head = ["detector", "neck and heads", "peak MiB", "seconds"]
+    head = ["detector", "neck and heads", "peak MiB"]
     Table(head, rows, report["task"], words=2).print()
 
 
@@ -151,7 +146,7 @@ def main() -> None:
             found = run_child(__file__, "--child", detector, heads, *size)
             rows.append({"detector": detector, "heads": heads, **found})
     report = {
-        "what": "detector memory",
+        "what": "detector_memory",
         "command": shlex.join(["python", *sys.argv]),
         "machine": describe_machine(),
         "note": args.note,

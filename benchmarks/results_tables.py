@@ -71,6 +71,17 @@ def memory(report: dict[str, Any]) -> list[str]:
     return [*lines, "", text]
 
 
+def detector_memory(report: dict[str, Any]) -> list[str]:
+    """Render results of benchmarks/detector_memory.py."""
+    heads = list(dict.fromkeys(row["heads"] for row in report["rows"]))
+    peaks: dict[str, list[str]] = {}
+    for row in report["rows"]:
+        peaks.setdefault(row["detector"], []).append(f"{row['peak_mib']:,} MiB")
+    rows = [[detector, *values] for detector, values in peaks.items()]
+    lines = table([f"{report['task']}: neck and heads", *heads], rows)
+    return [*lines, "", f"On {device(report)}: `{report['command']}`."]
+
+
 def blood_cells(report: dict[str, Any]) -> list[str]:
     """Render AP50 over epochs, as recorded before there was the suite ``cells``."""
     epochs = list(report["runs"][0]["results"]["pretrained"])
@@ -191,6 +202,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
         "transfer": rows_as(transfer_tables),
         "training_cost": rows_as(lambda rows: [training_cost_table(rows)]),
         "backbone_memory": memory,
+        "detector_memory": detector_memory,
         "blood_cells": blood_cells,
         "busy_machine": busy_machine,
         "growth": growth,

@@ -201,6 +201,18 @@ def test_priors_of_the_classification_layer_stay():
         torch.testing.assert_close(bias.sigmoid(), torch.full_like(bias, 0.01))
 
 
+def test_norms_keep_their_statistics_on_request():
+    neck = spiking.SpikingNeck(dict(FPN), norm_eval=True, time_readout="none")
+    head = build("RPNHead", norm_eval=True)
+    before = [b.clone() for m in (neck, head) for b in m.buffers()]
+    head.train()(neck.train()(spikes(channels=(8, 16, 16))))
+    after = [b for m in (neck, head) for b in m.buffers()]
+    assert before
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert head.training
+    assert all(p.requires_grad for p in head.parameters())
+
+
 def test_own_norms_stay_and_missing_ones_are_built():
     own = build("FCOSHead", norm=SMALL_NORM)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in own.modules())

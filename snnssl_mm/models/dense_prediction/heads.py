@@ -17,24 +17,22 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from snnssl_mm.models.backbone import run_checkpointed, run_plainly
 from snnssl_mm.models.dense_prediction.firing import (
     NORM,
     Places,
-    insert_neurons,
     new_norm_neuron,
 )
+from snnssl_mm.models.dense_prediction.spiking_module import SpikingModule
 from snnssl_mm.models.dense_prediction.time_axis import (
     fold_time,
     mean_over_time,
-    norms_hidden,
     samples_first,
 )
 from snnssl_mm.models.layers import NeuronConfig
 from snnssl_mm.registry import MODELS
 
 
-class SpikingHead(BaseModule):
+class SpikingHead(SpikingModule):
     """Base class of spiking heads; it stands in front of the stock class.
 
     Args:
@@ -42,6 +40,7 @@ class SpikingHead(BaseModule):
         neuron: Options of the neurons, MixedLIF by default.
         norm: Config of the norm in front of a neuron where the stock layer has none;
             None for none. Batch norm by default.
+        norm_eval: Whether norms keep the statistics of a checkpoint while training.
         with_cp: Whether activations are recomputed in the backward pass instead of
             being stored (gradient checkpointing).
         **kwargs: Arguments of the stock class.
@@ -57,17 +56,12 @@ class SpikingHead(BaseModule):
         *args: Any,
         neuron: NeuronConfig | None = None,
         norm: Mapping[str, Any] | None = NORM,
+        norm_eval: bool = False,
         with_cp: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.run = run_checkpointed if with_cp else run_plainly
-        insert_neurons(self, neuron or {}, norm, self.places)
-
-    def init_weights(self) -> None:
-        """Initialise the layers as the stock class does."""
-        with norms_hidden(self):
-            super().init_weights()
+        self.make_spiking(self, neuron, norm, norm_eval, with_cp, self.places)
 
 
 class SpikingMapHead(SpikingHead):
@@ -165,7 +159,7 @@ class SpikingUPerHead(SpikingMapHead, mmseg_models.UPerHead):
 
 
 @MODELS.register_module()
-class SpikingSingleRoIExtractor(mmdet_models.SingleRoIExtractor):
+class SpikingSingleRoIExtractor(SpikingModule, mmdet_models.SingleRoIExtractor):
     """mmdet's ``SingleRoIExtractor`` for every time step, and a neuron behind it.
 
     The neuron makes spikes of the bilinear means of RoIAlign.
@@ -174,6 +168,7 @@ class SpikingSingleRoIExtractor(mmdet_models.SingleRoIExtractor):
         *args: Arguments of the stock class.
         neuron: Options of the neuron, MixedLIF by default.
         norm: Config of the norm in front of it; None for none. Batch norm by default.
+        norm_eval: Whether the norm keeps a checkpoint's statistics while training.
         **kwargs: Arguments of the stock class.
 
     Shape:
@@ -186,9 +181,11 @@ class SpikingSingleRoIExtractor(mmdet_models.SingleRoIExtractor):
         *args: Any,
         neuron: NeuronConfig | None = None,
         norm: Mapping[str, Any] | None = NORM,
+        norm_eval: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.norm_eval = norm_eval
         self.fire = new_norm_neuron(neuron or {}, norm, self.out_channels)
 
     def forward(

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmengine.model import BaseModule
 from torch import Tensor
 
-from snnssl_mm.models.backbone import run_checkpointed, run_plainly
-from snnssl_mm.models.dense_prediction.firing import NORM, Places, insert_neurons
-from snnssl_mm.models.dense_prediction.time_axis import (
-    fold_time,
-    norms_hidden,
-)
+from snnssl_mm.models.dense_prediction.firing import NORM, Places
+from snnssl_mm.models.dense_prediction.spiking_module import SpikingModule
+from snnssl_mm.models.dense_prediction.time_axis import fold_time
 from snnssl_mm.models.layers import NeuronConfig
 from snnssl_mm.registry import MODELS
 
 
 @MODELS.register_module()
-class SpikingNeck(BaseModule):
+class SpikingNeck(SpikingModule):
     """A stock neck on spikes: every layer gets a norm and a neuron behind it.
 
     Works for necks of convolutions: FPN, PAFPN, ChannelMapper of mmdet, FPN and
@@ -33,6 +29,7 @@ class SpikingNeck(BaseModule):
             None for none. Batch norm by default.
         time_readout: ``'mean'`` over time for ordinary heads, or ``'none'`` for spiking
             ones.
+        norm_eval: Whether norms keep the statistics of a checkpoint while training.
         with_cp: Whether activations are recomputed in the backward pass instead of
             being stored (gradient checkpointing).
         init_cfg: Initialisation, see mmengine.
@@ -60,6 +57,7 @@ class SpikingNeck(BaseModule):
         neuron: NeuronConfig | None = None,
         norm: Mapping[str, Any] | None = NORM,
         time_readout: str = "mean",
+        norm_eval: bool = False,
         with_cp: bool = False,
         init_cfg: Any = None,
     ) -> None:
@@ -70,13 +68,8 @@ class SpikingNeck(BaseModule):
             )
         self.neck = MODELS.build(dict(neck))
         self.time_readout = time_readout
-        self.run = run_checkpointed if with_cp else run_plainly
-        insert_neurons(self.neck, neuron or {}, norm, Places(everywhere=True))
-
-    def init_weights(self) -> None:
-        """Initialise the stock neck as it would itself."""
-        with norms_hidden(self):
-            super().init_weights()
+        places = Places(everywhere=True)
+        self.make_spiking(self.neck, neuron, norm, norm_eval, with_cp, places)
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Compute the maps of the stock neck."""

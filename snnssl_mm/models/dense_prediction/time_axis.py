@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -72,21 +71,3 @@ def mean_over_time(output: Any, time_steps: int) -> Any:
     if isinstance(output, (list, tuple)):
         return type(output)(mean_over_time(one, time_steps) for one in output)
     return output
-
-
-@contextmanager
-def norms_hidden(owner: nn.Module) -> Iterator[None]:
-    """Hide the norms of neurons from initialisers.
-
-    A head's ``init_cfg`` may initialise all weights below a name, such as
-    ``shared_fcs``; what is meant are those of its layers.
-    """
-    neurons = [child for child in owner.modules() if isinstance(child, NormNeuron)]
-    norms = [neuron.norm for neuron in neurons]
-    for neuron in neurons:
-        neuron.norm = None
-    try:
-        yield
-    finally:
-        for neuron, norm in zip(neurons, norms, strict=True):
-            neuron.norm = norm
