@@ -3,9 +3,5 @@
 _base_ = 'retinanet_spikformer_fpn_digits.py'
 model = dict(
     backbone=dict(time_readout='none'),
-    neck=dict(
-        _delete_=True,
-        type='snnssl_mm.SpikingNeck',
-        neck=dict(type='FPN', **_base_.pyramid),
-        time_readout='none'),
-    bbox_head=dict(type='snnssl_mm.SpikingRetinaHead'))
+    neck=dict(_delete_=True, **_base_.spiking_pyramid),
+    bbox_head=dict(type='snnssl_mm.SpikingRetinaHead', **_base_.spiking))

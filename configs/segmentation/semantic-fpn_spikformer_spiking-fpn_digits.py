@@ -2,10 +2,7 @@
 # snnssl train THIS --pretrained work_dirs/spikformer_ctl/epoch_28.pth
 _base_ = 'semantic-fpn_spikformer_digits.py'
 model = dict(
-    backbone=dict(time_readout='none'),
-    neck=dict(
-        _delete_=True,
-        type='snnssl_mm.SpikingNeck',
-        neck=dict(type='FPN', **_base_.pyramid),
-        time_readout='none'),
-    decode_head=dict(type='snnssl_mm.SpikingFPNHead'))
+    # Spikes of two time steps say too little.
+    backbone=dict(time_steps=4, time_readout='none'),
+    neck=dict(_delete_=True, **_base_.spiking_pyramid),
+    decode_head=dict(type='snnssl_mm.SpikingFPNHead', **_base_.spiking))
