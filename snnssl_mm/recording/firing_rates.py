@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from snnssl_mm.neurons import set_path
 from snnssl_mm.recording.firing_recorder import FiringRecorder, LayerFiring
@@ -24,22 +24,28 @@ are normal in any spiking network.
 
 
 @torch.no_grad()
-def firing_rates(model: nn.Module, batches: Iterable[Tensor]) -> list[LayerFiring]:
+def firing_rates(
+    model: nn.Module,
+    batches: Iterable[Any],
+    forward: Callable[[Any], Any] | None = None,
+) -> list[LayerFiring]:
     """Measure the firing rates of every layer on the spiking path.
 
     Args:
         model: A backbone, or a pretraining, classification, detection or segmentation
             model. It stays in evaluation mode on the spiking path.
-        batches: Normalised network inputs ``[N, 3, H, W]``.
+        batches: Normalised network inputs ``[N, 3, H, W]``, or what ``forward`` takes.
+        forward: Function of a batch that runs the layers; those of backbone and neck by
+            default, as heads need more than inputs.
 
     Raises:
         ValueError: If the model has no MixedLIF, or ``batches`` is empty.
     """
     set_path(model.eval(), "spike")
-    extract: Any = getattr(model, "extract_feat", model)
+    run: Any = forward or getattr(model, "extract_feat", model)
     with FiringRecorder(model) as recorder:
         for inputs in batches:
-            extract(inputs)
+            run(inputs)
     if not recorder.images():
         raise ValueError("firing rates need at least 1 image, got none")
     return recorder.layers()

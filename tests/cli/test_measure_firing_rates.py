@@ -108,3 +108,12 @@ def test_a_network_without_spikes_is_refused(run_tool, tmp_path, tiny_config):
     with pytest.raises(SystemExit, match=r"^error: .*ImageClassifier.*MixedLIF"):
         run_tool(TOOL, tmp_path / "resnet.py", file, "--out", out)
     assert not out.exists()
+
+
+def test_neurons_of_neck_and_heads_are_counted(run_tool, task, tmp_path):
+    job, out = task("spiking_detection"), tmp_path / "rates.json"
+    run_tool(TOOL, job.config, job.checkpoint, "--images", 2, "--out", out)
+    ((row,), names) = rows_of(out), [x["name"] for x in rows_of(out)[0]["layers"]]
+    parts = ("stem", "neck.neck.lateral_convs", "rpn_head.rpn_conv", "roi_head.bbox")
+    assert all(any(name.startswith(part) for name in names) for part in parts)
+    assert {len(layer["rates"]) for layer in row["layers"]} == {2}

@@ -35,16 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(args: argparse.Namespace, cfg: Config, row: Row) -> Row:
     """Measure the firing rates; return ``row`` with the results."""
-    from snnssl_mm.analysis.unseen_images import network_inputs, unseen_images
+    from snnssl_mm.analysis.energy_measurement import prediction
+    from snnssl_mm.analysis.unseen_images import unseen_images
     from snnssl_mm.apis.loaded_models import load_pictured_model
     from snnssl_mm.recording.firing_rates import firing_rates
+    from snnssl_mm.recording.progress import progress
 
     with errors_as_messages():
         loader = unseen_images(cfg, args.images)
         model = load_pictured_model(cfg, args.checkpoint)
     start = time.perf_counter()
     with errors_as_messages():
-        layers = firing_rates(model, network_inputs(model, loader, "counting spikes"))
+        batches = progress(loader, "counting spikes", len(loader))
+        layers = firing_rates(model, batches, prediction(model, cfg))
     return row | {
         "images_used": len(loader.dataset),  # type: ignore[arg-type]
         "seconds": round(time.perf_counter() - start, 1),
