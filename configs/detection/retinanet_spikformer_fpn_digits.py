@@ -8,11 +8,14 @@ _base_ = [
     '../_base_/datasets/multi_digit_detection.py',
     '../_base_/schedules/digits_transfer.py',
 ]
+# Without norms, 225 iterations would be too few for it.
+norm = dict(type='BN')
 model = dict(
     data_preprocessor=dict(pad_size_divisor=8, **_base_.pixels),
     backbone=dict(_delete_=True, **_base_.spikformer),
-    neck=dict(_delete_=True, type='FPN', **_base_.pyramid),
+    neck=dict(_delete_=True, type='FPN', norm_cfg=norm, **_base_.pyramid),
     bbox_head=dict(
+        norm_cfg=norm,
         num_classes=10,
         in_channels=64,
         feat_channels=64,
