@@ -89,6 +89,13 @@ CARDS = (
         "as MACs",
     ),
     Card(
+        "spiking_heads",
+        "Spiking necks and heads",
+        "Can a detector spike up to its last layers?",
+        "Mask R-CNN, box AP {digits_spiking|Mask R-CNN, spiking|pretrained}, with "
+        "ordinary neck and heads {digits_spiking|Mask R-CNN|pretrained}",
+    ),
+    Card(
         "health",
         "Representation health",
         "Has it collapsed, and do paths and time steps agree?",

@@ -99,6 +99,12 @@ def inputs_of(name, time_steps=3, samples=2):
     return spikes(time_steps, samples)
 
 
+def channels_last(maps):
+    """Return maps [T, N, C, H, W] in the order in which the CPU convolves."""
+    frames = maps.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    return frames.unflatten(0, maps.shape[:2])
+
+
 def tensors(outputs):
     """Return all tensors of a nested output."""
     if isinstance(outputs, torch.Tensor):
@@ -275,11 +281,20 @@ def test_regions_are_those_of_every_time_step():
     )
     maps = spikes()
     rois = torch.tensor([[1, 0, 0, 20, 30], [0, 5, 9, 60, 60], [1, 2, 2, 8, 8.0]])
-    found = extractor([m.transpose(0, 1) for m in maps], rois)
     expected = [stock([m[t] for m in maps], rois) for t in range(3)]
-    torch.testing.assert_close(found, torch.stack(expected, 1))
+    last = [channels_last(m) for m in maps]
+    for same in (maps, last):
+        found = extractor([m.transpose(0, 1) for m in same], rois)
+        torch.testing.assert_close(found, torch.stack(expected, 1))
     none = extractor([m.transpose(0, 1) for m in maps], rois[:0])
     assert none.shape == (0, 3, 8, 3, 3)
+
+
+def test_averaged_maps_have_the_layout_that_mmcv_reads():
+    """mmcv's RoIAlign takes every layout for the contiguous one (mmcv#2203)."""
+    neck = spiking.SpikingNeck(dict(FPN))
+    maps = [channels_last(m) for m in spikes(channels=(8, 16, 16))]
+    assert all(m.is_contiguous() for m in neck(maps))
 
 
 def test_heads_take_no_regions():

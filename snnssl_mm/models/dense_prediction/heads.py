@@ -199,6 +199,8 @@ class SpikingSingleRoIExtractor(SpikingModule, mmdet_models.SingleRoIExtractor):
         first = torch.arange(time_steps, device=rois.device) * len(maps[0])
         repeated = rois.repeat(time_steps, 1)
         repeated[:, 0] += first.repeat_interleave(len(rois))
+        # mmcv's RoIAlign reads other layouts as if they were this one (mmcv#2203).
+        folded = [x.contiguous() for x in folded]
         features = super().forward(folded, repeated, roi_scale_factor)
         spikes = self.fire(features).unflatten(0, (time_steps, len(rois)))
         return spikes.transpose(0, 1)
