@@ -284,10 +284,8 @@ def test_regions_are_those_of_every_time_step():
     expected = [stock([m[t] for m in maps], rois) for t in range(3)]
     last = [channels_last(m) for m in maps]
     for same in (maps, last):
-        found = extractor([m.transpose(0, 1) for m in same], rois)
-        torch.testing.assert_close(found, torch.stack(expected, 1))
-    none = extractor([m.transpose(0, 1) for m in maps], rois[:0])
-    assert none.shape == (0, 3, 8, 3, 3)
+        torch.testing.assert_close(extractor(same, rois), torch.stack(expected, 1))
+    assert extractor(maps, rois[:0]).shape == (0, 3, 8, 3, 3)
 
 
 def test_averaged_maps_have_the_layout_that_mmcv_reads():
@@ -346,6 +344,33 @@ def test_mask_rcnn_trains_and_predicts(spiking_detector, detection_batch):
     assert not [n for n, p in model.named_parameters() if p.grad is None]
     results = model.eval().test_step(detection_batch)
     assert all(isinstance(r.pred_instances, InstanceData) for r in results)
+
+
+def test_losses_are_those_of_each_sample(spiking_detector, detection_batch):
+    """Neither the RoI head nor its extractors confuse samples with time steps."""
+    model = MODELS.build(spiking_detector).eval()
+    data = model.data_preprocessor(detection_batch, training=True)
+    maps = model.extract_feat(data["inputs"])
+    rois = torch.tensor([[1, 0, 0, 40, 30], [0, 5, 9, 60, 60.0]])
+    extract = model.roi_head.bbox_roi_extractor
+    both = extract([m.transpose(0, 1) for m in maps[:4]], rois)
+    second = [m[:, 1:].transpose(0, 1) for m in maps[:4]]
+    alone = extract(second, rois[:1] * torch.tensor([0, 1, 1, 1, 1]))
+    assert both.shape[:2] == (2, 2)
+    torch.testing.assert_close(both[:1], alone)
+
+
+def test_refuses_features_of_an_ordinary_extractor(spiking_detector, detection_batch):
+    spiking_detector.roi_head.bbox_roi_extractor.type = "SingleRoIExtractor"
+    spiking_detector.backbone.time_readout = "mean"
+    for name in ("RPNHead", "StandardRoIHead"):
+        part = "rpn_head" if name == "RPNHead" else "roi_head"
+        spiking_detector[part].type = name
+    spiking_detector.neck = spiking_detector.neck.neck
+    model = MODELS.build(spiking_detector)
+    data = model.data_preprocessor(detection_batch, training=True)
+    with pytest.raises(ValueError, match="SpikingSingleRoIExtractor"):
+        model(**data, mode="loss")
 
 
 @pytest.mark.parametrize("part", ["backbone", "neck"])

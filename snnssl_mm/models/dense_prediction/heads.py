@@ -82,6 +82,12 @@ class SpikingRegionHead(SpikingHead):
 
     def forward(self, features: Tensor) -> Any:
         """Return the stock head's outputs, averaged over time."""
+        if features.dim() != 5:
+            raise ValueError(
+                f"{type(self).__name__} expects features of RoIs [K, T, C, h, w], got "
+                f"{tuple(features.shape)}; set the type of the RoI extractor to "
+                "snnssl_mm.SpikingSingleRoIExtractor"
+            )
         folded, time_steps = fold_time(self, [features.transpose(0, 1)])
         outputs = self.run(self, *folded, function=super().forward)
         return mean_over_time(outputs, time_steps)
@@ -171,10 +177,15 @@ class SpikingSingleRoIExtractor(SpikingModule, mmdet_models.SingleRoIExtractor):
         norm_eval: Whether the norm keeps a checkpoint's statistics while training.
         **kwargs: Arguments of the stock class.
 
+    Attributes:
+        samples_first: Whether maps are ``[N, T, C, H, W]``; a spiking RoI head sets it.
+
     Shape:
-        - Input: maps ``[N, T, C, H, W]`` and RoIs ``[K, 5]``, by a spiking RoI head.
+        - Input: maps ``[T, N, C, H, W]`` and RoIs ``[K, 5]``.
         - Output: ``[K, T, C, h, w]``.
     """
+
+    samples_first = False
 
     def __init__(
         self,
@@ -195,8 +206,10 @@ class SpikingSingleRoIExtractor(SpikingModule, mmdet_models.SingleRoIExtractor):
         roi_scale_factor: float | None = None,
     ) -> Tensor:
         """Compute the features of the RoIs at every time step."""
-        folded, time_steps = fold_time(self, [x.transpose(0, 1) for x in maps])
-        first = torch.arange(time_steps, device=rois.device) * len(maps[0])
+        if self.samples_first:
+            maps = [x.transpose(0, 1) for x in maps]
+        folded, time_steps = fold_time(self, maps)
+        first = torch.arange(time_steps, device=rois.device) * maps[0].shape[1]
         repeated = rois.repeat(time_steps, 1)
         repeated[:, 0] += first.repeat_interleave(len(rois))
         # mmcv's RoIAlign reads other layouts as if they were this one (mmcv#2203).
@@ -210,7 +223,17 @@ class SpikingRoIHead(BaseModule):
     """Base class of spiking RoI heads: stock code finds samples and RoIs first.
 
     Its extractors are SpikingSingleRoIExtractors, its box and mask heads spiking ones.
+
+    Args:
+        *args: Arguments of the stock class.
+        **kwargs: Arguments of the stock class.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for module in self.modules():
+            if isinstance(module, SpikingSingleRoIExtractor):
+                module.samples_first = True
 
     def loss(self, maps: Sequence[Tensor], *args: Any) -> Any:
         """Return the stock losses for maps ``[T, N, C, H, W]``."""
