@@ -70,13 +70,15 @@ def comparison_table(compared: Sequence[Comparison], title: str) -> Table:
     dropped = set(constant)
     if not any(one.pixels for one in compared):
         dropped.add("raw pixels")
+    if not any(one.random for one in compared):
+        dropped |= {"random", "gain [95 % CI]"}
     columns = {k: v for k, v in columns.items() if k not in dropped}
     settings = ", ".join(f"{name} {value}" for name, value in constant.items())
     caption = ", ".join(filter(None, [title, settings]))
     return Table(
         list(columns),
         [list(line) for line in zip(*columns.values(), strict=True)],
-        f"{caption}. {explanation(compared)}",
+        ". ".join(filter(None, [caption, explanation(compared)])),
         words=len(words.keys() - dropped),
     )
 
@@ -92,15 +94,17 @@ def has_several_fractions(one: Comparison, compared: Sequence[Comparison]) -> bo
 def explanation(compared: Sequence[Comparison]) -> str:
     """Explain spread, gain and interval of the comparisons."""
     methods = {one.gain.method for one in compared if one.gain}
-    text = "Mean ± standard deviation over seeds" if methods - {"one seed"} else ""
-    parts = [text, "gain over random weights in points"]
+    several = any(len(one.checkpoint.scores) > 1 for one in compared if one.checkpoint)
+    parts = ["Mean ± standard deviation over seeds"] if several else []
+    if methods:
+        parts.append("gain over random weights in points")
     if "paired" in methods:
         parts.append("interval: Student t over differences of equal seeds")
     if "Welch" in methods:
         parts.append(f"{WELCH_MARK} Welch's t, since seeds do not pair")
     if "no spread" in methods:
         parts.append("no interval without spread over seeds")
-    return "; ".join(filter(None, parts))
+    return "; ".join(parts)
 
 
 def score_text(cell: Cell | None) -> str:
@@ -123,5 +127,6 @@ def images_text(one: Comparison) -> str:
 
 def seeds_text(one: Comparison) -> str:
     """Format the numbers of seeds of checkpoint and random weights, if they differ."""
-    numbers = [len(cell.scores) if cell else 0 for cell in (one.checkpoint, one.random)]
+    cells = filter(None, (one.checkpoint, one.random))
+    numbers = [len(cell.scores) for cell in cells]
     return " and ".join(dict.fromkeys(map(str, numbers)))

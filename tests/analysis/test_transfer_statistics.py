@@ -198,5 +198,12 @@ def test_seeds_that_do_not_pair_are_marked(suite_rows):
     assert "Welch" in table.caption
 
 
+def test_without_baselines_there_is_no_gain(suite_rows):
+    table = transfer_tables([row for row in suite_rows if row["entry"] == "ctl"])[0]
+    assert {"random", "raw pixels", "gain [95 % CI]"}.isdisjoint(table.head)
+    assert "gain" not in table.caption
+    assert "seeds 3. Mean" in table.caption
+
+
 def test_no_rows_make_no_table():
     assert transfer_tables([]) == []

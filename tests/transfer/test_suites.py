@@ -31,6 +31,7 @@ def test_defaults_and_scales():
         ),
     )
     assert suite[:3] == ("suite", (0,), ("random",))
+    assert read(baselines=[], tasks=dict(a=TASK)).baselines == ()
     knn, seg = suite.tasks
     assert (knn.config, knn.fractions, knn.frozen) == ("p.py", (1.0,), True)
     assert seg.metrics == {"mIoU": Metric("mIoU", 0.01), "x": Metric("y", 0.5)}
