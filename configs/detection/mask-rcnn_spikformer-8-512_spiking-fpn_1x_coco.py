@@ -1,22 +1,15 @@
 # Mask R-CNN FPN 1x COCO that spikes up to its last layers, https://github.com/open-mmlab/mmdetection/blob/main/configs/mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py
 # torchrun --nproc-per-node=8 --no-python snnssl train CONFIG --pretrained CKPT --launcher pytorch
 _base_ = 'mask-rcnn_spikformer-8-512_fpn_1x_coco.py'
-# Batch statistics of all GPUs, and activations recomputed: time multiplies their memory.
-spiking = dict(norm=dict(type='SyncBN'), with_cp=True)
 roi_extractor = dict(
-    type='snnssl_mm.SpikingSingleRoIExtractor', norm=dict(type='SyncBN'))
+    type='snnssl_mm.SpikingSingleRoIExtractor', norm=_base_.spiking.norm)
 model = dict(
     backbone=dict(time_readout='none'),
-    neck=dict(
-        _delete_=True,
-        type='snnssl_mm.SpikingNeck',
-        neck=_base_.model.neck,
-        time_readout='none',
-        **spiking),
-    rpn_head=dict(type='snnssl_mm.SpikingRPNHead', **spiking),
+    neck=dict(_delete_=True, neck=_base_.model.neck, **_base_.spiking_neck),
+    rpn_head=dict(type='snnssl_mm.SpikingRPNHead', **_base_.spiking),
     roi_head=dict(
         type='snnssl_mm.SpikingStandardRoIHead',
         bbox_roi_extractor=roi_extractor,
-        bbox_head=dict(type='snnssl_mm.SpikingShared2FCBBoxHead', **spiking),
+        bbox_head=dict(type='snnssl_mm.SpikingShared2FCBBoxHead', **_base_.spiking),
         mask_roi_extractor=roi_extractor,
-        mask_head=dict(type='snnssl_mm.SpikingFCNMaskHead', **spiking)))
+        mask_head=dict(type='snnssl_mm.SpikingFCNMaskHead', **_base_.spiking)))

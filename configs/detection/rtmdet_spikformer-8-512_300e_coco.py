@@ -18,6 +18,7 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     **_base_.layer_decay)
+auto_scale_lr = dict(base_batch_size=256)
 default_hooks = dict(
     _base_.guards,
     checkpoint=dict(type='snnssl_mm.AtomicCheckpointHook', interval=10))

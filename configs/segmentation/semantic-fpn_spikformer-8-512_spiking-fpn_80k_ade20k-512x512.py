@@ -3,11 +3,5 @@
 _base_ = 'semantic-fpn_spikformer-8-512_80k_ade20k-512x512.py'
 model = dict(
     backbone=dict(time_readout='none'),
-    neck=dict(
-        _delete_=True,
-        type='snnssl_mm.SpikingNeck',
-        neck=_base_.model.neck,
-        time_readout='none',
-        norm=dict(type='SyncBN'),
-        with_cp=True),
-    decode_head=dict(type='snnssl_mm.SpikingFPNHead', with_cp=True))
+    neck=dict(_delete_=True, neck=_base_.model.neck, **_base_.spiking_neck),
+    decode_head=dict(type='snnssl_mm.SpikingFPNHead', **_base_.spiking))

@@ -3,6 +3,5 @@
 _base_ = 'upernet_spikformer-8-512_160k_ade20k-512x512.py'
 model = dict(
     backbone=dict(time_readout='none'),
-    decode_head=dict(
-        type='snnssl_mm.SpikingUPerHead', norm=dict(type='SyncBN'), with_cp=True),
-    auxiliary_head=dict(type='snnssl_mm.SpikingFCNHead', with_cp=True))
+    decode_head=dict(type='snnssl_mm.SpikingUPerHead', **_base_.spiking),
+    auxiliary_head=dict(type='snnssl_mm.SpikingFCNHead', **_base_.spiking))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ def described(error: BaseException) -> str:
     if last and str(last.tb_frame.f_globals["__name__"]).startswith("snnssl_mm."):
         return str(error)
     text = " ".join(str(error).split())
-    if "4D (batched) input" in text and text.count(",") >= 4:  # [T, N, C, H, W]
+    if "4D (batched) input" in text and re.search(r"\[\d+(, \d+){4}\]", text):
         text += TIME_AXIS
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -8,6 +8,10 @@ spikformer = dict(
     out_indices=(0, 1, 2, 3),
     with_cp=True)
 spikformer_channels = [128, 256, 512, 512]
+# For spiking necks and heads: statistics of all GPUs, and recomputed activations, as time
+# multiplies their memory
+spiking = dict(norm=dict(type='SyncBN'), with_cp=True)
+spiking_neck = dict(type='snnssl_mm.SpikingNeck', time_readout='none', **spiking)
 # As in pretraining, for configs that normalise otherwise
 imagenet_pixels = dict(
     mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True)

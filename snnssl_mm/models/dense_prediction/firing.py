@@ -25,7 +25,7 @@ LAYERS = (_ConvNd, nn.Linear)
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 ACTIVATIONS = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Mish),
-    *(nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.MultiheadAttention),
+    *(nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh),
 )
 
 
@@ -113,7 +113,8 @@ def insert_neurons(
     left = [
         f"{name} ({type(child).__name__})"
         for name, child in module.named_modules()
-        if isinstance(child, ACTIVATIONS) and type(child) is not nn.ReLU
+        if isinstance(child, (*ACTIVATIONS, nn.MultiheadAttention))
+        and type(child) is not nn.ReLU
     ]
     if left:
         raise ValueError(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from snnssl_mm.models.dense_prediction.firing import NORM, Places
 from snnssl_mm.models.dense_prediction.spiking_module import SpikingModule
-from snnssl_mm.models.dense_prediction.time_axis import fold_time
+from snnssl_mm.models.dense_prediction.time_axis import fold_time, mean_over_time
 from snnssl_mm.models.layers import NeuronConfig
 from snnssl_mm.registry import MODELS
 
@@ -75,7 +75,8 @@ class SpikingNeck(SpikingModule):
         """Compute the maps of the stock neck."""
         folded, time_steps = fold_time(self, maps)
         outputs = self.run(self.neck, folded)
-        steps = (y.unflatten(0, (time_steps, len(y) // time_steps)) for y in outputs)
-        if self.time_readout == "none":
-            return tuple(steps)
-        return tuple(y.mean(0) for y in steps)
+        if self.time_readout == "mean":
+            return tuple(mean_over_time(y, time_steps) for y in outputs)
+        return tuple(
+            y.unflatten(0, (time_steps, len(y) // time_steps)) for y in outputs
+        )
