@@ -108,22 +108,21 @@ def spread(values: list[int]) -> str:
 
 
 def stock_pipelines(report: dict[str, Any]) -> list[str]:
-    """Render results of benchmarks/stock_pipelines.py: losses of the iterations."""
+    """Render results of benchmarks/stock_pipelines.py."""
     rows = [
         [
             Path(run["config"]).stem,
-            f"{run['images']}",
             ", ".join(f"{loss:.2f}" for loss in run["loss"]),
-            f"{run['seconds']}",
+            f"{run['seconds_a_step']:,.0f}",
+            f"{run['seconds_an_image']:,.0f}",
+            f"{run['peak_mib']:,}",
         ]
         for run in report["runs"]
     ]
-    heads = ["config", "images", "loss of each iteration", "seconds, with evaluation"]
-    return [
-        *table(heads, rows),
-        "",
-        f"On {device(report)}: `{report['command']}`.",
-    ]
+    heads = ["config", "losses", "s a step", "s a test image", "peak MiB"]
+    threads = "one thread" if report["threads"] == 1 else f"{report['threads']} threads"
+    where = f"{threads} on {device(report)}"
+    return [*table(heads, rows), "", f"With {where}: `{report['command']}`."]
 
 
 def growth(report: dict[str, Any]) -> list[str]:

@@ -8,13 +8,15 @@ _base_ = [
     '../_base_/datasets/multi_digit_detection.py',
     '../_base_/schedules/digits_transfer.py',
 ]
-# Without norms, 225 iterations would be too few for it.
+# Without norms, 225 iterations would be too few; every level has its own statistics.
 norm = dict(type='BN')
 model = dict(
     data_preprocessor=dict(pad_size_divisor=8, **_base_.pixels),
     backbone=dict(_delete_=True, **_base_.spikformer),
     neck=dict(_delete_=True, type='FPN', norm_cfg=norm, **_base_.pyramid),
     bbox_head=dict(
+        type='RetinaSepBNHead',
+        num_ins=3,
         norm_cfg=norm,
         num_classes=10,
         in_channels=64,
@@ -29,3 +31,6 @@ model = dict(
 val_evaluator = dict(metric='bbox')
 test_evaluator = val_evaluator
 default_hooks = _base_.guards
+# The levels share their convolutions.
+optim_wrapper = dict(
+    optimizer=dict(lr=5e-3), paramwise_cfg=dict(bypass_duplicate=True))

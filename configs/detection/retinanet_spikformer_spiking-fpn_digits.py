@@ -4,4 +4,4 @@ _base_ = 'retinanet_spikformer_fpn_digits.py'
 model = dict(
     backbone=dict(time_readout='none'),
     neck=dict(_delete_=True, **_base_.spiking_pyramid),
-    bbox_head=dict(type='snnssl_mm.SpikingRetinaHead', **_base_.spiking))
+    bbox_head=dict(type='snnssl_mm.SpikingRetinaSepBNHead', **_base_.spiking))

@@ -3,7 +3,8 @@
 For every seed: pretrain a small Spikformer without labels, draw the training curves and
 the nearest neighbours, then run tasks of the transfer suite ``digits`` from the
 pretrained and from a random backbone: k-NN and linear probe on unseen digits (compared
-with raw pixels), Mask R-CNN and semantic FPN on scenes with several digits. Draw their
+with raw pixels), Mask R-CNN and semantic FPN on scenes with several digits. Then train
+a RetinaNet that spikes up to its last layers, from the pretrained backbone. Draw all
 predictions. Run the same command again to continue an interrupted demo.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +27,14 @@ RESUME_OPTION = ""
 CONFIG = "configs/selfsup/spikformer_ctl.py"
 SUITE = "digits"
 TASKS = ("knn", "linear", "detection", "segmentation")
+SPIKING_SUITE = "digits_spiking"
+SPIKING = "RetinaNet, spiking"
 TRAINED = {
     "detection": "configs/detection/mask-rcnn_spikformer_fpn_digits.py",
     "segmentation": "configs/segmentation/semantic-fpn_spikformer_digits.py",
+    SPIKING: "configs/detection/retinanet_spikformer_spiking-fpn_digits.py",
 }
-"""Tasks that train a network, twice each, and their configs."""
+"""Tasks that train a network, and their configs."""
 REST = 1.5  # minutes: start of processes, monitors, probes, evaluation, drawing
 
 
@@ -72,10 +77,10 @@ def announce(seeds: int) -> None:
     from snnssl_mm.projects.measure import training_seconds
 
     seconds = training_seconds(find_config(CONFIG))
-    # From both backbones, at the same time: two processes with half of the cores each.
-    parallel = 2 * 0.8
-    for config in TRAINED.values():
-        seconds += parallel * training_seconds(find_config(config))
+    # From both backbones at the same time: two processes with half of the cores each
+    backbones = {SPIKING: 1.0}
+    for task, config in TRAINED.items():
+        seconds += backbones.get(task, 2 * 0.8) * training_seconds(find_config(config))
     minutes = REST + seconds / 60
     print(
         f"about {seeds * minutes:.0f} minutes on this machine, by a few measured steps"
@@ -103,10 +108,12 @@ def pretrain(seed: int, folder: Path) -> Path:
 
 
 def transfer(seed: int, checkpoint: Path, work_dir: Path, out: Path) -> None:
-    """Run the tasks of the suite with the seed and its checkpoint."""
-    command = ["transfer", f"pretrained={checkpoint}", "--suite", SUITE]
-    command += ["--tasks", *TASKS, "--fractions", "1", "--seeds", str(seed)]
-    start(*command, "--work-dir", str(work_dir / "transfer"), "--out", str(out))
+    """Run the tasks of the suites with the seed and its checkpoint."""
+    for suite, tasks in ((SUITE, TASKS), (SPIKING_SUITE, (SPIKING,))):
+        command = ["transfer", f"pretrained={checkpoint}", "--suite", suite]
+        command += ["--tasks", *tasks, "--fractions", "1", "--seeds", str(seed)]
+        command += ["--work-dir", str(work_dir / "transfer"), "--out", str(out)]
+        start(*command)
 
 
 def draw(checkpoint: Path, folder: Path, rows: list[Row], work_dir: Path) -> None:
@@ -115,21 +122,27 @@ def draw(checkpoint: Path, folder: Path, rows: list[Row], work_dir: Path) -> Non
     neighbours = str(folder / "neighbours.png")
     start("draw", "neighbours", CONFIG, str(checkpoint), "--out", neighbours)
     models = []
-    for row in rows:
-        if config := TRAINED.get(row["task"]):
-            run = linked(folder / f"{row['task']}_{row['entry']}", row, work_dir)
-            model = f"{config},{last_checkpoint(run)}"
-            models.append(f"{row['task']}, {row['entry']}={model}")
+    for task, config in TRAINED.items():
+        for row in sorted(rows, key=itemgetter("entry")):
+            if row["task"] == task:
+                run = linked(folder, row, work_dir)
+                model = f"{config},{last_checkpoint(run)}"
+                models.append(f"{task}, {row['entry']}={model}")
     pictures = str(folder / "predictions.png")
-    start("draw", "predictions", *sorted(models), "--out", pictures)
+    start("draw", "predictions", *models, "--out", pictures)
 
 
-def linked(link: Path, row: Row, work_dir: Path) -> Path:
-    """Link the folder of the training that gave a row; return the link."""
-    parts = (SUITE, row["task"], f"{row['fraction']:g}", row["entry"])
+def linked(folder: Path, row: Row, work_dir: Path) -> Path:
+    """Link the training that gave a row into a folder; return the link."""
+    from snnssl_mm.transfer.jobs import folder_name
+
+    link = folder / folder_name(f"{row['task']}_{row['entry']}")
+    names = (row["suite"], row["task"], f"{row['fraction']:g}", row["entry"])
     seed = f"seed{row['seed']}-{row['digest']}"
     link.unlink(missing_ok=True)
-    link.symlink_to(Path(work_dir, "transfer", *parts, seed).absolute())
+    link.symlink_to(
+        Path(work_dir, "transfer", *map(folder_name, names), seed).absolute()
+    )
     return link
 
 

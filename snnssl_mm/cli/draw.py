@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from snnssl_mm.cli.shared.arguments import pattern, picture, positive, seed_number
-from snnssl_mm.cli.shared.config_files import find_config, load_config
+from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.kinds import Kind, add_kinds
+from snnssl_mm.cli.shared.named_models import METAVAR, load_configs, named_model
 from snnssl_mm.cli.shared.options import (
     add_config_arguments,
     add_image_arguments,
@@ -195,28 +196,9 @@ def draw_neighbours(args: Arguments) -> None:
     print(plot_neighbours(features, (train, test), args.out, names=names))
 
 
-class Named(NamedTuple):
-    """A model to draw, and the title of its column."""
-
-    name: str
-    config: str
-    checkpoint: str
-
-
-def named(text: str) -> Named:
-    """Read ``NAME=CONFIG,CHECKPOINT``."""
-    name, _, files = text.partition("=")
-    config, _, checkpoint = files.rpartition(",")
-    if not (name and config and checkpoint):
-        raise argparse.ArgumentTypeError(f"expected NAME=CONFIG,CHECKPOINT, got {text}")
-    return Named(name, find_config(config), checkpoint)
-
-
 def add_predictions(parser: Parser) -> None:
     """Add the arguments of ``predictions``."""
-    parser.add_argument(
-        "models", nargs="+", type=named, metavar="NAME=CONFIG,CHECKPOINT"
-    )
+    parser.add_argument("models", nargs="+", type=named_model, metavar=METAVAR)
     parser.add_argument(
         "--out",
         type=picture,
@@ -236,10 +218,7 @@ def draw_predictions(args: Arguments) -> None:
     """Draw the predictions of detectors and segmentors."""
     from snnssl_mm.analysis.predictions import columns_of, plot_predictions
 
-    models = []
-    for name, config, checkpoint in args.models:
-        given = Arguments(config=config, checkpoint=checkpoint, cfg_options=None)
-        models.append((name, load_config(given), checkpoint))
+    models = load_configs(args.models)
     _, config, checkpoint = args.models[0]
     out = args.out or run_folder(checkpoint, config) / "predictions.png"
     with errors_as_messages():

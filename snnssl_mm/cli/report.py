@@ -3,7 +3,7 @@
 Other commands measure probes, time steps, firing rates, energy and representation
 health; their results are kept in OUT, so that running the same command again continues
 an interrupted report. Pictures show spikes, maps and features. The page needs no other
-file.
+file. With --downstream it also shows what detectors and segmentors find.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared import children
 from snnssl_mm.cli.shared.arguments import positive
 from snnssl_mm.cli.shared.config_files import load_config
+from snnssl_mm.cli.shared.named_models import METAVAR, load_configs, named_model
 from snnssl_mm.cli.shared.options import (
     add_out_argument,
     add_probes_argument,
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from snnssl_mm.analysis.report.report import Report, Section
     from snnssl_mm.recording.table import Table
 
+    Rows = dict[str, list[dict[str, Any]]]
 
 RESUME_OPTION = ""
 IMAGES = 8  # in the spike rasters
+SCENES = 32  # for the firing rates of detectors and segmentors
 MEASURED = ("firing_rates", "energy", "representation_health")
 """Results files whose pictures are drawn by the command that writes the file."""
 
@@ -64,6 +67,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="numbers of time steps to measure (1 2 4 8 16)",
     )
+    parser.add_argument(
+        "--downstream",
+        nargs="+",
+        type=named_model,
+        default=[],
+        metavar=METAVAR,
+        help="detectors and segmentors trained from this checkpoint: their predictions "
+        "and energy",
+    )
     add_trust_argument(parser)
 
 
@@ -86,46 +98,72 @@ def config_beside(checkpoint: str) -> str:
     return str(found[0])
 
 
-def measurements(args: argparse.Namespace) -> dict[str, list[str]]:
-    """Return the measurements: results file -> subcommand and its arguments."""
-    model = [args.config, args.checkpoint]
-    if args.trust_checkpoint:
-        model.append("--trust-checkpoint")
+class Job(NamedTuple):
+    """A command that measures, and the model whose rows are read from its file."""
+
+    command: list[str]
+    config: str
+    checkpoint: str
+
+
+def measurements(args: argparse.Namespace) -> dict[str, list[Job]]:
+    """Return the measurements by results file."""
+    trust = ["--trust-checkpoint"] if args.trust_checkpoint else []
+
+    def job(name: str, *options: str, model: tuple[str, str] | None = None) -> Job:
+        config, checkpoint = model or (args.config, args.checkpoint)
+        command = [*name.split(), config, checkpoint, *trust, *options]
+        return Job(command, config, checkpoint)
+
     starts = ["--start", "pretrained", "random", "pixels"]
     starts += ["--cache", str(args.out / "features")]
-    steps = ["--time-steps", *map(str, args.time_steps)]
     plots = {name: ["--plot", str(args.out / f"{name}.png")] for name in MEASURED}
-    return {
-        "probes": ["probe", *model, "--probes", *args.probes, *starts],
-        "time_steps": ["measure", "time-steps", *model, *steps],
-        "firing_rates": ["measure", "firing-rates", *model, *plots["firing_rates"]],
-        "energy": ["measure", "energy", *model, *plots["energy"]],
+    steps = map(str, args.time_steps)
+    jobs = {
+        "probes": [job("probe", "--probes", *args.probes, *starts)],
+        "time_steps": [job("measure time-steps", "--time-steps", *steps)],
+        "firing_rates": [job("measure firing-rates", *plots["firing_rates"])],
+        "energy": [job("measure energy", *plots["energy"])],
         "representation_health": [
-            *("measure", "health", *model, *plots["representation_health"])
+            job("measure health", *plots["representation_health"])
         ],
     }
+    if args.downstream:
+        images = ["--images", str(SCENES)]
+        jobs["downstream"] = [
+            job("measure energy", *images, model=(config, checkpoint))
+            for _, config, checkpoint in args.downstream
+        ]
+    return jobs
 
 
-def measure(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+def measure(args: argparse.Namespace) -> Rows:
     """Run the other commands; return the checkpoint's rows, by results file."""
     from rich.console import Console
 
+    rows: Rows = {}
+    files = measurements(args)
+    for number, (name, jobs) in enumerate(files.items(), start=1):
+        Console().rule(f"{number} of {len(files) + 1}: {name.replace('_', ' ')}")
+        file = args.out / f"{name}.json"
+        rows[name] = []
+        for job in jobs:
+            children.run_child([*job.command, "--out", str(file)])
+            rows[name] += rows_of(job, file)
+    return rows
+
+
+def rows_of(job: Job, file: Path) -> list[dict[str, Any]]:
+    """Read the rows of a measured model."""
     from snnssl_mm.recording.probe_names import current_names
     from snnssl_mm.recording.results_file import file_sha
 
-    rows: dict[str, list[dict[str, Any]]] = {}
-    jobs = measurements(args)
-    for number, (name, command) in enumerate(jobs.items(), start=1):
-        Console().rule(f"{number} of {len(jobs) + 1}: {name.replace('_', ' ')}")
-        file = args.out / f"{name}.json"
-        children.run_child([*command, "--out", str(file)])
-        sha = file_sha(args.checkpoint)
-        rows[name] = [
-            row
-            for row in current_names(json.loads(file.read_text()))["rows"]
-            if row["sha256"] in (sha, None) and row["config"] == args.config
-        ]
-    return rows
+    sha = file_sha(job.checkpoint)
+    return [
+        row
+        for row in current_names(json.loads(file.read_text()))["rows"]
+        if row["sha256"] in (sha, None) and row["config"] == job.config
+    ]
 
 
 def pictures(args: argparse.Namespace, cfg: Config, model: Any) -> list[Section]:
@@ -147,9 +185,20 @@ def pictures(args: argparse.Namespace, cfg: Config, model: Any) -> list[Section]
     ]
 
 
+def downstream(
+    args: argparse.Namespace, models: list[tuple[str, Config, str]], rows: Rows
+) -> list[Section]:
+    """Show what detectors and segmentors find; no section without any."""
+    from snnssl_mm.analysis.report.report_pictures import downstream_section
+
+    if not models:
+        return []
+    return [downstream_section(models, rows["downstream"], args.out)]
+
+
 def compose(
     args: argparse.Namespace,
-    rows: dict[str, list[dict[str, Any]]],
+    rows: Rows,
     shown: list[Section],
     about: Table,
 ) -> Report:
@@ -192,6 +241,7 @@ def run(args: argparse.Namespace) -> None:
     """Measure, draw and write."""
     from rich.console import Console
 
+    from snnssl_mm.analysis.predictions import require_task
     from snnssl_mm.analysis.report.report_about import about_table
     from snnssl_mm.checkpoints import zoo
     from snnssl_mm.probing import eval_loaders, load_trained_model
@@ -202,6 +252,9 @@ def run(args: argparse.Namespace) -> None:
     with errors_as_messages():
         args.config = args.config or config_beside(args.checkpoint)
         cfg = load_config(args)
+        models = load_configs(args.downstream)
+        for _, other, _ in models:
+            require_task(other)
         args.checkpoint = zoo.resolve(args.checkpoint)
         require_local(args.checkpoint)
         require_writable(page, text)
@@ -217,7 +270,8 @@ def run(args: argparse.Namespace) -> None:
     rows = measure(args)
     Console().rule("pictures")
     table = about_table(cfg, args.checkpoint, model, rows["probes"][0])
-    report = compose(args, rows, pictures(args, cfg, model), table)
+    shown = pictures(args, cfg, model) + downstream(args, models, rows)
+    report = compose(args, rows, shown, table)
     page.write_text(report.html())
     text.write_text(report.markdown(args.out))
     print(f"wrote {page} and {text}")

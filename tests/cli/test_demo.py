@@ -9,12 +9,14 @@ import pytest
 from snnssl_mm.cli import demo
 from snnssl_mm.cli.shared import children
 from snnssl_mm.projects import measure
+from snnssl_mm.transfer.jobs import folder_name
 
 DIGEST = "0123abcd"
+ENTRIES = {"digits": ("pretrained", "random"), "digits_spiking": ("pretrained",)}
 
 
-def row(task, entry, seed):
-    key = {"suite": "digits", "task": task, "entry": entry, "seed": seed}
+def row(suite, task, entry, seed):
+    key = {"suite": suite, "task": task, "entry": entry, "seed": seed}
     return {**key, "fraction": 1.0, "digest": DIGEST, "metrics": {"AP": 0.5}} | {
         "labelled_images": 400,
         "curve": [],
@@ -39,11 +41,12 @@ def commands(monkeypatch, tmp_path):
         if command[0] == "transfer":
             out, seed = Path(options["--out"]), int(options["--seeds"])
             rows = json.loads(out.read_text())["rows"] if out.exists() else []
-            for task in demo.TRAINED:
-                for entry in ("pretrained", "random"):
-                    rows.append(row(task, entry, seed))
-                    run = Path(options["--work-dir"], "digits", task, "1", entry)
-                    run = run / f"seed{seed}-{DIGEST}"
+            suite = options["--suite"]
+            for task in set(demo.TRAINED) & set(command):
+                for entry in ENTRIES[suite]:
+                    rows.append(row(suite, task, entry, seed))
+                    names = map(folder_name, (suite, task, "1", entry))
+                    run = Path(options["--work-dir"], *names, f"seed{seed}-{DIGEST}")
                     run.mkdir(parents=True)
                     (run / "last_checkpoint").write_text(str(run / "epoch_9.pth"))
                     (run / "epoch_9.pth").touch()
@@ -58,15 +61,14 @@ def commands(monkeypatch, tmp_path):
 def test_a_seed_is_pretrained_transferred_and_drawn(run_tool, commands, capsys):
     run_tool("demo", "--seeds", 0, 3)
     names = [command[0] for command in commands]
-    assert names == 2 * ["train", "transfer", "draw", "draw", "draw"]
-    second = commands[6]
-    assert "pretrained=work_dirs/demo/seed3/epoch_28.pth" in second
-    # 1.5 minutes and 1 of pretraining and 2 tasks from 2 backbones, for both seeds.
-    assert f"{2 * (1.5 + 1 + 2 * 1.6):.0f} minutes" in capsys.readouterr().out
-    for task in demo.TRAINED:
-        for entry in ("pretrained", "random"):
-            link = Path("work_dirs/demo/seed3", f"{task}_{entry}")
-            assert (link / "epoch_9.pth").exists()
+    assert names == 2 * ["train", "transfer", "transfer", "draw", "draw", "draw"]
+    for second in commands[7:9]:
+        assert "pretrained=work_dirs/demo/seed3/epoch_28.pth" in second
+    # 1.5 minutes, 1 of pretraining, 2 tasks from 2 backbones and 1 from one, twice.
+    assert f"{2 * (1.5 + 1 + 2 * 1.6 + 1):.0f} minutes" in capsys.readouterr().out
+    names = ["detection_pretrained", "detection_random", "RetinaNet_spiking_pretrained"]
+    for name in [*names, "segmentation_pretrained", "segmentation_random"]:
+        assert Path("work_dirs/demo/seed3", name, "epoch_9.pth").exists()
 
 
 def test_an_interrupted_pretraining_continues(run_tool, commands):

@@ -16,13 +16,21 @@ SECTIONS = (
     "Attention and features",
     "Features in the plane",
     "Neighbours",
+    "Detection and segmentation",
 )
 
 
 @pytest.mark.slow
-def test_page_holds_every_section(run_tool, started, checkpoint, tmp_path):
-    run_tool("report", checkpoint, "--time-steps", 4, "--out", tmp_path / "r")
-    assert len(started) == 5
+def test_page_holds_every_section(run_tool, started, checkpoint, task, tmp_path):
+    models = []
+    for name in ("detection", "segmentation"):
+        job = task(name)
+        models.append(f"{name}={job.config},{job.checkpoint}")
+    run_tool(
+        *("report", checkpoint, "--time-steps", 4, "--out", tmp_path / "r"),
+        *("--downstream", *models),
+    )
+    assert len(started) == 7
     page = (tmp_path / "r" / "report.html").read_text()
     text = (tmp_path / "r" / "report.md").read_text()
     for title in SECTIONS:
@@ -31,6 +39,15 @@ def test_page_holds_every_section(run_tool, started, checkpoint, tmp_path):
     assert page.count("<img ") == text.count("![") >= 10
     assert "There is no training log" in text
     assert "µJ" in text
+
+
+def test_downstream_config_of_another_task_is_refused_before_the_work(
+    run_tool, started, checkpoint, tiny_config, tmp_path
+):
+    model = f"classifier={tiny_config},{checkpoint}"
+    with pytest.raises(SystemExit, match=r"^error: "):
+        run_tool("report", checkpoint, "--downstream", model, "--out", tmp_path / "r")
+    assert started == []
 
 
 def test_failure_of_a_command_is_that_of_the_report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from snnssl_mm.analysis.attention_maps import (
 from snnssl_mm.analysis.feature_embedding import embed_test_images, plot_embedding
 from snnssl_mm.analysis.feature_maps import feature_maps, plot_feature_maps
 from snnssl_mm.analysis.neighbours import plot_neighbours, to_pictures
+from snnssl_mm.analysis.predictions import columns_of, plot_predictions
 from snnssl_mm.analysis.report.report import Picture, Section
 from snnssl_mm.analysis.sample_images import SampleImages
 from snnssl_mm.analysis.spike_maps import plot_spike_maps, spike_maps
@@ -26,9 +28,12 @@ from snnssl_mm.probing import (
     random_init_model,
 )
 from snnssl_mm.probing.labelled_images import class_names
+from snnssl_mm.recording.energy_tables import summary, total_table
 
 EMBEDDED = 1000
 """Number of test images in the t-SNE plot and in the search for neighbours."""
+SCENES = 4
+"""Number of test images with predictions of detectors and segmentors."""
 
 
 def spikes_section(backbone: Any, samples: SampleImages, folder: Path) -> Section:
@@ -124,3 +129,29 @@ def neighbours_section(model: Any, loaders: Loaders, out: Path) -> Section:
         "frames show which classes it takes for each other."
     )
     return Section("Neighbours", text, [Picture(out, caption)])
+
+
+def downstream_section(
+    models: Sequence[tuple[str, Config, str]],
+    energies: Sequence[Mapping[str, Any]],
+    folder: Path,
+) -> Section:
+    """Draw predictions of detectors and segmentors; show their energy.
+
+    Args:
+        models: Name, config and checkpoint of each.
+        energies: Their rows of the results file of ``snnssl measure energy``.
+        folder: Folder of the report.
+    """
+    columns = columns_of(models, SCENES)
+    file = plot_predictions(columns, folder / "predictions.png")
+    return Section(
+        "Detection and segmentation",
+        ("Networks trained from this checkpoint, on images that they have not seen.",),
+        [Picture(file, "Annotations, and what each network finds.")],
+        [
+            total_table(row)._replace(caption=f"{name}: {summary(row)}")
+            for (name, _, _), row in zip(models, energies, strict=True)
+        ],
+        command="\n".join(row["command"] for row in energies),
+    )
