@@ -63,10 +63,11 @@ yapf_api.FormatCode = checked
 
 
 @pytest.fixture(autouse=True)
-def no_scope_of_an_earlier_test():
-    """Reset the default scope, so that tests do not depend on their order."""
+def no_state_of_an_earlier_test():
+    """Reset mmengine's global objects, so that tests do not depend on their order."""
     yield
-    DefaultScope._instance_dict.clear()
+    for keeper in (DefaultScope, MMLogger, MessageHub, Visualizer):
+        keeper._instance_dict.clear()
 
 
 @pytest.fixture(autouse=True)
