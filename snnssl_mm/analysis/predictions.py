@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -116,11 +117,14 @@ def plot_predictions(columns: Sequence[Column], out: Path, score: float = 0.3) -
     found = classes_in(maps)
     foot = (0.3 if len(maps) < len(columns) else 0.0) + (0.35 if found else 0.0)
     width = cell * len(columns)
+    letters = int(cell * 72 / (0.6 * SMALL))  # in the width of a column
+    titles = [textwrap.fill(column.title, letters) for column in columns]
+    head = 0.3 + 0.17 * max(title.count("\n") for title in titles)
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, hspace=0, wspace=0)
-    with styled_figure(out, size + 0.3 + foot, width, layout, images=True) as figure:
+    with styled_figure(out, size + head + foot, width, layout, images=True) as figure:
         axes = figure.subplots(len(columns[0].samples), len(columns), squeeze=False)
-        for column, line in zip(columns, axes.T, strict=True):
-            line[0].set_title(column.title, fontsize=SMALL, loc="center")
+        for title, column, line in zip(titles, columns, axes.T, strict=True):
+            line[0].set_title(title, fontsize=SMALL, loc="center")
             for axis, sample in zip(line, column.samples, strict=True):
                 draw(axis, sample, column, score, cell)
         if len(maps) < len(columns):

@@ -31,8 +31,8 @@ SPIKING_SUITE = "digits_spiking"
 SPIKING = "RetinaNet, spiking"
 TRAINED = {
     "detection": "configs/detection/mask-rcnn_spikformer_fpn_digits.py",
-    "segmentation": "configs/segmentation/semantic-fpn_spikformer_digits.py",
     SPIKING: "configs/detection/retinanet_spikformer_spiking-fpn_digits.py",
+    "segmentation": "configs/segmentation/semantic-fpn_spikformer_digits.py",
 }
 """Tasks that train a network, and their configs."""
 REST = 1.5  # minutes: start of processes, monitors, probes, evaluation, drawing
