@@ -1,5 +1,5 @@
 # RetinaNet that spikes, two images in a batch as on a GPU with COCO: which norm?
-# snnssl transfer ctl=CKPT --suite benchmarks/configs/spiking_two_images.py
+# snnssl transfer ctl=CKPT --suite benchmarks/suites/spiking_two_images.py
 seeds = [0]
 baselines = []
 config = '../../configs/detection/retinanet_spikformer_spiking-fpn_digits.py'
