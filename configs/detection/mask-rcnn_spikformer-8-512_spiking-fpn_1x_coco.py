@@ -2,7 +2,9 @@
 # torchrun --nproc-per-node=8 --no-python snnssl train CONFIG --pretrained CKPT --launcher pytorch
 _base_ = 'mask-rcnn_spikformer-8-512_fpn_1x_coco.py'
 roi_extractor = dict(
-    type='snnssl_mm.SpikingSingleRoIExtractor', norm=_base_.spiking.norm)
+    type='snnssl_mm.SpikingSingleRoIExtractor',
+    neuron=_base_.spiking.neuron,
+    norm=_base_.spiking.norm)
 model = dict(
     backbone=dict(time_readout='none'),
     neck=dict(_delete_=True, neck=_base_.model.neck, **_base_.spiking_neck),
