@@ -13,6 +13,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 import snnssl_mm.models as spiking
+from snnssl_mm.models.dense_prediction.firing import LevelNorms
 from snnssl_mm.neurons import MixedLIF
 
 ANCHORS = dict(
@@ -217,6 +218,27 @@ def test_norms_keep_their_statistics_on_request():
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert head.training
     assert all(p.requires_grad for p in head.parameters())
+
+
+@pytest.mark.parametrize("name", ["RPNHead", "RetinaHead", "FCOSHead", "ATSSHead"])
+def test_every_level_has_norms_of_its_own(name):
+    head = build(name)
+    twin = copy.deepcopy(head)
+    first, second, third = spikes()
+    head([first, second, third])
+    twin([first, torch.zeros_like(second), third])
+    pairs = [
+        (a, b)
+        for a, b in zip(head.modules(), twin.modules(), strict=True)
+        if isinstance(a, LevelNorms)
+    ]
+    assert pairs
+    for a, b in pairs:
+        same = [
+            torch.equal(x.running_mean, y.running_mean)
+            for x, y in zip(a, b, strict=True)
+        ]
+        assert same == [True, False, True]
 
 
 def test_own_norms_stay_and_missing_ones_are_built():

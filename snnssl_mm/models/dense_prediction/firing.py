@@ -29,11 +29,26 @@ ACTIVATIONS = (
 )
 
 
+class LevelNorms(nn.ModuleList):
+    """A norm for each level of a pyramid, for a layer that all levels share.
+
+    Attributes:
+        level: Number of the level whose norm is in use.
+    """
+
+    level = 0
+
+    @property
+    def current(self) -> nn.Module:
+        """The norm in use."""
+        return self[self.level]
+
+
 class NormNeuron(nn.Module):
     """Norm and neuron for maps with the time axis folded into the batch.
 
     Args:
-        norm: Norm of ``[T N, C, H, W]``; None for none.
+        norm: Norm of ``[T N, C, H, W]``, or LevelNorms; None for none.
         neuron: Options of the neuron, a MixedLIF unless ``type`` says otherwise.
 
     Attributes:
@@ -55,10 +70,11 @@ class NormNeuron(nn.Module):
         """Normalise and fire."""
         maps = x if x.dim() == 4 else x[..., None, None]
         steps = maps.unflatten(0, (self.time_steps, len(x) // self.time_steps))
-        if self.norm is None:
+        norm = self.norm.current if isinstance(self.norm, LevelNorms) else self.norm
+        if norm is None:
             spikes = self.neuron(steps)
         else:
-            spikes = normalize_and_fire(self.norm, self.neuron, steps, self.time_steps)
+            spikes = normalize_and_fire(norm, self.neuron, steps, self.time_steps)
         frames = spikes.flatten(0, 1)
         return frames if x.dim() == 4 else frames.flatten(1)
 
@@ -85,6 +101,7 @@ def insert_neurons(
     neuron: NeuronConfig,
     norm: Mapping[str, Any] | None,
     places: Places,
+    levels: int = 1,
 ) -> None:
     """Put neurons into a stock neck or head.
 
@@ -98,12 +115,13 @@ def insert_neurons(
         neuron: Options of the neurons.
         norm: Config of the norm for layers without one; None for none.
         places: Where else neurons are put.
+        levels: Number of levels that share the layers; each gets a ``norm`` of its own.
 
     Raises:
         ValueError: If no layer can have a neuron, or an activation remains.
     """
     kind = type(module).__name__
-    insertion = _Insertion(neuron, norm, places)
+    insertion = _Insertion(neuron, norm, places, levels)
     insertion.into(module)
     if not any(isinstance(child, NormNeuron) for child in module.modules()):
         raise ValueError(
@@ -127,9 +145,14 @@ class _Insertion:
     """The walk over a module by :func:`insert_neurons`."""
 
     def __init__(
-        self, neuron: NeuronConfig, norm: Mapping[str, Any] | None, places: Places
+        self,
+        neuron: NeuronConfig,
+        norm: Mapping[str, Any] | None,
+        places: Places,
+        levels: int,
     ) -> None:
-        self.neuron, self.norm, self.places = neuron, norm, places
+        self.neuron, self.norm = neuron, norm
+        self.places, self.levels = places, levels
         self.done: dict[nn.Module, nn.Module] = {}  # a module may have two parents
 
     def into(self, parent: nn.Module, prefix: str = "") -> None:
@@ -167,7 +190,9 @@ class _Insertion:
         elif not isinstance(child, (ConvModule, *LAYERS)):
             self.into(child, f"{path}.")
         if matches(path, self.places.before):
-            fire = new_norm_neuron(self.neuron, self.norm, child.in_channels)
+            fire = new_norm_neuron(
+                self.neuron, self.norm, child.in_channels, self.levels
+            )
             result = named_sequence(fire=fire, layer=result)
         return result
 
@@ -192,15 +217,20 @@ class _Insertion:
             layer.bias = None
         linear = isinstance(layer, nn.Linear)
         channels = layer.out_features if linear else layer.out_channels
-        return new_norm_neuron(self.neuron, self.norm, channels)
+        return new_norm_neuron(self.neuron, self.norm, channels, self.levels)
 
 
 def new_norm_neuron(
-    neuron: NeuronConfig, norm: Mapping[str, Any] | None, channels: int
+    neuron: NeuronConfig,
+    norm: Mapping[str, Any] | None,
+    channels: int,
+    levels: int = 1,
 ) -> NormNeuron:
-    """Build a norm, unless its config is None, and a neuron."""
-    layer = None if norm is None else build_norm_layer(dict(norm), channels)[1]
-    return NormNeuron(layer, neuron)
+    """Build norms, unless their config is None, and a neuron."""
+    if norm is None:
+        return NormNeuron(None, neuron)
+    norms = [build_norm_layer(dict(norm), channels)[1] for _ in range(levels)]
+    return NormNeuron(norms[0] if levels == 1 else LevelNorms(norms), neuron)
 
 
 def take_followers(sequence: nn.Sequential, name: str) -> nn.Module | None:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from snnssl_mm.models.dense_prediction.firing import (
     NORM,
+    LevelNorms,
     Places,
     new_norm_neuron,
 )
@@ -47,9 +48,11 @@ class SpikingHead(SpikingModule):
 
     Attributes:
         places: Where neurons are put besides those in place of activations.
+        levels: Number of levels of the pyramid that share the layers.
     """
 
     places = Places()
+    levels = 1
 
     def __init__(
         self,
@@ -61,7 +64,8 @@ class SpikingHead(SpikingModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.make_spiking(self, neuron, norm, norm_eval, with_cp, self.places)
+        options = (neuron, norm, norm_eval, with_cp, self.places, self.levels)
+        self.make_spiking(self, *options)
 
 
 class SpikingMapHead(SpikingHead):
@@ -70,8 +74,39 @@ class SpikingMapHead(SpikingHead):
     def forward(self, maps: Sequence[Tensor]) -> Any:
         """Return the stock head's outputs, averaged over time."""
         folded, time_steps = fold_time(self, maps)
-        outputs = self.run(self, folded, function=super().forward)
+        outputs = self.run(self, folded, function=self.stock_forward)
         return mean_over_time(outputs, time_steps)
+
+    def stock_forward(self, maps: Sequence[Tensor]) -> Any:
+        """Return the stock head's outputs for maps ``[T N, C, H, W]``."""
+        return super().forward(maps)
+
+
+class SpikingDenseHead(SpikingMapHead):
+    """Base class of spiking heads that run on one level of the pyramid at a time.
+
+    Where the stock layers have no norms, each level has its own, as in
+    RetinaSepBNHead: batch statistics hide how active a level is, which the bias of a
+    norm of its own can say again.
+    """
+
+    @property
+    def levels(self) -> int:  # type: ignore[override]
+        """Number of levels of the pyramid."""
+        return int(self.prior_generator.num_levels)
+
+    def stock_forward(self, maps: Sequence[Tensor]) -> Any:
+        """Return the stock head's outputs, beginning at the first level."""
+        self.next_level = 0
+        return super().stock_forward(maps)
+
+    def forward_single(self, x: Tensor, *args: Any) -> Any:
+        """Return the stock head's outputs for the next level, with its norms."""
+        for module in self.modules():
+            if isinstance(module, LevelNorms):
+                module.level = self.next_level
+        self.next_level += 1
+        return super().forward_single(x, *args)
 
 
 class SpikingRegionHead(SpikingHead):
@@ -94,14 +129,14 @@ class SpikingRegionHead(SpikingHead):
 
 
 @MODELS.register_module()
-class SpikingRPNHead(SpikingMapHead, mmdet_models.RPNHead):
+class SpikingRPNHead(SpikingDenseHead, mmdet_models.RPNHead):
     """mmdet's ``RPNHead`` with spiking layers; see :class:`SpikingHead`."""
 
     places = Places(after=["rpn_conv"])
 
 
 @MODELS.register_module()
-class SpikingRetinaHead(SpikingMapHead, mmdet_models.RetinaHead):
+class SpikingRetinaHead(SpikingDenseHead, mmdet_models.RetinaHead):
     """mmdet's ``RetinaHead`` with spiking layers; see :class:`SpikingHead`."""
 
 
@@ -111,12 +146,12 @@ class SpikingRetinaSepBNHead(SpikingMapHead, mmdet_models.RetinaSepBNHead):
 
 
 @MODELS.register_module()
-class SpikingFCOSHead(SpikingMapHead, mmdet_models.FCOSHead):
+class SpikingFCOSHead(SpikingDenseHead, mmdet_models.FCOSHead):
     """mmdet's ``FCOSHead`` with spiking layers; see :class:`SpikingHead`."""
 
 
 @MODELS.register_module()
-class SpikingATSSHead(SpikingMapHead, mmdet_models.ATSSHead):
+class SpikingATSSHead(SpikingDenseHead, mmdet_models.ATSSHead):
     """mmdet's ``ATSSHead`` with spiking layers; see :class:`SpikingHead`."""
 
 

@@ -36,9 +36,10 @@ class SpikingModule(BaseModule):
         norm_eval: bool,
         with_cp: bool,
         places: Places,
+        levels: int = 1,
     ) -> None:
         """Put neurons into a stock module, which may be this one."""
-        insert_neurons(module, neuron or {}, norm, places)
+        insert_neurons(module, neuron or {}, norm, places, levels)
         self.norm_eval = norm_eval
         self.run = run_checkpointed if with_cp else run_plainly
 
