@@ -9,6 +9,9 @@ model = dict(
     roi_head=dict(
         type='snnssl_mm.SpikingStandardRoIHead',
         bbox_roi_extractor=roi_extractor,
-        bbox_head=dict(type='snnssl_mm.SpikingShared2FCBBoxHead', **_base_.spiking),
+        # One layer instead of two, and a higher rate: more layers of spikes learn slower.
+        bbox_head=dict(
+            type='snnssl_mm.SpikingConvFCBBoxHead', num_shared_fcs=1, **_base_.spiking),
         mask_roi_extractor=roi_extractor,
         mask_head=dict(type='snnssl_mm.SpikingFCNMaskHead', **_base_.spiking)))
+optim_wrapper = dict(optimizer=dict(lr=5e-3))
