@@ -27,6 +27,8 @@ RESULTS = ROOT / "benchmarks" / "results"
 OUT = "work_dirs/gallery"
 PRETRAINING = "configs/selfsup/spikformer_ctl.py spikformer-digits_ctl"
 DETECTION = "configs/detection/mask-rcnn_spikformer_fpn_digits.py"
+SPIKING = "configs/detection/retinanet_spikformer_spiking-fpn_digits.py"
+SPIKING_RUN = "RetinaNet_spiking_pretrained"
 SEGMENTATION = "configs/segmentation/semantic-fpn_spikformer_digits.py"
 DEMO = "work_dirs/demo/seed0"
 SCENES = "data/multi_digit_scenes/images/validation"
@@ -186,14 +188,16 @@ PAGES: dict[str, tuple[str, str, list[Drawn]]] = {
                     f'"{name}={config},{DEMO}/{run}/epoch_9.pth"'
                     for name, config, run in (
                         ("Mask R-CNN", DETECTION, "detection_pretrained"),
+                        ("RetinaNet, spiking", SPIKING, SPIKING_RUN),
                         ("semantic FPN", SEGMENTATION, "segmentation_pretrained"),
                     )
                 )
                 + " --count 3",
                 "Predictions and ground truth",
                 "Three scenes in rows. Columns: annotated boxes, boxes and masks of "
-                "Mask R-CNN, annotated classes, classes of semantic FPN. Nearly all "
-                "digits are found and named as annotated.",
+                "Mask R-CNN, boxes of a RetinaNet that spikes, annotated classes, "
+                "classes of semantic FPN. Nearly all digits are found and named as "
+                "annotated.",
                 "Any detectors and segmentors on the same test images.",
             ),
             Drawn(
@@ -210,7 +214,8 @@ PAGES: dict[str, tuple[str, str, list[Drawn]]] = {
             Drawn(
                 "report",
                 "Report",
-                f"snnssl report {DEMO}/epoch_28.pth",
+                f"snnssl report {DEMO}/epoch_28.pth --downstream "
+                f'"RetinaNet, spiking={SPIKING},{DEMO}/{SPIKING_RUN}/epoch_9.pth"',
                 "benchmarks/results/report.png",
                 "Top of a report: facts about the network; cards with accuracy, "
                 "latency, firing rate, energy and RankMe; training curves.",

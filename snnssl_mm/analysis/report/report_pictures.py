@@ -32,7 +32,7 @@ from snnssl_mm.recording.energy_tables import summary, total_table
 
 EMBEDDED = 1000
 """Number of test images in the t-SNE plot and in the search for neighbours."""
-SCENES = 4
+SCENES = 3
 """Number of test images with predictions of detectors and segmentors."""
 
 
