@@ -2,7 +2,7 @@
 # snnssl transfer ctl=CKPT --suite benchmarks/configs/suites/spiking_two_images.py
 seeds = [0]
 baselines = []
-config = "../../configs/detection/retinanet_spikformer_spiking-fpn_digits.py"
+config = "../../../configs/detection/retinanet_spikformer_spiking-fpn_digits.py"
 metrics = {"box AP": "coco/bbox_mAP", "box AP50": "coco/bbox_mAP_50"}
 # An eighth of the images a step, the square root of it in the learning rate
 two = {"train_dataloader.batch_size": 2, "optim_wrapper.optimizer.lr": 1.8e-3}
