@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, VISUALIZERS, init_default_scope
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -113,6 +114,7 @@ def run_doctest(block, namespace):
 
 @pytest.mark.parametrize("page", CODE, ids=name_of)
 def test_code_of_a_page_runs(page, folder):
+    MMLogger.get_instance("mmengine", log_level="ERROR")  # pages do not show log lines
     namespace = {"__name__": "page"}
     for block in PYTHON[page]:
         if ">>> " in block.code:
