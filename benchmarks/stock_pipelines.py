@@ -3,12 +3,11 @@
 
 usage: python benchmarks/stock_pipelines.py COCO_ROOT ADE_ROOT [--out FILE.json]
 
-Only the data folders, the number of images or iterations, the batch size, what one
-process needs and the log interval are overridden, on the command line of
-tools/train.py. The accuracy after a few iterations from random weights is meaningless,
-and COCO's metric counts omitted images as misses; the purpose is to show that the
-recipes run on real files at full size, how long a training step takes and how much
-memory the process needs.
+Only the data folders, the number of images or iterations, the batch size and the log
+interval are overridden, on the command line of tools/train.py. The accuracy after a few
+iterations from random weights is meaningless, and COCO's metric counts omitted images
+as misses; the purpose is to show that the recipes run on real files at full size, how
+long a training step takes and how much memory the process needs.
 """
 
 from __future__ import annotations
@@ -71,6 +70,7 @@ def run(
     command = [sys.executable, str(ROOT / "tools" / "train.py"), str(ROOT / config)]
     command += ["--work-dir", str(work_dir), "--cfg-options", *options]
     child = subprocess.Popen(command)
+    # Its peak begins at the size of this process, which is far smaller.
     _, status, usage = os.wait4(child.pid, 0)
     if status:
         raise SystemExit(f"{shlex.join(command)} failed")

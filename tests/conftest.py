@@ -23,9 +23,8 @@ from downstream import (  # noqa: F401  (fixtures)
     segmentor_cfg,
 )
 from mmengine.config import Config
-from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope, init_default_scope
-from mmengine.visualization import Visualizer
+from mmengine_state import forget_runs
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 from yapf.yapflib import yapf_api
 
@@ -66,8 +65,8 @@ yapf_api.FormatCode = checked
 def no_state_of_an_earlier_test():
     """Reset mmengine's global objects, so that tests do not depend on their order."""
     yield
-    for keeper in (DefaultScope, MMLogger, MessageHub, Visualizer):
-        keeper._instance_dict.clear()
+    DefaultScope._instance_dict.clear()
+    forget_runs()
 
 
 @pytest.fixture(autouse=True)
@@ -140,8 +139,7 @@ def run_tool():
     """Run a subcommand of ``snnssl`` as from the command line, in this process."""
 
     def run(command, *arguments):
-        for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
-            keeper._instance_dict.clear()
+        forget_runs()
         words = [*command.split(), *map(str, arguments)]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", ["snnssl", *words])

@@ -61,14 +61,12 @@ def member(rank, world, folder, function, args):
 
 def train(*arguments):
     """Run ``snnssl train`` in a process of a group, as torchrun starts it."""
-    from mmengine.logging import MessageHub, MMLogger
-    from mmengine.visualization import Visualizer
+    from mmengine_state import forget_runs
     from yapf.yapflib import yapf_api
 
     from snnssl_mm.cli.main import main
 
-    for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
-        keeper._instance_dict.clear()
+    forget_runs()
     yapf_api.FormatCode = lambda text, **_: (text, True)  # a second a training
     rank, world = str(dist.get_rank()), str(dist.get_world_size())
     os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=world)

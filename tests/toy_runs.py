@@ -5,10 +5,9 @@ import random
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from mmengine.visualization import Visualizer
+from mmengine_state import forget_runs
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -85,8 +84,7 @@ def toy_run(
     **more,
 ):
     """Train; return the runner, also if it is stopped at a step."""
-    for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
-        keeper._instance_dict.clear()
+    forget_runs()
     model = Line()
     model.stop_at = stop_at
     validation = {}

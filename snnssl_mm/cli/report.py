@@ -253,8 +253,9 @@ def run(args: argparse.Namespace) -> None:
         args.config = args.config or config_beside(args.checkpoint)
         cfg = load_config(args)
         models = load_configs(args.downstream)
-        for _, other, _ in models:
+        for _, other, trained in models:
             require_task(other)
+            load_trained_model(other, trained)
         args.checkpoint = zoo.resolve(args.checkpoint)
         require_local(args.checkpoint)
         require_writable(page, text)

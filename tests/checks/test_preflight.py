@@ -9,9 +9,8 @@ import pytest
 import torch
 from downstream_tasks import TASKS
 from mmengine.config import Config
-from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import Runner
-from mmengine.visualization import Visualizer
+from mmengine_state import forget_runs
 from PIL import Image
 from pycocotools import mask as coco_mask
 from toy_runs import toy_run
@@ -27,8 +26,7 @@ TRAIN, VAL = "train_dataloader.dataset", "val_dataloader.dataset"
 
 def built(cfg, root):
     """Build the config's runner."""
-    for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
-        keeper._instance_dict.clear()
+    forget_runs()
     cfg.update(work_dir=str(root / "run"), log_level="ERROR")
     runner = Runner.from_cfg(cfg)
     runner.train_loop, runner.val_loop  # noqa: B018  (they build the data)

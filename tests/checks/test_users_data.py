@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
-from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import Runner
-from mmengine.visualization import Visualizer
+from mmengine_state import forget_runs
 from PIL import Image
 
 from snnssl_mm.checks.data import check_data
@@ -47,8 +46,7 @@ def without_masks(cfg):
 
 def check_all(cfg, root):
     """Run the complete pre-flight."""
-    for keeper in (MMLogger, MessageHub, Visualizer):  # one run's, not the next's
-        keeper._instance_dict.clear()
+    forget_runs()
     check_data(cfg)
     cfg.update(work_dir=str(root / "run"), log_level="ERROR")
     run_preflight(Runner.from_cfg(cfg))

@@ -8,9 +8,8 @@ spikformer = dict(
     out_indices=(0, 1, 2, 3),
     with_cp=True)
 spikformer_channels = [128, 256, 512, 512]
-# For spiking necks and heads: the neurons that were best on digits (docs/results/
-# spiking_heads.md), statistics of all GPUs, and recomputed activations, as time multiplies
-# their memory
+# For spiking necks and heads: the neurons of the digits' detectors, statistics of all GPUs,
+# and recomputed activations, as time multiplies their memory
 spiking = dict(
     neuron=dict(v_threshold=0.5, surrogate='atan'),
     norm=dict(type='SyncBN'),

@@ -37,15 +37,9 @@ def load_configs(models: Iterable[NamedModel]) -> list[tuple[str, Config, str]]:
     Raises:
         SystemExit: If a file does not exist or a config cannot be read.
     """
-    return [
-        (
-            name,
-            load_config(
-                argparse.Namespace(
-                    config=config, checkpoint=checkpoint, cfg_options=None
-                )
-            ),
-            checkpoint,
-        )
-        for name, config, checkpoint in models
-    ]
+    loaded = []
+    for name, config, checkpoint in models:
+        files = argparse.Namespace(config=config, checkpoint=checkpoint)
+        files.cfg_options = None
+        loaded.append((name, load_config(files), checkpoint))
+    return loaded

@@ -8,9 +8,8 @@ import torch
 import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import Runner
-from mmengine.visualization import Visualizer
+from mmengine_state import forget_runs
 from monitors import without_monitors
 from torch import nn
 
@@ -43,8 +42,7 @@ def train(tiny_config, tmp_path):
     """Train two epochs of four iterations with the guard, or without."""
 
     def run(*plants, guard=True, work_dir="run", **changes):
-        for keeper in (MMLogger, MessageHub, Visualizer):
-            keeper._instance_dict.clear()
+        forget_runs()
         cfg = Config.fromfile(tiny_config)
         hook = dict(type="snnssl_mm.NonFiniteHook") if guard else None
         without_monitors(cfg, non_finite=hook)
