@@ -5,6 +5,7 @@ _base_ = [
     '../_base_/models/spikformer_ctl.py',
     '../_base_/datasets/imagenet_224.py',
     '../_base_/schedules/lars.py',
+    '../_base_/schedules/analog_first.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
@@ -19,5 +20,6 @@ param_scheduler = [
 ]
 sync_bn = 'torch'
 default_hooks = dict(
+    path_schedule=_base_.analog_first,
     logger=dict(interval=100), health=dict(interval=10), knn=dict(interval=10))
 max_probe_samples = 10_000
