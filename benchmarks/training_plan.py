@@ -2,17 +2,20 @@ r"""Cost of a pretraining run on many GPUs, computed from measurements on one.
 
 With b images a GPU on W GPUs, a step takes
 
-    t(b, W) = s(b) + l(W b) - l(b) + c(b, W),
+    t(b, W) = s(b) + l(W b) / W - l(b) + c(b, W),
     c(b, W) = 2 (W - 1) / W G / beta + (W - 1) b e / beta
               + (W - 1) / W n / beta + k alpha,
 
-where s is a measured step of one GPU, l the measured loss with its gradient (every
-process computes it for the embeddings of all images), G the bytes of the gradients
-(ring all-reduce), e those of an image's embeddings (gathered), n those of the
-synchronised batch norms' statistics in k calls, beta the bandwidth of a GPU and alpha
-the latency of a call. Nothing is taken to overlap, so c is an upper bound for these
-beta and alpha; both are assumptions, everything else is measured. A run of E epochs of
-N images takes E floor(N / (W b)) steps. Evaluation and start-up are left out.
+where s is a measured step of one GPU, l the measured loss with its gradient (of which
+every process computes a W-th), G the bytes of the gradients (ring all-reduce), e those
+of an image's embeddings (gathered), n those of the synchronised batch norms' statistics
+in k calls, beta the bandwidth of a GPU and alpha the latency of a call. Nothing is
+taken to overlap, so c is an upper bound for these beta and alpha; both are assumptions,
+everything else is measured. The loss also sums moments and diagonals over the
+processes: calls are counted, their bytes, a twentieth of the gathered ones, are not. s
+has kernels that fuse batch norm and neuron, which step aside for synchronised batch
+norms; what that costs was not measured. A run of E epochs of N images takes E floor(N /
+(W b)) steps. Evaluation and start-up are left out.
 """
 
 from __future__ import annotations
@@ -31,6 +34,10 @@ GPUS_PER_NODE = 8
 EPOCHS = (100, 300)
 GLOBAL_BATCHES = {8: 512, 64: 2048, 512: 4096}
 """GPUs -> images of a step: the recipe's 2048 where memory and GPUs allow it."""
+
+
+LOSS_CALLS = 6
+"""Shapes, mean, variance, rows, diagonals; sums of the gradient (one tile)."""
 
 
 class Network(NamedTuple):
@@ -79,7 +86,7 @@ def sending_seconds(row: Row, gpus: int, images: int, network: Network) -> float
     sent = 2 * share * sizes["gradient_bytes"]
     sent += (gpus - 1) * images * sizes["embedding_bytes"]
     sent += share * sizes["norm_bytes"]
-    calls = sizes["norm_calls"] + 3  # the gradients, and each view's embeddings
+    calls = sizes["norm_calls"] + 1 + LOSS_CALLS  # 1 for the gradients
     return sent / network.bandwidth + calls * network.latency
 
 
@@ -98,7 +105,8 @@ def plan(row: Row, gpus: int, images: int, network: Network | None = None) -> Pl
     if network is None:
         network = IN_NODE if gpus <= GPUS_PER_NODE else BETWEEN_NODES
     step = _seconds(row["steps"], images)
-    loss = _seconds(row["losses"], gpus * images) - _seconds(row["losses"], images)
+    whole, alone = (_seconds(row["losses"], n) for n in (gpus * images, images))
+    loss = whole / gpus - alone
     sending = sending_seconds(row, gpus, images, network)
     total = step + loss + sending
     hours = IMAGENET_IMAGES // (gpus * images) * total / 3600

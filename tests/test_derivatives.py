@@ -46,11 +46,19 @@ OPERATORS = {
 }
 FUNCTIONS = {
     Fire: lambda x: Fire.apply(x, SURROGATE, False),
-    GramSums: lambda x: GramSums.apply(Pairs(2, True), *x[:2])[0],
+    GramSums: lambda x: GramSums.apply(Pairs(2, True), None, *x[:2])[0],
     GramGradients: lambda x: GramGradients.apply(
-        Pairs(2, True), torch.ones(()), torch.ones(()), torch.ones(4, 3, 3), *x[:2]
+        Pairs(2, True),
+        2,
+        torch.ones(()),
+        torch.ones(()),
+        torch.ones(4, 3, 3),
+        *x[:2],
+        torch.zeros(4, 1, x.shape[-1]),
+        torch.ones(4, 1, x.shape[-1]),
+        torch.ones(x.shape[-1], 4, 4),
     )[0],
-    GatherBatch: lambda x: GatherBatch.apply(x, 0),
+    GatherBatch: GatherBatch.apply,
 }
 NEURONS = {
     backend: MixedLIF(tau=1.5, surrogate="atan", backend=backend)

@@ -1,4 +1,8 @@
-"""Differentiable all-gather of the batch over all processes."""
+"""The batch of all processes: sums over it, and its rows, gathered.
+
+In a single process everything here returns its argument. All processes must call the
+functions in the same order.
+"""
 
 from __future__ import annotations
 
@@ -9,48 +13,85 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-class GatherBatch(torch.autograd.Function):
-    """All-gather of equal-sized tensors, concatenated along one dimension.
-
-    Every process computes the same loss on the result, so the gradient with respect to
-    its own part needs no communication. It is multiplied by the world size, because
-    DistributedDataParallel averages gradients over processes and they must be summed.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, dim: int) -> Tensor:
-        """Gather and concatenate."""
-        ctx.dim, ctx.size = dim, x.shape[dim]
-        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, x.contiguous())
-        return torch.cat(parts, dim)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        """Take this rank's part, times the world size."""
-        first = dist.get_rank() * ctx.size
-        own = grads[0].narrow(ctx.dim, first, ctx.size)
-        return own * dist.get_world_size(), None
+def process_count() -> int:
+    """Number of processes W of the process group, 1 without one."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def several_processes() -> bool:
     """Whether the process group has more than one process."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    return process_count() > 1
+
+
+def sum_over_processes(x: Tensor) -> Tensor:
+    """Sum ``x`` over all processes, in place; without a gradient."""
+    if several_processes():
+        dist.all_reduce(x)
+    return x
+
+
+def gather_rows(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Gather ``x`` [S, B / W, d] of all processes to [S, B, d]; without a gradient.
+
+    Args:
+        x: Own rows, as many as every other process has.
+        dtype: Type in which they travel, and in which they are returned if there are
+            several processes; None for that of ``x``.
+    """
+    if not several_processes():
+        return x
+    own = x.to(dtype or x.dtype).transpose(0, 1).contiguous()  # one message, no copy
+    rows = own.new_empty((process_count() * own.shape[0], *own.shape[1:]))
+    dist.all_gather_into_tensor(rows, own)
+    return rows.transpose(0, 1)
+
+
+class GatherBatch(torch.autograd.Function):
+    """Differentiable all-gather of equal-sized ``x`` [S, B / W, ...] to [S, B, ...].
+
+    Every process computes the same loss on the result, so the gradient with respect to
+    its own part needs no communication. It is multiplied by the number of processes,
+    because DistributedDataParallel averages gradients over them and they must be
+    summed.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """Gather."""
+        ctx.size = x.shape[1]
+        return gather_rows(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        """Take the part of this process, times their number."""
+        own = grads[0].narrow(1, dist.get_rank() * ctx.size, ctx.size)
+        return own * process_count()
+
+
+def gather_batch(x: Tensor) -> Tensor:
+    """Gather the batch of all processes; return ``x`` itself in a single process.
+
+    Args:
+        x: ``[S, B / W, ...]``, of the same shape in every process, see
+            :func:`require_equal_shapes`.
+    """
+    return GatherBatch.apply(x) if several_processes() else x
 
 
 def require_equal_shapes(z: Tensor) -> None:
     """Refuse embeddings ``z`` [T, B, D] whose shape differs between processes.
 
-    Gathering unequal shapes hangs or corrupts data, depending on the backend.
+    Gathering unequal shapes hangs or corrupts data, depending on the backend. The
+    shapes are exchanged on the host, so that no process waits for its GPU.
 
     Raises:
         ValueError: In every process; names the shape in each.
     """
     if not several_processes():
         return
-    own = torch.tensor(z.shape, device=z.device)
-    shapes = [torch.empty_like(own) for _ in range(dist.get_world_size())]
-    dist.all_gather(shapes, own)
+    own = torch.tensor(z.shape)
+    shapes = [torch.empty_like(own) for _ in range(process_count())]
+    dist.all_gather(shapes, own, group=host_group())
     found = [tuple(shape) for shape in torch.stack(shapes).tolist()]
     if len(set(found)) > 1:
         listed = ", ".join(f"{shape} in process {i}" for i, shape in enumerate(found))
@@ -62,12 +103,18 @@ def require_equal_shapes(z: Tensor) -> None:
         )
 
 
-def gather_batch(x: Tensor, dim: int) -> Tensor:
-    """Gather the batch of all processes; return ``x`` itself in a single process.
+_host_groups: dict[Any, Any] = {}
 
-    Args:
-        x: Tensor with the same shape in every process, see
-            :func:`require_equal_shapes`.
-        dim: Dimension to concatenate along.
+
+def host_group() -> Any:
+    """Return a process group of all processes for tensors on the CPU.
+
+    It is the default group if that takes them, else one of gloo, which is made once: a
+    collective operation.
     """
-    return GatherBatch.apply(x, dim) if several_processes() else x
+    default = dist.group.WORLD
+    if default not in _host_groups:
+        _host_groups.clear()  # of a group that has been destroyed
+        takes_it = "cpu:" in str(dist.get_backend_config())
+        _host_groups[default] = default if takes_it else dist.new_group(backend="gloo")
+    return _host_groups[default]

@@ -8,17 +8,26 @@ C(p, q) = z_p^T z_q / B. With m_pq = 1 for the ordered pairs that count, else 0:
 
 :class:`GramSums` is linear in the number of time steps and needs hardly more memory
 than its gradient, :func:`correlation_sums` is cheaper for few time steps and large
-batches.
+batches. Views hold the samples of one of W processes, and B counts those of all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from snnssl_mm.losses.gather import (
+    gather_batch,
+    gather_rows,
+    process_count,
+    several_processes,
+    sum_over_processes,
+)
 
 EPS = 1e-5
 TILE = {"cpu": 2**18, "cuda": 2**26}
@@ -52,36 +61,46 @@ class Pairs(NamedTuple):
         return (index[:, None] != index).to(like.dtype)
 
 
-def normalize_slices(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Normalise ``z`` [..., B, D] to mean 0 and variance 1 over B.
+class Moments(NamedTuple):
+    """Mean and 1 / sqrt(variance + eps) over the batch, each ``[S, 1, D]``."""
 
-    Returns:
-        The result, and the factor 1 / sqrt(variance + eps) [..., 1, D].
-    """
-    centred = z - z.mean(-2, keepdim=True)  # var_mean over rows is far slower on a CPU
-    rstd = torch.rsqrt(centred.square().mean(-2, keepdim=True) + EPS)
-    return centred.mul_(rstd), rstd
+    mean: Tensor
+    rstd: Tensor
+
+    @classmethod
+    def of(cls, z: Tensor) -> Moments:
+        """Compute those of ``z`` [S, B / W, D] over all processes."""
+        batch = z.shape[1] * process_count()
+        # var_mean over rows is far slower on a CPU.
+        mean = sum_over_processes(z.sum(1, keepdim=True)) / batch
+        squares = (z - mean).square_().sum(1, keepdim=True)
+        return cls(mean, torch.rsqrt(sum_over_processes(squares) / batch + EPS))
+
+    def normalize(self, z: Tensor) -> Tensor:
+        """Normalise ``z`` to mean 0 and variance 1 over the batch."""
+        return (z - self.mean).mul_(self.rstd)
 
 
 def normalization_gradient(grad: Tensor, z: Tensor, rstd: Tensor) -> Tensor:
-    """Gradient of the input of :func:`normalize_slices` from that of its result ``z``.
+    """Gradient of the input of a normalisation from that of its result ``z``.
 
     With z = (x - mean) rstd, where mean and rstd depend on x, and means over B::
 
         G(x) = rstd (G(z) - mean(G(z)) - z mean(G(z) z))
 
     Args:
-        grad: G(z), ``[..., B, D]``.
-        z: Normalised slices ``[..., B, D]``.
-        rstd: ``[..., 1, D]``.
+        grad: G(z), ``[S, B / W, D]``.
+        z: Normalised slices ``[S, B / W, D]``.
+        rstd: ``[S, 1, D]``.
     """
-    slope = (grad * z).mean(-2, keepdim=True)
-    return (grad - grad.mean(-2, keepdim=True)).sub_(z * slope).mul_(rstd)
+    sums = torch.stack([grad.sum(1, keepdim=True), (grad * z).sum(1, keepdim=True)])
+    offset, slope = sum_over_processes(sums) / (z.shape[1] * process_count())
+    return (grad - offset).sub_(z * slope).mul_(rstd)
 
 
-def dimension_tiles(views: Sequence[Tensor]) -> Iterator[slice]:
-    """Tile the dimensions of ``views``, each ``[t, B, D]``."""
-    steps, batch, dims = views[0].shape
+def dimension_tiles(views: Sequence[Tensor], batch: int) -> Iterator[slice]:
+    """Tile the dimensions of ``views``, each ``[t, B / W, D]``, for B = ``batch``."""
+    steps, _, dims = views[0].shape
     numbers = TILE.get(views[0].device.type, TILE["cpu"])
     width = numbers // (len(views) * steps * batch)
     width = max(width // 64 * 64, 64)  # whole vectors and cache lines
@@ -100,42 +119,69 @@ class GramSums(torch.autograd.Function):
     all pairs, and the sum of the other views' K for pairs between views. The
     diagonals C_ii(p, q) need products within dimension i only: [S, S] for each i.
 
+    Each process computes the B / W rows of the Gram matrices of its own samples, and
+    the gradient of these; a W-th of the work. They share sums over the batch (moments,
+    diagonals, totals) and the normalised rows, which are gathered once.
+
     Dimensions are processed in tiles. The backward pass, :class:`GramGradients`, has a
-    closed form; it keeps O [S, B, B] and recomputes the normalised slices of a tile.
+    closed form; it keeps O [S, B / W, B] and, of several processes, the gathered rows.
     """
 
     @staticmethod
-    def forward(ctx: Any, pairs: Pairs, *views: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums of (C_ii - 1)^2 and of C_ij^2 for ``views``, each ``[t, B, D]``."""
-        steps, batch, _ = views[0].shape
+    def forward(
+        ctx: Any, pairs: Pairs, dtype: torch.dtype | None, *views: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Sums of (C_ii - 1)^2 and of C_ij^2 for ``views``, each ``[t, B / W, D]``.
+
+        Args:
+            ctx: Keeps what the backward pass needs.
+            pairs: The pairs that count.
+            dtype: Type in which rows travel between processes; None for the views'.
+            *views: Own samples, not normalised.
+        """
+        steps, own, _ = views[0].shape
+        batch = own * process_count()
         mask = pairs.mask(views[0])
-        grams = views[0].new_zeros((len(views) * steps, batch, batch))
-        on_diagonal, squares = views[0].new_zeros(2, dtype=torch.float64)
-        for part in dimension_tiles(views):
-            z, _ = normalize_slices(torch.cat([view[..., part] for view in views]))
-            grams.baddbmm_(z, z.transpose(1, 2))
-            diagonals = diagonals_of(z)
-            on_diagonal += ((diagonals - 1).square_() * mask).sum().double()
-            squares += (diagonals.square_() * mask).sum().double()
+        grams = views[0].new_zeros((len(views) * steps, own, batch))
+        tiles: list[tuple[Tensor, ...]] = []
+        for part in dimension_tiles(views, batch):
+            x = torch.cat([view[..., part] for view in views])
+            moments = Moments.of(x)
+            z = moments.normalize(x)
+            rows = gather_rows(z, dtype)
+            grams.baddbmm_(z, rows.to(z.dtype).transpose(1, 2))
+            diagonals = sum_over_processes(products_of(z)) / batch
+            tiles.append(
+                (*moments, diagonals, *([rows] if several_processes() else []))
+            )
         if pairs.within_view:
             others = grams.sum(0) - grams  # O_p
         else:
             of_view = grams.unflatten(0, (-1, steps)).sum(1)
             others = (of_view.sum(0) - of_view).repeat_interleave(steps, 0)
-        total = sum(
-            torch.dot(k.flatten().double(), other.flatten().double())
-            for k, other in zip(grams, others, strict=True)
+        total = sum_over_processes(
+            torch.stack(
+                [
+                    torch.dot(k.flatten().double(), other.flatten().double())
+                    for k, other in zip(grams, others, strict=True)
+                ]
+            ).sum()
         )
-        ctx.save_for_backward(others, *views)
-        ctx.pairs = pairs
+        on_diagonal, squares = views[0].new_zeros(2, dtype=torch.float64)
+        for _, _, diagonals, *_ in tiles:
+            on_diagonal += ((diagonals - 1).square() * mask).sum().double()
+            squares += (diagonals.square() * mask).sum().double()
+        ctx.save_for_backward(others, *views, *chain.from_iterable(tiles))
+        ctx.pairs, ctx.views = pairs, len(views)
         off_diagonal = total / batch**2 - squares
-        return on_diagonal.to(z.dtype), off_diagonal.to(z.dtype)
+        return on_diagonal.to(others.dtype), off_diagonal.to(others.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad_on: Tensor, grad_off: Tensor) -> tuple[Any, ...]:
         """Gradients of all views in closed form, see :class:`GramGradients`."""
         saved = ctx.saved_tensors
-        return None, *GramGradients.apply(ctx.pairs, grad_on, grad_off, *saved)
+        grads = GramGradients.apply(ctx.pairs, ctx.views, grad_on, grad_off, *saved)
+        return None, None, *grads
 
 
 class GramGradients(torch.autograd.Function):
@@ -149,7 +195,9 @@ class GramGradients(torch.autograd.Function):
     from d||C(p, q)||^2 / dz_p = 2 K_q z_p / B^2 and dC_ii(p, q) / dz_p[:, i] =
     z_q[:, i] / B. The last term of E takes the diagonal out of ``off``. 4 is 2 from the
     square times 2 because a pair counts in both orders. Shapes: z_p [B, D], O_p [B, B],
-    E_i [S, S]. :func:`normalization_gradient` leads from there to the embeddings.
+    E_i [S, S]; of G(z_p) and O_p each process has its own rows.
+    :func:`normalization_gradient` leads from there to the embeddings. With W processes
+    the result is W times that gradient, because DistributedDataParallel averages.
 
     A Function of its own, because ``once_differentiable`` would silently lose the
     second derivative where torch asks for it with respect to the views alone.
@@ -159,37 +207,44 @@ class GramGradients(torch.autograd.Function):
     def forward(
         ctx: Any,
         pairs: Pairs,
+        number: int,
         grad_on: Tensor,
         grad_off: Tensor,
         others: Tensor,
-        *views: Tensor,
+        *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Gradients of ``views``.
+        """Gradients of the views.
 
         Args:
             ctx: Not used.
             pairs: The pairs that count.
+            number: V, number of views.
             grad_on: g_on, a scalar.
             grad_off: g_off, a scalar.
-            others: O_p, ``[S, B, B]``.
-            *views: Each ``[t, B, D]``, not normalised.
+            others: O_p, ``[S, B / W, B]``.
+            *tensors: The views, each ``[t, B / W, D]``, not normalised, and for each
+                tile of dimensions mean, rstd, diagonals and, of several processes, all
+                rows.
         """
-        batch = others.shape[1]
-        mask = pairs.mask(others) * (4 / batch)
-        weights = others * (4 / batch**2 * grad_off)
+        views, of_tiles = tensors[:number], iter(tensors[number:])
+        batch, world = others.shape[2], process_count()
+        mask = pairs.mask(others) * (4 * world / batch)
+        weights = others * (4 * world / batch**2 * grad_off)
         grads = tuple(map(torch.empty_like, views))
         with torch.autocast(others.device.type, enabled=False):
-            for part in dimension_tiles(views):
-                z, rstd = normalize_slices(
-                    torch.cat([view[..., part] for view in views])
+            for part in dimension_tiles(views, batch):
+                moments, diagonals = (
+                    Moments(next(of_tiles), next(of_tiles)),
+                    next(of_tiles),
                 )
-                diagonals = diagonals_of(z)
+                z = moments.normalize(torch.cat([view[..., part] for view in views]))
+                rows = next(of_tiles).to(z.dtype) if world > 1 else z
                 errors = ((diagonals - 1) * grad_on - diagonals * grad_off) * mask
-                # E_i z_i for all i at once: [d, S, S] @ [d, S, B], then as [S, B, d].
+                # E_i z_i for all i at once: [d, S, S] @ [d, S, B / W].
                 grad = (errors @ by_dimension(z)).permute(1, 2, 0)
-                grad = torch.baddbmm(grad, weights, z)
-                grad = normalization_gradient(grad, z, rstd)
-                for view, tile in zip(grads, grad.chunk(len(views)), strict=True):
+                grad = torch.baddbmm(grad, weights, rows)
+                grad = normalization_gradient(grad, z, moments.rstd)
+                for view, tile in zip(grads, grad.chunk(number), strict=True):
                     view[..., part] = tile
         return grads
 
@@ -204,14 +259,15 @@ def by_dimension(z: Tensor) -> Tensor:
     return z.permute(2, 0, 1).contiguous()
 
 
-def diagonals_of(z: Tensor) -> Tensor:
-    """C_ii(p, q) of all slice pairs of ``z`` [S, B, d], as [d, S, S]."""
+def products_of(z: Tensor) -> Tensor:
+    """B C_ii(p, q) of all slice pairs of ``z`` [S, B, d], as [d, S, S]."""
     slices = by_dimension(z)
-    return slices @ slices.transpose(1, 2) / z.shape[1]
+    return slices @ slices.transpose(1, 2)
 
 
 def correlation_sums(pairs: Pairs, *views: Tensor) -> tuple[Tensor, Tensor]:
-    """Both sums from the correlation matrices [D, D] themselves."""
+    """Both sums from the correlation matrices [D, D] themselves, in every process."""
+    views = tuple(map(gather_batch, views))
     batch, dims = views[0].shape[1:]
     slices = [
         F.batch_norm(z, None, None, training=True, eps=EPS)
@@ -234,10 +290,25 @@ def correlation_sums(pairs: Pairs, *views: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(on_diagonal).sum(), torch.stack(off_diagonal).sum()
 
 
-def sum_over_pairs(pairs: Pairs, *views: Tensor) -> tuple[Tensor, Tensor]:
-    """Both sums for ``views``, each ``[t, B, D]`` as it came, by the cheaper form."""
-    batch, dims = views[0].shape[1:]
-    if len(views) * pairs.steps * batch < pairs.number / 2 * dims:
-        on_diagonal, off_diagonal = GramSums.apply(pairs, *views)
-        return on_diagonal, off_diagonal
+def gram_sums(
+    pairs: Pairs, *views: Tensor, dtype: torch.dtype | None = None
+) -> tuple[Tensor, Tensor]:
+    """Both sums by :class:`GramSums`."""
+    on_diagonal, off_diagonal = GramSums.apply(pairs, dtype, *views)
+    return on_diagonal, off_diagonal
+
+
+def sum_over_pairs(
+    pairs: Pairs, *views: Tensor, dtype: torch.dtype | None = None
+) -> tuple[Tensor, Tensor]:
+    """Both sums by the form that is cheaper for a process.
+
+    Args:
+        pairs: The pairs that count.
+        *views: Own samples, each ``[t, B / W, D]``, as they came.
+        dtype: Type in which Gram matrices' rows travel; None for the views'.
+    """
+    own, dims = views[0].shape[1:]
+    if len(views) * pairs.steps * own < pairs.number / 2 * dims:
+        return gram_sums(pairs, *views, dtype=dtype)
     return correlation_sums(pairs, *views)

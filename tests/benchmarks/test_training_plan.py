@@ -24,7 +24,7 @@ def row():
         for batch in images
     }
     losses = {
-        str(batch): {"seconds": {"median": 1e-5 * batch}, "peak_mib": 1}
+        str(batch): {"seconds": {"median": 1e-7 * batch**2}, "peak_mib": 1}
         for batch in images | {*GLOBAL_BATCHES.values()}
     }
     sizes = {
@@ -47,8 +47,8 @@ def row():
 def test_a_step_by_hand(row):
     found = plan(row, 64, 32, Network(bandwidth=1e9, latency=1e-3))
     sent = 2 * 63 / 64 * 200e6 + 63 * 32 * 10e3 + 63 / 64 * 1e6
-    assert found.loss == pytest.approx(1e-5 * (2048 - 32))
-    assert found.sending == pytest.approx(sent / 1e9 + 100e-3)
+    assert found.loss == pytest.approx(1e-7 * (2048**2 / 64 - 32**2))
+    assert found.sending == pytest.approx(sent / 1e9 + 104e-3)
     assert found.step == pytest.approx(0.42 + found.loss + found.sending)
     assert found.hours == pytest.approx(IMAGENET_IMAGES // 2048 * found.step / 3600)
     assert found.cores == pytest.approx(32 / found.step / 100)

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from processes import run_group
+from torch.utils.flop_counter import FlopCounterMode
 
 from snnssl_mm.losses import (
     BoundaryTemporalLoss,
@@ -48,6 +49,30 @@ def test_processes_compute_the_loss_of_the_whole_batch(world):
     for results in run_group(averaged_share, world):
         for own, whole in zip(results, expected, strict=True):
             torch.testing.assert_close(own, whole)
+
+
+def share_of_the_work(dtype=None):
+    """Loss of one process, the gradient of its part, and operations."""
+    world, rank = dist.get_world_size(), dist.get_rank()
+    x = data()[0].float().chunk(world, dim=2)[rank].clone().requires_grad_()
+    with FlopCounterMode(display=False) as counter:
+        loss = CrossTemporalLoss(lambd=0.1, gather_dtype=dtype)(*x)
+        (gradient,) = torch.autograd.grad(loss, x)
+    return loss.detach(), gradient / world, counter.get_total_flops()
+
+
+def test_each_process_does_its_share_of_the_work():
+    ((_, _, alone),) = run_group(share_of_the_work, 1)
+    assert [flops for _, _, flops in run_group(share_of_the_work, 4)] == [alone / 4] * 4
+
+
+def test_embeddings_may_travel_in_bfloat16():
+    ((loss, gradient, _),) = run_group(share_of_the_work, 1)
+    parts = run_group(share_of_the_work, 2, "bfloat16")
+    assert parts[0][0] == parts[1][0]
+    torch.testing.assert_close(parts[0][0], loss, rtol=1e-2, atol=0)
+    found = torch.cat([part for _, part, _ in parts], dim=2)
+    assert 0 < (found - gradient).norm() < 0.01 * gradient.norm()
 
 
 def refusal_of_unequal_batches():

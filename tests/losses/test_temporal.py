@@ -90,7 +90,7 @@ def test_both_forms_of_the_sums_agree(within_view, number, monkeypatch):
     views = list(random_views(dims=150, number=number).detach().requires_grad_())
     which = pairs.Pairs(3, within_view, number)
     forms = []
-    for form in (pairs.GramSums.apply, pairs.correlation_sums):
+    for form in (pairs.gram_sums, pairs.correlation_sums):
         sums = form(which, *views)
         forms.append((*sums, *torch.autograd.grad(sums[0] + 0.3 * sums[1], views)))
     for gram, correlation in zip(*forms, strict=True):

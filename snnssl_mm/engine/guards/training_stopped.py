@@ -5,25 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, broadcast_object_list, get_world_size
+import torch.distributed as dist
+from mmengine.dist import broadcast_object_list
 from torch import Tensor
+
+from snnssl_mm.losses.gather import host_group, several_processes
 
 
 class TrainingStopped(RuntimeError):
     """A training that a monitor or guard has stopped; the message is for the user."""
 
 
-def any_process(flag: bool | Tensor, like: Tensor) -> bool:
-    """Whether ``flag`` is set in any process; a collective operation.
-
-    Args:
-        flag: Flag of this process.
-        like: A tensor on the device of the process group.
-    """
-    if get_world_size() == 1:
+def any_process(flag: bool | Tensor) -> bool:
+    """Whether ``flag`` is set in any process; a collective operation on the host."""
+    if not several_processes():
         return bool(flag)
-    shared = torch.as_tensor(flag, device=like.device).to(torch.float32)
-    all_reduce(shared, "max")
+    shared = torch.tensor(float(flag))
+    dist.all_reduce(shared, dist.ReduceOp.MAX, group=host_group())
     return bool(shared)
 
 

@@ -91,7 +91,7 @@ class NonFiniteHook(Hook):
         if self.steps % (self.interval or (1 if on_cpu else 10)):
             return
         largest = largest_magnitude(gradients)
-        if any_process(~torch.isfinite(largest), largest):
+        if any_process(~torch.isfinite(largest)):
             self.stop("gradients are not finite")
 
     def after_train_iter(
@@ -99,7 +99,7 @@ class NonFiniteHook(Hook):
     ) -> None:
         """Check the loss."""
         value = float(torch.as_tensor((outputs or {}).get("loss", 0.0)).detach())
-        if any_process(not isfinite(value), next(runner.model.parameters())):
+        if any_process(not isfinite(value)):
             other = " (not finite in another process)" if isfinite(value) else ""
             self.stop(f"the loss is {value}{other}")
         if self.every_n_train_iters(runner, 10):
@@ -116,8 +116,7 @@ class NonFiniteHook(Hook):
         """Check the weights, in all processes, before a checkpoint is written."""
         state = unwrapped(runner.model).state_dict()
         bad = not_finite(state)
-        like = next(iter(state.values()))
-        if any_process(bool(bad), like):
+        if any_process(bool(bad)):
             self.refuse(bad)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
