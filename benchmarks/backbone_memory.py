@@ -68,7 +68,7 @@ def attention_cost(
     attention: Callable[[Tensor, Tensor, Tensor], Tensor], tokens: int
 ) -> dict[str, float]:
     """Measure operations (10^9; a product and a sum are two) and seconds of a step."""
-    q, k, v = torch.ones(3, 1, HEADS, HEAD_CHANNELS, tokens)
+    q, k, v = torch.ones(3, 1, HEADS, tokens, HEAD_CHANNELS)
     with FlopCounterMode(display=False) as counter:
         attention(q, k, v)
     seconds = min(timeit.repeat(lambda: attention(q, k, v), number=1, repeat=5))

@@ -20,7 +20,7 @@ HEADS, HEAD_CHANNELS = 12, 32
 
 def quadratic_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Multiply in the order that costs 2 d L^2 operations, whatever d and L."""
-    return v @ (k.transpose(-2, -1) @ q)
+    return (q @ k.transpose(-2, -1)) @ v
 
 
 class Size(NamedTuple):
@@ -36,7 +36,7 @@ def forward_backward(
 ) -> Run:
     """Compute the output and the gradients of q, k and v, for spikes at rate 0.2."""
     generator = torch.Generator().manual_seed(0)
-    shape = (3, size.steps, HEADS, HEAD_CHANNELS, size.tokens)
+    shape = (3, size.steps, HEADS, size.tokens, HEAD_CHANNELS)
     spikes = (torch.rand(shape, generator=generator) < 0.2).float().to(size.device)
     qkv = [part.requires_grad_() for part in spikes.unbind()]
     weight = torch.randn(shape[1:], generator=generator).to(size.device)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from snnssl_mm.models.layers import ConvNormNeuron, NeuronConfig, build_neuron
+from snnssl_mm.neurons.kernels.reference import has_exact_inverse
 
 ATTENTION_SCALE = 0.125
 """Factor of the published models."""
@@ -38,21 +39,26 @@ def exact_products(device: torch.device) -> Iterator[None]:
             torch.set_float32_matmul_precision(precision)
 
 
-def spiking_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def spiking_attention(q: Tensor, k: Tensor, v: Tensor, factor: float = 1.0) -> Tensor:
     """Attention without softmax, (q k^T) v = q (k^T v), in the cheaper order.
 
     Args:
-        q: Spikes ``[..., d, L]``, head channels by tokens.
+        q: Spikes ``[..., L, d]``, tokens by head channels.
         k: Likewise.
         v: Likewise.
+        factor: Factor of the result.
 
     Returns:
-        ``[..., d, L]``. Cost 2 d^2 L operations if d < L, else 2 d L^2.
+        ``[..., L, d]``. Cost 2 d^2 L operations if d < L, else 2 d L^2.
     """
-    channels, tokens = q.shape[-2:]
+    tokens, channels = q.shape[-2:]
+    # The smaller matrix is scaled; times a power of two, its counts stay exact.
+    early = factor if has_exact_inverse(factor) else 1.0
     if channels < tokens:
-        return (v @ k.transpose(-2, -1)) @ q
-    return v @ (k.transpose(-2, -1) @ q)
+        out = q @ (early * (k.transpose(-2, -1) @ v))
+    else:
+        out = (early * (q @ k.transpose(-2, -1))) @ v
+    return out if early == factor else factor * out
 
 
 def checked_scale(scale: float | str) -> float | str:
@@ -119,11 +125,19 @@ class SpikingSelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within each time step of ``x`` [T, N, C, H, W]."""
-        steps, samples, _, height, width = x.shape
-        qkv = self.qkv(x).reshape(steps, samples, 3, self.num_heads, -1, height * width)
+        steps, samples, channels, height, width = x.shape
+        tokens, heads = height * width, self.num_heads
+        factor = attention_factor(self.scale, channels // heads, tokens)
+        qkv = self.qkv(x).reshape(steps, samples, 3, heads, -1, tokens)
         with exact_products(x.device):
-            exact = qkv if qkv.dtype == torch.float64 else qkv.float()
-            counts = spiking_attention(*exact.unbind(2))
-        factor = attention_factor(self.scale, *counts.shape[-2:])
-        out = self.attention_neuron(counts * factor)
-        return self.projection(out.reshape(x.shape).to(x.dtype))
+            # One copy, [3, T, N, heads, L, d]: products would copy strided batches.
+            q, k, v = (
+                qkv.permute(2, 0, 1, 3, 5, 4)
+                .contiguous()
+                .to(torch.promote_types(qkv.dtype, torch.float32))
+            )
+            current = spiking_attention(q, k, v, factor)
+        out = self.attention_neuron(current).to(x.dtype)
+        maps = out.transpose(2, 3).reshape(steps, samples, height, width, channels)
+        maps = maps.permute(0, 1, 4, 2, 3)  # channels last
+        return self.projection(maps.contiguous() if x.is_contiguous() else maps)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.checkpoint import checkpoint
 
-from snnssl_mm.models.layers import channels_last_on_cpu
+from snnssl_mm.models.layers import channels_last
 
 
 @contextmanager
@@ -134,10 +134,11 @@ class SpikingBackbone(BaseModule):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the maps of ``out_indices`` for images or clips."""
         self._check_input(x)
-        maps = self.extract_maps(channels_last_on_cpu(x))
+        maps = self.extract_maps(channels_last(x))
         outputs = (maps[i] for i in self.out_indices)
         if self.time_readout == "mean":
-            return tuple(m.mean(0) for m in outputs)
+            # mmcv's operators read maps of another order as if they were contiguous.
+            return tuple(m.mean(0).contiguous() for m in outputs)
         return tuple(outputs)
 
     def _check_input(self, x: Tensor) -> None:

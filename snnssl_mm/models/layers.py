@@ -90,13 +90,13 @@ def has_cpu_kernels(x: Tensor) -> bool:
     return takes("cpu", x) and is_usable("cpu")
 
 
-def channels_last_on_cpu(x: Tensor) -> Tensor:
-    """Return a CPU tensor ``x`` [..., C, H, W] in channels-last order.
+def channels_last(x: Tensor) -> Tensor:
+    """Return ``x`` [..., C, H, W] in channels-last order, on a CPU or a GPU.
 
-    It is the fastest for convolutions and kernels on a CPU, and every layer keeps it.
-    On other devices ``x`` is returned unchanged.
+    It is the fastest for convolutions and kernels, and every layer keeps it. Without
+    kernels (float64, other devices) ``x`` is returned unchanged.
     """
-    if not has_cpu_kernels(x):
+    if not (has_cpu_kernels(x) or takes("cupy", x)):
         return x
     frames = x.flatten(0, -4) if x.dim() > 4 else x
     frames = frames.contiguous(memory_format=torch.channels_last)

@@ -82,7 +82,7 @@ def test_default_is_an_eighth_of_the_counts():
     )
     attention(2 * torch.randn(2, 3, 16, 4, 5))
     q, k, v = seen[0].reshape(2, 3, 3, 2, 8, 20).unbind(2)
-    counts = torch.einsum("...ci,...cj,...dj->...di", q, k, v)
+    counts = torch.einsum("...ci,...cj,...dj->...id", q, k, v)
     assert counts.max() > 1
     assert torch.equal(seen[1], 0.125 * counts)
 

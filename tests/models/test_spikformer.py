@@ -43,13 +43,14 @@ def test_parameter_counts(arch, stem, millions):
 
 @pytest.mark.parametrize(("channels", "tokens"), [(4, 9), (9, 4)])
 def test_both_attention_orders_are_the_same(channels, tokens):
-    q, k, v = (torch.rand(3, 2, channels, tokens) < 0.5).double()
-    expected = (q.mT @ k @ v.mT).mT  # tokens by channels, as in the paper
-    assert torch.equal(spiking_attention(q, k, v), expected)
+    q, k, v = (torch.rand(3, 2, tokens, channels) < 0.5).double()
+    for factor in (1.0, 0.125, 0.3):
+        expected = factor * (q @ k.mT @ v)
+        assert torch.equal(spiking_attention(q, k, v, factor), expected)
 
 
 def test_attention_counts_are_exact_under_autocast():
-    q, k, v = torch.ones(3, 1, 1, 8, 64, dtype=torch.bfloat16)
+    q, k, v = torch.ones(3, 1, 1, 64, 8, dtype=torch.bfloat16)
     with torch.autocast("cpu", dtype=torch.bfloat16), exact_products(q.device):
         counts = spiking_attention(q.float(), k.float(), v.float())
     assert torch.equal(counts, torch.full_like(counts, 512))

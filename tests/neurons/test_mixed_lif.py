@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from snnssl_mm.neurons import MixedLIF, set_path
-from snnssl_mm.neurons.kernels import ops
+from snnssl_mm.neurons.kernels import cpu_kernels, ops
 from snnssl_mm.neurons.kernels.backends import backend_problem
 from snnssl_mm.neurons.surrogate import DEFAULT_WIDTH, Surrogate
 
@@ -332,12 +332,10 @@ def test_layout_does_not_change_the_result(layout):
 
 
 def test_kernels_are_found_again_by_the_next_process(tmp_path):
-    # numba's cache misses forever if a kernel closes over another function
     code = (
-        "import torch; from snnssl_mm.neurons import MixedLIF; "
-        "from snnssl_mm.neurons.kernels import cpu; "
-        "cpu.forward(torch.zeros(2, 2, 4), MixedLIF().config, 'spike'); "
-        "print(len(cpu.forward_kernel(0, False, False).stats.cache_hits))"
+        "import torch; from snnssl_mm.neurons.kernels import cpu; "
+        "cpu.batch_moments(torch.ones(2, 2, 4, 1, 1), 1); "
+        "print(len(cpu.statistics_kernel().stats.cache_hits))"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", code]
@@ -346,6 +344,21 @@ def test_kernels_are_found_again_by_the_next_process(tmp_path):
         for _ in range(2)
     ]
     assert [int(h) for h in hits] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        cpu_kernels.forward_kernel(0, True, "dual", True),
+        cpu_kernels.backward_kernel(0, True, True, True),
+        cpu_kernels.statistics_kernel(),
+        cpu_kernels.denormalize_kernel(),
+    ],
+)
+def test_kernels_close_over_plain_values(kernel):
+    # numba's cache misses forever if a kernel closes over another function
+    held = [cell.cell_contents for cell in kernel.py_func.__closure__ or ()]
+    assert all(isinstance(value, (bool, int, str)) for value in held)
 
 
 # Errors. ------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ that its output is never written to memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+import functools
+from collections.abc import Callable
 
 import numba
 import numpy as np
@@ -41,6 +41,7 @@ announce_compilation()
 CHUNKS_PER_THREAD = 4  # evens out threads that a busy machine slows down
 
 
+@functools.cache
 def _neuron_values(p: LIFParameters) -> NeuronValues:
     rest = 0.0 if p.v_reset is None else p.v_reset
     return NeuronValues(
@@ -48,6 +49,8 @@ def _neuron_values(p: LIFParameters) -> NeuronValues:
         theta=np.float32(p.v_threshold),
         rest=np.float32(rest),
         width=np.float32(p.surrogate.width),
+        by_tau=np.float32(1) / np.float32(p.tau),
+        by_width=np.float32(1) / np.float32(p.surrogate.width),
         soft_reset=p.v_reset is None,
         decay_input=p.decay_input,
     )
@@ -68,70 +71,23 @@ def _as_float32(x: Tensor) -> Tensor:
     return step_major(x.detach()).float()
 
 
-def _channel_values(x: Tensor, *values: Tensor) -> ChannelValues:
-    """Arrange per-channel ``values`` [C] each for the memory order of ``x``.
+def _channel_values(x: Tensor, parts: int, *values: Tensor) -> ChannelValues:
+    """Arrange per-channel ``values`` [C] or [G, C] each, for ``parts`` of the samples.
 
-    Channels-last kernels work on stretches that end with the period. With few channels
-    the period therefore holds several copies of them, about BLOCK values; the rows are
-    BLOCK longer than it, so that a block that starts anywhere in it is one copy.
+    They are copied: a tensor that NumPy has seen cannot be resized, as FSDP does with
+    weights.
     """
-    channels, run = x.shape[2], channel_run(x)
-    period, length = channels, channels
-    if run == 1:
-        period *= max(1, BLOCK // channels)
-        length = period + BLOCK
-    # Copies: a tensor that NumPy has seen cannot be resized, as FSDP does with weights.
-    copies = [v.detach().to(torch.float32, copy=True).numpy() for v in values]
-    rows = [np.resize(copy, length) for copy in copies]
-    return ChannelValues(np.stack(rows), period, run)
+    rows = [value.detach().float().expand(parts, -1) for value in values]
+    return ChannelValues(torch.stack(rows, 1).numpy(), channel_run(x))
 
 
-def _by_channel(sums: np.ndarray, channels: int) -> Tensor:
-    """Add up ``sums`` [chunks, 2, period] to [2, C]."""
-    return torch.from_numpy(sums.sum(0).reshape(2, -1, channels).sum(1))
+def _without_norm(parts: int) -> ChannelValues:
+    """Return what kernels without a batch norm get, and never read."""
+    return ChannelValues(np.zeros((parts, 1, BLOCK), np.float32), 1)
 
 
-NO_NORM = ChannelValues(np.zeros((1, 1), np.float32), 1, 1)
-NO_SUMS = np.zeros((1, 2, 1))
-"""What kernels without a batch norm get, and never read."""
-
-
-class Part(NamedTuple):
-    """Samples that share the path and the statistics of the batch norm.
-
-    Attributes:
-        begin: First of their neurons in a time step.
-        end: One past the last.
-        analog: Whether they take the analog path.
-        norm: Values of the batch norm, see :func:`_channel_values`.
-        group: Index of their statistics in the Normalization.
-    """
-
-    begin: int
-    end: int
-    analog: bool
-    norm: ChannelValues
-    group: int
-
-
-def _parts(x: Tensor, path: str, norm: Normalization | None) -> Iterator[Part]:
-    """Split into halves where the path or the statistics differ between them."""
-    neurons = x[0].numel()
-    groups = 1 if norm is None else len(norm.mean)
-    count = max(groups, 2 if path == "dual" else 1)
-    for index in range(count):
-        group = index * groups // count
-        arguments = NO_NORM
-        if norm is not None:
-            scale = norm.rstd[group] * norm.weight
-            arguments = _channel_values(x, norm.mean[group], scale, norm.bias)
-        yield Part(
-            neurons * index // count,
-            neurons * (index + 1) // count,
-            path == "analog" or (path == "dual" and index == 1),
-            arguments,
-            group,
-        )
+NO_SUMS = np.zeros((1, 1, 2, 1))
+"""Likewise."""
 
 
 def forward(x: Tensor, p: LIFParameters, path: str) -> Tensor:
@@ -149,9 +105,8 @@ def backward(grad: Tensor, x: Tensor, p: LIFParameters) -> Tensor:
         grad = torch.empty_like(dense).copy_(grad)
     grad_x = empty_step_major(dense, torch.float32)
     arrays = (steps_by_neurons(a).numpy() for a in (grad, dense, grad_x))
-    kernel = backward_kernel(FAMILIES[p.surrogate.name], p.detach_reset, False)
-    neurons = dense[0].numel()
-    kernel(*arrays, 0, neurons, chunk_count(), _neuron_values(p), NO_NORM, NO_SUMS)
+    kernel = _backward_kernel(p, normalized=False)
+    kernel(*arrays, chunk_count(), _neuron_values(p), _without_norm(1), NO_SUMS)
     return grad_x.to(x.dtype)
 
 
@@ -161,19 +116,15 @@ def batch_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     flat = steps_by_neurons(dense).numpy()
     # Near the mean: that of one position, over the samples.
     by_group = dense[0].reshape(groups, dense.shape[1] // groups, dense.shape[2], -1)
-    shifts = by_group[..., 0].mean(1)
-    neurons, chunks, channels = flat.shape[1], chunk_count(), dense.shape[2]
-    moments = []
-    for group, shift in enumerate(shifts):
-        norm = _channel_values(dense, shift)
-        begin, end = neurons * group // groups, neurons * (group + 1) // groups
-        sums = np.zeros((chunks, 2, norm.period))
-        statistics_kernel()(flat, begin, end, chunks, norm, sums)
-        count = flat.shape[0] * (end - begin) // channels
-        mean, square = _by_channel(sums, channels) / count
-        moments.append((shift + mean, (square - mean.square()).clamp(min=0)))
-    means, variances = zip(*moments, strict=True)
-    return torch.stack(means).float(), torch.stack(variances).float()
+    shift = _channel_values(dense, groups, by_group[..., 0].mean(1))
+    chunks, channels = chunk_count(), dense.shape[2]
+    sums = np.zeros((groups, chunks, 2, channels))
+    statistics_kernel()(flat, chunks, shift, sums)
+    mean, square = sums.sum(1).swapaxes(0, 1) / (flat.size // (groups * channels))
+    variance = np.maximum(square - mean**2, 0)
+    values = np.stack([shift.values[:, 0] + mean, variance]).astype(np.float32)
+    means, variances = torch.from_numpy(values)
+    return means.clone(), variances.clone()  # operators return tensors of their own
 
 
 def norm_forward(
@@ -205,25 +156,33 @@ def norm_backward(
         ordered.copy_(grad)
     grad_x = empty_by_channel(dense, dense.shape[0], torch.float32)
     arrays = [steps_by_neurons(a).numpy() for a in (ordered, dense, grad_x)]
-    kernel = backward_kernel(FAMILIES[p.surrogate.name], p.detach_reset, True)
-    chunks, channels = chunk_count(), dense.shape[2]
-    grad_weight, grad_bias = torch.zeros(2, channels, dtype=torch.float64)
-    for part in _parts(dense, "spike", norm):
-        bounds = (part.begin, part.end, chunks)
-        sums = np.zeros((chunks, 2, part.norm.period))
-        kernel(*arrays, *bounds, _neuron_values(p), part.norm, sums)
-        plain, products = _by_channel(sums, channels)
-        mean, rstd = norm.mean[part.group], norm.rstd[part.group]
-        grad_weight += products * rstd
-        grad_bias += plain
-        # Mean and variance of the batch depend on x; running ones do not (1 / M = 0).
-        count = dense.shape[0] * (part.end - part.begin) // channels
-        share = 1 / count if norm.from_batch else 0.0
-        slope = products * rstd.double().square() * share
-        values = (mean, rstd * norm.weight, slope, plain * share)
-        spread = _channel_values(dense, *values)
-        denormalize_kernel()(arrays[2], arrays[1], *bounds, spread)
-    return grad_x.to(x.dtype), grad_weight.float(), grad_bias.float()
+    kernel = _backward_kernel(p, normalized=True)
+    chunks, (groups, channels) = chunk_count(), norm.mean.shape
+    values = _norm_values(dense, groups, norm)
+    sums = np.zeros((groups, chunks, 2, channels))
+    kernel(*arrays, chunks, _neuron_values(p), values, sums)
+    plain, products = sums.sum(1).swapaxes(0, 1)
+    rstd = norm.rstd.detach().to(torch.float64, copy=True).numpy()
+    totals = np.stack([(products * rstd).sum(0), plain.sum(0)]).astype(np.float32)
+    grad_weight, grad_bias = torch.from_numpy(totals)
+    # Mean and variance of the batch depend on x; running ones do not (1 / M = 0).
+    count = arrays[1].size // (groups * channels)
+    share = 1 / count if norm.from_batch else 0.0
+    mean, scale = values.values[:, 0], values.values[:, 1]
+    rows = [mean, scale, products * rstd**2 * share, plain * share]
+    spread = ChannelValues(np.stack(rows, 1).astype(np.float32), values.run)
+    denormalize_kernel()(arrays[2], arrays[1], chunks, spread)
+    return grad_x.to(x.dtype), grad_weight.clone(), grad_bias.clone()
+
+
+def _norm_values(x: Tensor, parts: int, norm: Normalization) -> ChannelValues:
+    """Return mean, scale and bias of a batch norm."""
+    return _channel_values(x, parts, norm.mean, norm.rstd * norm.weight, norm.bias)
+
+
+def _backward_kernel(p: LIFParameters, normalized: bool) -> Callable[..., None]:
+    family = FAMILIES[p.surrogate.name]
+    return backward_kernel(family, p.exact_inverses, p.detach_reset, normalized)
 
 
 def _fill(
@@ -231,9 +190,9 @@ def _fill(
 ) -> None:
     """Compute ``out`` from ``x``; both are dense and in the same memory order."""
     arrays = [steps_by_neurons(a).numpy() for a in (x, out)]
-    neuron = _neuron_values(p)
-    for part in _parts(x, path, norm):
-        # A spike is the same with every surrogate.
-        family = FAMILIES[p.surrogate.name if part.analog else "rectangle"]
-        kernel = forward_kernel(family, part.analog, norm is not None)
-        kernel(*arrays, part.begin, part.end, chunk_count(), neuron, part.norm)
+    parts = max(2 if path == "dual" else 1, 1 if norm is None else len(norm.mean))
+    values = _without_norm(parts) if norm is None else _norm_values(x, parts, norm)
+    # A spike is the same with every surrogate.
+    family = FAMILIES["rectangle" if path == "spike" else p.surrogate.name]
+    kernel = forward_kernel(family, p.exact_inverses, path, norm is not None)
+    kernel(*arrays, chunk_count(), _neuron_values(p), values)

@@ -22,7 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, prange
 
-BLOCK = 1024  # neurons; the scratch of T = 4 steps then fits a 48 KiB L1 cache
+BLOCK = 256  # neurons; the scratch of T = 4 steps then fits a 48 KiB L1 cache
+SUMMANDS = 64  # that float32 adds up before their sum goes to one in float64
 
 # Scratch memory of a block: rows of BLOCK numbers, one for each neuron, in one array
 # (the compiler checks arrays for overlap before it vectorises, and gives up where there
@@ -50,6 +51,8 @@ class NeuronValues(NamedTuple):
         theta: Firing threshold.
         rest: Membrane at rest and, with a hard reset, after a spike.
         width: Width of the surrogate.
+        by_tau: 1 / tau.
+        by_width: 1 / width.
         soft_reset: Whether a spike subtracts theta.
         decay_input: Whether the leak also applies to the input.
     """
@@ -58,21 +61,22 @@ class NeuronValues(NamedTuple):
     theta: np.float32
     rest: np.float32
     width: np.float32
+    by_tau: np.float32
+    by_width: np.float32
     soft_reset: bool
     decay_input: bool
 
 
 class ChannelValues(NamedTuple):
-    """Per-channel values, and the channel of neuron n: n // run % period.
+    """Per-channel values, and the channel of neuron n: n // run % C.
 
     Attributes:
-        values: float32 [rows, period], such as mean, scale and bias.
-        period: Channels C; with run = 1, a multiple of C in as many copies.
+        values: float32 [P, rows, C], such as mean, scale and bias, of each of P equal
+            parts of the samples.
         run: Neighbours in memory that share a channel: H W, or 1 (channels last).
     """
 
     values: np.ndarray
-    period: int
     run: int
 
 
@@ -139,13 +143,26 @@ def atan(x):  # type: ignore[no-untyped-def]
 
 
 @jit
-def derivative(v, a, family):  # type: ignore[no-untyped-def]
+def over_tau(x, neuron, exact):  # type: ignore[no-untyped-def]
+    """Divide by tau; a product is faster, and the same if 1 / tau is ``exact``."""
+    return x * neuron.by_tau if exact else x / neuron.tau
+
+
+@jit
+def over_width(x, neuron, exact):  # type: ignore[no-untyped-def]
+    """Divide by the width of the surrogate, likewise."""
+    return x * neuron.by_width if exact else x / neuron.width
+
+
+@jit
+def derivative(v, neuron, family, exact):  # type: ignore[no-untyped-def]
     """h(v) of surrogate.py."""
+    a = neuron.width
     if family == RECTANGLE:
-        return ONE / a if abs(v) < a * HALF else ZERO
+        return neuron.by_width if abs(v) < a * HALF else ZERO
     if family == TRIANGLE:
-        side = ONE - abs(v) / a
-        return (ZERO if side < ZERO else side) / a
+        side = ONE - over_width(abs(v), neuron, exact)
+        return over_width(ZERO if side < ZERO else side, neuron, exact)
     if family == ATAN:
         scaled = PI * HALF * a * v
         return a * HALF / (ONE + scaled * scaled)
@@ -154,13 +171,14 @@ def derivative(v, a, family):  # type: ignore[no-untyped-def]
 
 
 @jit
-def antiderivative(v, a, family):  # type: ignore[no-untyped-def]
+def antiderivative(v, neuron, family, exact):  # type: ignore[no-untyped-def]
     """g(v) of surrogate.py."""
+    a = neuron.width
     if family == RECTANGLE:
-        ramp = v / a + HALF
+        ramp = over_width(v, neuron, exact) + HALF
         return ZERO if ramp < ZERO else (ONE if ramp > ONE else ramp)
     if family == TRIANGLE:
-        side = ONE - abs(v) / a
+        side = ONE - over_width(abs(v), neuron, exact)
         tail = ZERO if side < ZERO else side * side * HALF
         return tail if v < ZERO else ONE - tail
     if family == ATAN:
@@ -169,11 +187,11 @@ def antiderivative(v, a, family):  # type: ignore[no-untyped-def]
 
 
 @jit
-def charge(v, x, neuron):  # type: ignore[no-untyped-def]
+def charge(v, x, neuron, exact):  # type: ignore[no-untyped-def]
     """Membrane u[t] from v[t-1] and the input x[t]."""
     if neuron.decay_input:
-        return v + (x - (v - neuron.rest)) / neuron.tau
-    return v - (v - neuron.rest) / neuron.tau + x
+        return v + over_tau(x - (v - neuron.rest), neuron, exact)
+    return v - over_tau(v - neuron.rest, neuron, exact) + x
 
 
 @jit
@@ -192,28 +210,30 @@ def current(x, i, scratch, normalized):  # type: ignore[no-untyped-def]
 
 
 @jit
-def fire(x, out, scratch, neuron, family, analog, normalized):  # type: ignore[no-untyped-def]
+def fire(x, out, scratch, neuron, family, exact, analog, normalized):  # type: ignore[no-untyped-def]
     """One step of the forward pass: from input to output, membranes in ``scratch``."""
     for i in range(x.size):
-        u = charge(scratch[V + i], current(x[i], i, scratch, normalized), neuron)
+        input_current = current(x[i], i, scratch, normalized)
+        u = charge(scratch[V + i], input_current, neuron, exact)
         if analog:
-            out[i] = antiderivative(u - neuron.theta, neuron.width, family)
+            out[i] = antiderivative(u - neuron.theta, neuron, family, exact)
         else:
             out[i] = ONE if u - neuron.theta >= ZERO else ZERO
         scratch[V + i] = reset(u, neuron)
 
 
 @jit
-def recompute(x, u, scratch, neuron, normalized):  # type: ignore[no-untyped-def]
+def recompute(x, u, scratch, neuron, exact, normalized):  # type: ignore[no-untyped-def]
     """One recomputed step of the forward pass: membranes ``u`` before the reset."""
     for i in range(x.size):
-        charged = charge(scratch[V + i], current(x[i], i, scratch, normalized), neuron)
+        input_current = current(x[i], i, scratch, normalized)
+        charged = charge(scratch[V + i], input_current, neuron, exact)
         u[i] = charged
         scratch[V + i] = reset(charged, neuron)
 
 
 @jit
-def propagate(u, grad, grad_v, grad_x, neuron, family, detach_reset):  # type: ignore[no-untyped-def]
+def propagate(u, grad, grad_v, grad_x, neuron, family, exact, detach_reset):  # type: ignore[no-untyped-def]
     """One step back in time, by the chain rule.
 
     With o[t] the output (s[t] or g(u[t] - theta)), h = h(u[t] - theta), and G(.) the
@@ -235,13 +255,14 @@ def propagate(u, grad, grad_v, grad_x, neuron, family, detach_reset):  # type: i
         grad_x: G(x[t]), written.
         neuron: NeuronValues.
         family: Surrogate, one of FAMILIES.
+        exact: Whether 1 / tau and 1 / width are exact.
         detach_reset: Whether no gradient flows through s[t] in the reset.
     """
-    leak = ONE - ONE / neuron.tau  # du[t] / dv[t-1]
-    input_gain = ONE / neuron.tau if neuron.decay_input else ONE  # du[t] / dx[t]
+    leak = ONE - neuron.by_tau  # du[t] / dv[t-1]
+    input_gain = neuron.by_tau if neuron.decay_input else ONE  # du[t] / dx[t]
     after_spike = ONE if neuron.soft_reset else ZERO  # dv[t] / du[t] where it fired
     for i in range(u.size):
-        h = derivative(u[i] - neuron.theta, neuron.width, family)
+        h = derivative(u[i] - neuron.theta, neuron, family, exact)
         kept = after_spike if u[i] - neuron.theta >= ZERO else ONE
         if not detach_reset:
             kept -= h * (neuron.theta if neuron.soft_reset else u[i] - neuron.rest)
@@ -307,146 +328,221 @@ def add(values, sums):  # type: ignore[no-untyped-def]
 
 
 @jit
-def spread_channels(norm, low, size, scratch):  # type: ignore[no-untyped-def]
+def spread_channels(norm, part, low, size, scratch):  # type: ignore[no-untyped-def]
     """Write the channels' values to ``scratch``, for ``size`` neurons from ``low`` on.
 
-    Row r of ``norm.values`` goes to the r-th row from MEAN on. With run = 1 (channels
-    last) the values are stored repeatedly, so that a block is one copy; else ``run``
-    neighbours get the same value.
+    Row r of the part's values goes to the r-th row from MEAN on.
     """
-    for row in range(norm.values.shape[0]):
+    rows, channels = norm.values.shape[1:]
+    for row in range(rows):
         target = scratch[MEAN + row * BLOCK : MEAN + row * BLOCK + size]
-        if norm.run == 1:
-            first = low % norm.period
-            copy(norm.values[row, first : first + size], target)
-            continue
         done = 0
         while done < size:
-            stretch = min(norm.run - (low + done) % norm.run, size - done)
-            value = norm.values[row, (low + done) // norm.run % norm.period]
-            fill_row(target[done : done + stretch], value)
+            channel = (low + done) // norm.run % channels
+            if norm.run == 1:
+                stretch = min(channels - channel, size - done)
+                values = norm.values[part, row, channel : channel + stretch]
+                copy(values, target[done : done + stretch])
+            else:
+                stretch = min(norm.run - (low + done) % norm.run, size - done)
+                value = norm.values[part, row, channel]
+                fill_row(target[done : done + stretch], value)
             done += stretch
 
 
 @jit
-def gather_channels(block, low, norm, sums):  # type: ignore[no-untyped-def]
-    """Add the sums of a block's neurons, the first of which is ``low``, per channel.
+def gather_channels(scratch, low, size, norm, sums):  # type: ignore[no-untyped-def]
+    """Add SUMS and PRODUCTS of ``size`` neurons from ``low`` on per channel; zero them.
 
-    ``sums`` [period] is float64: a block's partial sums are short and fit float32, the
-    sum over all blocks of a chunk does not.
+    ``sums`` [2, C] is float64: SUMMANDS numbers fit float32, the sum over all blocks of
+    a chunk does not.
     """
-    done = 0
-    while done < block.size:
-        channel = (low + done) // norm.run % norm.period
-        if norm.run == 1:
-            stretch = min(norm.period - channel, block.size - done)
-            add(block[done : done + stretch], sums[channel : channel + stretch])
-        else:
-            stretch = min(norm.run - (low + done) % norm.run, block.size - done)
-            sums[channel] += block[done : done + stretch].sum()
-        done += stretch
+    channels = norm.values.shape[2]
+    for which in range(2):
+        start = SUMS + which * BLOCK
+        block = scratch[start : start + size]
+        done = 0
+        while done < size:
+            channel = (low + done) // norm.run % channels
+            if norm.run == 1:
+                stretch = min(channels - channel, size - done)
+                part = block[done : done + stretch]
+                add(part, sums[which, channel : channel + stretch])
+            else:
+                stretch = min(norm.run - (low + done) % norm.run, size - done)
+                sums[which, channel] += block[done : done + stretch].sum()
+            done += stretch
+        fill_row(block, ZERO)
 
 
 @jit
-def chunk_bounds(begin, end, chunk, chunks):  # type: ignore[no-untyped-def]
-    """Bounds of one of ``chunks`` even parts of the neurons ``begin`` to ``end``."""
-    size = end - begin
-    return begin + size * chunk // chunks, begin + size * (chunk + 1) // chunks
+def rows_of_sums(norm, steps):  # type: ignore[no-untyped-def]
+    """Blocks of a column whose sums over ``steps`` time steps are gathered at once."""
+    return max(1, SUMMANDS // steps) if norm.run == 1 else 1
+
+
+@jit
+def chunk_bounds(neurons, norm, task, chunks):  # type: ignore[no-untyped-def]
+    """Part and chunk of a task, and the bounds of the chunk's ``neurons``."""
+    part, chunk = task // chunks, task % chunks
+    size = neurons // norm.values.shape[0]
+    first = part * size + size * chunk // chunks
+    last = part * size + size * (chunk + 1) // chunks
+    return part, chunk, first, last
+
+
+@jit
+def columns_of(norm):  # type: ignore[no-untyped-def]
+    """Distance of the blocks of a column, which hold the same channels.
+
+    Channels last, a column's channels are spread once, and its sums gathered rarely.
+    Contiguous, each block has channels of its own.
+    """
+    channels = norm.values.shape[2]
+    return channels * max(1, BLOCK // channels) if norm.run == 1 else BLOCK
+
+
+@jit
+def propagate_block(  # type: ignore[no-untyped-def]
+    grad,
+    x,
+    grad_x,
+    low,
+    size,
+    membranes,
+    scratch,
+    neuron,
+    family,
+    exact,
+    detach_reset,
+    normalized,
+):
+    """Fill a block of ``grad_x`` in all time steps, and add up its sums.
+
+    The arguments are those of :func:`backward_kernel`, but for the block of ``size``
+    neurons from ``low`` on and its memory, ``membranes`` [T, BLOCK] and ``scratch``.
+    """
+    steps, held = grad.shape[0], x.shape[0] < grad.shape[0]
+    fill_row(scratch[V : V + size], neuron.rest)
+    for t in range(steps):
+        x_t = x[min(t, x.shape[0] - 1), low : low + size]
+        recompute(x_t, membranes[t, :size], scratch, neuron, exact, normalized)
+    mean = scratch[MEAN : MEAN + size]
+    plain = scratch[SUMS : SUMS + size]
+    products = scratch[PRODUCTS : PRODUCTS + size]
+    grad_v = scratch[V : V + size]
+    total = scratch[TOTAL : TOTAL + size]
+    step = scratch[STEP : STEP + size]
+    fill_row(grad_v, ZERO)
+    if held:
+        fill_row(total, ZERO)
+    for t in range(steps - 1, -1, -1):
+        u, grad_t = membranes[t, :size], grad[t, low : low + size]
+        if held:  # two calls: a choice of arrays would forbid vectors
+            propagate(u, grad_t, grad_v, step, neuron, family, exact, detach_reset)
+            add(step, total)
+            continue
+        target = grad_x[t, low : low + size]
+        propagate(u, grad_t, grad_v, target, neuron, family, exact, detach_reset)
+        if normalized:
+            x_t = x[t, low : low + size]
+            accumulate(target, x_t, mean, plain, products)
+    if held:
+        copy(total, grad_x[0, low : low + size])
+        if normalized:
+            accumulate(total, x[0, low : low + size], mean, plain, products)
 
 
 # The kernels. Arguments of the functions around them are constants to the compiler.
+# Each part of the samples is cut into ``chunks``, and a chunk is walked column by
+# column, each from its first row to its last.
 
 
 @functools.cache
-def forward_kernel(family: int, analog: bool, normalized: bool) -> Callable[..., None]:
-    """Return the kernel that fills ``out`` for the neurons ``begin`` to ``end``.
+def forward_kernel(
+    family: int, exact: bool, path: str, normalized: bool
+) -> Callable[..., None]:
+    """Return the kernel that fills ``out``.
 
     ``x`` and ``out`` are float32 [T, neurons], ``x`` also [1, neurons] for an input
     that is held for all time steps.
     """
+    analog, dual = path == "analog", path == "dual"
 
     @parallel()
-    def kernel(x, out, begin, end, chunks, neuron, norm):  # type: ignore[no-untyped-def]
-        for chunk in prange(chunks):
-            first, last = chunk_bounds(begin, end, chunk, chunks)
+    def kernel(x, out, chunks, neuron, norm):  # type: ignore[no-untyped-def]
+        stride = columns_of(norm)
+        for task in prange(norm.values.shape[0] * chunks):
+            part, _, first, last = chunk_bounds(x.shape[1], norm, task, chunks)
+            smooth = analog or (dual and part == 1)
             scratch = np.empty(SCRATCH, np.float32)
-            for low in range(first, last, BLOCK):
-                high = min(low + BLOCK, last)
-                if normalized:
-                    spread_channels(norm, low, high - low, scratch)
-                fill_row(scratch[V : V + BLOCK], neuron.rest)
-                for t in range(out.shape[0]):
-                    fire(
-                        x[min(t, x.shape[0] - 1), low:high],
-                        out[t, low:high],
-                        scratch,
-                        neuron,
-                        family,
-                        analog,
-                        normalized,
-                    )
+            for column in range(first, min(first + stride, last), BLOCK):
+                width = min(BLOCK, first + stride - column)
+                for low in range(column, last, stride):
+                    high = min(low + width, last)
+                    if normalized and (low == column or norm.run > 1):
+                        spread_channels(norm, part, low, high - low, scratch)
+                    fill_row(scratch[V : V + width], neuron.rest)
+                    for t in range(out.shape[0]):
+                        x_t = x[min(t, x.shape[0] - 1), low:high]
+                        out_t = out[t, low:high]
+                        fire(
+                            x_t,
+                            out_t,
+                            scratch,
+                            neuron,
+                            family,
+                            exact,
+                            smooth,
+                            normalized,
+                        )
 
     return kernel
 
 
 @functools.cache
 def backward_kernel(
-    family: int, detach_reset: bool, normalized: bool
+    family: int, exact: bool, detach_reset: bool, normalized: bool
 ) -> Callable[..., None]:
-    """Return the kernel that fills ``grad_x`` for the neurons ``begin`` to ``end``.
+    """Return the kernel that fills ``grad_x``.
 
     It recomputes the membranes u [T, BLOCK] of a block, then calls :func:`propagate`
     from the last time step to the first. ``grad`` and ``x`` are float32 [T, neurons].
     ``grad_x`` has the shape of ``x``; if that is [1, neurons] it is summed over time.
-    With ``normalized`` it is G(y) of :func:`denormalize`, and ``sums`` [chunks, 2,
-    period] in float64 takes S and P of every channel, over the neurons of each chunk.
+    With ``normalized`` it is G(y) of :func:`denormalize`, and ``sums`` [P, chunks, 2,
+    C] in float64 takes S and P of every channel, over the neurons of each chunk.
     """
 
     @parallel()
-    def kernel(grad, x, grad_x, begin, end, chunks, neuron, norm, sums):  # type: ignore[no-untyped-def]
-        steps, held = grad.shape[0], x.shape[0] < grad.shape[0]
-        for chunk in prange(chunks):
-            first, last = chunk_bounds(begin, end, chunk, chunks)
-            membranes = np.empty((steps, BLOCK), np.float32)
+    def kernel(grad, x, grad_x, chunks, neuron, norm, sums):  # type: ignore[no-untyped-def]
+        stride, rows = columns_of(norm), rows_of_sums(norm, x.shape[0])
+        for task in prange(norm.values.shape[0] * chunks):
+            part, chunk, first, last = chunk_bounds(x.shape[1], norm, task, chunks)
+            membranes = np.empty((grad.shape[0], BLOCK), np.float32)
             scratch = np.empty(SCRATCH, np.float32)
-            for low in range(first, last, BLOCK):
-                size = min(BLOCK, last - low)
-                if normalized:
-                    spread_channels(norm, low, size, scratch)
-                fill_row(scratch[V : V + BLOCK], neuron.rest)
-                for t in range(steps):
-                    x_t = x[min(t, x.shape[0] - 1), low : low + size]
-                    recompute(x_t, membranes[t, :size], scratch, neuron, normalized)
-                mean = scratch[MEAN : MEAN + size]
-                plain = scratch[SUMS : SUMS + size]
-                products = scratch[PRODUCTS : PRODUCTS + size]
-                grad_v = scratch[V : V + size]
-                total = scratch[TOTAL : TOTAL + size]
-                step = scratch[STEP : STEP + size]
-                fill_row(plain, ZERO)
-                fill_row(products, ZERO)
-                fill_row(grad_v, ZERO)
-                fill_row(total, ZERO)
-                for t in range(steps - 1, -1, -1):
-                    u, grad_t = membranes[t, :size], grad[t, low : low + size]
-                    if held:  # two calls: a choice of arrays would forbid vectors
-                        propagate(u, grad_t, grad_v, step, neuron, family, detach_reset)
-                        add(step, total)
-                        continue
-                    target = grad_x[t, low : low + size]
-                    propagate(u, grad_t, grad_v, target, neuron, family, detach_reset)
-                    if normalized:
-                        x_t = x[t, low : low + size]
-                        accumulate(target, x_t, mean, plain, products)
-                if held:
-                    copy(total, grad_x[0, low : low + size])
-                    if normalized:
-                        accumulate(
-                            total[:size], x[0, low : low + size], mean, plain, products
-                        )
-                if normalized:
-                    gather_channels(plain, low, norm, sums[chunk, 0])
-                    gather_channels(products, low, norm, sums[chunk, 1])
+            fill_row(scratch[SUMS : SUMS + 2 * BLOCK], ZERO)
+            for column in range(first, min(first + stride, last), BLOCK):
+                width = min(BLOCK, first + stride - column)
+                for row, low in enumerate(range(column, last, stride), 1):
+                    size = min(width, last - low)
+                    if normalized and (low == column or norm.run > 1):
+                        spread_channels(norm, part, low, size, scratch)
+                    propagate_block(
+                        grad,
+                        x,
+                        grad_x,
+                        low,
+                        size,
+                        membranes,
+                        scratch,
+                        neuron,
+                        family,
+                        exact,
+                        detach_reset,
+                        normalized,
+                    )
+                    if normalized and (row % rows == 0 or low + stride >= last):
+                        gather_channels(scratch, low, width, norm, sums[part, chunk])
 
     return kernel
 
@@ -457,26 +553,30 @@ def statistics_kernel() -> Callable[..., None]:
 
     Mean and variance follow from both; with a shift near the mean nothing cancels, as
     it would in E[x^2] - E[x]^2. ``x`` is float32 [T, neurons], ``norm`` holds the
-    shift, one value per channel; ``sums`` [chunks, 2, period] is float64.
+    shift, one value per channel; ``sums`` [P, chunks, 2, C] is float64.
     """
 
     @parallel()
-    def kernel(x, begin, end, chunks, norm, sums):  # type: ignore[no-untyped-def]
-        for chunk in prange(chunks):
-            first, last = chunk_bounds(begin, end, chunk, chunks)
+    def kernel(x, chunks, norm, sums):  # type: ignore[no-untyped-def]
+        stride, rows = columns_of(norm), rows_of_sums(norm, x.shape[0])
+        for task in prange(norm.values.shape[0] * chunks):
+            part, chunk, first, last = chunk_bounds(x.shape[1], norm, task, chunks)
             scratch = np.empty(SCRATCH, np.float32)
-            for low in range(first, last, BLOCK):
-                size = min(BLOCK, last - low)
-                spread_channels(norm, low, size, scratch)
-                shift = scratch[MEAN : MEAN + size]
-                plain = scratch[SUMS : SUMS + size]
-                squares = scratch[PRODUCTS : PRODUCTS + size]
-                fill_row(plain, ZERO)
-                fill_row(squares, ZERO)
-                for t in range(x.shape[0]):
-                    accumulate_moments(x[t, low : low + size], shift, plain, squares)
-                gather_channels(plain, low, norm, sums[chunk, 0])
-                gather_channels(squares, low, norm, sums[chunk, 1])
+            fill_row(scratch[SUMS : SUMS + 2 * BLOCK], ZERO)
+            for column in range(first, min(first + stride, last), BLOCK):
+                width = min(BLOCK, first + stride - column)
+                shift = scratch[MEAN : MEAN + width]
+                plain = scratch[SUMS : SUMS + width]
+                squares = scratch[PRODUCTS : PRODUCTS + width]
+                for row, low in enumerate(range(column, last, stride), 1):
+                    size = min(width, last - low)
+                    if low == column or norm.run > 1:
+                        spread_channels(norm, part, low, size, scratch)
+                    for t in range(x.shape[0]):
+                        x_t = x[t, low : low + size]
+                        accumulate_moments(x_t, shift, plain, squares)
+                    if row % rows == 0 or low + stride >= last:
+                        gather_channels(scratch, low, width, norm, sums[part, chunk])
 
     return kernel
 
@@ -490,14 +590,18 @@ def denormalize_kernel() -> Callable[..., None]:
     """
 
     @parallel()
-    def kernel(grad, x, begin, end, chunks, norm):  # type: ignore[no-untyped-def]
-        for chunk in prange(chunks):
-            first, last = chunk_bounds(begin, end, chunk, chunks)
+    def kernel(grad, x, chunks, norm):  # type: ignore[no-untyped-def]
+        stride = columns_of(norm)
+        for task in prange(norm.values.shape[0] * chunks):
+            part, _, first, last = chunk_bounds(x.shape[1], norm, task, chunks)
             scratch = np.empty(SCRATCH, np.float32)
-            for low in range(first, last, BLOCK):
-                high = min(low + BLOCK, last)
-                spread_channels(norm, low, high - low, scratch)
-                for t in range(x.shape[0]):
-                    denormalize(grad[t, low:high], x[t, low:high], scratch)
+            for column in range(first, min(first + stride, last), BLOCK):
+                width = min(BLOCK, first + stride - column)
+                for low in range(column, last, stride):
+                    high = min(low + width, last)
+                    if low == column or norm.run > 1:
+                        spread_channels(norm, part, low, high - low, scratch)
+                    for t in range(x.shape[0]):
+                        denormalize(grad[t, low:high], x[t, low:high], scratch)
 
     return kernel

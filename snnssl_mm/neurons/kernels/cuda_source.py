@@ -7,7 +7,6 @@ compile the same sources with the same options and run them on a CPU.
 from __future__ import annotations
 
 import functools
-import math
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -119,12 +118,6 @@ def input_registers(x: Tensor) -> float:
     return x.shape[0] * x.element_size() / 4
 
 
-def has_exact_inverse(value: float) -> bool:
-    """Whether ``value`` is a power of two, not near the limits of float32."""
-    mantissa, exponent = math.frexp(value)
-    return mantissa == 0.5 and abs(exponent) < 64
-
-
 def as_options(macros: dict[str, int | str]) -> tuple[str, ...]:
     """Return options of the CUDA compiler that define ``macros``."""
     return ("--fmad=false", *(f"-D{name}={value}" for name, value in macros.items()))
@@ -144,14 +137,13 @@ def memory_macros(
 
 def neuron_macros(p: LIFParameters, path: str) -> dict[str, int | str]:
     """Macros of mixed_lif.cuh. Backward kernels ignore ``path``."""
-    exact = has_exact_inverse(p.tau) and has_exact_inverse(p.surrogate.width)
     return {
         "SURROGATE": p.surrogate.name.upper(),
         "SOFT_RESET": int(p.v_reset is None),
         "DECAY_INPUT": int(p.decay_input),
         "DETACH_RESET": int(p.detach_reset),
         "PATH": path.upper(),
-        "EXACT_INVERSES": int(exact),
+        "EXACT_INVERSES": int(p.exact_inverses),
     }
 
 

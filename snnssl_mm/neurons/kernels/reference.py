@@ -6,6 +6,7 @@ every time step. Slow and readable on purpose.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +14,12 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from snnssl_mm.neurons.surrogate import Surrogate
+
+
+def has_exact_inverse(value: float) -> bool:
+    """Whether ``value`` is a power of two, not near the limits of float32."""
+    mantissa, exponent = math.frexp(value)
+    return mantissa == 0.5 and abs(exponent) < 64
 
 
 class LIFParameters(NamedTuple):
@@ -24,6 +31,11 @@ class LIFParameters(NamedTuple):
     decay_input: bool
     detach_reset: bool
     surrogate: Surrogate
+
+    @property
+    def exact_inverses(self) -> bool:
+        """Whether products by 1 / tau and 1 / width give the bits of divisions."""
+        return has_exact_inverse(self.tau) and has_exact_inverse(self.surrogate.width)
 
     @classmethod
     def unpacked(
