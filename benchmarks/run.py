@@ -159,7 +159,11 @@ def new_report(out: Path) -> dict[str, Any]:
         "gpu": "",
         "rows": [],
     }
-    if not torch.cuda.is_available():
+    if torch.cuda.is_available():
+        torch.backends.cudnn.benchmark = True  # as in the configs
+        tf32 = torch.backends.cudnn.allow_tf32
+        report["gpu"] = f"cudnn.benchmark, float32 convolutions in TF32: {tf32}"
+    else:
         report["gpu"] = "not measured yet: this machine has no CUDA device"
         print(f"GPU: {report['gpu']}")
     if out.exists():

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 CATEGORIES = {
@@ -46,8 +47,13 @@ def category_of(name: str) -> str | None:
 
 
 def shares(events: Iterable[Any], on_cuda: bool) -> dict[str, float]:
-    """Compute the share of time of every category, in percent; rest in ``'other'``."""
-    lines = [lineage(event) for event in events]
+    """Compute the share of time of every category, in percent; rest in ``'other'``.
+
+    A CUDA kernel is an event of its own, and its time is also that of the operator that
+    launched it, where it is counted.
+    """
+    operators = (event for event in events if event.device_type == DeviceType.CPU)
+    lines = [lineage(event) for event in operators]
     lines.sort(key=lambda line: line[-1].time_range.start)
     forward: dict[int, list[Any]] = {}
     for line in lines:

@@ -14,6 +14,7 @@ from snnssl_mm.losses.gather import GatherBatch
 from snnssl_mm.losses.pairs import GramGradients, GramSums, Pairs
 from snnssl_mm.neurons import MixedLIF
 from snnssl_mm.neurons.kernels import ops
+from snnssl_mm.neurons.kernels.operators import Differentiated
 from snnssl_mm.neurons.kernels.reference import Fire, Normalization
 
 LIF = (2.0, 1.0, 0.0, False, True, "rectangle", 1.0)
@@ -85,7 +86,8 @@ def test_every_operator_and_function_is_looked_at():
     own = {name.partition("::")[2] for name in names if name.startswith("snnssl_mm::")}
     assert own == set(OPERATORS)
     kinds = torch.autograd.Function.__subclasses__()
-    assert {k for k in kinds if k.__module__.startswith("snnssl_mm.")} == set(FUNCTIONS)
+    own = {kind for kind in kinds if kind.__module__.startswith("snnssl_mm.")}
+    assert own - {Differentiated} == set(FUNCTIONS)  # it calls the operators
 
 
 def tangent_of_dual(function, x):

@@ -26,7 +26,7 @@ def _plain_halve(x: Tensor) -> tuple[Tensor, Tensor]:
     return F.max_pool2d(x, 3, 2, 1), x.new_zeros((), dtype=torch.uint8)
 
 
-PLAIN = {halve_op._opoverload: _plain_halve}
+PLAIN = {halve_op.op: _plain_halve}
 """Plain replacements of operators that networks use with any neuron backend."""
 
 

@@ -19,6 +19,7 @@ def describe_machine() -> dict[str, str | int]:
     """Describe processor, cores, GPU and versions, for results files."""
     return {
         "processor": processor_name(),
+        "generation": processor_generation(),
         "cores": os.cpu_count() or 1,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "python": platform.python_version(),
@@ -34,12 +35,25 @@ def machine_text(machine: Mapping[str, Any]) -> str:
 
 def processor_name() -> str:
     """Return the model name of the processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    found = cpu_info().get("model name")
+    return found or platform.processor() or platform.machine()
+
+
+def processor_generation() -> str:
+    """Tell processors of one name apart: family, model and vector instructions."""
+    info = cpu_info()
+    numbers = [f"{key} {info[key]}" for key in ("cpu family", "model") if key in info]
+    capability = torch.backends.cpu.get_cpu_capability()
+    return ", ".join([*numbers, capability]).removeprefix("cpu ")
+
+
+def cpu_info(file: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
+    """Read the entries of the first core; empty on systems without the file."""
+    if not file.exists():
+        return {}
+    first = file.read_text().partition("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 @contextmanager

@@ -166,9 +166,9 @@ def test_operators_keep_torchs_rules(layout):
         "spike",
     )
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
-    torch.library.opcheck(ops.norm_mixed_lif_op, arguments, test_utils=checks)
-    torch.library.opcheck(ops.batch_moments, (x.detach(), 2), test_utils=checks)
-    torch.library.opcheck(ops.halve_op, (x.flatten(0, 1),), test_utils=checks)
+    torch.library.opcheck(ops.norm_mixed_lif_op.op, arguments, test_utils=checks)
+    torch.library.opcheck(ops.batch_moments.op, (x.detach(), 2), test_utils=checks)
+    torch.library.opcheck(ops.halve_op.op, (x.flatten(0, 1),), test_utils=checks)
 
 
 def test_what_cannot_be_computed_together_is_named():
