@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 from snnssl_mm.losses import CrossTemporalLoss
 from snnssl_mm.losses.gather import GatherBatch
 from snnssl_mm.losses.pairs import GramGradients, GramSums, Pairs
+from snnssl_mm.models.layers import ZeroGradient
 from snnssl_mm.neurons import MixedLIF
 from snnssl_mm.neurons.kernels import ops
 from snnssl_mm.neurons.kernels.operators import Differentiated
@@ -60,6 +61,7 @@ FUNCTIONS = {
         torch.ones(x.shape[-1], 4, 4),
     )[0],
     GatherBatch: GatherBatch.apply,
+    ZeroGradient: lambda x: ZeroGradient.apply(x, torch.ones(CHANNELS)),
 }
 NEURONS = {
     backend: MixedLIF(tau=1.5, surrogate="atan", backend=backend)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from snnssl_mm.models.batch_norm import build_batch_norm, normalize_and_fire
+from snnssl_mm.models.batch_norm import (
+    PerViewBatchNorm2d,
+    build_batch_norm,
+    normalize_and_fire,
+)
 from snnssl_mm.neurons.kernels import ops
 from snnssl_mm.neurons.kernels.backends import is_usable, takes
 from snnssl_mm.registry import MODELS
@@ -26,6 +30,44 @@ def convolve(conv: nn.Module, x: Tensor) -> Tensor:
     """Apply ``conv`` to each time step of ``x`` [T, N, C, H, W]."""
     frames: Tensor = conv(x.flatten(0, 1))
     return frames.unflatten(0, x.shape[:2])
+
+
+class ZeroGradient(torch.autograd.Function):
+    """Return ``x``, and give ``unused`` a gradient of zero.
+
+    DistributedDataParallel waits for a gradient of every parameter.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, unused: Tensor) -> Tensor:
+        """Return ``x``."""
+        ctx.save_for_backward(unused)
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        """Pass the gradient on."""
+        return grads[0], torch.zeros_like(*ctx.saved_tensors)
+
+
+def is_idle_bias(conv: nn.Module, norm: nn.Module) -> bool:
+    """Whether the bias of ``conv`` changes nothing but the running mean of ``norm``.
+
+    A batch norm with statistics of the batch subtracts it again. Added nevertheless, it
+    costs a pass over memory, and its gradient another, which is rounding only: Adam
+    would turn it into a random walk.
+    """
+    watched = conv._forward_hooks or conv._forward_pre_hooks
+    return (
+        type(conv) is nn.Conv2d
+        and conv.bias is not None
+        and not watched
+        and isinstance(norm, (nn.BatchNorm2d, nn.SyncBatchNorm, PerViewBatchNorm2d))
+        and norm.training
+        and norm.running_mean is not None
+        and norm.momentum is not None
+        and norm.momentum < 1
+    )
 
 
 class ConvNormNeuron(nn.Module):
@@ -53,7 +95,7 @@ class ConvNormNeuron(nn.Module):
         self.conv = nn.Conv2d(
             in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias
         )
-        self.bn = build_batch_norm(bn, out_channels)
+        self.bn: Any = build_batch_norm(bn, out_channels)
         self.neuron = build_neuron(neuron)
 
     def forward(self, x: Tensor, time_steps: int | None = None) -> Tensor:
@@ -64,10 +106,17 @@ class ConvNormNeuron(nn.Module):
                 the convolution and the batch norm then run once, not T times.
             time_steps: T, if ``x`` is held.
         """
-        current = convolve(self.conv, x)
-        return normalize_and_fire(
-            self.bn, self.neuron, current, time_steps or x.shape[0]
-        )
+        steps = time_steps or x.shape[0]
+        if not is_idle_bias(self.conv, self.bn):
+            current = convolve(self.conv, x)
+            return normalize_and_fire(self.bn, self.neuron, current, steps)
+        weight, bias = self.conv.weight, cast(Tensor, self.conv.bias)
+        frames = self.conv._conv_forward(x.flatten(0, 1), weight, None)
+        current = ZeroGradient.apply(frames, bias).unflatten(0, x.shape[:2])
+        # The mean becomes (1 - m) mean + m (mean of the batch), and lacks m bias.
+        share = self.bn.momentum / (1 - self.bn.momentum)
+        self.bn.running_mean.add_(bias.detach(), alpha=share)
+        return normalize_and_fire(self.bn, self.neuron, current, steps)
 
 
 def halve(x: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Batch norm over steps and paths, alone and together with the neuron."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -11,6 +13,7 @@ from snnssl_mm.models.batch_norm import (
     normalize,
     normalize_and_fire,
 )
+from snnssl_mm.models.layers import ConvNormNeuron
 from snnssl_mm.neurons import MixedLIF
 from snnssl_mm.neurons.kernels import reference
 
@@ -170,3 +173,30 @@ def test_a_watched_norm_is_called():
 def test_one_value_a_channel_cannot_be_normalised():
     with pytest.raises(ValueError, match=r"\(1, 1, 6, 1, 1\)"):
         normalize_and_fire(nn.BatchNorm2d(6), MixedLIF(), torch.randn(1, 1, 6, 1, 1), 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("bn", ["joint", "per_view"])
+def test_a_bias_in_front_only_moves_the_running_mean(bn, dtype):
+    """The layer leaves it out in training; statistics and inference are as with it."""
+    layer = ConvNormNeuron(4, 6, 1, True, dict(surrogate="atan"), bn).to(dtype)
+    nn.init.normal_(layer.conv.bias, std=3)
+    conv, norm = copy.deepcopy(layer.conv), nn.BatchNorm2d(6).to(dtype)
+    neuron = MixedLIF(surrogate="atan", backend="torch")
+    x = torch.randn(3, 4, 4, 5, 5, dtype=dtype)
+    for _ in range(2):
+        out = layer(x)
+        y = norm(conv(x.flatten(0, 1)))
+        expected = neuron(y.unflatten(0, (3, 4)))
+        assert (out != expected).float().mean() < 1e-3  # membranes near the threshold
+    torch.testing.assert_close(layer.bn.state_dict(), norm.state_dict())
+    for result in (out, expected):
+        (result * x.mean(2, keepdim=True)).sum().backward()
+    torch.testing.assert_close(
+        layer.conv.weight.grad, conv.weight.grad, rtol=1e-3, atol=1e-3
+    )
+    assert not layer.conv.bias.grad.any()
+    layer.eval()
+    y = norm.eval()(conv(x.flatten(0, 1)))
+    expected = neuron(y.unflatten(0, (3, 4)))
+    assert (layer(x) != expected).float().mean() < 1e-3
