@@ -13,7 +13,7 @@ model = dict(
 
 # 28 epochs of 62 iterations, so few that they need a high learning rate
 train_dataloader = dict(batch_size=64)
-optim_wrapper = dict(optimizer=dict(lr=1e-2, fused=True))
+optim_wrapper = dict(optimizer=dict(lr=1e-2))
 train_cfg = dict(by_epoch=True, max_epochs=28)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.02, end=2, convert_to_iter_based=True),

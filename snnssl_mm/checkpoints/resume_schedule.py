@@ -15,6 +15,8 @@ from mmengine.dist import get_world_size
 from mmengine.optim import _ParamScheduler
 from mmengine.runner import EpochBasedTrainLoop
 
+from snnssl_mm.checkpoints.loading import unwrapped
+from snnssl_mm.checkpoints.optimizer_groups import regroup
 from snnssl_mm.checkpoints.resuming import CheckpointError
 from snnssl_mm.checkpoints.stored_config import stored_config, type_name
 
@@ -51,6 +53,8 @@ def fit_schedule(runner: Any, checkpoint: Any) -> None:
     built = all(isinstance(one, _ParamScheduler) for one in present.values())
     if "message_hub" not in checkpoint or not built:
         return  # a DeepSpeed folder, or a runner that is not built for training
+    for wrapper, state in optimizer_states(runner, checkpoint):
+        regroup(state, wrapper.optimizer, unwrapped(runner.model))
     stored = dict(named(checkpoint.get("param_schedulers")))
     differences = [
         *length_differences(runner, checkpoint),

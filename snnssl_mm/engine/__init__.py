@@ -5,6 +5,7 @@ from snnssl_mm.compat import import_mmpretrain
 import_mmpretrain("engine")
 
 from snnssl_mm.engine.amp import CpuAmpOptimWrapper
+from snnssl_mm.engine.grouped_parameters import GroupedOptimWrapperConstructor
 from snnssl_mm.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from snnssl_mm.engine.hooks.collapse_hook import CollapseHook
 from snnssl_mm.engine.hooks.curve_hook import CurveHook
@@ -29,6 +30,7 @@ __all__ = [
     "DataCheckHook",
     "EpochSeedHook",
     "FiringRateHook",
+    "GroupedOptimWrapperConstructor",
     "IterationSeedHook",
     "KNNHook",
     "KeepMemoryHook",

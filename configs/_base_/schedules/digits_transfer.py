@@ -1,6 +1,6 @@
 # Fine-tuning on multi-digit scenes: 9 epochs of 25 iterations
 _base_ = 'adamw.py'
-optim_wrapper = dict(optimizer=dict(lr=2e-3, fused=True))
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=9, val_interval=9)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
