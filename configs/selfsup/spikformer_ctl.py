@@ -22,5 +22,6 @@ param_scheduler = [
 ]
 default_hooks = dict(
     path_schedule=_base_.analog_first,
+    checkpoint=dict(interval=7),  # an epoch takes seconds, and a checkpoint half a one
     health=dict(interval=14),
     knn=dict(interval=7))

@@ -7,4 +7,4 @@ param_scheduler = [
          convert_to_iter_based=True),
 ]
 default_hooks = dict(
-    checkpoint=dict(max_keep_ckpts=1), health=None, knn=None, linear_probe=None)
+    checkpoint=dict(interval=5, max_keep_ckpts=1), health=None, knn=None, linear_probe=None)

@@ -20,4 +20,5 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', begin=1, end=10, eta_min=1e-4,
          convert_to_iter_based=True),
 ]
-default_hooks = dict(health=dict(interval=5), knn=dict(interval=5))
+default_hooks = dict(
+    checkpoint=dict(interval=5), health=dict(interval=5), knn=dict(interval=5))

@@ -57,7 +57,7 @@ def is_idle_bias(conv: nn.Module, norm: nn.Module) -> bool:
     costs a pass over memory, and its gradient another, which is rounding only: Adam
     would turn it into a random walk.
     """
-    watched = conv._forward_hooks or conv._forward_pre_hooks
+    watched = conv._forward_hooks or conv._forward_pre_hooks or norm._forward_pre_hooks
     return (
         type(conv) is nn.Conv2d
         and conv.bias is not None

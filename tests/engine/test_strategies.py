@@ -35,7 +35,8 @@ def test_deepspeed_config_has_arguments_that_its_strategy_takes(deepspeed):
         for name in inspect.signature(function).parameters
     }
     assert set(deepspeed.strategy) - {"type"} <= known - {"self", "kwargs"}
-    assert set(deepspeed.optim_wrapper) <= {"type", "optimizer", "paramwise_cfg"}
+    for_the_constructor = {"constructor", "optimizer", "paramwise_cfg"}
+    assert set(deepspeed.optim_wrapper) <= {"type", *for_the_constructor}
 
 
 def test_requirements_of_deepspeed_are_named(deepspeed, monkeypatch):
