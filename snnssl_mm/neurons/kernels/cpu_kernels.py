@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, prange
 
-BLOCK = 256  # neurons; the scratch of T = 4 steps then fits a 48 KiB L1 cache
+BLOCK = 256  # neurons; their scratch and four time steps fit a 32 KiB L1 cache
 SUMMANDS = 64  # that float32 adds up before their sum goes to one in float64
 
 # Scratch memory of a block: rows of BLOCK numbers, one for each neuron, in one array
