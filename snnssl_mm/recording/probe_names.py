@@ -20,6 +20,9 @@ TITLES = {
     **FROZEN,
     **STARTS,
     "linear_of_trained_T": "linear probe of the trained T",
+    "semi_1pct": "1 % of the labels",
+    "semi_10pct": "10 % of the labels",
+    "finetune": "fine-tuning",
 }
 FORMER = {
     "k-NN": "knn",
