@@ -192,7 +192,8 @@ def _fill(
     arrays = [steps_by_neurons(a).numpy() for a in (x, out)]
     parts = max(2 if path == "dual" else 1, 1 if norm is None else len(norm.mean))
     values = _without_norm(parts) if norm is None else _norm_values(x, parts, norm)
+    analog_from = {"spike": parts, "analog": 0, "dual": parts // 2}[path]
     # A spike is the same with every surrogate.
     family = FAMILIES["rectangle" if path == "spike" else p.surrogate.name]
-    kernel = forward_kernel(family, p.exact_inverses, path, norm is not None)
-    kernel(*arrays, chunk_count(), _neuron_values(p), values)
+    kernel = forward_kernel(family, p.exact_inverses, norm is not None)
+    kernel(*arrays, chunk_count(), _neuron_values(p), values, analog_from)

@@ -210,15 +210,22 @@ def current(x, i, scratch, normalized):  # type: ignore[no-untyped-def]
 
 
 @jit
-def fire(x, out, scratch, neuron, family, exact, analog, normalized):  # type: ignore[no-untyped-def]
-    """One step of the forward pass: from input to output, membranes in ``scratch``."""
+def spike(x, out, scratch, neuron, exact, normalized):  # type: ignore[no-untyped-def]
+    """One step of the spiking path: from input to output, membranes in ``scratch``."""
     for i in range(x.size):
         input_current = current(x[i], i, scratch, normalized)
         u = charge(scratch[V + i], input_current, neuron, exact)
-        if analog:
-            out[i] = antiderivative(u - neuron.theta, neuron, family, exact)
-        else:
-            out[i] = ONE if u - neuron.theta >= ZERO else ZERO
+        out[i] = ONE if u - neuron.theta >= ZERO else ZERO
+        scratch[V + i] = reset(u, neuron)
+
+
+@jit
+def smooth(x, out, scratch, neuron, family, exact, normalized):  # type: ignore[no-untyped-def]
+    """One step of the analog path, likewise."""
+    for i in range(x.size):
+        input_current = current(x[i], i, scratch, normalized)
+        u = charge(scratch[V + i], input_current, neuron, exact)
+        out[i] = antiderivative(u - neuron.theta, neuron, family, exact)
         scratch[V + i] = reset(u, neuron)
 
 
@@ -459,22 +466,18 @@ def propagate_block(  # type: ignore[no-untyped-def]
 
 
 @functools.cache
-def forward_kernel(
-    family: int, exact: bool, path: str, normalized: bool
-) -> Callable[..., None]:
+def forward_kernel(family: int, exact: bool, normalized: bool) -> Callable[..., None]:
     """Return the kernel that fills ``out``.
 
     ``x`` and ``out`` are float32 [T, neurons], ``x`` also [1, neurons] for an input
-    that is held for all time steps.
+    that is held for all time steps. Parts from ``analog_from`` on take the analog path.
     """
-    analog, dual = path == "analog", path == "dual"
 
     @parallel()
-    def kernel(x, out, chunks, neuron, norm):  # type: ignore[no-untyped-def]
+    def kernel(x, out, chunks, neuron, norm, analog_from):  # type: ignore[no-untyped-def]
         stride = columns_of(norm)
         for task in prange(norm.values.shape[0] * chunks):
             part, _, first, last = chunk_bounds(x.shape[1], norm, task, chunks)
-            smooth = analog or (dual and part == 1)
             scratch = np.empty(SCRATCH, np.float32)
             for column in range(first, min(first + stride, last), BLOCK):
                 width = min(BLOCK, first + stride - column)
@@ -486,16 +489,12 @@ def forward_kernel(
                     for t in range(out.shape[0]):
                         x_t = x[min(t, x.shape[0] - 1), low:high]
                         out_t = out[t, low:high]
-                        fire(
-                            x_t,
-                            out_t,
-                            scratch,
-                            neuron,
-                            family,
-                            exact,
-                            smooth,
-                            normalized,
-                        )
+                        if part < analog_from:
+                            spike(x_t, out_t, scratch, neuron, exact, normalized)
+                        else:
+                            smooth(
+                                x_t, out_t, scratch, neuron, family, exact, normalized
+                            )
 
     return kernel
 
