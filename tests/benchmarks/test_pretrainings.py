@@ -1,0 +1,48 @@
+"""Comparison of pretrainings: the last evaluation counts, baselines are told apart."""
+
+import argparse
+
+import pytest
+from pretrainings import accuracies, named, pretrainings_table
+
+
+def probe(name, start, epoch, top1):
+    return {"probe": name, "start": start, "epoch": epoch, "top1": top1}
+
+
+def test_the_last_evaluation_of_a_run_counts():
+    rows = [
+        probe("linear", "pretrained", 28, 0.9),
+        probe("knn", "pretrained", 28, 0.8),
+        probe("knn", "pretrained", 7, 0.5),
+        probe("knn", "random", 0, 0.2),
+    ]
+    expected = {
+        "knn": {"pretrained": 0.8, "random": 0.2},
+        "linear": {"pretrained": 0.9},
+    }
+    assert accuracies(rows) == expected
+
+
+def test_table_has_a_line_for_each_pretraining_and_baseline():
+    def row(name, seed, value):
+        starts = {"pretrained": value, "random": 0.2, "pixels": 0.4}
+        probes = {"knn": starts, "linear": starts}
+        counts = {"train_images": 4000, "test_images": 1000}
+        return {"name": name, "seed": seed, **probes, **counts}
+
+    rows = [row("ReLU", 0, 0.9), row("ReLU", 1, 0.8), row("ours", 0, 0.7)]
+    lines = pretrainings_table(rows).rows
+    assert [(line[0], line[1], line[3]) for line in lines] == [
+        ("ReLU", "85.0 ± 7.1", "2"),
+        ("ours", "70.0", "1"),
+        ("ReLU, random weights", "20.0 ± 0.0", "2"),
+        ("ours, random weights", "20.0", "1"),
+        ("raw pixels", "40.0 ± 0.0", "2"),
+    ]
+
+
+def test_a_config_without_a_name_is_refused():
+    assert named("a=b=c.py") == ("a", "b=c.py")
+    with pytest.raises(argparse.ArgumentTypeError):
+        named("b.py")
