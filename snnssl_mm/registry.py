@@ -38,6 +38,9 @@ WEIGHT_INITIALIZERS = _child(
 HOOKS = _child("hook", root.HOOKS, "snnssl_mm.engine")
 """Monitors that run during training."""
 
+OPTIMIZERS = _child("optimizer", root.OPTIMIZERS, "snnssl_mm.engine")
+"""Optimizers, such as LARS for large batches."""
+
 OPTIM_WRAPPERS = _child("optim_wrapper", root.OPTIM_WRAPPERS, "snnssl_mm.engine")
 """Optimizer wrappers, such as the one for bf16 autocast on a CPU."""
 

@@ -20,9 +20,11 @@ from snnssl_mm.engine.hooks.pretrained_check_hook import PretrainedCheckHook
 from snnssl_mm.engine.hooks.probe_hooks import KNNHook, LinearProbeHook
 from snnssl_mm.engine.hooks.representation_health_hook import RepresentationHealthHook
 from snnssl_mm.engine.hooks.spiking_statistics_hook import SpikingStatisticsHook
+from snnssl_mm.engine.lars import LARS
 from snnssl_mm.engine.layer_decay import LayerDecayOptimWrapperConstructor
 
 __all__ = [
+    "LARS",
     "AtomicCheckpointHook",
     "CollapseHook",
     "CpuAmpOptimWrapper",

@@ -129,7 +129,8 @@ def norm_forward(
     x, norm = channel_major(x.detach()), _as_read(norm)
     out = empty_by_channel(x, steps, x.dtype)
     halves = max(len(norm.mean), 2 if path == "dual" else 1)
-    walk = _walk(x, halves, input_registers(out), x, out)
+    most = multiprocessors(x.device) * BLOCKS_PER_MULTIPROCESSOR
+    walk = _walk(x, halves, input_registers(out), x, out, most=most)
     enqueue(norm_source.norm_forward_launch(x, out, norm, walk, p, path), x.device)
     return out
 
@@ -160,8 +161,12 @@ def norm_backward(
     return grad_x, (products * norm.rstd).sum(0), plain.sum(0)
 
 
-def _walk(x: Tensor, halves: int, registers: float, *tensors: Tensor) -> Walk:
-    most = multiprocessors(x.device) * REDUCING_BLOCKS_PER_MULTIPROCESSOR
+def _walk(
+    x: Tensor, halves: int, registers: float, *tensors: Tensor, most: int | None = None
+) -> Walk:
+    """Plan a walk over ``x`` by ``most`` blocks; by those of a reduction if None."""
+    if most is None:
+        most = multiprocessors(x.device) * REDUCING_BLOCKS_PER_MULTIPROCESSOR
     addresses = tuple(t.data_ptr() for t in tensors)
     return Walk.over(x, halves, registers, addresses, most)
 
