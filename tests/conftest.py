@@ -98,6 +98,7 @@ def shrinking(scenes):
         "train_cfg.max_epochs": 2,
         "train_dataloader.batch_size": 16,
         "default_hooks.logger.interval": 1,
+        "default_hooks.checkpoint.interval": 1,
         "default_hooks.path_schedule": None,  # spikes in every epoch
     }
     for name in ("train_dataloader", "eval_train_dataloader", "eval_test_dataloader"):

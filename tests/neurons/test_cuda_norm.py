@@ -162,15 +162,19 @@ def test_sums_are_the_same_every_time_and_close_to_those_of_one_block(
         torch.testing.assert_close(one, many, rtol=1e-4, atol=1e-5)
 
 
-def planned(shape, halves=1, dtype=torch.float32, most_blocks=1056, last=True):
+def planned(shape, halves=1, dtype=torch.float32, most_blocks=1056, last=True, kept=0):
+    """Walk of the backward pass, or of a kernel that keeps fewer registers."""
     x = torch.empty(shape, dtype=dtype, device="meta")
     x = channels_last(x) if last else x
-    return Walk.over(x, halves, 2 * shape[0], (), most_blocks)
+    registers = (kept,) if kept else (2 * shape[0], norm_source.GRADIENT_REGISTERS)
+    return Walk.over(x, halves, registers[0], (), most_blocks, *registers[1:])
 
 
 def test_threads_read_vectors_and_warps_read_neighbours():
     stage = functools.partial(planned, (4, 64, 384, 14, 14), 2)
-    assert stage(dtype=torch.bfloat16)[:7] == (8, True, 2, 32 * 196, 48, 1, 32)
+    bf16 = functools.partial(stage, dtype=torch.bfloat16)
+    assert bf16(kept=2)[:7] == (8, True, 2, 32 * 196, 48, 1, 32)
+    assert bf16()[:7] == (4, True, 2, 32 * 196, 96, 1, 32)  # a norm for each neuron
     assert stage(last=False)[:7] == (4, False, 2, 32, 384, 49, 1)
     assert stage().grid == (3, 176, 2)  # all that the device can make use of
     assert planned((4, 2, 3, 5, 5)).block_columns == 4  # of 3

@@ -23,7 +23,6 @@ def train(tiny_config, run_tool, tmp_path):
         without_monitors(cfg)
         cfg.custom_hooks = list(hooks)
         cfg.merge_from_dict({"model.backbone.time_steps": 2})
-        cfg.merge_from_dict({"default_hooks.checkpoint.interval": 1})
         cfg.dump(tmp_path / f"{name}.py")
         run_tool("train", tmp_path / f"{name}.py", "--work-dir", tmp_path / name)
         return tmp_path / name
