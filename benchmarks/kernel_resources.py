@@ -80,7 +80,8 @@ def launches(
     values = torch.empty(2, SHAPE[1], device="meta")
     norm = Normalization(values, values, values[0], values[0], True)
     short = Walk.over(x, 2, cuda_source.input_registers(x), (), MOST_BLOCKS)
-    long = Walk.over(x, 2, 2 * steps, (), MOST_BLOCKS)
+    of_channel = norm_source.GRADIENT_REGISTERS
+    long = Walk.over(x, 2, 2 * steps, (), MOST_BLOCKS, of_channel)
     sums = long.sums_for(x)
     yield norm_source.moments_launch(x, values, sums, short)
     for current in (x, empty_by_channel(x, 1, dtype)):  # the second is held

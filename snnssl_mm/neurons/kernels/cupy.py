@@ -22,7 +22,11 @@ from snnssl_mm.neurons.kernels.cuda_source import (
     kernel_source,
 )
 from snnssl_mm.neurons.kernels.layout import channel_major, empty_by_channel, is_dense
-from snnssl_mm.neurons.kernels.norm_source import Walk
+from snnssl_mm.neurons.kernels.norm_source import (
+    GRADIENT_REGISTERS,
+    NORM_REGISTERS,
+    Walk,
+)
 from snnssl_mm.neurons.kernels.reference import LIFParameters, Normalization
 
 BLOCKS_PER_MULTIPROCESSOR = 32  # enough to even out; threads then walk the rest
@@ -149,7 +153,9 @@ def norm_backward(
     if grad.stride() != grad_x.stride() or grad.dtype != x.dtype:
         grad = empty_by_channel(x, grad.shape[0], x.dtype).copy_(grad)
     registers = 2 * grad.shape[0]  # the membranes, and x and grad
-    walk = _walk(x, len(norm.mean), registers, grad, x, grad_x)
+    walk = _walk(
+        x, len(norm.mean), registers, grad, x, grad_x, of_channel=GRADIENT_REGISTERS
+    )
     sums = walk.sums_for(x)
     enqueue(norm_source.sums_launch(grad, x, sums, norm, walk, p), x.device)
     totals = sums.sum(0, dtype=torch.float64).float()
@@ -162,13 +168,18 @@ def norm_backward(
 
 
 def _walk(
-    x: Tensor, halves: int, registers: float, *tensors: Tensor, most: int | None = None
+    x: Tensor,
+    halves: int,
+    registers: float,
+    *tensors: Tensor,
+    most: int | None = None,
+    of_channel: int = NORM_REGISTERS,
 ) -> Walk:
     """Plan a walk over ``x`` by ``most`` blocks; by those of a reduction if None."""
     if most is None:
         most = multiprocessors(x.device) * REDUCING_BLOCKS_PER_MULTIPROCESSOR
     addresses = tuple(t.data_ptr() for t in tensors)
-    return Walk.over(x, halves, registers, addresses, most)
+    return Walk.over(x, halves, registers, addresses, most, of_channel)
 
 
 def _as_read(norm: Normalization) -> Normalization:

@@ -26,6 +26,8 @@ from snnssl_mm.neurons.kernels.reference import LIFParameters, Normalization
 
 BLOCK_THREADS = 128  # with 256, one register too many halves the blocks alive
 WARP = 32
+NORM_REGISTERS = 3  # mean, scale and bias of a channel; or centre and two sums
+GRADIENT_REGISTERS = 5  # and two sums; or shift and slope
 PLANS = 4096  # cached; more than a network's layers times its input sizes
 
 
@@ -62,6 +64,7 @@ class Walk(NamedTuple):
         registers: float,
         addresses: tuple[int, ...],
         most_blocks: int,
+        channel_registers: int = NORM_REGISTERS,
     ) -> Walk:
         """Plan the walk over a dense ``x`` [T, N, C, ...].
 
@@ -71,10 +74,13 @@ class Walk(NamedTuple):
             registers: 32-bit registers that a kernel keeps per neuron.
             addresses: Addresses of all tensors of this order.
             most_blocks: Number of blocks that the device can use.
+            channel_registers: Registers that a kernel keeps per channel; channels last,
+                each neuron of a thread has its own.
         """
         alignment = functools.reduce(operator.or_, addresses, 0) % VECTOR_BYTES
         memory = (x.shape, x.stride(), x.dtype)
-        return cls._planned(memory, halves, registers, alignment, most_blocks)
+        kept = (registers, channel_registers)
+        return cls._planned(memory, halves, kept, alignment, most_blocks)
 
     @classmethod
     @functools.lru_cache(maxsize=PLANS)
@@ -82,7 +88,7 @@ class Walk(NamedTuple):
         cls,
         memory: tuple[torch.Size, tuple[int, ...], torch.dtype],
         halves: int,
-        registers: float,
+        registers: tuple[float, int],
         alignment: int,
         most_blocks: int,
     ) -> Walk:
@@ -100,8 +106,9 @@ class Walk(NamedTuple):
         run = channel_run(x)
         lane_channels = run == 1
         positions = x[0, 0, 0].numel()
+        kept = sum(registers) if lane_channels else registers[0]
         lanes = neurons_per_thread(
-            x, registers, (channels if lane_channels else run,), (alignment,)
+            x, kept, (channels if lane_channels else run,), (alignment,)
         )
         if lane_channels:
             rows, columns = samples * positions, channels // lanes
