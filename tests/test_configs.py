@@ -192,7 +192,7 @@ def test_coco_and_ade20k_configs_name_their_length():
 def backbone_settings(cfg):
     """Return the settings that decide which weights fit and what they compute."""
     free = {"frozen_stages", "norm_eval", "with_cp", "out_indices", "init_cfg"}
-    free |= {"time_readout", "bn"}  # statistics of views: pretraining only
+    free.add("time_readout")
     settings = {k: v for k, v in cfg.model.backbone.items() if k not in free}
     if settings["type"].endswith("Spikformer"):
         settings.setdefault("arch", "4-384")

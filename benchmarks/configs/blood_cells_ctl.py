@@ -9,8 +9,9 @@ _base_ = [
     '../../configs/_base_/default_runtime.py',
 ]
 model = dict(
+    projector_bn='per_view',
     backbone=dict(
-        arch=dict(embed_dims=128, depth=2, num_heads=4), stem='imagenet'),
+        arch=dict(embed_dims=128, depth=2, num_heads=4), stem='imagenet', bn='per_view'),
     neck=dict(in_channels=128, hid_channels=512, out_channels=512))
 
 # As the detector normalises its images

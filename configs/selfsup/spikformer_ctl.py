@@ -8,7 +8,10 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    backbone=dict(arch=dict(embed_dims=64, depth=1, num_heads=4)),
+    # A view normalised with its partner's statistics could see the partner through them.
+    projector_bn='per_view',
+    backbone=dict(
+        arch=dict(embed_dims=64, depth=1, num_heads=4), bn='per_view'),
     neck=dict(in_channels=64, hid_channels=512, out_channels=512))
 
 # 28 epochs of 62 iterations, so few that they need a high learning rate

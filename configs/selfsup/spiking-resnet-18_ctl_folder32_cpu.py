@@ -3,9 +3,7 @@
 # bf16 (--amp) doubles the speed of CPUs that compute it (lscpu: avx512_bf16, amx_bf16).
 _base_ = 'spiking-resnet-34_ctl_folder32.py'
 model = dict(
-    projector_bn='joint',
     backbone=dict(
-        bn='joint',  # as in the run of docs/results/cifar10.md
         depth=18,
         stem='imagenet',
         num_stages=3,

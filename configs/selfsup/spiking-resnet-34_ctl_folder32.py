@@ -4,6 +4,5 @@ _base_ = [
     '../_base_/models/spiking-resnet.py',
 ]
 model = dict(
-    backbone=dict(
-        _delete_=True, bn='per_view', **{**_base_.sew_resnet_34, 'stem': 'cifar'}),
+    backbone=dict(_delete_=True, **{**_base_.sew_resnet_34, 'stem': 'cifar'}),
     neck=dict(in_channels=512))

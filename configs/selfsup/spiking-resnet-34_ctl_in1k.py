@@ -5,5 +5,5 @@ _base_ = [
     '../_base_/models/spiking-resnet.py',
 ]
 model = dict(
-    backbone=dict(_delete_=True, bn='per_view', **_base_.sew_resnet_34),
+    backbone=dict(_delete_=True, **_base_.sew_resnet_34),
     neck=dict(in_channels=512))

@@ -1,10 +1,7 @@
 # Spikformer pretrained with MixedLIF and the Cross Temporal Loss; sizes of arch 4-384 (the default)
-# A view normalised with its partner's statistics could see the partner through them.
 model = dict(
     type='snnssl_mm.DualPathSSL',
-    projector_bn='per_view',
-    backbone=dict(
-        type='snnssl_mm.Spikformer', stem='cifar', bn='per_view', time_steps=4),
+    backbone=dict(type='snnssl_mm.Spikformer', stem='cifar', time_steps=4),
     neck=dict(
         type='NonLinearNeck',
         in_channels=384,
