@@ -104,7 +104,8 @@ class TrainedProbe:
         """Build the runner, which logs to a file and resumes from its folder."""
         cfg = copy.deepcopy(self.cfg)
         cfg.work_dir = str(self.work_dir)
-        cfg.experiment_name = self.work_dir.name
+        # mmengine adds the second to it, and runs of one name share their state.
+        cfg.experiment_name = "-".join(self.work_dir.parts[-2:])
         init = {"type": "snnssl_mm.BackboneInit"}
         init["checkpoint"] = str(self.backbone.backbone_file())
         cfg.model.backbone.init_cfg = init
