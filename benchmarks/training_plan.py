@@ -37,7 +37,7 @@ GLOBAL_BATCHES = {8: 512, 64: 2048, 512: 4096}
 
 
 LOSS_CALLS = 6
-"""Shapes, mean, variance, rows, diagonals; sums of the gradient (one tile)."""
+"""Mean, variance, rows, diagonals, total; sums of the gradient (one tile)."""
 
 
 class Network(NamedTuple):

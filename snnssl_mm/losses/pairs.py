@@ -159,14 +159,11 @@ class GramSums(torch.autograd.Function):
         else:
             of_view = grams.unflatten(0, (-1, steps)).sum(1)
             others = (of_view.sum(0) - of_view).repeat_interleave(steps, 0)
-        total = sum_over_processes(
-            torch.stack(
-                [
-                    torch.dot(k.flatten().double(), other.flatten().double())
-                    for k, other in zip(grams, others, strict=True)
-                ]
-            ).sum()
-        )
+        products = [
+            torch.dot(k.flatten().double(), other.flatten().double())
+            for k, other in zip(grams, others, strict=True)
+        ]
+        total = sum_over_processes(torch.stack(products).sum())
         on_diagonal, squares = views[0].new_zeros(2, dtype=torch.float64)
         for _, _, diagonals, *_ in tiles:
             on_diagonal += ((diagonals - 1).square() * mask).sum().double()
@@ -233,10 +230,8 @@ class GramGradients(torch.autograd.Function):
         grads = tuple(map(torch.empty_like, views))
         with torch.autocast(others.device.type, enabled=False):
             for part in dimension_tiles(views, batch):
-                moments, diagonals = (
-                    Moments(next(of_tiles), next(of_tiles)),
-                    next(of_tiles),
-                )
+                moments = Moments(next(of_tiles), next(of_tiles))
+                diagonals = next(of_tiles)
                 z = moments.normalize(torch.cat([view[..., part] for view in views]))
                 rows = next(of_tiles).to(z.dtype) if world > 1 else z
                 errors = ((diagonals - 1) * grad_on - diagonals * grad_off) * mask
