@@ -32,7 +32,7 @@ from snnssl_mm.neurons import MixedLIF, Normalization
 from snnssl_mm.neurons.kernels import cuda_source, norm_source
 from snnssl_mm.neurons.kernels.cuda_source import Launch
 from snnssl_mm.neurons.kernels.layout import empty_by_channel
-from snnssl_mm.neurons.kernels.norm_source import Walk
+from snnssl_mm.neurons.kernels.norm_source import Reduction, Walk
 from snnssl_mm.neurons.surrogate import DEFAULT_WIDTH
 from snnssl_mm.recording.table import Table
 
@@ -78,16 +78,20 @@ def launches(
     yield cuda_source.forward_launch(x, x, p, "dual")
     yield cuda_source.backward_launch(x, x, x, p)
     values = torch.empty(2, SHAPE[1], device="meta")
-    norm = Normalization(values, values, values[0], values[0], True)
+    norm = Normalization(values, values, values[0], values[0], 1e-5, True)
     short = Walk.over(x, 2, cuda_source.input_registers(x), (), MOST_BLOCKS)
     of_channel = norm_source.GRADIENT_REGISTERS
     long = Walk.over(x, 2, 2 * steps, (), MOST_BLOCKS, of_channel)
-    sums = long.sums_for(x)
-    yield norm_source.moments_launch(x, values, sums, short)
+    counters, affine = values[0].int(), (values[0], values[0])
+    totals = torch.empty(2, 2, SHAPE[1], device="meta")
+    reductions = [Reduction(walk.sums_for(x), counters) for walk in (short, long)]
+    yield norm_source.moments_launch(x, (values, values), None, reductions[0], short)
     for current in (x, empty_by_channel(x, 1, dtype)):  # the second is held
         yield norm_source.norm_forward_launch(current, x, norm, short, p, "dual")
-        yield norm_source.sums_launch(x, current, sums, norm, long, p)
-        yield norm_source.norm_backward_launch(x, current, current, sums, norm, long, p)
+        results = (totals, *affine)
+        yield norm_source.sums_launch(x, current, results, reductions[1], norm, long, p)
+        backward = (x, current, current, totals, 1.0, norm, long, p)
+        yield norm_source.norm_backward_launch(*backward)
 
 
 def accesses(cubin: bytes, cuobjdump: str) -> dict[str, int]:

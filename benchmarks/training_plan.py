@@ -12,10 +12,10 @@ of an image's embeddings (gathered), n those of the synchronised batch norms' st
 in k calls, beta the bandwidth of a GPU and alpha the latency of a call. Nothing is
 taken to overlap, so c is an upper bound for these beta and alpha; both are assumptions,
 everything else is measured. The loss also sums moments and diagonals over the
-processes: calls are counted, their bytes, a twentieth of the gathered ones, are not. s
-has kernels that fuse batch norm and neuron, which step aside for synchronised batch
-norms; what that costs was not measured. A run of E epochs of N images takes E floor(N /
-(W b)) steps. Evaluation and start-up are left out.
+processes: calls are counted, their bytes, a twentieth of the gathered ones, are not.
+Synchronised batch norms keep the kernels of s, and pool their moments by small
+operations between them, which s lacks. A run of E epochs of N images takes
+E floor(N / (W b)) steps. Evaluation and start-up are left out.
 """
 
 from __future__ import annotations

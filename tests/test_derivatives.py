@@ -29,6 +29,9 @@ def statistics():
     return 0 * ones, ones, ones[0], 0 * ones[0]
 
 
+REMEMBERED = (None, None, None, None)
+
+
 def window(grad):
     return torch.zeros(grad.shape, dtype=torch.uint8)
 
@@ -36,12 +39,14 @@ def window(grad):
 OPERATORS = {
     "mixed_lif": lambda x: ops.mixed_lif_op(x, *LIF, "spike"),
     "mixed_lif_backward": lambda x: ops.mixed_lif_backward_op(x, X, *LIF),
-    "batch_moments": lambda x: ops.batch_moments(x, 1)[0],
     "norm_mixed_lif": lambda x: ops.norm_mixed_lif_op(
-        x, *statistics(), True, len(x), *LIF, "analog"
+        x, *statistics(), 1e-5, len(x), *LIF, "analog"
     ),
+    "batch_norm_mixed_lif": lambda x: ops.batch_norm_mixed_lif_op(
+        x, *statistics()[2:], *REMEMBERED, 1e-5, 1, False, len(x), *LIF, "analog"
+    )[0],
     "norm_mixed_lif_backward": lambda x: ops.norm_mixed_lif_backward_op(
-        X, x, *statistics(), True, *LIF
+        X, x, *statistics(), 1e-5, True, False, *LIF
     )[0],
     "halve": lambda x: ops.halve_op(x)[0],
     "halve_backward": lambda x: ops.halve_backward_op(x, window(x), 4, 8),
@@ -67,7 +72,7 @@ NEURONS = {
     backend: MixedLIF(tau=1.5, surrogate="atan", backend=backend)
     for backend in ("torch", "cpu")
 } | {
-    "norm": lambda x: NEURONS["cpu"](x, Normalization(*statistics(), True)),
+    "norm": lambda x: NEURONS["cpu"](x, Normalization(*statistics(), 1e-5)),
     "loss": lambda x: CrossTemporalLoss()(x.flatten(2), 2 * x.flatten(2)),
 }
 ALL = {**OPERATORS, **{kind.__name__: f for kind, f in FUNCTIONS.items()}, **NEURONS}

@@ -1,4 +1,4 @@
-"""The batch of all processes: sums over it, and its rows, gathered.
+"""The embeddings of all processes, gathered for a loss on the whole batch.
 
 In a single process everything here returns its argument. All processes must call the
 functions in the same order.
@@ -12,22 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-
-def process_count() -> int:
-    """Number of processes W of the process group, 1 without one."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def several_processes() -> bool:
-    """Whether the process group has more than one process."""
-    return process_count() > 1
-
-
-def sum_over_processes(x: Tensor) -> Tensor:
-    """Sum ``x`` over all processes, in place; without a gradient."""
-    if several_processes():
-        dist.all_reduce(x)
-    return x
+from snnssl_mm.processes import gather, host_group, process_count, several_processes
 
 
 def gather_rows(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -41,9 +26,7 @@ def gather_rows(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     if not several_processes():
         return x
     own = x.to(dtype or x.dtype).transpose(0, 1).contiguous()  # one message, no copy
-    rows = own.new_empty((process_count() * own.shape[0], *own.shape[1:]))
-    dist.all_gather_into_tensor(rows, own)
-    return rows.transpose(0, 1)
+    return gather(own).transpose(0, 1)
 
 
 class GatherBatch(torch.autograd.Function):
@@ -101,20 +84,3 @@ def require_equal_shapes(z: Tensor) -> None:
             "gives every process the same number of samples (DefaultSampler with "
             "round_up=True) and train_dataloader.drop_last=True"
         )
-
-
-_host_groups: dict[Any, Any] = {}
-
-
-def host_group() -> Any:
-    """Return a process group of all processes for tensors on the CPU.
-
-    It is the default group if that takes them, else one of gloo, which is made once: a
-    collective operation.
-    """
-    default = dist.group.WORLD
-    if default not in _host_groups:
-        _host_groups.clear()  # of a group that has been destroyed
-        takes_it = "cpu:" in str(dist.get_backend_config())
-        _host_groups[default] = default if takes_it else dist.new_group(backend="gloo")
-    return _host_groups[default]

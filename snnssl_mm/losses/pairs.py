@@ -21,9 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from snnssl_mm.losses.gather import (
-    gather_batch,
-    gather_rows,
+from snnssl_mm.losses.gather import gather_batch, gather_rows
+from snnssl_mm.processes import (
     process_count,
     several_processes,
     sum_over_processes,

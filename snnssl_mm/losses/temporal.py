@@ -21,8 +21,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from snnssl_mm.losses.gather import process_count, require_equal_shapes
+from snnssl_mm.losses.gather import require_equal_shapes
 from snnssl_mm.losses.pairs import Pairs, sum_over_pairs
+from snnssl_mm.processes import process_count
 
 GATHER_DTYPES = {None: None, "bfloat16": torch.bfloat16}
 

@@ -12,9 +12,13 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _NormBase
 
-from snnssl_mm.losses.gather import several_processes
-from snnssl_mm.neurons import MixedLIF, Normalization
-from snnssl_mm.neurons.kernels import ops
+from snnssl_mm.neurons import (
+    BatchNormalization,
+    MixedLIF,
+    Normalization,
+    RunningStatistics,
+)
+from snnssl_mm.processes import several_processes
 
 
 class PerViewBatchNorm2d(_NormBase):
@@ -51,18 +55,13 @@ class PerViewBatchNorm2d(_NormBase):
         self._check_input_dim(x)
         groups = self.views if self.training else 1
         samples = require_samples(self, x, groups)
-        if self.synchronised:
+        if is_over_processes(self):
             return self._normalize_globally(x.unflatten(1, (groups, -1)), samples)
         # One group is not a chunk: exported programs keep a batch of any size.
         first, *others = x.chunk(groups, dim=1) if groups > 1 else (x,)
         y = [self._normalize(first, self.running_mean, self.running_var)]
         y += [self._normalize(view, None, None) for view in others]
         return torch.cat(y, dim=1) if others else y[0]
-
-    @property
-    def synchronised(self) -> bool:
-        """Whether statistics are taken over all processes, as for views in training."""
-        return self.training and self.views > 1 and several_processes()
 
     def _normalize(
         self, x: Tensor, running_mean: Tensor | None, running_var: Tensor | None
@@ -93,8 +92,9 @@ class PerViewBatchNorm2d(_NormBase):
         y = (wide - mean) * (var + self.eps).rsqrt()
         y = y * self.weight[:, None, None] + self.bias[:, None, None]
         first_mean, first_var = mean[0, 0].flatten(), var[0, 0].flatten()
-        count = samples * dist.get_world_size()
-        update_running_statistics(self, first_mean, first_var, count)
+        running = running_statistics(self)
+        if running is not None:
+            running.update(first_mean, first_var, samples * dist.get_world_size())
         return y.to(groups.dtype).flatten(1, 2)
 
 
@@ -171,8 +171,14 @@ def normalize_and_fire(
     return neuron(y.expand(time_steps, *y.shape[1:]))
 
 
+FUSED = (nn.BatchNorm2d, nn.SyncBatchNorm, PerViewBatchNorm2d)
+
+
 def is_plain(norm: nn.Module) -> bool:
-    """Whether ``norm`` is a batch norm of one process, without hooks, as it came."""
+    """Whether ``norm`` is a batch norm as it came, without hooks.
+
+    Synchronised ones are of all processes; the kernels know no smaller group.
+    """
     hooks = (
         norm._forward_hooks,
         norm._forward_pre_hooks,
@@ -180,9 +186,16 @@ def is_plain(norm: nn.Module) -> bool:
         norm._backward_pre_hooks,
     )
     watched = any(hooks) or "forward" in vars(norm)
-    if type(norm) is PerViewBatchNorm2d and norm.synchronised:
+    group = getattr(norm, "process_group", None)
+    of_all = group is None or group is dist.group.WORLD
+    return type(norm) in FUSED and not watched and of_all
+
+
+def is_over_processes(norm: nn.Module) -> bool:
+    """Whether the statistics of the batch are those of all processes' batches."""
+    if not (norm.training and several_processes()):
         return False
-    return type(norm) in (nn.BatchNorm2d, PerViewBatchNorm2d) and not watched
+    return type(norm) is nn.SyncBatchNorm or getattr(norm, "views", 1) > 1
 
 
 def takes_norm(neuron: nn.Module, x: Tensor) -> bool:
@@ -197,8 +210,8 @@ def takes_norm(neuron: nn.Module, x: Tensor) -> bool:
     return neuron.fuses_norm(x) and x.numel() > 0 and even
 
 
-def current_normalization(norm: Any, x: Tensor) -> Normalization:
-    """Values by which ``norm`` normalises ``x`` [T, N, C, H, W]; updates statistics."""
+def current_normalization(norm: Any, x: Tensor) -> Normalization | BatchNormalization:
+    """How ``norm`` normalises ``x`` [T, N, C, H, W]."""
     channels = x.shape[2]
     if channels != norm.num_features:
         raise ValueError(
@@ -207,17 +220,22 @@ def current_normalization(norm: Any, x: Tensor) -> Normalization:
         )
     weight = x.new_ones(channels) if norm.weight is None else norm.weight
     bias = x.new_zeros(channels) if norm.bias is None else norm.bias
-    from_batch = norm.training or norm.running_mean is None
-    if from_batch:
-        groups = getattr(norm, "views", 1) if norm.training else 1
-        samples = require_samples(norm, x, groups)
-        mean, var = ops.batch_moments(x.detach(), groups)
-        if norm.training and norm.running_mean is not None:
-            update_running_statistics(norm, mean[0], var[0], samples)
-    else:
-        mean, var = norm.running_mean[None], norm.running_var[None]
-    return Normalization(
-        mean, (var.float() + norm.eps).rsqrt(), weight, bias, from_batch
+    running = running_statistics(norm)
+    if running is not None and not norm.training:
+        mean, var = running.mean[None], running.var[None]
+        return Normalization(mean, var, weight, bias, norm.eps)
+    groups = getattr(norm, "views", 1) if norm.training else 1
+    require_samples(norm, x, groups)
+    followed, pooled = running if norm.training else None, is_over_processes(norm)
+    return BatchNormalization(weight, bias, followed, norm.eps, groups, pooled)
+
+
+def running_statistics(norm: Any) -> RunningStatistics | None:
+    """Running statistics of a batch norm, if it has some."""
+    if norm.running_mean is None:
+        return None
+    return RunningStatistics(
+        norm.running_mean, norm.running_var, norm.num_batches_tracked, norm.momentum
     )
 
 
@@ -234,23 +252,9 @@ def require_samples(norm: nn.Module, x: Tensor, groups: int) -> int:
             f"view; got N={x.shape[1]}"
         )
     samples = x.numel() // (x.shape[2] * groups)
-    if norm.training and samples < 2:
+    if norm.training and samples < 2 and not is_over_processes(norm):
         raise ValueError(
             "batch norm needs more than one value per channel when training, got "
             f"{tuple(x.shape)}"
         )
     return samples
-
-
-@torch.no_grad()
-def update_running_statistics(
-    norm: Any, mean: Tensor, var: Tensor, samples: int
-) -> None:
-    """Update the running statistics as nn.BatchNorm2d does (unbiased variance)."""
-    norm.num_batches_tracked.add_(1)
-    factor = norm.momentum
-    if factor is None:  # cumulative average
-        factor = 1 / float(norm.num_batches_tracked)
-    norm.running_mean.lerp_(mean.to(norm.running_mean), factor)
-    unbiased = var * (samples / (samples - 1))
-    norm.running_var.lerp_(unbiased.to(norm.running_var), factor)

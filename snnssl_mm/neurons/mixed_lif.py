@@ -14,7 +14,7 @@ from snnssl_mm.neurons.kernels.backends import (
     require_backend,
     takes,
 )
-from snnssl_mm.neurons.kernels.reference import Normalization
+from snnssl_mm.neurons.kernels.reference import BatchNormalization, Normalization
 from snnssl_mm.neurons.surrogate import Surrogate
 
 PATHS = ("spike", "analog", "dual")
@@ -102,7 +102,7 @@ class MixedLIF(nn.Module):
     def forward(
         self,
         x: Tensor,
-        norm: Normalization | None = None,
+        norm: Normalization | BatchNormalization | None = None,
         time_steps: int | None = None,
     ) -> Tensor:
         """Integrate and fire over the leading time axis of ``x`` [T, N, ...].

@@ -121,6 +121,35 @@ def test_one_operator_equals_two_layers(make, path):
         torch.testing.assert_close(got, value, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("make", [nn.BatchNorm2d, layers()[0]])
+def test_compiles_into_one_graph(make):
+    """Its running statistics too, which the operator changes in place."""
+    torch.manual_seed(0)
+    norm, neuron = make(6), MixedLIF(surrogate="atan", backend="cpu")
+    compiled_norm = copy.deepcopy(norm)
+
+    def fused(norm, x):
+        return normalize_and_fire(norm, neuron, x, 2)
+
+    compiled = torch.compile(fused, fullgraph=True, backend="aot_eager")
+    for _ in range(2):
+        x, wanted = torch.randn(2, 4, 6, 3, 3, requires_grad=True), []
+        for function, layer in ((fused, norm), (compiled, compiled_norm)):
+            out = function(layer, x)
+            wanted.append(torch.autograd.grad(out.square().sum(), [x, layer.weight]))
+        torch.testing.assert_close(*wanted)
+    torch.testing.assert_close(compiled_norm.state_dict(), norm.state_dict())
+    assert compiled_norm.num_batches_tracked == 2
+
+
+def test_statistics_that_change_before_the_backward_pass_are_noticed():
+    norm, x = nn.BatchNorm2d(6), torch.randn(2, 4, 6, 3, 3, requires_grad=True)
+    out = normalize_and_fire(norm.eval(), MixedLIF(backend="cpu"), x, 2)
+    normalize_and_fire(norm.train(), MixedLIF(backend="cpu"), x, 2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.sum().backward()
+
+
 class Doubling(MixedLIF):
     """A neuron of one's own, which knows nothing of batch norms."""
 
@@ -150,6 +179,7 @@ def test_half_precision_statistics_are_widened_first():
     norm.running_var += torch.rand(6)
     norm = norm.bfloat16()
     rstd = current_normalization(norm, torch.randn(2, 4, 6, 3, 3)).rstd
+    assert rstd.dtype == torch.float32
     assert torch.equal(rstd[0], (norm.running_var.float() + norm.eps).rsqrt())
 
 

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from mmengine.model import convert_sync_batchnorm
 from mmengine.registry import MODEL_WRAPPERS, MODELS, init_default_scope
 from processes import run_group
+from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from snnssl_mm import compat
@@ -136,25 +137,45 @@ def test_embedding_std_is_of_the_share_of_a_process(results):
     assert len(set(values)) == len(values)
 
 
-def refused():
-    """What a normalisation without statistics of the whole batch answers."""
-    x = torch.randn(2, 4, 6, 3, 3)
-    with pytest.raises((ValueError, RuntimeError)) as refusal:
-        normalize_and_fire(torch.nn.SyncBatchNorm(6), MixedLIF(), x, 2)
-    return str(refusal.value)
+SHARES = (slice(0, 2), slice(2, 8))  # of the samples; unequal, as with padded images
 
 
-def test_fused_neurons_never_take_the_statistics_of_one_process():
-    for answer in run_group(refused, 2):
-        assert "SyncBatchNorm expected input tensor to be on GPU" in answer
+def fused_layer(norm, samples):
+    """Spikes, gradients and statistics of a norm and a neuron for some ``samples``."""
+    generator = torch.Generator().manual_seed(3)
+    x, grad = torch.randn(2, 3, 8, 6, 3, 5, generator=generator)[:, :, samples]
+    x = (4 * x + 50).requires_grad_()
+    nn.init.constant_(norm.bias, 0.3)
+    out = normalize_and_fire(norm, MixedLIF(surrogate="atan", backend="cpu"), x, 3)
+    grads = torch.autograd.grad(out, [x, norm.weight, norm.bias], grad)
+    return out.detach(), *grads, norm.state_dict()
+
+
+def synchronised_layer():
+    return fused_layer(nn.SyncBatchNorm(6), SHARES[dist.get_rank()])
+
+
+def test_fused_norms_take_the_statistics_of_all_processes():
+    """Also if they have different numbers of samples."""
+    *wholes, state = fused_layer(nn.BatchNorm2d(6), slice(0, 8))
+    out, grad_x, weight, bias = wholes
+    results = run_group(synchronised_layer, 2)
+    for samples, result in zip(SHARES, results, strict=True):
+        assert torch.equal(result[0], out[:, samples])
+        torch.testing.assert_close(result[1], grad_x[:, samples], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(result[4], state)
+    for place, expected in ((2, weight), (3, bias)):
+        total = sum(result[place] for result in results)
+        torch.testing.assert_close(total, expected, atol=1e-4, rtol=1e-5)
 
 
 def running_statistics():
-    """Of a batch norm per view on a share of a batch, and its output."""
+    """Of a batch norm per view on a share of a batch, alone and fused; its output."""
     x = batch_of_two_views().chunk(dist.get_world_size(), dim=2)[dist.get_rank()]
-    norm = PerViewBatchNorm2d(3)
-    norm.views = 2
-    return norm(x.flatten(1, 2)), norm.state_dict()
+    alone, fused = PerViewBatchNorm2d(3), PerViewBatchNorm2d(3)
+    alone.views = fused.views = 2
+    normalize_and_fire(fused, MixedLIF(backend="cpu"), x.flatten(1, 2), 2)
+    return alone(x.flatten(1, 2)), alone.state_dict(), fused.state_dict()
 
 
 def batch_of_two_views():
@@ -169,11 +190,11 @@ def test_per_view_statistics_are_those_of_the_whole_batch():
     norm.views = 2
     expected = norm(batch_of_two_views().flatten(1, 2)).unflatten(1, (2, 4))
     results = run_group(running_statistics, 2)
-    shares = [y.unflatten(1, (2, 2)) for y, _ in results]
+    shares = [y.unflatten(1, (2, 2)) for y, *_ in results]
     torch.testing.assert_close(torch.cat(shares, dim=2), expected, atol=1e-4, rtol=1e-4)
-    for _, state in results:
-        for name, value in norm.state_dict().items():
-            torch.testing.assert_close(state[name], value)
+    for _, *states in results:
+        for state in states:
+            torch.testing.assert_close(state, norm.state_dict())
 
 
 ON_GPU = [case for case in CASES if case[2] == torch.float64]  # no spike is in doubt
@@ -190,7 +211,7 @@ def synchronised_share():
     results = {}
     for case in ON_GPU:
         model = convert_sync_batchnorm(build(*case, norm_eval=False).cuda(), "torch")
-        assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
+        assert not any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
         cfg = dict(compat.cpu_model_wrapper_cfg(), device_ids=[0], module=model)
         wrapped = MODEL_WRAPPERS.build(cfg)
         inputs = [view.chunk(world)[rank].cuda() for view in views(case[2])]

@@ -20,10 +20,10 @@ CLASSES, CHANNELS = 5, 24
 
 @pytest.fixture(scope="module")
 def features():
-    """Overlapping classes; the dimensions' means and scales differ a hundredfold."""
+    """Overlapping classes; dimensions' means and scales differ a thousandfold."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(CLASSES, CHANNELS))
-    scale, shift = np.exp(rng.uniform(-1, 4, (2, CHANNELS)))
+    scale, shift = np.exp(rng.uniform(-1, 6, (2, CHANNELS)))
 
     def split(count):
         labels = rng.integers(0, CLASSES, count)
@@ -66,7 +66,7 @@ def test_config_agrees_with_the_offline_probe_whatever_the_scale(features):
     assert 0.5 < expected < 0.95
     assert abs(accuracy_by_sgd(cfg, features) - expected) <= 0.01
     cfg.model.head.type = "LinearClsHead"
-    assert accuracy_by_sgd(cfg, features) < expected - 0.01, "so it is needed"
+    assert accuracy_by_sgd(cfg, features) < expected - 0.04, "so it is needed"
 
 
 def test_statistics_are_those_of_all_batches():

@@ -62,6 +62,13 @@ class CudaOnCpu:
         assert result.returncode == 0, result.stderr
         return ctypes.CDLL(str(library))
 
+    def take_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make ``kernels.cupy`` compute on the CPU."""
+        monkeypatch.setattr(cupy, "enqueue", self.run)
+        monkeypatch.setattr(cupy, "stream_of", lambda device: 0)
+        monkeypatch.setattr(cupy, "is_capturing", lambda device: False)
+        monkeypatch.setattr(cupy, "multiprocessors", lambda device: 1)
+
     def run(self, launch: cuda_source.Launch, device: torch.device) -> None:
         """Stand-in for ``kernels.cupy.enqueue``."""
         assert device.type == "cpu"
@@ -97,7 +104,7 @@ def cuda_on_cpu(tmp_path_factory: pytest.TempPathFactory) -> CudaOnCpu:
 @pytest.fixture
 def kernels(cuda_on_cpu: CudaOnCpu, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """``kernels.cupy`` whose launches run on the CPU; everything else is the same."""
-    monkeypatch.setattr(cupy, "enqueue", cuda_on_cpu.run)
+    cuda_on_cpu.take_over(monkeypatch)
     cuda_on_cpu.launches.clear()
     return cupy
 

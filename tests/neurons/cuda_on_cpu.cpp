@@ -1,10 +1,15 @@
-// Builds the CUDA sources with a host compiler and runs their threads one by one.
+// Builds the CUDA sources with a host compiler and runs their threads in turns.
 //
 // Types and vector width are macros as on the GPU (SCALAR, NEURONS_PER_THREAD,
 // WIDE_INDEX); every other macro of the sources becomes a variable, so that one
 // library runs all of their branches.
+#include <setjmp.h>
+#include <ucontext.h>
+
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <functional>
 
 #define __global__
 #define __device__
@@ -62,16 +67,73 @@ static inline unsigned short float_to_half(float value) {
     return sign | (size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13;
 }
 
-#include "channels.cuh"
+// A block's threads take turns: each runs until it meets a barrier, as all others do.
+// Every thread has a stack of its own; the first switch to it is by ucontext, later ones
+// by setjmp, which needs no system call.
+const int MOST_THREADS = 256, STACK = 1 << 16, MOST_SHARED = 1 << 14;
+struct Turn {
+    ucontext_t start;
+    jmp_buf place;
+    bool begun, done;
+};
+static Turn turns[MOST_THREADS];
+static char stacks[MOST_THREADS][STACK];
+static jmp_buf scheduler;
+static std::function<void()> thread_body;
 
-// The threads of a block run in turn; the first of a column starts its sum.
-static void write_block_sums(const Sums& sums, const Walk& walk, float* out) {
-    if (blockIdx.x * BLOCK_COLUMNS + threadIdx.x % BLOCK_COLUMNS >= walk.columns) return;
-    for (int i = 0; i < 2 * LANES; ++i) {
-        float& sum = out[sum_offset(walk, walk.column, i)];
-        sum = (threadIdx.x < (unsigned int)BLOCK_COLUMNS ? 0.0f : sum) + sums.value(i);
+static void __syncthreads() {
+    if (_setjmp(turns[threadIdx.x].place) == 0) _longjmp(scheduler, 1);
+}
+
+static void run_thread() {
+    thread_body();
+    turns[threadIdx.x].done = true;
+    _longjmp(scheduler, 1);
+}
+
+static void run_block(unsigned int threads) {
+    for (unsigned int i = 0; i < threads; ++i) turns[i].begun = turns[i].done = false;
+    for (bool running = true; running;) {
+        running = false;
+        for (volatile unsigned int i = 0; i < threads; ++i) {
+            Turn& turn = turns[i];
+            if (turn.done) continue;
+            running = true;
+            threadIdx.x = i;
+            if (_setjmp(scheduler)) continue;
+            if (turn.begun) _longjmp(turn.place, 1);
+            turn.begun = true;
+            getcontext(&turn.start);
+            turn.start.uc_stack.ss_sp = stacks[i];
+            turn.start.uc_stack.ss_size = STACK;
+            turn.start.uc_link = nullptr;
+            makecontext(&turn.start, run_thread, 0);
+            setcontext(&turn.start);
+        }
     }
 }
+
+static float __shfl_xor_sync(unsigned int, float value, int apart) {
+    static float values[MOST_THREADS];
+    values[threadIdx.x] = value;
+    __syncthreads();
+    const float other = values[threadIdx.x ^ apart];
+    __syncthreads();
+    return other;
+}
+
+static unsigned int atomicInc(unsigned int* address, unsigned int most) {
+    const unsigned int old = *address;
+    *address = old >= most ? 0 : old + 1;
+    return old;
+}
+
+static void __threadfence() {}
+static float __ldcg(const float* address) { return *address; }
+
+#define SHARED_ARRAY(type, name, size) \
+    static type name[MOST_SHARED];     \
+    if ((size) > MOST_SHARED) std::abort()
 
 #include "batch_moments.cu"
 #include "mixed_lif_backward.cu"
@@ -86,11 +148,12 @@ struct Shape {
 };
 
 // Runs a kernel for every thread of every block; two parameters, then the kernel's own.
-template <auto kernel>
+// Threads of a kernel with barriers take turns, others run one after another.
+template <auto kernel, bool barriers = false>
 struct Entry;
 
-template <class... Parameters, void (*kernel)(Parameters...)>
-struct Entry<kernel> {
+template <class... Parameters, void (*kernel)(Parameters...), bool barriers>
+struct Entry<kernel, barriers> {
     static void launch(const Settings& with, const Shape& shape, Parameters... values) {
         settings = with;
         gridDim = shape.blocks;
@@ -98,18 +161,23 @@ struct Entry<kernel> {
         for (blockIdx.z = 0; blockIdx.z < gridDim.z; ++blockIdx.z)
             for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y)
                 for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x)
-                    for (threadIdx.x = 0; threadIdx.x < blockDim.x; ++threadIdx.x)
-                        kernel(values...);
+                    if (barriers) {
+                        thread_body = [&] { kernel(values...); };
+                        run_block(blockDim.x);
+                    } else {
+                        for (threadIdx.x = 0; threadIdx.x < blockDim.x; ++threadIdx.x)
+                            kernel(values...);
+                    }
     }
 };
 
 extern "C" {
-auto* launch_batch_moments = Entry<batch_moments>::launch;
+auto* launch_batch_moments = Entry<batch_moments, true>::launch;
 auto* launch_mixed_lif_backward = Entry<mixed_lif_backward>::launch;
 auto* launch_mixed_lif_forward = Entry<mixed_lif_forward>::launch;
 auto* launch_norm_mixed_lif_backward = Entry<norm_mixed_lif_backward>::launch;
 auto* launch_norm_mixed_lif_forward = Entry<norm_mixed_lif_forward>::launch;
-auto* launch_norm_mixed_lif_sums = Entry<norm_mixed_lif_sums>::launch;
+auto* launch_norm_mixed_lif_sums = Entry<norm_mixed_lif_sums, true>::launch;
 }
 
 extern "C" void to_floats(const scalar_t* from, float* to, long long count) {

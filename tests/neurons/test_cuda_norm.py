@@ -25,7 +25,7 @@ from torch import nn
 
 from snnssl_mm.models import PerViewBatchNorm2d
 from snnssl_mm.models.batch_norm import normalize, normalize_and_fire
-from snnssl_mm.neurons import MixedLIF, Normalization
+from snnssl_mm.neurons import MixedLIF, Normalization, RunningStatistics
 from snnssl_mm.neurons.kernels import cuda_source, cupy, norm_source, reference
 from snnssl_mm.neurons.kernels.norm_source import Walk
 
@@ -38,7 +38,6 @@ EPS = 1e-5
 @pytest.fixture
 def fused(kernels, monkeypatch):
     """``kernels.cupy`` on the CPU, with so few blocks that threads take rounds."""
-    monkeypatch.setattr(kernels, "multiprocessors", lambda device: 1)
     monkeypatch.setattr(norm_source, "BLOCK_THREADS", 64)
     return kernels
 
@@ -101,8 +100,7 @@ def test_equal_to_float64(fused, surrogate, v_reset, dtype):
         else:
             statistics = torch.randn(x.shape[2]), torch.rand(x.shape[2]) + 0.5
             mean, variance = (s.expand(groups, -1) for s in statistics)
-        rstd = (variance + EPS).rsqrt()
-        norm = Normalization(mean, rstd, weight, bias, statistics is None)
+        norm = Normalization(mean, variance, weight, bias, EPS, statistics is None)
         options = (p, path, groups, statistics, t)
         y, _, _ = exact(x, weight, bias, *options, grad)
         grad, sound = calm(y, p, grad, dtype)
@@ -120,7 +118,7 @@ def test_equal_to_float64(fused, surrogate, v_reset, dtype):
             gradients, expected_gradients, (x, weight, bias), strict=True
         ):
             # terms of the size of rstd cancel, completely for two values a channel
-            scale = max(1.0, want.abs().max().item(), 4 * rstd.max().item())
+            scale = max(1.0, want.abs().max().item(), 4 * norm.rstd.max().item())
             error = (got.double() - want).abs().max().item()
             rounding = bit if tensor is x else 0.0
             assert error <= scale * (rounding + 1e-4), (path, groups, held, odd)
@@ -147,12 +145,34 @@ def test_moments_are_precise(fused, layout, groups):
     assert constant[1].abs().max() < 1e-12
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_running_statistics_are_those_of_torch(fused, dtype):
+    """Updated by the kernel, or after it if their type is another one."""
+    for layout, groups in itertools.product(LAYOUTS, (1, 2)):
+        norm = nn.BatchNorm2d(24, momentum=0.3)
+        running = RunningStatistics(
+            torch.zeros(24, dtype=dtype),
+            torch.ones(24, dtype=dtype),
+            torch.tensor(0),
+            norm.momentum,
+        )
+        for _ in range(3):
+            x = layout(torch.randn(4, 6, 24, 3, 5) + 2)
+            fused.batch_moments(x, groups, running)
+            norm(x.chunk(groups, 1)[0].flatten(0, 1))
+        assert running.tracked == norm.num_batches_tracked == 3
+        bounds = {"rtol": LAST_BIT[dtype] * 4, "atol": LAST_BIT[dtype]}
+        for own, name in zip(running, ("running_mean", "running_var"), strict=False):
+            expected = getattr(norm, name).to(dtype)
+            torch.testing.assert_close(own, expected, **bounds)
+
+
 def test_sums_are_the_same_every_time_and_close_to_those_of_one_block(
     fused, monkeypatch
 ):
     x, weight, bias, grad = case((8, 24, 9, 8), 4, False, channels_last, torch.float32)
     mean, variance = fused.batch_moments(x, 1)
-    norm = Normalization(mean, (variance + EPS).rsqrt(), weight, bias, True)
+    norm = Normalization(mean, variance, weight, bias, EPS, True)
     results = [fused.norm_backward(grad, x, norm, parameters()) for _ in range(2)]
     assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
     monkeypatch.setattr(fused, "REDUCING_BLOCKS_PER_MULTIPROCESSOR", 1)
@@ -223,8 +243,7 @@ def test_gpu_equals_its_sources_on_the_cpu(
             on = [torch.empty_like(t, device=place).copy_(t) for t in (x, grad)]
             with pytest.MonkeyPatch.context() as patch:
                 if place == "cpu":
-                    patch.setattr(cupy, "enqueue", cuda_on_cpu.run)
-                    patch.setattr(cupy, "multiprocessors", lambda device: 1)
+                    cuda_on_cpu.take_over(patch)
                 mean, variance = cupy.batch_moments(on[0], groups)
                 if results:  # a last bit of a moment may flip a spike
                     torch.testing.assert_close(mean.cpu(), results[0])
@@ -233,7 +252,7 @@ def test_gpu_equals_its_sources_on_the_cpu(
                 else:
                     results += [mean, variance]
                 shared = (weight.to(place), bias.to(place))
-                norm = Normalization(mean, (variance + EPS).rsqrt(), *shared, True)
+                norm = Normalization(mean, variance, *shared, EPS, True)
                 out = cupy.norm_forward(on[0], norm, 4, p, path)
                 results += [out, *cupy.norm_backward(on[1], on[0], norm, p)]
         y = normalized(x.double(), weight.double(), bias.double(), groups, None)

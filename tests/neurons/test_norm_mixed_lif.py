@@ -6,12 +6,12 @@ import torch.nn.functional as F
 from lif_cases import SURROGATES, channels_last, contiguous, membrane, strided
 from torch import Tensor
 
-from snnssl_mm.neurons import MixedLIF, Normalization
+from snnssl_mm.neurons import BatchNormalization, MixedLIF, Normalization
 from snnssl_mm.neurons.kernels import ops, reference
 
 STEPS, SAMPLES, CHANNELS = 3, 4, 20
 EPS = 1e-5
-pytest.importorskip("numba")
+cpu = pytest.importorskip("snnssl_mm.neurons.kernels.cpu")
 
 
 LAYOUTS = {"contiguous": contiguous, "last": channels_last, "strided": strided}
@@ -28,8 +28,7 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tensor:
 
 
 def fused(x: Tensor, weight: Tensor, bias: Tensor, groups: int, p, path: str) -> Tensor:
-    mean, var = ops.batch_moments(x.detach(), groups)
-    norm = Normalization(mean, (var + EPS).rsqrt(), weight, bias, from_batch=True)
+    norm = BatchNormalization(weight, bias, None, EPS, groups)
     return ops.norm_mixed_lif(x, norm, STEPS, p, path)
 
 
@@ -90,7 +89,7 @@ def test_moments_are_accurate_far_from_zero(offset, shape):
         torch.cat([h + o for h, o in zip(x.chunk(2, 1), offset, strict=True)], 1)
     )
     for groups in (1, 2) if offset[0] == offset[1] else (2,):
-        mean, var = ops.batch_moments(x, groups)
+        mean, var = cpu.batch_moments(x, groups)
         for index, part in enumerate(x.double().chunk(groups, 1)):
             expected = torch.var_mean(part.transpose(0, 2).flatten(1), 1, correction=0)
             torch.testing.assert_close(
@@ -103,15 +102,16 @@ def test_moments_are_accurate_far_from_zero(offset, shape):
 
 def test_fixed_statistics_have_no_gradient_of_their_own():
     x = torch.randn(STEPS, 2, 5, 3, 3, requires_grad=True)
-    mean, rstd = torch.randn(1, 5), torch.rand(1, 5) + 0.5
+    mean, var = torch.randn(1, 5), torch.rand(1, 5) + 0.5
     weight, bias = torch.rand(5) + 0.5, torch.randn(5)
     p = MixedLIF(surrogate="sigmoid").config
     out = ops.norm_mixed_lif(
-        x, Normalization(mean, rstd, weight, bias, from_batch=False), STEPS, p, "analog"
+        x, Normalization(mean, var, weight, bias, EPS), STEPS, p, "analog"
     )
     shape = (1, 1, -1, 1, 1)
     wide = x.detach().double().requires_grad_()
-    y = (wide - mean.view(shape)) * (rstd * weight).view(shape) + bias.view(shape)
+    scale = (var + EPS).rsqrt() * weight
+    y = (wide - mean.view(shape)) * scale.view(shape) + bias.view(shape)
     expected = reference.mixed_lif(y, p, "analog")
     (got,) = torch.autograd.grad(out.sum(), x)
     (wanted,) = torch.autograd.grad(expected.sum(), wide)
@@ -151,28 +151,22 @@ def test_operators_keep_torchs_rules(layout):
     p = MixedLIF().config
     x = LAYOUTS[layout](torch.randn(STEPS, 2, 6, 4, 4)).requires_grad_()
     weight, bias = torch.ones(6).requires_grad_(), torch.zeros(6).requires_grad_()
-    mean, rstd = torch.zeros(1, 6), torch.ones(1, 6)
+    given, affine = torch.ones(2, 1, 6), (weight, bias)
+    remembered = (torch.zeros(6), torch.ones(6), torch.tensor(0), 0.1)
     *scalars, surrogate = p
-    arguments = (
-        x,
-        mean,
-        rstd,
-        weight,
-        bias,
-        True,
-        STEPS,
-        *scalars,
-        *surrogate,
-        "spike",
-    )
+    neuron = (STEPS, *scalars, *surrogate, "spike")
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
-    torch.library.opcheck(ops.norm_mixed_lif_op.op, arguments, test_utils=checks)
-    torch.library.opcheck(ops.batch_moments.op, (x.detach(), 2), test_utils=checks)
+    for operator, arguments in (
+        (ops.norm_mixed_lif_op, (x, *given, *affine, EPS)),
+        (ops.batch_norm_mixed_lif_op, (x, *affine, *remembered, EPS, 2, False)),
+    ):
+        given = (*arguments, *neuron)
+        torch.library.opcheck(operator.op, given, test_utils=checks)
     torch.library.opcheck(ops.halve_op.op, (x.flatten(0, 1),), test_utils=checks)
 
 
 def test_what_cannot_be_computed_together_is_named():
-    norm = Normalization(*torch.ones(2, 1, 3), *torch.ones(2, 3), from_batch=False)
+    norm = Normalization(*torch.ones(2, 1, 3), *torch.ones(2, 3), EPS)
     with pytest.raises(ValueError, match="'torch'"):
         MixedLIF(backend="torch")(torch.zeros(2, 2, 3), norm)
     with pytest.raises(ValueError, match="4 .*2"):

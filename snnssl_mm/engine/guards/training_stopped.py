@@ -9,7 +9,7 @@ import torch.distributed as dist
 from mmengine.dist import broadcast_object_list
 from torch import Tensor
 
-from snnssl_mm.losses.gather import host_group, several_processes
+from snnssl_mm.processes import host_group, several_processes
 
 
 class TrainingStopped(RuntimeError):

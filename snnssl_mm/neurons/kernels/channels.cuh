@@ -37,7 +37,10 @@ struct Walk {
     __device__ index_t channels() const { return columns * LANES; }
 
     // Where the column's i-th pack lies in its time step.
-    __device__ index_t neuron(index_t i) const {
+    __device__ index_t neuron(index_t i) const { return neuron(i, column, origin); }
+
+    // Likewise, of another column and of a half that begins at another ``origin``.
+    __device__ index_t neuron(index_t i, index_t column, index_t origin) const {
         const index_t row = LANE_CHANNELS ? i : i / run;
         const index_t position = LANE_CHANNELS ? 0 : i - row * run;
         const index_t pack = (row * columns + column) * run + position;
@@ -85,11 +88,10 @@ __device__ inline index_t sum_offset(const Walk& walk, index_t column, int i) {
     return part * walk.channels() + column * LANES + i % LANES;
 }
 
-#ifdef __CUDACC__  // a host compiler, which runs one thread after another, has its own
 // Add up the threads of a block, always in the same order, and write the result.
 __device__ inline void write_block_sums(const Sums& sums, const Walk& walk, float* out) {
     const int warps = BLOCK_THREADS / 32;
-    __shared__ float of_warps[2 * LANES][warps][BLOCK_COLUMNS];
+    SHARED_ARRAY(float, of_warps, 2 * LANES * warps * BLOCK_COLUMNS);
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
 #pragma unroll
     for (int i = 0; i < 2 * LANES; ++i) {
@@ -97,16 +99,84 @@ __device__ inline void write_block_sums(const Sums& sums, const Walk& walk, floa
 #pragma unroll
         for (int apart = 16; apart >= BLOCK_COLUMNS; apart /= 2)
             sum += __shfl_xor_sync(0xffffffffu, sum, apart);
-        if (lane < BLOCK_COLUMNS) of_warps[i][warp][lane] = sum;
+        const int row = i * warps + warp;
+        if (lane < BLOCK_COLUMNS) of_warps[row * BLOCK_COLUMNS + lane] = sum;
     }
     __syncthreads();
     for (int n = threadIdx.x; n < 2 * LANES * BLOCK_COLUMNS; n += BLOCK_THREADS) {
         const int i = n / BLOCK_COLUMNS, place = n % BLOCK_COLUMNS;
         float sum = 0.0f;
 #pragma unroll
-        for (int w = 0; w < warps; ++w) sum += of_warps[i][w][place];
+        for (int w = 0; w < warps; ++w)
+            sum += of_warps[(i * warps + w) * BLOCK_COLUMNS + place];
         const index_t column = blockIdx.x * BLOCK_COLUMNS + place;
         if (column < walk.columns) out[sum_offset(walk, column, i)] = sum;
     }
 }
-#endif
+
+// Whether this block is the last of its columns to arrive. It then sees what the other
+// ones have written. ``arrived`` [gridDim.x] is zero before, and zero again afterwards.
+__device__ inline bool arrives_last(unsigned int* arrived) {
+    SHARED_ARRAY(bool, last, 1);
+    __threadfence();  // what this thread has written comes first
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        const unsigned int others = gridDim.y * gridDim.z - 1;
+        last[0] = atomicInc(arrived + blockIdx.x, others) == others;
+    }
+    __syncthreads();
+    if (last[0]) __threadfence();
+    return last[0];
+}
+
+// Both sums of a channel over all blocks, for each half: of[half][i].
+struct Totals {
+    double of[2][2];
+};
+
+// Add up the blocks' sums in ``partial`` [slices][halves][2][C], in float64 and always in
+// the same order, and hand them to finish(channel, totals): once for each channel, by the
+// block that arrives last. The results of a reduction are so ready after one kernel.
+template <class Finish>
+__device__ inline void add_up_blocks(const Sums& sums, const Walk& walk, float* partial,
+                                     unsigned int* arrived, const Finish& finish) {
+    write_block_sums(sums, walk, partial);
+    if (!arrives_last(arrived)) return;
+    const int channels = LANES * BLOCK_COLUMNS;  // of this block
+    const int parts = BLOCK_THREADS > channels ? BLOCK_THREADS / channels : 1;
+    SHARED_ARRAY(double, shares, parts * 4 * channels);  // each part adds up some slices
+    const int count = 2 * gridDim.z;
+    for (int n = threadIdx.x; n < parts * channels; n += BLOCK_THREADS) {
+        const int part = n / channels, place = n % channels;
+        const index_t channel = blockIdx.x * channels + place;
+        double share[4] = {0.0, 0.0, 0.0, 0.0};
+        if (channel < walk.channels()) {
+#pragma unroll 4  // several loads under way
+            for (index_t slice = part; slice < gridDim.y; slice += parts) {
+#pragma unroll
+                for (int i = 0; i < 4; ++i) {
+                    const index_t row = slice * count + i;
+                    // past the first cache, which does not see other blocks' writes
+                    const float* sum = partial + row * walk.channels() + channel;
+                    if (i < count) share[i] += __ldcg(sum);
+                }
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < 4; ++i) shares[(part * 4 + i) * channels + place] = share[i];
+    }
+    __syncthreads();
+    for (int place = threadIdx.x; place < channels; place += BLOCK_THREADS) {
+        const index_t channel = blockIdx.x * channels + place;
+        if (channel >= walk.channels()) continue;
+        Totals totals;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            double total = 0.0;
+            for (int part = 0; part < parts; ++part)
+                total += shares[(part * 4 + i) * channels + place];
+            totals.of[i / 2][i % 2] = total;
+        }
+        finish(channel, totals);
+    }
+}

@@ -35,7 +35,12 @@ from snnssl_mm.neurons.kernels.layout import (
     step_major,
     steps_by_neurons,
 )
-from snnssl_mm.neurons.kernels.reference import LIFParameters, Normalization
+from snnssl_mm.neurons.kernels.pooled_statistics import mean_over_processes
+from snnssl_mm.neurons.kernels.reference import (
+    LIFParameters,
+    Normalization,
+    RunningStatistics,
+)
 
 announce_compilation()
 CHUNKS_PER_THREAD = 4  # evens out threads that a busy machine slows down
@@ -110,8 +115,14 @@ def backward(grad: Tensor, x: Tensor, p: LIFParameters) -> Tensor:
     return grad_x.to(x.dtype)
 
 
-def batch_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance [G, C] of ``x`` [T, N, C, ...], see :mod:`.ops`."""
+def batch_moments(
+    x: Tensor, groups: int, running: RunningStatistics | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance [G, C] of ``x`` [T, N, C, ...].
+
+    With ``groups`` = 2 the first half of the samples and the second have their own.
+    ``running`` follows the first group.
+    """
     dense = channel_major(x.detach()).float()
     flat = steps_by_neurons(dense).numpy()
     # Near the mean: that of one position, over the samples.
@@ -120,11 +131,14 @@ def batch_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     chunks, channels = chunk_count(), dense.shape[2]
     sums = np.zeros((groups, chunks, 2, channels))
     statistics_kernel()(flat, chunks, shift, sums)
-    mean, square = sums.sum(1).swapaxes(0, 1) / (flat.size // (groups * channels))
-    variance = np.maximum(square - mean**2, 0)
-    values = np.stack([shift.values[:, 0] + mean, variance]).astype(np.float32)
-    means, variances = torch.from_numpy(values)
-    return means.clone(), variances.clone()  # operators return tensors of their own
+    count = flat.size // (groups * channels)
+    apart, square = sums.sum(1).swapaxes(0, 1) / count
+    variance = np.maximum(square - apart**2, 0)
+    values = np.stack([shift.values[:, 0] + apart, variance]).astype(np.float32)
+    mean, var = torch.from_numpy(values)
+    if running is not None:
+        running.update(mean[0], var[0], count)
+    return mean.clone(), var.clone()  # operators return tensors of their own
 
 
 def norm_forward(
@@ -138,7 +152,11 @@ def norm_forward(
 
 
 def norm_backward(
-    grad: Tensor, x: Tensor, norm: Normalization, p: LIFParameters
+    grad: Tensor,
+    x: Tensor,
+    norm: Normalization,
+    p: LIFParameters,
+    over_processes: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of the input, the weight and the bias, see :mod:`.ops`.
 
@@ -161,15 +179,20 @@ def norm_backward(
     values = _norm_values(dense, groups, norm)
     sums = np.zeros((groups, chunks, 2, channels))
     kernel(*arrays, chunks, _neuron_values(p), values, sums)
-    plain, products = sums.sum(1).swapaxes(0, 1)
+    totals = sums.sum(1)
+    plain, products = totals.swapaxes(0, 1)
     rstd = norm.rstd.detach().to(torch.float64, copy=True).numpy()
-    totals = np.stack([(products * rstd).sum(0), plain.sum(0)]).astype(np.float32)
-    grad_weight, grad_bias = torch.from_numpy(totals)
+    of_weights = np.stack([(products * rstd).sum(0), plain.sum(0)]).astype(np.float32)
+    grad_weight, grad_bias = torch.from_numpy(of_weights)
     # Mean and variance of the batch depend on x; running ones do not (1 / M = 0).
     count = arrays[1].size // (groups * channels)
-    share = 1 / count if norm.from_batch else 0.0
+    if over_processes:
+        totals = mean_over_processes(torch.from_numpy(totals), count).numpy()
+    else:
+        totals = totals * (1 / count if norm.from_batch else 0.0)
+    offset, slope = totals.swapaxes(0, 1)
     mean, scale = values.values[:, 0], values.values[:, 1]
-    rows = [mean, scale, products * rstd**2 * share, plain * share]
+    rows = [mean, scale, slope * rstd**2, offset]
     spread = ChannelValues(np.stack(rows, 1).astype(np.float32), values.run)
     denormalize_kernel()(arrays[2], arrays[1], chunks, spread)
     return grad_x.to(x.dtype), grad_weight.clone(), grad_bias.clone()

@@ -25,12 +25,19 @@ from snnssl_mm.neurons.kernels.layout import channel_major, empty_by_channel, is
 from snnssl_mm.neurons.kernels.norm_source import (
     GRADIENT_REGISTERS,
     NORM_REGISTERS,
+    Reduction,
     Walk,
 )
-from snnssl_mm.neurons.kernels.reference import LIFParameters, Normalization
+from snnssl_mm.neurons.kernels.pooled_statistics import mean_over_processes
+from snnssl_mm.neurons.kernels.reference import (
+    LIFParameters,
+    Normalization,
+    RunningStatistics,
+)
 
 BLOCKS_PER_MULTIPROCESSOR = 32  # enough to even out; threads then walk the rest
 REDUCING_BLOCKS_PER_MULTIPROCESSOR = 8  # fills it, and leaves few partial sums
+COUNTERS = 1 << 14  # of blocks, one for each group of columns
 
 
 class Stream(NamedTuple):
@@ -68,6 +75,17 @@ def multiprocessors(device: torch.device) -> int:
     return int(torch.cuda.get_device_properties(device).multi_processor_count)
 
 
+def stream_of(device: torch.device) -> int:
+    """Handle of torch's current stream of ``device``."""
+    return int(torch.cuda.current_stream(device).cuda_stream)
+
+
+def is_capturing(device: torch.device) -> bool:
+    """Whether what is queued on ``device`` goes into a CUDA graph."""
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_current_stream_capturing())
+
+
 def enqueue(launch: Launch, device: torch.device) -> None:
     """Queue a launch on torch's current stream of ``device``."""
     grid = launch.grid
@@ -81,7 +99,7 @@ def enqueue(launch: Launch, device: torch.device) -> None:
             grid,
             (launch.threads,),
             launch.arguments,
-            stream=Stream(torch.cuda.current_stream(device).cuda_stream),
+            stream=Stream(stream_of(device)),
         )
 
 
@@ -111,19 +129,57 @@ def backward(grad: Tensor, x: Tensor, p: LIFParameters) -> Tensor:
     return grad_x
 
 
-def batch_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance [G, C] of ``x`` [T, N, C, ...], see :mod:`.ops`."""
+def _reduction(x: Tensor, walk: Walk) -> Reduction:
+    """Memory of a reduction over ``x``."""
+    most = walk.grid[0]
+    return Reduction(walk.sums_for(x), _counters(most, x.device))
+
+
+_shared_counters: dict[tuple[torch.device, int], Tensor] = {}
+
+
+def _counters(number: int, device: torch.device) -> Tensor:
+    """Return at least ``number`` counters that are zero when the next kernel begins.
+
+    Kernels of one stream follow each other, and each leaves its counters at zero, so
+    they share them. A captured graph may run beside a stream and has its own.
+    """
+    if number > COUNTERS or is_capturing(device):
+        return torch.zeros(number, dtype=torch.int32, device=device)
+    key = (device, stream_of(device))
+    if key not in _shared_counters:
+        zeros = torch.zeros(COUNTERS, dtype=torch.int32, device=device)
+        _shared_counters[key] = zeros
+    return _shared_counters[key]
+
+
+def batch_moments(
+    x: Tensor, groups: int, running: RunningStatistics | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance [G, C] of ``x`` [T, N, C, ...] in one kernel.
+
+    With ``groups`` = 2 the first half of the samples and the second have their own.
+    ``running`` follows the first group.
+    """
     x = channel_major(x.detach())
     walk = _walk(x, groups, input_registers(x), x)
-    # Near the mean: that of one position.
-    by_group = x[0].reshape(groups, x.shape[1] // groups, x.shape[2], -1)
-    shift = by_group[..., 0].mean(1, dtype=torch.float32)
-    sums = walk.sums_for(x)
-    enqueue(norm_source.moments_launch(x, shift, sums, walk), x.device)
-    count = x.numel() // (groups * x.shape[2])
-    mean, square = (sums.sum(0, dtype=torch.float64) / count).unbind(1)
-    variance = (square - mean.square()).clamp(min=0)
-    return (shift + mean).float(), variance.float()
+    shape = (groups, x.shape[2])
+    mean, var = (x.new_empty(shape, dtype=torch.float32) for _ in range(2))
+    reduction = _reduction(x, walk)  # named, because a launch keeps no tensor alive
+    by_kernel = running if running is None or _is_kernels(running) else None
+    launch = norm_source.moments_launch(x, (mean, var), by_kernel, reduction, walk)
+    enqueue(launch, x.device)
+    if running is not None and by_kernel is None:
+        running.update(mean[0], var[0], x.numel() // (groups * x.shape[2]))
+    return mean, var
+
+
+def _is_kernels(running: RunningStatistics) -> bool:
+    """Whether the kernel can update ``running``: float32, with a fixed momentum."""
+    return running.momentum is not None and all(
+        values.dtype == torch.float32 and values.is_contiguous()
+        for values in (running.mean, running.var)
+    )
 
 
 def norm_forward(
@@ -140,12 +196,16 @@ def norm_forward(
 
 
 def norm_backward(
-    grad: Tensor, x: Tensor, norm: Normalization, p: LIFParameters
+    grad: Tensor,
+    x: Tensor,
+    norm: Normalization,
+    p: LIFParameters,
+    over_processes: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of the input, the weight and the bias, see :mod:`.ops`.
 
     Two kernels: ``norm_mixed_lif_sums`` gives S = sum G(y) and P = sum G(y) (x - mean)
-    per channel, with G(y) the gradient of the batch norm's output; then G(bias) = S and
+    per channel, with G(y) the gradient of the batch norm's output, and G(bias) = S and
     G(weight) = rstd P. ``norm_mixed_lif_backward`` recomputes G(y) and gives G(x).
     """
     x, norm = channel_major(x.detach()), _as_read(norm)
@@ -153,18 +213,26 @@ def norm_backward(
     if grad.stride() != grad_x.stride() or grad.dtype != x.dtype:
         grad = empty_by_channel(x, grad.shape[0], x.dtype).copy_(grad)
     registers = 2 * grad.shape[0]  # the membranes, and x and grad
-    walk = _walk(
-        x, len(norm.mean), registers, grad, x, grad_x, of_channel=GRADIENT_REGISTERS
+    groups, channels = norm.mean.shape
+    walk = _walk(x, groups, registers, grad, x, grad_x, of_channel=GRADIENT_REGISTERS)
+    shapes = ((groups, 2, channels), (channels,), (channels,))
+    totals, grad_weight, grad_bias = (
+        x.new_empty(shape, dtype=torch.float32) for shape in shapes
     )
-    sums = walk.sums_for(x)
-    enqueue(norm_source.sums_launch(grad, x, sums, norm, walk, p), x.device)
-    totals = sums.sum(0, dtype=torch.float64).float()
+    results = (totals, grad_weight, grad_bias)
+    reduction = _reduction(x, walk)
     enqueue(
-        norm_source.norm_backward_launch(grad, x, grad_x, totals, norm, walk, p),
-        x.device,
+        norm_source.sums_launch(grad, x, results, reduction, norm, walk, p), x.device
     )
-    plain, products = totals.unbind(1)
-    return grad_x, (products * norm.rstd).sum(0), plain.sum(0)
+    count = x.numel() // (channels * groups)
+    share = 1 / count if norm.from_batch else 0.0
+    if over_processes:
+        totals, share = mean_over_processes(totals, count), 1.0
+    launch = norm_source.norm_backward_launch(
+        grad, x, grad_x, totals, share, norm, walk, p
+    )
+    enqueue(launch, x.device)
+    return grad_x, grad_weight, grad_bias
 
 
 def _walk(
@@ -190,5 +258,5 @@ def _as_read(norm: Normalization) -> Normalization:
             values = values.detach().float().contiguous()
         return values.detach().clone() if values.data_ptr() % VECTOR_BYTES else values
 
-    mean, rstd, weight, bias = map(ready, norm[:4])
-    return Normalization(mean, rstd, weight, bias, norm.from_batch)
+    mean, var, weight, bias = map(ready, norm[:4])
+    return Normalization(mean, var, weight, bias, norm.eps, norm.from_batch)

@@ -24,6 +24,8 @@ typedef unsigned int index_t;
 const int UNROLLED_STEPS = T_STEPS <= 128 ? T_STEPS : 1;
 
 #ifdef __CUDACC__  // a host compiler, as in the tests, brings its own
+#define SHARED_ARRAY(type, name, size) __shared__ type name[size]
+
 __device__ inline float half_to_float(unsigned short bits) {
     float value;
     asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));

@@ -9,20 +9,25 @@
 
 #define X_STEPS (HELD ? 1 : T_STEPS)
 
-// The batch norm of a thread's column; rounded as on the CPU.
+// 1 / sqrt(var + eps), rounded as on the CPU.
+__device__ inline float rstd(float var, float eps) { return 1.0f / sqrtf(var + eps); }
+
+// The batch norm of a thread's column.
 struct Norm {
     Lanes mean, scale, bias;
 
-    // mean, rstd   [G, C]; group_stride is C if the halves differ, else 0
+    // mean, var   [G, C]; group_stride is C if the halves differ, else 0
     // weight, bias   [C]
-    __device__ Norm(const float* mean, const float* rstd, const float* weight,
-                    const float* bias, long long group_stride, const Walk& walk)
+    __device__ Norm(const float* mean, const float* var, const float* weight,
+                    const float* bias, float eps, long long group_stride,
+                    const Walk& walk)
         : mean(of_column(mean + blockIdx.z * group_stride, walk.column)),
-          scale(of_column(rstd + blockIdx.z * group_stride, walk.column)),
+          scale(of_column(var + blockIdx.z * group_stride, walk.column)),
           bias(of_column(bias, walk.column)) {
         const Lanes weights = of_column(weight, walk.column);
 #pragma unroll
-        for (int k = 0; k < NEURONS_PER_THREAD; ++k) scale.lane[k] *= weights.lane[k];
+        for (int k = 0; k < NEURONS_PER_THREAD; ++k)
+            scale.lane[k] = rstd(scale.lane[k], eps) * weights.lane[k];
     }
 
     __device__ float centred(float x, int k) const { return x - mean.lane[k]; }

@@ -10,27 +10,29 @@
 
 // grad, x, grad_x   [T][one time step as in channels.cuh]; a held x and its gradient
 //                   [one time step]
-// mean, rstd, weight, bias, group_stride   as in Norm
+// mean, var, weight, bias, group_stride, eps   as in Norm
 // sums    [G, 2, C], S and P
 // share   1 / M, or 0 if the statistics are not those of the batch
 extern "C" __global__ void norm_mixed_lif_backward(
     const scalar_t* __restrict__ grad, const scalar_t* __restrict__ x,
     scalar_t* __restrict__ grad_x, const float* __restrict__ mean,
-    const float* __restrict__ rstd, const float* __restrict__ weight,
+    const float* __restrict__ var, const float* __restrict__ weight,
     const float* __restrict__ bias, const float* __restrict__ sums,
     long long group_stride, long long rows, long long columns, long long run,
-    long long stride_t, float tau, float theta, float rest, float width, float share) {
+    long long stride_t, float eps, float tau, float theta, float rest, float width,
+    float share) {
     const Neuron neuron(tau, theta, rest, width);
     const Walk walk(rows, columns, run);
-    const Norm norm(mean, rstd, weight, bias, group_stride, walk);
+    const Norm norm(mean, var, weight, bias, eps, group_stride, walk);
     const float* group = sums + blockIdx.z * 2 * group_stride;
     Lanes shift = of_column(group, walk.column);
     Lanes slope = of_column(group + walk.channels(), walk.column);
-    const Lanes inverse = of_column(rstd + blockIdx.z * group_stride, walk.column);
+    const Lanes variance = of_column(var + blockIdx.z * group_stride, walk.column);
 #pragma unroll
     for (int k = 0; k < NEURONS_PER_THREAD; ++k) {
         shift.lane[k] *= share;
-        slope.lane[k] *= inverse.lane[k] * inverse.lane[k] * share;
+        const float inverse = rstd(variance.lane[k], eps);
+        slope.lane[k] *= inverse * inverse * share;
     }
     for (index_t i = walk.first; i < walk.end; i += walk.step) {
         const index_t base = walk.neuron(i);

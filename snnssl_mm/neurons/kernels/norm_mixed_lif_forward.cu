@@ -4,16 +4,16 @@
 #include "norm_mixed_lif.cuh"
 
 // x, out   [T][one time step as in channels.cuh], a held x [one time step]
-// mean, rstd, weight, bias, group_stride   as in Norm
+// mean, var, weight, bias, group_stride, eps   as in Norm
 extern "C" __global__ void norm_mixed_lif_forward(
     const scalar_t* __restrict__ x, scalar_t* __restrict__ out,
-    const float* __restrict__ mean, const float* __restrict__ rstd,
+    const float* __restrict__ mean, const float* __restrict__ var,
     const float* __restrict__ weight, const float* __restrict__ bias,
     long long group_stride, long long rows, long long columns, long long run,
-    long long stride_t, float tau, float theta, float rest, float width) {
+    long long stride_t, float eps, float tau, float theta, float rest, float width) {
     const Neuron neuron(tau, theta, rest, width);
     const Walk walk(rows, columns, run);
-    const Norm norm(mean, rstd, weight, bias, group_stride, walk);
+    const Norm norm(mean, var, weight, bias, eps, group_stride, walk);
     const bool analog = PATH == ANALOG || (PATH == DUAL && blockIdx.z == 1);
     for (index_t i = walk.first; i < walk.end; i += walk.step) {
         const index_t base = walk.neuron(i);

@@ -1,24 +1,28 @@
 // First backward pass of a batch norm and MixedLIF: with G(y) the gradient of the batch
 // norm's output, adds up S = sum G(y) and P = sum G(y) (x - mean) over the neurons and
-// time steps of a channel. They give the gradients of bias (S) and weight (rstd P), and
-// the second pass needs them. G(y) is not written: recomputing it there costs less than
-// the memory traffic, 8 bytes per neuron and step in float32, 4 in bfloat16.
+// time steps of a channel, for the second pass, and gives the gradients of bias (the sum
+// of S over the halves) and weight (that of rstd P). G(y) is not written: recomputing it
+// there costs less than the memory traffic, 8 bytes per neuron and step in float32, 4 in
+// bfloat16.
 #include "norm_mixed_lif.cuh"
 
 // grad, x   [T][one time step as in channels.cuh], a held x [one time step]
-// mean, rstd, weight, bias, group_stride   as in Norm
-// sums   [slices][halves][2][C], S and P of each block's share of the rows; the caller
-//        adds up the slices in float64
+// mean, var, weight, bias, group_stride, eps   as in Norm
+// partial   [slices][halves][2][C], the blocks' sums
+// arrived   as in arrives_last
+// totals    [halves][2][C], S and P; where the halves share their statistics, and so
+//           the walk has one half, [2][C]
+// grad_weight, grad_bias   [C]
 extern "C" __global__ void norm_mixed_lif_sums(
     const scalar_t* __restrict__ grad, const scalar_t* __restrict__ x,
-    const float* __restrict__ mean, const float* __restrict__ rstd,
-    const float* __restrict__ weight, const float* __restrict__ bias,
-    float* __restrict__ sums, long long group_stride, long long rows, long long columns,
-    long long run, long long stride_t, float tau, float theta, float rest,
-    float width) {
+    const float* __restrict__ mean, const float* __restrict__ var,
+    const float* __restrict__ weight, const float* __restrict__ bias, float* partial,
+    unsigned int* arrived, float* totals, float* grad_weight, float* grad_bias,
+    long long group_stride, long long rows, long long columns, long long run,
+    long long stride_t, float eps, float tau, float theta, float rest, float width) {
     const Neuron neuron(tau, theta, rest, width);
     const Walk walk(rows, columns, run);
-    const Norm norm(mean, rstd, weight, bias, group_stride, walk);
+    const Norm norm(mean, var, weight, bias, eps, group_stride, walk);
     Sums gathered;
     const auto add = [&](int, const Pack& x_t, const Lanes& gradient) {
 #pragma unroll
@@ -30,5 +34,18 @@ extern "C" __global__ void norm_mixed_lif_sums(
     };
     for (index_t i = walk.first; i < walk.end; i += walk.step)
         backpropagate(grad, x, walk.neuron(i), (index_t)stride_t, neuron, norm, add);
-    write_block_sums(gathered, walk, sums);
+    const auto finish = [&](index_t channel, const Totals& of_channel) {
+        double plain = 0.0, products = 0.0;
+        for (index_t half = 0; half < gridDim.z; ++half) {
+            const double* both = of_channel.of[half];
+            const float inverse = rstd(var[half * group_stride + channel], eps);
+            totals[half * 2 * walk.channels() + channel] = (float)both[0];
+            totals[(half * 2 + 1) * walk.channels() + channel] = (float)both[1];
+            plain += both[0];
+            products += both[1] * inverse;
+        }
+        grad_weight[channel] = (float)products;
+        grad_bias[channel] = (float)plain;
+    };
+    add_up_blocks(gathered, walk, partial, arrived, finish);
 }

@@ -22,7 +22,11 @@ from snnssl_mm.neurons.kernels.cuda_source import (
     neurons_per_thread,
 )
 from snnssl_mm.neurons.kernels.layout import channel_run
-from snnssl_mm.neurons.kernels.reference import LIFParameters, Normalization
+from snnssl_mm.neurons.kernels.reference import (
+    LIFParameters,
+    Normalization,
+    RunningStatistics,
+)
 
 BLOCK_THREADS = 128  # with 256, one register too many halves the blocks alive
 WARP = 32
@@ -155,12 +159,40 @@ def power_of_two_to(value: int) -> int:
     return 1 << (max(value, 1).bit_length() - 1)
 
 
-def moments_launch(x: Tensor, shift: Tensor, sums: Tensor, walk: Walk) -> Launch:
-    """Plan ``sums`` of x - ``shift`` [halves, C] and of its square."""
-    addresses = (x.data_ptr(), shift.data_ptr(), sums.data_ptr())
+class Reduction(NamedTuple):
+    """Memory of a kernel that reduces over all blocks, see add_up_blocks.
+
+    Attributes:
+        partial: ``[slices, halves, 2, C]``, the sums of each block.
+        arrived: Counters of blocks, at least one for each group of columns; zero.
+    """
+
+    partial: Tensor
+    arrived: Tensor
+
+    @property
+    def addresses(self) -> tuple[int, int]:
+        """Addresses in the order of the kernels' arguments."""
+        return self.partial.data_ptr(), self.arrived.data_ptr()
+
+
+def moments_launch(
+    x: Tensor,
+    moments: tuple[Tensor, Tensor],
+    running: RunningStatistics | None,
+    reduction: Reduction,
+    walk: Walk,
+) -> Launch:
+    """Plan mean and variance [halves, C] of x, and the update of ``running``."""
+    written = [values.data_ptr() for values in moments]
+    updated, momentum = [0, 0, 0], 0.0
+    if running is not None and running.momentum is not None:
+        updated = [values.data_ptr() for values in running[:3]]
+        momentum = running.momentum
+    addresses = (x.data_ptr(), *reduction.addresses, *written, *updated)
     sizes = (walk.rows, walk.columns, walk.run, x.numel() // len(x))
     options = _options(walk, x.dtype, len(x), is_wide(x))
-    arguments = (*addresses, *sizes)
+    arguments = (*addresses, *sizes, np.float32(momentum))
     return Launch("batch_moments", options, walk.grid, arguments, BLOCK_THREADS)
 
 
@@ -175,13 +207,20 @@ def norm_forward_launch(
 def sums_launch(
     grad: Tensor,
     x: Tensor,
-    sums: Tensor,
+    results: tuple[Tensor, Tensor, Tensor],
+    reduction: Reduction,
     norm: Normalization,
     walk: Walk,
     p: LIFParameters,
 ) -> Launch:
-    """Plan ``sums``, S and P: of G(y), the gradient of norm(x), and G(y) (x - mean)."""
-    addresses = (grad.data_ptr(), x.data_ptr(), *_addresses(norm), sums.data_ptr())
+    """Plan the ``results`` of a backward pass for the channels.
+
+    They are [halves, 2, C], the sums S of G(y), the gradient of norm(x), and P of
+    G(y) (x - mean), and the gradients of weight and bias.
+    """
+    written = (values.data_ptr() for values in results)
+    read = (grad.data_ptr(), x.data_ptr(), *_addresses(norm))
+    addresses = (*read, *reduction.addresses, *written)
     return _launch("norm_mixed_lif_sums", addresses, x, grad, norm, walk, p, "spike")
 
 
@@ -190,18 +229,20 @@ def norm_backward_launch(
     x: Tensor,
     grad_x: Tensor,
     totals: Tensor,
+    share: float,
     norm: Normalization,
     walk: Walk,
     p: LIFParameters,
 ) -> Launch:
-    """Plan ``grad_x`` from ``grad`` and the ``totals`` [halves, 2, C], S and P."""
+    """Plan ``grad_x`` from ``grad`` and the ``totals`` [halves, 2, C], S and P.
+
+    ``share`` is 1 / M, or 0 if the statistics are not those of the batch.
+    """
     tensors = (grad.data_ptr(), x.data_ptr(), grad_x.data_ptr())
     addresses = (*tensors, *_addresses(norm), totals.data_ptr())
     name = "norm_mixed_lif_backward"
     launch = _launch(name, addresses, x, grad, norm, walk, p, "spike")
-    values = x.numel() // (x.shape[2] * walk.halves)
-    share = np.float32(1 / values if norm.from_batch else 0)
-    return launch._replace(arguments=(*launch.arguments, share))
+    return launch._replace(arguments=(*launch.arguments, np.float32(share)))
 
 
 @functools.lru_cache(maxsize=PLANS)
@@ -235,5 +276,6 @@ def _launch(
     options = _options(walk, x.dtype, steps, is_wide(out), p, path, held)
     group_stride = channels if len(norm.mean) == 2 else 0
     sizes = (group_stride, walk.rows, walk.columns, walk.run, x.numel() // len(x))
-    arguments = (*addresses, *sizes, *neuron_scalars(p))
+    scalars = (np.float32(norm.eps), *neuron_scalars(p))
+    arguments = (*addresses, *sizes, *scalars)
     return Launch(name, options, walk.grid, arguments, BLOCK_THREADS)

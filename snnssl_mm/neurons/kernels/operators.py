@@ -32,6 +32,7 @@ class Operator:
         save: Called with the context, the inputs and the output before a backward pass.
         backward: Called with the context and the gradients of the outputs; returns that
             of every input. Without it the operator has no derivative.
+        mutated: Places of the inputs that ``compute`` writes to, where given.
     """
 
     def __init__(
@@ -41,9 +42,10 @@ class Operator:
         fake: Callable[..., Any],
         save: Callable[[Any, tuple[Any, ...], Any], None] | None = None,
         backward: Callable[..., Any] | None = None,
+        mutated: tuple[int, ...] = (),
     ) -> None:
         self.name = schema.partition("(")[0]
-        self.save, self.backward = save, backward
+        self.save, self.backward, self.mutated = save, backward, mutated
         LIBRARY.define(schema)
         LIBRARY.impl(self.name, compute, "CompositeExplicitAutograd")
         LIBRARY.impl(self.name, self._differentiate, "Autograd", with_keyset=True)
@@ -65,7 +67,11 @@ class Operator:
     def compute_below(self, keyset: Any, *args: Any) -> Any:
         """Call what autograd wraps."""
         with torch._C._AutoDispatchBelowAutograd():
-            return self.op.redispatch(keyset & torch._C._after_autograd_keyset, *args)
+            output = self.op.redispatch(keyset & torch._C._after_autograd_keyset, *args)
+        for place in self.mutated:  # so that autograd notices a saved one has changed
+            if args[place] is not None:
+                torch.autograd.graph.increment_version(args[place])
+        return output
 
 
 class Differentiated(torch.autograd.Function):
@@ -76,6 +82,7 @@ class Differentiated(torch.autograd.Function):
         """Compute the outputs."""
         output = operator.compute_below(keyset, *args)
         ctx.operator = operator
+        ctx.set_materialize_grads(False)
         if operator.save is not None:
             operator.save(ctx, args, output)
         return output

@@ -17,7 +17,13 @@ from torch import Tensor
 from snnssl_mm.neurons.kernels.backends import kernels_for
 from snnssl_mm.neurons.kernels.layout import empty_by_channel
 from snnssl_mm.neurons.kernels.operators import Operator
-from snnssl_mm.neurons.kernels.reference import LIFParameters, Normalization
+from snnssl_mm.neurons.kernels.pooled_statistics import moments_of_all
+from snnssl_mm.neurons.kernels.reference import (
+    BatchNormalization,
+    LIFParameters,
+    Normalization,
+    RunningStatistics,
+)
 
 
 def _like(result: Tensor, x: Tensor) -> Tensor:
@@ -31,8 +37,7 @@ LIF = (
     "float tau, float v_threshold, float? v_reset, bool decay_input, "
     "bool detach_reset, str surrogate, float width"
 )
-NORM = "Tensor mean, Tensor rstd, Tensor weight, Tensor bias, bool from_batch"
-"""Parts of the operators' schemas: a LIFParameters and a Normalization."""
+"""Part of the operators' schemas: a LIFParameters."""
 
 
 def _mixed_lif(x: Tensor, *rest: Any) -> Tensor:
@@ -81,59 +86,80 @@ def mixed_lif(x: Tensor, p: LIFParameters, path: str) -> Tensor:
     return out
 
 
-def _fake_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    moments = x.new_empty((2, groups, x.shape[2]), dtype=torch.float32)
-    return moments[0].clone(), moments[1].clone()
-
-
-batch_moments = Operator(
-    "batch_moments(Tensor x, int groups) -> (Tensor, Tensor)",
-    lambda x, groups: kernels_for(x).batch_moments(x, groups),
-    fake=_fake_moments,
-)
-"""Mean and biased variance [G, C] of ``x`` [T, N, C, ...], without a gradient.
-
-With ``groups`` = 2 the first half of the samples and the second have their own.
-"""
-
-
 def _norm_mixed_lif(
     x: Tensor,
     mean: Tensor,
-    rstd: Tensor,
+    var: Tensor,
     weight: Tensor,
     bias: Tensor,
-    from_batch: bool,
+    eps: float,
     steps: int,
     *rest: Any,
 ) -> Tensor:
-    """MixedLIF after a batch norm of ``x`` [T, N, C, ...] or, held, [1, N, C, ...].
+    """MixedLIF after a batch norm with given statistics, a single pass over memory.
 
-    One pass over memory forward, two backward; the output of the batch norm is
-    neither written nor saved. A held ``x`` is the input of all ``steps`` time steps.
+    The output of the batch norm is neither written nor saved. ``x`` is [T, N, C, ...]
+    or, held, [1, N, C, ...]: the input of all ``steps`` time steps.
     """
     *parameters, path = rest
     p = LIFParameters.unpacked(*parameters)
-    norm = Normalization(mean, rstd, weight, bias, from_batch)
+    norm = Normalization(mean, var, weight, bias, eps)
     out: Tensor = kernels_for(x).norm_forward(x, norm, steps, p, path)
     return out
+
+
+def _batch_norm_mixed_lif(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    tracked: Tensor | None,
+    momentum: float | None,
+    eps: float,
+    groups: int,
+    over_processes: bool,
+    steps: int,
+    *rest: Any,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Likewise, with the statistics of the batch, which it returns and remembers.
+
+    Two passes over memory: moments, then norm and neuron.
+    """
+    *parameters, path = rest
+    p = LIFParameters.unpacked(*parameters)
+    kernels, running = kernels_for(x), None
+    if running_mean is not None and running_var is not None and tracked is not None:
+        running = RunningStatistics(running_mean, running_var, tracked, momentum)
+    if over_processes:
+        mean, var = kernels.batch_moments(x, groups)
+        count = x.numel() // mean.numel()
+        mean, var, total = moments_of_all(mean, var, count)
+        if running is not None:
+            running.update(mean[0], var[0], total)
+    else:
+        mean, var = kernels.batch_moments(x, groups, running)
+    norm = Normalization(mean, var, weight, bias, eps, from_batch=True)
+    return kernels.norm_forward(x, norm, steps, p, path), mean, var
 
 
 def _norm_mixed_lif_backward(
     grad: Tensor,
     x: Tensor,
     mean: Tensor,
-    rstd: Tensor,
+    var: Tensor,
     weight: Tensor,
     bias: Tensor,
+    eps: float,
     from_batch: bool,
+    over_processes: bool,
     *parameters: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of :func:`_norm_mixed_lif` for ``x``, ``weight`` and ``bias``."""
+    """Gradients of both for ``x``, ``weight`` and ``bias``, two passes over memory."""
     p = LIFParameters.unpacked(*parameters)
-    norm = Normalization(mean, rstd, weight, bias, from_batch)
+    norm = Normalization(mean, var, weight, bias, eps, from_batch)
     gradients: tuple[Tensor, Tensor, Tensor]
-    gradients = kernels_for(x).norm_backward(grad, x, norm, p)
+    gradients = kernels_for(x).norm_backward(grad, x, norm, p, over_processes)
     return gradients
 
 
@@ -142,8 +168,15 @@ def _fake_norm(x: Tensor, *rest: Any) -> Tensor:
     return empty_by_channel(x, steps, x.dtype)
 
 
+def _fake_batch_norm(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+    groups, _over_processes, steps = rest[7:10]
+    moments = x.new_empty((2, groups, x.shape[2]), dtype=torch.float32)
+    out = empty_by_channel(x, steps, x.dtype)
+    return out, moments[0].clone(), moments[1].clone()
+
+
 def _fake_norm_backward(
-    grad: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor, *_: Any
+    grad: Tensor, x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, *_: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     channels = weight.new_empty((2, x.shape[2]), dtype=torch.float32)
     grad_x = empty_by_channel(x, x.shape[0], x.dtype)
@@ -151,42 +184,84 @@ def _fake_norm_backward(
 
 
 def _norm_save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, from_batch, _steps = inputs[:7]
+    *tensors, eps, _steps = inputs[:7]
     ctx.save_for_backward(*tensors)
-    ctx.from_batch = from_batch
-    ctx.parameters = inputs[7:-1]
+    ctx.settings = (eps, False, False, *inputs[7:-1])
+
+
+def _batch_norm_save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    x, weight, bias, *_running, _momentum, eps, _groups, pooled, _steps = inputs[:11]
+    _out, *moments = output
+    ctx.mark_non_differentiable(*moments)
+    ctx.save_for_backward(x, *moments, weight, bias)
+    ctx.settings = (eps, True, pooled, *inputs[11:-1])
+
+
+def _norm_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    tensors = ctx.saved_tensors
+    grad_x, *rest = norm_mixed_lif_backward_op(grad, *tensors, *ctx.settings)
+    weight, bias = (g.to(t) for g, t in zip(rest, tensors[3:], strict=True))
+    return grad_x, weight, bias
 
 
 def _norm_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    x, mean, rstd, weight, bias = ctx.saved_tensors
-    grad_x, grad_weight, grad_bias = norm_mixed_lif_backward_op(
-        grad, x, mean, rstd, weight, bias, ctx.from_batch, *ctx.parameters
-    )
-    none = [None] * (len(ctx.parameters) + 3)
-    return grad_x, None, None, grad_weight.to(weight), grad_bias.to(bias), *none
+    grad_x, weight, bias = _norm_gradients(ctx, grad)
+    return grad_x, None, None, weight, bias, *([None] * 10)
+
+
+def _batch_norm_backward(
+    ctx: Any, grad: Tensor, *_moments: None
+) -> tuple[Tensor | None, ...]:
+    return *_norm_gradients(ctx, grad), *([None] * 16)
 
 
 norm_mixed_lif_op = Operator(
-    f"norm_mixed_lif(Tensor x, {NORM}, int steps, {LIF}, str path) -> Tensor",
+    f"norm_mixed_lif(Tensor x, Tensor mean, Tensor var, Tensor weight, Tensor bias, "
+    f"float eps, int steps, {LIF}, str path) -> Tensor",
     _norm_mixed_lif,
     fake=_fake_norm,
     save=_norm_save,
     backward=_norm_backward,
 )
+batch_norm_mixed_lif_op = Operator(
+    "batch_norm_mixed_lif(Tensor x, Tensor weight, Tensor bias, "
+    "Tensor(a!)? running_mean, Tensor(b!)? running_var, Tensor(c!)? tracked, "
+    "float? momentum, float eps, int groups, bool over_processes, int steps, "
+    f"{LIF}, str path) -> (Tensor, Tensor, Tensor)",
+    _batch_norm_mixed_lif,
+    fake=_fake_batch_norm,
+    save=_batch_norm_save,
+    backward=_batch_norm_backward,
+    mutated=(3, 4, 5),
+)
 norm_mixed_lif_backward_op = Operator(
-    f"norm_mixed_lif_backward(Tensor grad, Tensor x, {NORM}, {LIF})"
-    " -> (Tensor, Tensor, Tensor)",
+    "norm_mixed_lif_backward(Tensor grad, Tensor x, Tensor mean, Tensor var, "
+    "Tensor weight, Tensor bias, float eps, bool from_batch, bool over_processes, "
+    f"{LIF}) -> (Tensor, Tensor, Tensor)",
     _norm_mixed_lif_backward,
     fake=_fake_norm_backward,
 )
 
 
 def norm_mixed_lif(
-    x: Tensor, norm: Normalization, steps: int, p: LIFParameters, path: str
+    x: Tensor,
+    norm: Normalization | BatchNormalization,
+    steps: int,
+    p: LIFParameters,
+    path: str,
 ) -> Tensor:
     """Apply the fused operator of a batch norm and MixedLIF."""
     *scalars, surrogate = p
-    out: Tensor = norm_mixed_lif_op(x, *norm, steps, *scalars, *surrogate, path)
+    neuron = (steps, *scalars, *surrogate, path)
+    out: Tensor
+    if isinstance(norm, Normalization):
+        out = norm_mixed_lif_op(x, *norm[:5], *neuron)
+        return out
+    weight, bias, running, *settings = norm
+    remembered = (None, None, None, None) if running is None else running
+    out, _mean, _var = batch_norm_mixed_lif_op(
+        x, weight, bias, *remembered, *settings, *neuron
+    )
     return out
 
 

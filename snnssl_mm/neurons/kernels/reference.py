@@ -59,18 +59,71 @@ class Normalization(NamedTuple):
     Attributes:
         mean: ``[G, C]``. With G = 2 the first half of the samples has statistics of
             its own.
-        rstd: ``[G, C]``, 1 / sqrt(variance + eps).
+        var: ``[G, C]``, biased.
         weight: ``[C]``.
         bias: ``[C]``.
-        from_batch: Whether ``mean`` and ``rstd`` are those of the input itself, so that
+        eps: What is added to the variance.
+        from_batch: Whether ``mean`` and ``var`` are those of the input itself, so that
             its gradient goes through them too.
     """
 
     mean: Tensor
-    rstd: Tensor
+    var: Tensor
     weight: Tensor
     bias: Tensor
-    from_batch: bool
+    eps: float
+    from_batch: bool = False
+
+    @property
+    def rstd(self) -> Tensor:
+        """``[G, C]``, 1 / sqrt(var + eps) in float32."""
+        return (self.var.float() + self.eps).rsqrt()
+
+
+class RunningStatistics(NamedTuple):
+    """What a batch norm remembers of its batches.
+
+    Attributes:
+        mean: ``[C]``.
+        var: ``[C]``, unbiased.
+        tracked: Number of batches.
+        momentum: Share of a new batch; None for the average of all batches.
+    """
+
+    mean: Tensor
+    var: Tensor
+    tracked: Tensor
+    momentum: float | None
+
+    @torch.no_grad()
+    def update(self, mean: Tensor, var: Tensor, count: int | Tensor) -> None:
+        """Take in the mean and the biased variance [C] of ``count`` values."""
+        self.tracked.add_(1)
+        share = 1 / self.tracked if self.momentum is None else self.momentum
+        unbiased = var * (count / (count - 1))
+        for running, value in ((self.mean, mean), (self.var, unbiased)):
+            running.add_((value.to(running) - running) * share)
+
+
+class BatchNormalization(NamedTuple):
+    """A batch norm in front of a neuron by the statistics of the batch itself.
+
+    Attributes:
+        weight: ``[C]``.
+        bias: ``[C]``.
+        running: What it updates; None to remember nothing.
+        eps: What is added to the variance.
+        groups: G; with 2 the first half of the samples and the second have statistics
+            of their own, and ``running`` follows the first.
+        over_processes: Whether the statistics are those of the batch of all processes.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    running: RunningStatistics | None
+    eps: float
+    groups: int = 1
+    over_processes: bool = False
 
 
 class Fire(torch.autograd.Function):
