@@ -1,6 +1,6 @@
 # Pretraining on unlabelled photographs of blood cells, small enough for two CPU cores
 # Only the training images of a folder in COCO format: images/*.jpg, annotations/train.json
-# snnssl transfer ctl=work_dirs/blood_cells_ctl/epoch_60.pth --suite cells --data data/blood-cells
+# snnssl transfer ctl=work_dirs/blood_cells_ctl/epoch_180.pth --suite cells --data data/blood-cells
 _base_ = [
     '../../configs/_base_/models/spikformer_ctl.py',
     '../../configs/_base_/datasets/image_folder_32.py',
@@ -38,15 +38,15 @@ train_dataloader = dict(
         pipeline=[_base_.load, two_views, dict(type='PackInputs')]))
 eval_train_dataloader = eval_test_dataloader = None
 
-# 60 epochs of 6 iterations
+# 180 epochs of 6 iterations
 optim_wrapper = dict(optimizer=dict(lr=5e-3))
-train_cfg = dict(by_epoch=True, max_epochs=60)
+train_cfg = dict(by_epoch=True, max_epochs=180)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.02, end=5, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=5, end=60, eta_min=5e-5,
+    dict(type='CosineAnnealingLR', begin=5, end=180, eta_min=5e-5,
          convert_to_iter_based=True),
 ]
 default_hooks = dict(
     path_schedule=_base_.analog_first,
-    logger=dict(interval=6), checkpoint=dict(interval=60),
+    logger=dict(interval=6), checkpoint=dict(interval=30),
     health=None, knn=None, linear_probe=None)

@@ -1,14 +1,19 @@
 # RetinaNet on blood cells (COCO format, 3 classes), small enough for two CPU cores, https://github.com/open-mmlab/mmdetection/blob/main/configs/retinanet/retinanet_r50_fpn_1x_coco.py
 # snnssl transfer CKPT --suite cells --data FOLDER
 _base_ = 'retinanet_spikformer-8-512_fpn_1x_coco.py'
+# Norms of their own batches, because the schedule is short and starts at random weights.
+norm = dict(type='BN')
 model = dict(
-    # Batch statistics, because half of the runs start from random weights.
     backbone=dict(
         arch=dict(_delete_=True, embed_dims=128, depth=2, num_heads=4),
+        time_steps=2,
         norm_eval=False,
         with_cp=False),
-    neck=dict(in_channels=[32, 64, 128, 128], out_channels=64),
+    neck=dict(in_channels=[32, 64, 128, 128], out_channels=64, norm_cfg=norm),
     bbox_head=dict(
+        type='RetinaSepBNHead',
+        num_ins=5,
+        norm_cfg=norm,
         num_classes=3,
         in_channels=64,
         feat_channels=64,
@@ -41,17 +46,18 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/val.json')
 test_evaluator = val_evaluator
 
-# 10 epochs of 51 iterations, one learning rate for all layers
+# 5 epochs of 51 iterations, one learning rate for all layers; levels share convolutions
 optim_wrapper = dict(
-    optimizer=dict(lr=1e-3), paramwise_cfg=dict(layer_decay_rate=1.0))
+    optimizer=dict(lr=2e-3),
+    paramwise_cfg=dict(layer_decay_rate=1.0, bypass_duplicate=True))
 auto_scale_lr = dict(base_batch_size=4)
-train_cfg = dict(max_epochs=10, val_interval=2)
+train_cfg = dict(max_epochs=5, val_interval=1)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.02, by_epoch=False, begin=0, end=51),
-    dict(type='CosineAnnealingLR', begin=1, end=10, eta_min=1e-5,
+    dict(type='CosineAnnealingLR', begin=1, end=5, eta_min=1e-5,
          convert_to_iter_based=True),
 ]
 default_hooks = dict(
-    logger=dict(interval=10), checkpoint=dict(interval=10),
+    logger=dict(interval=10), checkpoint=dict(interval=5),
     keep_memory=dict(type='snnssl_mm.KeepMemoryHook'), seeds=None)
 randomness = dict(seed=0)
