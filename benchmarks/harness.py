@@ -6,12 +6,15 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from device_timing import Cuda, QueuedTimer, Sample
 from memory import PeakMemory
 from torch import Tensor
+
+T = TypeVar("T")
 
 Run = Callable[[], Any]
 """Timed function; returns the compared result, a tensor or a sequence of tensors."""
@@ -72,7 +75,10 @@ class Case:
 
 
 def seconds_of(run: Run, number: int, device: str) -> float:
-    """Measure the seconds per run over ``number`` runs, including the device's work."""
+    """Measure the seconds per run over ``number`` runs, including the device's work.
+
+    From an idle device, so with the host's latency; :class:`.QueuedTimer` has none.
+    """
     if device == "cuda":
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize()
@@ -90,13 +96,13 @@ def seconds_of(run: Run, number: int, device: str) -> float:
 
 def interleave(
     runs: Mapping[str, Run],
-    seconds: Callable[[str, Run], float],
+    seconds: Callable[[str, Run], T],
     budget_s: float,
     rounds: tuple[int, int],
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, list[float]]:
+) -> dict[str, list[T]]:
     """Time all runs in turn, round by round, until the budget is used up."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    times: dict[str, list[T]] = {name: [] for name in runs}
     end = clock() + budget_s
     for index in range(rounds[1]):
         if index >= rounds[0] and clock() >= end:
@@ -132,6 +138,34 @@ def summarise_times(times: Mapping[str, Sequence[float]]) -> dict[str, dict[str,
         pairs = zip(times[name], times[ours], strict=True)
         sides[name]["times_ours"] = spread([other / own for other, own in pairs])
     return sides
+
+
+def summarise(samples: Mapping[str, Sequence[Sample]]) -> dict[str, dict[str, Any]]:
+    """Summarise the samples of every side: the device's times, and the host's if any.
+
+    ``waits_for_device`` is there if the device's time of a side contains the host's.
+    """
+    sides = summarise_times({n: [s.seconds for s in samples[n]] for n in samples})
+    for name, found in samples.items():
+        host = [sample.host for sample in found if sample.host is not None]
+        if host:
+            sides[name]["host_seconds"] = spread(host)
+        if any(sample.waits for sample in found):
+            sides[name]["waits_for_device"] = True
+    return sides
+
+
+def seconds_in_turn(side: Mapping[str, Any]) -> float:
+    """Seconds of a run among others: device and host work at once, and one waits."""
+    host = side.get("host_seconds", side["seconds"])
+    return float(max(side["seconds"]["median"], host["median"]))
+
+
+def timer_of(run: Run, number: int, device: str) -> Callable[[], Sample]:
+    """Make a timer of a warm run; ``number`` is that of runs in a sample on a CPU."""
+    if device == "cuda":
+        return QueuedTimer(run, Cuda())
+    return lambda: Sample(seconds_of(run, number, device))
 
 
 def tensors(result: Any) -> list[Tensor]:
@@ -196,16 +230,18 @@ def measure(
     warm = {name: warm_up(run, device) for name, run in runs.items()}
     if not case.check:
         compared = compare({name: result for name, (result, _) in warm.items()}, case)
-    number = {name: number for name, (_, number) in warm.items()}
+    timers = {
+        name: timer_of(runs[name], number, device) for name, (_, number) in warm.items()
+    }
     del warm
-
-    def seconds(name: str, run: Run) -> float:
-        return seconds_of(run, number[name], device)
-
-    sides = summarise_times(interleave(runs, seconds, case.budget_s, case.rounds))
+    samples = interleave(
+        runs, lambda name, _: timers[name](), case.budget_s, case.rounds
+    )
+    timers.clear()  # they hold the runs
+    sides = summarise(samples)
     if case.items:
         for side in sides.values():
-            side["per_second"] = digits(case.items[0] / side["seconds"]["median"])
+            side["per_second"] = digits(case.items[0] / seconds_in_turn(side))
     if case.details:
         medians = {name: side["seconds"]["median"] for name, side in sides.items()}
         for name, details in case.details(runs, medians).items():

@@ -123,16 +123,19 @@ def cases_of(report: dict[str, Any], row: str) -> list[dict[str, Any]]:
 
 def show(result: dict[str, Any]) -> None:
     """Print a case."""
-    heads = ["", "seconds", "quartiles", "times ours", "quartiles", "peak MiB", ""]
+    heads = ["", "seconds", "quartiles", "host seconds"]
+    heads += ["times ours", "quartiles", "peak MiB", ""]
     rows = []
     for name, side in result["sides"].items():
         seconds, ratio = side["seconds"], side.get("times_ours")
+        host = side.get("host_seconds")
         more = {k: v for k, v in side.items() if k not in SHOWN}
         rows.append(
             [
                 name,
                 f"{seconds['median']:.4g}",
                 quartiles(seconds, ".4g"),
+                f"{host['median']:.4g}" if host else "",
                 f"{ratio['median']:.3g}" if ratio else "",
                 quartiles(ratio, ".3g") if ratio else "",
                 f"{side['peak_mib']:,.0f}" if "peak_mib" in side else "",
@@ -147,7 +150,7 @@ def quartiles(values: dict[str, Any], digits: str) -> str:
     return " - ".join(f"{value:{digits}}" for value in values["quartiles"])
 
 
-SHOWN = ("seconds", "rounds", "times_ours", "peak_mib")
+SHOWN = ("seconds", "host_seconds", "rounds", "times_ours", "peak_mib")
 
 
 def new_report(out: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,20 @@ SPEED_HEADS = (
     "compared with",
     "its time",
     "times ours",
+    "host: ours",
+    "host: its",
     "memory: ours",
     "its",
 )
+HOST_INCLUDED = (
+    "A GPU's times are from an idle GPU, so they include the host's latency until the "
+    "first kernel starts."
+)
+HOST_APART = (
+    'A GPU\'s times are of queued work; "host" is the time until the call returns. '
+    "An asterisk: the call waits for the GPU, so that its time includes the host's."
+)
+"""What a GPU's times are, in files without and with the host's."""
 
 
 def speed(report: dict[str, Any]) -> list[str]:
@@ -42,7 +54,17 @@ def speed(report: dict[str, Any]) -> list[str]:
     where = f"On {device(report)}; medians of runs in turn, quartiles in brackets."
     commands = ", ".join(dict.fromkeys(f"`{r['command']}`" for r in report["rows"]))
     notes = dict.fromkeys(row["note"] for row in report["rows"] if row["note"])
+    if report["machine"]["gpu"] != "none":
+        apart = any("host_seconds" in side for side in sides_of(report))
+        where += f" {HOST_APART if apart else HOST_INCLUDED}"
     return [*lines, " ".join([where, f"Measured by {commands}.", *notes])]
+
+
+def sides_of(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield all sides of all cases of a file."""
+    for row in report["rows"]:
+        for case in row["cases"]:
+            yield from case["sides"].values()
 
 
 def without_empty_columns(heads: list[str], rows: list[list[str]]) -> list[str]:
@@ -54,11 +76,11 @@ def without_empty_columns(heads: list[str], rows: list[list[str]]) -> list[str]:
 def speed_lines(case: dict[str, Any]) -> list[list[str]]:
     """Return the lines of a case: ours compared with each other side, or alone."""
     (_, ours), *others = case["sides"].items()
-    own = duration(ours["seconds"]["median"])
+    own = device_time(ours)
     if not others:
         rate = ours.get("per_second")
         own += f" ({rate:,.0f} {case['items']}/s)" if rate else ""
-        return [[case["case"], own, *["-"] * 5]]
+        return [[case["case"], own, *["-"] * 3, host_time(ours), *["-"] * 3]]
     lines = []
     for name, side in others:
         ratio = side["times_ours"]
@@ -68,9 +90,22 @@ def speed_lines(case: dict[str, Any]) -> list[list[str]]:
             f"{s['peak_mib']:,.0f} MiB" if "peak_mib" in s else "-"
             for s in (ours, side)
         ]
-        theirs = duration(side["seconds"]["median"])
-        lines.append([case["case"], own, name, theirs, times, *peaks])
+        hosts = [host_time(s) for s in (ours, side)]
+        theirs = device_time(side)
+        lines.append([case["case"], own, name, theirs, times, *hosts, *peaks])
     return lines
+
+
+def device_time(side: dict[str, Any]) -> str:
+    """Format the median of a side's times, with an asterisk if it includes the host."""
+    marked = "\\*" if side.get("waits_for_device") else ""
+    return duration(side["seconds"]["median"]) + marked
+
+
+def host_time(side: dict[str, Any]) -> str:
+    """Format the median of the host's times; ``-`` if there are none."""
+    host = side.get("host_seconds")
+    return duration(host["median"]) if host else "-"
 
 
 def kernel_resources(report: dict[str, Any]) -> list[str]:

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from harness import Case, Run, Side, digits, seconds_of
+from device_timing import Cuda, QueuedTimer
+from harness import Case, Run, Side, digits
 from rivals.neuron import OUR_NEURON, lif_multi_step, lif_node
 from spikingjelly.activation_based import functional
 from torch import Tensor
@@ -72,8 +73,8 @@ def copy_bandwidth(number: int = 2**28) -> float:
     source = torch.empty(number, device="cuda")
     target = torch.empty_like(source)
     target.copy_(source)
-    seconds = min(seconds_of(lambda: target.copy_(source), 5, "cuda") for _ in range(5))
-    return 2 * 4 * number / seconds
+    timer = QueuedTimer(lambda: target.copy_(source), Cuda())
+    return 2 * 4 * number / min(timer().seconds for _ in range(5))
 
 
 def share_of_bandwidth(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from results_tables import markdown, renderers
+from speed_tables import HOST_INCLUDED, speed
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
@@ -30,3 +31,26 @@ def test_zoo_table_lists_only_models_with_weights():
     lines = markdown(ROOT / "model-index.yml").splitlines()[2:]
     assert lines
     assert all(line.rpartition(" | ")[2] != "- |" for line in lines)
+
+
+def test_speed_shows_the_hosts_time_where_a_file_has_it():
+    seconds = {"median": 2e-3, "quartiles": [2e-3, 2e-3]}
+    ratio = {"median": 1.5, "quartiles": [1.5, 1.5]}
+    sides = {
+        "ours": {"seconds": seconds},
+        "rival": {"seconds": seconds, "times_ours": ratio},
+    }
+    row = {"title": "neuron", "command": "run.py", "note": ""}
+    row["cases"] = [{"case": "stem", "headline": True, "sides": sides}]
+    report = {"machine": {"gpu": "GPU"}, "rows": [row]}
+    head, _, line = [line for line in speed(report) if line.startswith("|")]
+    assert "host" not in head
+    assert HOST_INCLUDED in speed(report)[-1]
+    for side in sides.values():
+        side["host_seconds"] = {"median": 3e-4, "quartiles": [3e-4, 3e-4]}
+    sides["rival"]["waits_for_device"] = True
+    head, _, line = [line for line in speed(report) if line.startswith("|")]
+    assert "| host: ours | host: its |" in head
+    assert "| 2 ms | rival | 2 ms\\* |" in line
+    assert "| 300 µs | 300 µs |" in line
+    assert HOST_INCLUDED not in speed(report)[-1]
