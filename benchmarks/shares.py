@@ -26,12 +26,13 @@ CATEGORIES = {
     "pooling": ("max_pool", "maxpool"),
 }
 BACKWARD = "autograd::engine::evaluate_function"
+STEP = "benchmark::step"
 
 
 def lineage(event: Any) -> list[Any]:
-    """Return an event and its enclosing calls, the outermost first."""
+    """Return an event and its enclosing calls in the step, the outermost first."""
     events = [event]
-    while event.cpu_parent is not None:
+    while event.cpu_parent is not None and event.cpu_parent.name != STEP:
         event = event.cpu_parent
         events.append(event)
     return events[::-1]
@@ -52,8 +53,7 @@ def shares(events: Iterable[Any], on_cuda: bool) -> dict[str, float]:
     A CUDA kernel is an event of its own, and its time is also that of the operator that
     launched it, where it is counted.
     """
-    operators = (event for event in events if event.device_type == DeviceType.CPU)
-    lines = [lineage(event) for event in operators]
+    lines = [lineage(event) for event in events if not is_on_gpu(event)]
     lines.sort(key=lambda line: line[-1].time_range.start)
     forward: dict[int, list[Any]] = {}
     for line in lines:
@@ -81,11 +81,49 @@ def shares(events: Iterable[Any], on_cuda: bool) -> dict[str, float]:
 
 def profile_shares(run: Callable[[], Any], device: str) -> dict[str, float]:
     """Profile one run; see :func:`shares`."""
+    return shares(profiled(run, device), device == "cuda")
+
+
+def profiled(run: Callable[[], Any], device: str) -> list[Any]:
+    """Return the profiler's events of one run: operators, driver's calls, kernels.
+
+    Those of the profiler itself, such as its own synchronisation, are left out.
+    """
     activities = [ProfilerActivity.CPU]
     if device == "cuda":
         activities.append(ProfilerActivity.CUDA)
     with profile(activities=activities) as profiler:
-        run()
+        with torch.profiler.record_function(STEP):
+            run()
         if device == "cuda":
             torch.cuda.synchronize()
-    return shares(profiler.events(), device == "cuda")
+    return within_step(profiler.events())
+
+
+def within_step(events: Iterable[Any]) -> list[Any]:
+    """Return the kernels, and the operators and calls that began during the step."""
+    found = list(events)
+    (step,) = (e for e in found if e.name == STEP and not is_on_gpu(e))
+    start, end = step.time_range.start, step.time_range.end
+    return [
+        event
+        for event in found
+        if event.name != STEP
+        and (is_on_gpu(event) or start <= event.time_range.start <= end)
+    ]
+
+
+def is_on_gpu(event: Any) -> bool:
+    """Whether an event lies on a GPU's time axis."""
+    return bool(event.device_type == DeviceType.CUDA)
+
+
+def is_kernel(event: Any) -> bool:
+    """Whether an event is work of a GPU: a kernel, a copy or a fill."""
+    marked = getattr(event, "is_user_annotation", False)
+    return is_on_gpu(event) and not marked and not event.name.startswith("benchmark::")
+
+
+def is_operator(event: Any) -> bool:
+    """Whether an event is an operator of torch or of this project."""
+    return not is_on_gpu(event) and event.name.startswith(("aten::", "snnssl_mm::"))

@@ -1,0 +1,136 @@
+"""Anatomy of a step: launches, busy and idle GPU, host, synchronisations.
+
+From the events of torch's profiler. On a CPU, an operator that calls no other takes the
+place of a launch, and one that has to wait for a GPU's result that of a
+synchronisation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from device_timing import Cuda, QueuedTimer, Sample
+from harness import digits, seconds_of
+from shares import is_kernel, is_operator, profiled
+
+LAUNCHES = re.compile(r"cu(da)?(Launch|GraphLaunch|Memcpy|Memset)")
+WAITS = re.compile(r"cu(da)?(Device|Ctx|Stream|Event)Synchronize")
+WAITING_OPERATORS = ("aten::_local_scalar_dense", "aten::nonzero")
+"""Names of the driver's calls, and of operators whose result the host needs."""
+
+REPEATS = 5
+"""Steps whose mean time is that of a step among others."""
+
+KINDS = {
+    "transposition": ("nchwtonhwc", "nhwctonchw", "transpose", "permute"),
+    "norm and neuron": ("mixed_lif", "batch_moments", "batch_norm", "bn_fw", "bn_bw"),
+    "pooling": ("max_pool", "halve"),
+    "optimizer": ("multi_tensor", "fused_adam"),
+    "convolution": ("conv", "xmma", "implicit", "wgrad", "dgrad", "cudnn"),
+    "matrix product": ("gemm", "cutlass", "cublas", "splitk", "nvjet"),
+    "reduction": ("reduce",),
+    "copy": ("copy", "memcpy", "memset", "cat"),
+}
+"""Kind of a kernel -> parts of its name; the first kind that fits."""
+
+
+def busy(spans: Iterable[tuple[float, float]]) -> float:
+    """Length of the union of intervals (start, end)."""
+    total, last = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, last))
+        last = max(last, end)
+    return total
+
+
+def span(event: Any) -> tuple[float, float]:
+    """Start and end of an event in microseconds."""
+    return event.time_range.start, event.time_range.end
+
+
+def gpu_counts(events: Sequence[Any]) -> dict[str, Any]:
+    """Count the driver's calls and the kernels; add up the time that kernels cover."""
+    calls = [event.name for event in events if not is_kernel(event)]
+    kernels = [event for event in events if is_kernel(event)]
+    return {
+        "launches": sum(bool(LAUNCHES.match(name)) for name in calls),
+        "kernels": len(kernels),
+        "busy_ms": digits(busy(map(span, kernels)) / 1e3),
+        "synchronisations": sum(bool(WAITS.match(name)) for name in calls),
+    }
+
+
+def cpu_counts(events: Sequence[Any]) -> dict[str, Any]:
+    """Count operators that call no other, and those that would wait for a GPU."""
+    operators = [event for event in events if is_operator(event)]
+    callers = {id(event.cpu_parent) for event in operators}
+    return {
+        "operators": sum(id(event) not in callers for event in operators),
+        "synchronisations": sum(event.name in WAITING_OPERATORS for event in operators),
+    }
+
+
+def kind_of(kernel: str) -> str:
+    """Kind of a kernel by its name; ``'elementwise'`` if no other."""
+    name = kernel.lower()
+    found = (
+        kind for kind, parts in KINDS.items() if any(part in name for part in parts)
+    )
+    return next(found, "elementwise")
+
+
+def kernel_times(events: Iterable[Any], most: int = 25) -> dict[str, Any]:
+    """Milliseconds of kernels by kind, and of those that take the most, with counts."""
+    kinds: dict[str, float] = defaultdict(float)
+    names: dict[str, float] = defaultdict(float)
+    counts: Counter[str] = Counter()
+    for event in filter(is_kernel, events):
+        start, end = span(event)
+        name = re.sub(r"<.*", "", event.name)[:70]
+        kinds[kind_of(event.name)] += (end - start) / 1e3
+        names[name] += (end - start) / 1e3
+        counts[name] += 1
+    largest = sorted(names, key=lambda name: -names[name])[:most]
+    return {
+        "ms_by_kind": {name: digits(ms) for name, ms in kinds.items()},
+        "largest": [[name, digits(names[name]), counts[name]] for name in largest],
+    }
+
+
+def summary(
+    counts: dict[str, Any], step_s: float, host_s: float | None
+) -> dict[str, Any]:
+    """Add the times of a step among others to its counts.
+
+    Args:
+        counts: From :func:`gpu_counts` or :func:`cpu_counts`.
+        step_s: Seconds of a step among others, without a profiler, whose cost would
+            be idle time of the GPU.
+        host_s: Seconds until a step's call returns; None on a CPU, where that is the
+            whole step.
+    """
+    step_ms = 1e3 * step_s
+    result = {**counts, "step_ms": digits(step_ms)}
+    if "busy_ms" in counts:
+        result["idle_ms"] = digits(max(0.0, step_ms - counts["busy_ms"]))
+    result["host_ms"] = digits(step_ms if host_s is None else 1e3 * host_s)
+    return result
+
+
+def anatomy(run: Callable[[], Any], device: str, step_s: float = 0.0) -> dict[str, Any]:
+    """Measure the anatomy of a warm step.
+
+    Args:
+        run: The step.
+        device: ``'cpu'`` or ``'cuda'``.
+        step_s: On a CPU, seconds of a step if they are known.
+    """
+    if device == "cpu":
+        seconds = step_s or seconds_of(run, 1, device)
+        return summary(cpu_counts(profiled(run, device)), seconds, None)
+    sample: Sample = QueuedTimer(run, Cuda())()
+    seconds = seconds_of(run, REPEATS, device)
+    return summary(gpu_counts(profiled(run, device)), seconds, sample.host)
