@@ -14,12 +14,14 @@ from typing import Any
 
 from device_timing import Cuda, QueuedTimer, Sample
 from harness import digits, seconds_of
-from shares import is_kernel, is_operator, profiled
+from shares import is_kernel, is_operator, lineage, profiled
 
 LAUNCHES = re.compile(r"cu(da)?(Launch|GraphLaunch|Memcpy|Memset)")
 WAITS = re.compile(r"cu(da)?(Device|Ctx|Stream|Event)Synchronize")
 WAITING_OPERATORS = ("aten::_local_scalar_dense", "aten::nonzero")
-"""Names of the driver's calls, and of operators whose result the host needs."""
+ONLY_ON_CPU = "aten::_fused_"
+"""Names of the driver's calls, of operators whose result the host needs, and of fused
+optimizers, which on a CPU, unlike on a GPU, read each parameter's step counter."""
 
 REPEATS = 5
 """Steps whose mean time is that of a step among others."""
@@ -69,7 +71,11 @@ def cpu_counts(events: Sequence[Any]) -> dict[str, Any]:
     callers = {id(event.cpu_parent) for event in operators}
     return {
         "operators": sum(id(event) not in callers for event in operators),
-        "synchronisations": sum(event.name in WAITING_OPERATORS for event in operators),
+        "synchronisations": sum(
+            event.name in WAITING_OPERATORS
+            and not any(call.name.startswith(ONLY_ON_CPU) for call in lineage(event))
+            for event in operators
+        ),
     }
 
 
@@ -101,36 +107,38 @@ def kernel_times(events: Iterable[Any], most: int = 25) -> dict[str, Any]:
 
 
 def summary(
-    counts: dict[str, Any], step_s: float, host_s: float | None
+    counts: dict[str, Any], seconds: float, host_s: float | None, steps: int = 1
 ) -> dict[str, Any]:
-    """Add the times of a step among others to its counts.
+    """Return counts and times of one step.
 
     Args:
-        counts: From :func:`gpu_counts` or :func:`cpu_counts`.
-        step_s: Seconds of a step among others, without a profiler, whose cost would
-            be idle time of the GPU.
-        host_s: Seconds until a step's call returns; None on a CPU, where that is the
-            whole step.
+        counts: Of a run, from :func:`gpu_counts` or :func:`cpu_counts`.
+        seconds: Of a run among others, without a profiler, whose cost would be idle
+            time of the GPU.
+        host_s: Until a run's call returns; None on a CPU, where that is the whole run.
+        steps: Of a run.
     """
-    step_ms = 1e3 * step_s
-    result = {**counts, "step_ms": digits(step_ms)}
+    found = {**counts, "step_ms": 1e3 * seconds}
     if "busy_ms" in counts:
-        result["idle_ms"] = digits(max(0.0, step_ms - counts["busy_ms"]))
-    result["host_ms"] = digits(step_ms if host_s is None else 1e3 * host_s)
-    return result
+        found["idle_ms"] = max(0.0, found["step_ms"] - counts["busy_ms"])
+    found["host_ms"] = 1e3 * (seconds if host_s is None else host_s)
+    return {name: digits(value / steps) for name, value in found.items()}
 
 
-def anatomy(run: Callable[[], Any], device: str, step_s: float = 0.0) -> dict[str, Any]:
-    """Measure the anatomy of a warm step.
+def anatomy(
+    run: Callable[[], Any], device: str, steps: int = 1, seconds: float = 0.0
+) -> dict[str, Any]:
+    """Measure the anatomy of a step.
 
     Args:
-        run: The step.
+        run: A warm run.
         device: ``'cpu'`` or ``'cuda'``.
-        step_s: On a CPU, seconds of a step if they are known.
+        steps: Number of steps of a run.
+        seconds: On a CPU, those of a run if they are known.
     """
     if device == "cpu":
-        seconds = step_s or seconds_of(run, 1, device)
-        return summary(cpu_counts(profiled(run, device)), seconds, None)
+        seconds = seconds or seconds_of(run, 1, device)
+        return summary(cpu_counts(profiled(run, device)), seconds, None, steps)
     sample: Sample = QueuedTimer(run, Cuda())()
     seconds = seconds_of(run, REPEATS, device)
-    return summary(gpu_counts(profiled(run, device)), seconds, sample.host)
+    return summary(gpu_counts(profiled(run, device)), seconds, sample.host, steps)

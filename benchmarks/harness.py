@@ -74,6 +74,19 @@ class Case:
     headline: bool = False
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """A comparison that this machine cannot make.
+
+    Attributes:
+        name: As of a :class:`Case`.
+        reason: What the machine lacks.
+    """
+
+    name: str
+    reason: str
+
+
 def seconds_of(run: Run, number: int, device: str) -> float:
     """Measure the seconds per run over ``number`` runs, including the device's work.
 

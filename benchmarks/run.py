@@ -4,13 +4,16 @@
 usage: python benchmarks/run.py [--rows a b ...] [--quick] [--no-memory] [--out FILE]
 
 Rows: a neuron, b losses, c attention, d training step, e inference, f data, g start, h
-parts with and without an optimisation. Every case first compares the results of its
-sides (d and e those of a small network, in float64 and float32) and stops if they
-differ. Then the sides run in one process in turn, A B A B, after a warm-up; medians,
-quartiles and ratios within rounds are printed. Peak memory comes from one process per
-side. On a CPU, freed memory is kept for the next tensor, for all sides, as in training
-with KeepMemoryHook, since fresh pages would dominate; the processes that measure memory
-do not keep it. With a CUDA device everything except f and g runs there.
+parts with and without an optimisation, i anatomy of a training step, j training step
+inside mmengine's loop, with both projectors of the configs and with --amp. Every case
+first compares the results of its sides (d and e those of a small network, in float64
+and float32) and stops if they differ. Then the sides run in one process in turn, A B A
+B, after a warm-up; medians, quartiles and ratios within rounds are printed. Peak memory
+comes from one process per side. On a CPU, freed memory is kept for the next tensor, for
+all sides, as in training with KeepMemoryHook, since fresh pages would dominate; the
+processes that measure memory do not keep it. With a CUDA device everything except f and
+g runs there. A GPU's times are of queued work, without the host's latency; the time
+until a call returns is a column of its own.
 benchmarks/results/<machine>.json is written after every case; rows that are not run
 again are kept.
 """
@@ -28,7 +31,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from harness import measure, peak_of
+from harness import Skipped, measure, peak_of
 from memory import run_child
 
 from snnssl_mm import compat
@@ -46,6 +49,8 @@ ROWS = {
     "f": "data_pipeline",
     "g": "start_up",
     "h": "parts",
+    "i": "step_anatomy",
+    "j": "training_loop",
 }
 ON_CPU = ("f", "g")
 
@@ -86,6 +91,10 @@ def run_row(
     """Measure all cases of a row into ``record``, saving after each."""
     device = device_of(row)
     for index, case in enumerate(module_of(row).cases(device, quick)):
+        if isinstance(case, Skipped):
+            record["skipped"].append({"case": case.name, "reason": case.reason})
+            print(f"not measured: {case.name}: {case.reason}")
+            continue
 
         def peak(side: str, name: str = case.name) -> float:
             options = ["--quick"] if quick else []
@@ -216,6 +225,7 @@ def main() -> None:
             "command": shlex.join(["python", "benchmarks/run.py", *sys.argv[1:]]),
             "note": args.note,
             "cases": [],
+            "skipped": [],
         }
         others = [r for r in report["rows"] if r["row"] != row]
         report["rows"] = sorted([*others, record], key=lambda r: str(r["row"]))

@@ -28,6 +28,17 @@ SPEED_HEADS = (
     "memory: ours",
     "its",
 )
+ANATOMY = {
+    "operators": "operators",
+    "launches": "launches",
+    "kernels": "kernels",
+    "GPU busy, ms": "busy_ms",
+    "GPU idle, ms": "idle_ms",
+    "host, ms": "host_ms",
+    "synchronisations": "synchronisations",
+}
+"""Heads of the columns of a step's anatomy, and their entries in a results file."""
+ANATOMY_HEADS = ["a step of", "side", *ANATOMY]
 HOST_INCLUDED = (
     "A GPU's times are from an idle GPU, so they include the host's latency until the "
     "first kernel starts."
@@ -51,6 +62,10 @@ def speed(report: dict[str, Any]) -> list[str]:
         title = row["title"]
         lines += [f"**{title[0].upper()}{title[1:]}**", ""]
         lines += [*without_empty_columns(list(SPEED_HEADS), found), ""]
+        if anatomies := anatomy_rows(row):
+            lines += [*without_empty_columns(ANATOMY_HEADS, anatomies), ""]
+        for skipped in row.get("skipped", ()):
+            lines += [f"Not measured: {skipped['case']}: {skipped['reason']}.", ""]
     where = f"On {device(report)}; medians of runs in turn, quartiles in brackets."
     commands = ", ".join(dict.fromkeys(f"`{r['command']}`" for r in report["rows"]))
     notes = dict.fromkeys(row["note"] for row in report["rows"] if row["note"])
@@ -94,6 +109,23 @@ def speed_lines(case: dict[str, Any]) -> list[list[str]]:
         theirs = device_time(side)
         lines.append([case["case"], own, name, theirs, times, *hosts, *peaks])
     return lines
+
+
+def anatomy_rows(row: dict[str, Any]) -> list[list[str]]:
+    """Return the lines of a row's anatomies; a cell is ``-`` where it has no number."""
+    return [
+        [
+            case["case"],
+            name,
+            *(
+                f"{side['anatomy'][key]:,g}" if key in side["anatomy"] else "-"
+                for key in ANATOMY.values()
+            ),
+        ]
+        for case in row["cases"]
+        for name, side in case["sides"].items()
+        if "anatomy" in side
+    ]
 
 
 def device_time(side: dict[str, Any]) -> str:

@@ -9,17 +9,18 @@ import torch
 from anatomy import anatomy
 from harness import Case, Run, Side
 from learners import Size
+
 from rows.training_step import TINY, step
 
-TITLE = "anatomy of a training step on both paths: two views, CTL, AdamW; T = 4"
+TITLE = "anatomy of a training step on both paths: two views, CTL, fused AdamW"
 
 
 def details(
-    device: str, runs: dict[str, Run], medians: dict[str, float]
+    device: str, steps: int, runs: dict[str, Run], medians: dict[str, float]
 ) -> dict[str, Any]:
-    """Anatomies of all sides."""
+    """Anatomies of all sides, whose runs have a number of ``steps`` each."""
     return {
-        name: {"anatomy": anatomy(run, device, medians[name])}
+        name: {"anatomy": anatomy(run, device, steps, medians[name])}
         for name, run in runs.items()
     }
 
@@ -29,12 +30,12 @@ def case(name: str, size: Size) -> Case:
     precision = "" if size.autocast is None else ", bf16 autocast"
     return Case(
         f"{name}, {size.images} images, {size.pixels}x{size.pixels}{precision}",
-        {"ours, dual path": Side(partial(step, "dual"), memory=False)},
+        {"ours, dual path": Side(partial(step, "dual", fused=True), memory=False)},
         size,
         budget_s=3,
         rounds=(1, 10),
         items=(size.images, "images"),
-        details=partial(details, size.device),
+        details=partial(details, size.device, 1),
     )
 
 

@@ -25,10 +25,10 @@ MAY_DIFFER = 0.01
 """Share of the features in float32: a flipped spike changes some after it."""
 
 
-def step(kind: str, size: Size) -> Run:
-    """Forward, backward, and the step of the optimizer."""
+def step(kind: str, size: Size, **adamw: Any) -> Run:
+    """Forward, backward, and the step of AdamW, with further options of it."""
     model, views = learner(kind, size), random_views(size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, **adamw)
 
     def run() -> Tensor:
         optimizer.zero_grad()

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import harness
 import memory
@@ -12,7 +13,7 @@ import run as command
 import shares
 import torch
 from learners import Size as StepSize
-from rows import attention, inference, loss, neuron, training_step
+from rows import attention, inference, loss, neuron, training_loop, training_step
 
 from snnssl_mm.losses import BoundaryTemporalLoss, CrossTemporalLoss, TimeFlattenedLoss
 
@@ -143,3 +144,33 @@ def test_child_measures_the_side_that_it_is_told(capsys):
     name = attention.cases("cpu", True)[0].name
     command.child("c", name, "ours", True)
     assert json.loads(capsys.readouterr().out)["peak_mib"] >= 0
+
+
+def test_loop_and_plain_steps_train_alike():
+    loop, *_ = training_loop.cases("cpu", True)
+    result = harness.measure(loop, "cpu")
+    assert result["compared"]  # the losses of the first iteration are equal
+    for side in result["sides"].values():
+        assert side["anatomy"]["operators"] > 1000
+
+
+def test_bf16_is_left_out_with_a_reason_where_a_processor_lacks_it():
+    assert training_loop.lacks_bf16("cpu", ["avx2", "avx512f"])
+    assert not training_loop.lacks_bf16("cpu", ["avx2", "avx512_bf16"])
+    assert not training_loop.lacks_bf16("cpu", ["amx_bf16"])
+    assert not training_loop.lacks_bf16("cuda", [])
+
+
+def test_projectors_of_the_configs_differ_in_width():
+    digits = training_loop.widths(training_loop.MAIN)
+    imagenet = training_loop.widths(training_loop.IMAGENET)
+    assert imagenet["hid_channels"] > digits["hid_channels"]
+
+
+def test_skipped_case_is_recorded(monkeypatch):
+    skipped = harness.Skipped("--amp", "no bf16")
+    row = SimpleNamespace(cases=lambda device, quick: [skipped])
+    monkeypatch.setattr(command, "module_of", lambda _: row)
+    record = {"cases": [], "skipped": []}
+    command.run_row("c", True, False, record, lambda: None)
+    assert record == {"cases": [], "skipped": [dict(case="--amp", reason="no bf16")]}

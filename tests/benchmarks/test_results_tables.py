@@ -54,3 +54,16 @@ def test_speed_shows_the_hosts_time_where_a_file_has_it():
     assert "| 2 ms | rival | 2 ms\\* |" in line
     assert "| 300 µs | 300 µs |" in line
     assert HOST_INCLUDED not in speed(report)[-1]
+
+
+def test_speed_shows_anatomies_and_what_was_not_measured():
+    anatomy = {"launches": 1050, "busy_ms": 80.5, "step_ms": 90.0, "host_ms": 30.0}
+    side = {"seconds": {"median": 0.09, "quartiles": [0.09, 0.09]}, "anatomy": anatomy}
+    case = {"case": "4-384", "headline": False, "sides": {"ours": side}}
+    skipped = {"case": "--amp", "reason": "no bf16"}
+    row = {"title": "step", "command": "run.py", "note": "", "cases": [case]}
+    row["skipped"] = [skipped]
+    lines = speed({"machine": {"gpu": "GPU"}, "rows": [row]})
+    assert "| a step of | side | launches | GPU busy, ms | host, ms |" in lines
+    assert "| 4-384 | ours | 1,050 | 80.5 | 30 |" in lines
+    assert any("--amp" in line and "no bf16" in line for line in lines)
