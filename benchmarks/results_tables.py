@@ -172,6 +172,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
     """
     from attention_rates_table import attention_rates_table
     from fault_tables import fuzz_table, kills_table
+    from gpu_anatomy_tables import anatomy_tables
     from gradient_faithfulness import gradient_table
     from pretrainings import pretrainings_table
     from steadiness import long_run_table
@@ -191,6 +192,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
         "energy": rows_as(energy_by_network),
         "firing_rates": rows_as(lambda rows: [firing_rates_table(row) for row in rows]),
         "gradient_faithfulness": rows_as(lambda rows: [gradient_table(rows)]),
+        "gpu_anatomy": rows_as(anatomy_tables),
         "fuzz": rows_as(lambda rows: [fuzz_table(rows)]),
         "kills": rows_as(lambda rows: [kills_table(rows)]),
         "long_run": rows_as(lambda rows: [long_run_table(rows)]),

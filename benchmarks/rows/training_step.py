@@ -25,15 +25,31 @@ MAY_DIFFER = 0.01
 """Share of the features in float32: a flipped spike changes some after it."""
 
 
-def step(kind: str, size: Size, **adamw: Any) -> Run:
-    """Forward, backward, and the step of AdamW, with further options of it."""
+def step(
+    kind: str,
+    size: Size,
+    grouped: bool = True,
+    cache_enabled: bool = True,
+    **adamw: Any,
+) -> Run:
+    """Forward, backward, and the step of the optimizer.
+
+    Args:
+        kind: Of the learner.
+        size: Of the step.
+        grouped: Whether the optimizer has one group, not one for each parameter.
+        cache_enabled: Whether autocast keeps the cast weights of a step.
+        **adamw: Options of AdamW.
+    """
     model, views = learner(kind, size), random_views(size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, **adamw)
+    parameters = list(model.parameters())
+    groups = parameters if grouped else [{"params": [p]} for p in parameters]
+    optimizer = torch.optim.AdamW(groups, lr=1e-4, **adamw)
 
     def run() -> Tensor:
         optimizer.zero_grad()
         enabled = size.autocast is not None
-        with torch.autocast(size.device, size.autocast, enabled=enabled):
+        with torch.autocast(size.device, size.autocast, enabled, cache_enabled):
             z_a, z_b = model.project(torch.cat(views)).chunk(2, dim=1)
             with torch.profiler.record_function("benchmark::loss"):
                 loss = model.head.loss(z_a, z_b)["loss"]

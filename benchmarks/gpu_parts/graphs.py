@@ -1,0 +1,51 @@
+"""CUDA graphs of a run: the only place where the script captures one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+WARM_UP = 3
+"""Runs before the capture, which compile kernels and allocate optimizer states."""
+
+
+def captured(run: Callable[[], Any], device: str, number: int = 1) -> Callable[[], Any]:
+    """Capture ``number`` runs into a CUDA graph; return its replay.
+
+    The graph holds whatever the run does, such as a whole training step with its
+    optimizer. A step that synchronises cannot be captured. Autocast must not cache
+    weights, and the optimizer must be ``capturable``. A replay returns the tensors of
+    the last captured run, which it has overwritten.
+
+    Args:
+        run: The run; the warm-up runs it :data:`WARM_UP` times.
+        device: On ``'cpu'`` nothing is captured: the run is repeated instead.
+        number: Runs in the graph.
+    """
+    if device == "cpu":
+
+        def repeat() -> Any:
+            results = [run() for _ in range(number)]
+            return results[-1]
+
+        for _ in range(WARM_UP):
+            run()
+        return repeat
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UP):
+            run()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(number):
+            result = run()
+
+    def replay() -> Any:
+        graph.replay()
+        return result
+
+    return replay
