@@ -167,7 +167,7 @@ def pretrain_in(work: Path, context: Context) -> dict[str, Any]:
     config.write_text(config_text(base, epochs, images, workers))
     start = time.monotonic()
     training = work / "run"
-    options = ("--work-dir", training)
+    options = ("--work-dir", training, "--no-preflight")
     done = child("train", config, *options, until=context.until - PROBE_S, log=log)
     seconds = time.monotonic() - start
     checkpoint = recorded_checkpoint(training)
