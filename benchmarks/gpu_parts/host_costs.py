@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import torch
 from device_timing import Cuda, QueuedTimer
 from harness import digits, seconds_of
+from nvrtc import Nvrtc
 from torch import nn
 
 from gpu_parts.context import Context, Jobs
 from gpu_parts.graphs import captured
 from snnssl_mm.models.batch_norm import normalize, normalize_and_fire
 from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.neurons.kernels.cuda_source import forward_launch
 
 STEPS, CHANNELS = 4, 96
 
@@ -29,8 +32,29 @@ def host_us(context: Context, run: Callable[[], Any]) -> dict[str, float]:
     return {"us": digits(1e6 * min(timer().host or 0.0 for _ in range(7)))}
 
 
+def compile_seconds(context: Context) -> dict[str, float]:
+    """Seconds of compiling the neuron's kernel, which no cache on the disk has.
+
+    A step needs about ten kernels in each precision, once on a machine. A dry run has
+    the compiler's wheel instead of cupy, for one architecture.
+    """
+    x = torch.empty(STEPS, 2, CHANNELS, 8, 8, device=context.device)
+    launch = forward_launch(x, x, MixedLIF().config, "dual")
+    options = (*launch.options, f"-DUNUSED_{time.time_ns()}")
+    start = time.perf_counter()
+    if context.device == "cpu":
+        compiler = Nvrtc.find()
+        assert compiler is not None
+        compiler.compile(launch.name, options, "sm_90")
+    else:
+        from snnssl_mm.neurons.kernels.cupy import compiled_kernel
+
+        compiled_kernel(launch.name, options)
+    return {"s": digits(time.perf_counter() - start)}
+
+
 def jobs(context: Context) -> Jobs:
-    """A small operator, norm and neuron together and apart, a graph of 1,000 nodes."""
+    """A small operator, norm and neuron together and apart, a graph, a compilation."""
     device = context.device
     vector = torch.zeros(CHANNELS, device=device)
     norm, neuron = nn.BatchNorm2d(CHANNELS).to(device), MixedLIF()
@@ -63,3 +87,5 @@ def jobs(context: Context) -> Jobs:
         "graph of 1,000 add_",
         lambda: host_us(context, captured(add, device, number)),
     )
+    if device == "cuda" or Nvrtc.find():
+        yield "compiling a kernel", partial(compile_seconds, context)

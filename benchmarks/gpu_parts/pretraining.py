@@ -167,8 +167,8 @@ def pretrain_in(work: Path, context: Context) -> dict[str, Any]:
     config.write_text(config_text(base, epochs, images, workers))
     start = time.monotonic()
     training = work / "run"
-    options = ("--work-dir", training, "--no-preflight")
-    done = child("train", config, *options, until=context.until - PROBE_S, log=log)
+    where = ("--work-dir", training, "--no-preflight")
+    done = child("train", config, *where, until=context.until - PROBE_S, log=log)
     seconds = time.monotonic() - start
     checkpoint = recorded_checkpoint(training)
     if not checkpoint:
@@ -177,8 +177,8 @@ def pretrain_in(work: Path, context: Context) -> dict[str, Any]:
     published = publish(checkpoint, name, context.folder, backbone_only=True)
     probes = work / "probes.json"
     options = ("--probes", "knn", "linear", "--start", "pretrained", "random")
-    where = ("--out", probes)
-    child("probe", config, checkpoint, *options, *where, until=context.until, log=log)
+    asked = (config, checkpoint, *options, "--out", probes)
+    child("probe", *asked, until=context.until, log=log)
     rows = json.loads(probes.read_text())["rows"] if probes.exists() else []
     return {
         "images": "CIFAR-10 (JPEG)" if images else "digit scenes",
