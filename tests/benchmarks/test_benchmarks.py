@@ -1,5 +1,6 @@
 """The benchmark compares equal things, in turn, and stops where they are not equal."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -13,7 +14,15 @@ import run as command
 import shares
 import torch
 from learners import Size as StepSize
-from rows import attention, inference, loss, neuron, training_loop, training_step
+from rows import (
+    attention,
+    inference,
+    loss,
+    neuron,
+    step_anatomy,
+    training_loop,
+    training_step,
+)
 
 from snnssl_mm.losses import BoundaryTemporalLoss, CrossTemporalLoss, TimeFlattenedLoss
 
@@ -144,6 +153,14 @@ def test_child_measures_the_side_that_it_is_told(capsys):
     name = attention.cases("cpu", True)[0].name
     command.child("c", name, "ours", True)
     assert json.loads(capsys.readouterr().out)["peak_mib"] >= 0
+
+
+def test_step_of_row_i_never_waits_for_a_result():
+    (case,) = step_anatomy.cases("cpu", True)
+    case = dataclasses.replace(case, rounds=(1, 1))
+    (side,) = harness.measure(case, "cpu")["sides"].values()
+    assert side["anatomy"]["synchronisations"] == 0
+    assert side["anatomy"]["step_ms"] > 0
 
 
 def test_loop_and_plain_steps_train_alike():
