@@ -26,12 +26,12 @@ def details(context: Context, size: Size, graph: bool) -> dict[str, float]:
 
 def jobs(context: Context) -> Jobs:
     """Spikformer-16-512 at 224 pixels with few images, in bf16."""
-    arch, stem, pixels = ("16-512", "imagenet", 224)
     for images in (2,) if context.tiny else (4, 8, 32):
-        size = Size(arch, stem, pixels, images, context.device)
+        size = Size("16-512", "imagenet", 224, images, context.device)
         if context.tiny:
             size = size._replace(arch=TINY, stem="cifar", pixels=32, projector=32)
         size = size._replace(autocast=torch.bfloat16)
+        network = "tiny" if context.tiny else size.arch
         for way in ("eager", "graph"):
-            name = f"16-512, {images} x {pixels} px, bf16: {way}"
+            name = f"{network}, {images} x {size.pixels} px, bf16: {way}"
             yield name, partial(details, context, size, way == "graph")

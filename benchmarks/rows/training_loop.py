@@ -224,7 +224,9 @@ def cases(device: str, quick: bool) -> list[Case | Skipped]:
         name = f"digits, {main.images} images, projector {hidden}-{hidden}-{out}"
         found.append(case_of_loop(name, main._replace(projector=config)))
     reason = lacks_bf16(device, cpu_info().get("flags", "").split())
-    for network, size in (("digits", main), ("Spikformer-4-384", large)):
+    for size in (main, large):
+        named = isinstance(size.arch, str)
+        network = f"Spikformer-{size.arch}" if named else "digits"
         name = f"--amp, {network}, {size.images} images, {size.pixels}x{size.pixels}"
         found.append(Skipped(name, reason) if reason else case_of_amp(name, size))
     if not quick:
