@@ -12,6 +12,7 @@ from snnssl_mm.engine.hooks.curve_hook import CurveHook
 from snnssl_mm.engine.hooks.data_check_hook import DataCheckHook
 from snnssl_mm.engine.hooks.epoch_seed_hook import EpochSeedHook
 from snnssl_mm.engine.hooks.firing_rate_hook import FiringRateHook
+from snnssl_mm.engine.hooks.graphed_step_hook import GraphedStepHook
 from snnssl_mm.engine.hooks.iteration_seed_hook import IterationSeedHook
 from snnssl_mm.engine.hooks.keep_memory_hook import KeepMemoryHook
 from snnssl_mm.engine.hooks.non_finite_hook import NonFiniteHook
@@ -32,6 +33,7 @@ __all__ = [
     "DataCheckHook",
     "EpochSeedHook",
     "FiringRateHook",
+    "GraphedStepHook",
     "GroupedOptimWrapperConstructor",
     "IterationSeedHook",
     "KNNHook",

@@ -179,16 +179,20 @@ def is_plain(norm: nn.Module) -> bool:
 
     Synchronised ones are of all processes; the kernels know no smaller group.
     """
-    hooks = (
-        norm._forward_hooks,
-        norm._forward_pre_hooks,
-        norm._backward_hooks,
-        norm._backward_pre_hooks,
-    )
-    watched = any(hooks) or "forward" in vars(norm)
     group = getattr(norm, "process_group", None)
     of_all = group is None or group is dist.group.WORLD
-    return type(norm) in FUSED and not watched and of_all
+    return type(norm) in FUSED and not is_watched(norm) and of_all
+
+
+def is_watched(module: nn.Module) -> bool:
+    """Whether something looks at single calls of ``module``: hooks, or a wrapper."""
+    hooks = (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
+    )
+    return any(hooks) or "forward" in vars(module)
 
 
 def is_over_processes(norm: nn.Module) -> bool:

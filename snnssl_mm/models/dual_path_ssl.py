@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
@@ -84,7 +85,14 @@ class DualPathSSL(BaseSelfSupervisor):
             backbone has its own option ``bn``.
         data_preprocessor: Config; a TwoViewDataPreprocessor by default.
         init_cfg: Initialisation, see mmengine.
+
+    Attributes:
+        graphed_step: Makes the training step from the preprocessed views on, instead of
+            mmengine; GraphedStepHook sets it.
     """
+
+    graphed_step: Callable[[DualPathSSL, list[Tensor], Any], dict[str, Tensor]] | None
+    graphed_step = None
 
     def __init__(
         self,
@@ -130,6 +138,14 @@ class DualPathSSL(BaseSelfSupervisor):
         set_path(self.backbone, self.train_path if mode else "spike")
         set_views(self.backbone, 2 if mode else 1)
         return self
+
+    def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
+        """Preprocess a batch, and update the weights; return the logged values."""
+        if self.graphed_step is None:
+            values: dict[str, Tensor] = super().train_step(data, optim_wrapper)
+            return values
+        inputs = self.data_preprocessor(data, True)["inputs"]
+        return self.graphed_step(self, inputs, optim_wrapper)
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """Compute the backbone's time-averaged maps ``[N, C, H, W]``."""
