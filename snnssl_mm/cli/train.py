@@ -58,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "on a CPU",
     )
     parser.add_argument(
+        "--graph",
+        action="store_true",
+        help="on one CUDA GPU: capture the training step of pretraining in a CUDA "
+        "graph and replay it, which saves the host's time",
+    )
+    parser.add_argument(
         "--no-preflight",
         action="store_true",
         help="start without checking data, batches and evaluators first",
@@ -85,5 +91,6 @@ def run(args: argparse.Namespace) -> None:
         args.pretrained,
         args.amp,
         args.auto_scale_lr,
+        args.graph,
     )
     launch.train(cfg, args.launcher, args.local_rank, not args.no_preflight)

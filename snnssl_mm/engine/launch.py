@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
@@ -101,6 +102,7 @@ def adjust(
     pretrained: str | None = None,
     amp: str | None = None,
     auto_scale_lr: bool = False,
+    graph: bool = False,
 ) -> Config:
     """Apply the options of the training command to a config; return the config.
 
@@ -115,9 +117,10 @@ def adjust(
         pretrained: Checkpoint of the backbone to start from.
         amp: ``'float16'`` or ``'bfloat16'`` for mixed precision.
         auto_scale_lr: Whether to scale the learning rate with the global batch size.
+        graph: Whether to replay training steps from a CUDA graph.
 
     Raises:
-        ValueError: If an option does not fit the config.
+        ValueError: If an option does not fit the config, or this machine.
     """
     use_atomic_checkpoints(cfg)
     name = Path(cfg.filename or "config").stem
@@ -133,6 +136,8 @@ def adjust(
         enable_amp(cfg, amp)
     if auto_scale_lr:
         enable_auto_scale_lr(cfg)
+    if graph:
+        enable_graph(cfg)
     return cfg
 
 
@@ -188,6 +193,22 @@ def enable_auto_scale_lr(cfg: Config) -> None:
             "config: the global batch size that its learning rate is for"
         )
     scaling.enable = True
+
+
+def enable_graph(cfg: Config) -> None:
+    """Add GraphedStepHook, if the config does not have it.
+
+    Raises:
+        ValueError: If this machine has no CUDA device.
+    """
+    if not torch.cuda.is_available():
+        raise ValueError(
+            "--graph needs a CUDA GPU, which this machine does not have; train "
+            "without it"
+        )
+    hooks = cfg.setdefault("default_hooks", ConfigDict())
+    if not hooks.get("graph"):
+        hooks["graph"] = dict(type="snnssl_mm.GraphedStepHook")
 
 
 def require_valid_text(cfg: Config) -> None:

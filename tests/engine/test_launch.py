@@ -1,6 +1,7 @@
 """Options of the training command, and errors that stop training before it starts."""
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from snnssl_mm.checks.config.problem import ConfigError
@@ -68,3 +69,13 @@ def test_training_returns_the_runner_that_trained(cfg, tmp_path):
     runner = launch.train(launch.adjust(cfg, work_dir=str(tmp_path / "run")))
     assert runner.epoch == 1
     assert (tmp_path / "run" / "epoch_1.pth").exists()
+
+
+def test_a_cuda_graph_needs_a_gpu_and_is_added_once(cfg, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="--graph"):
+        launch.adjust(cfg, graph=True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert launch.adjust(cfg, graph=True).default_hooks.graph.type.endswith("Hook")
+    cfg.default_hooks.graph.warmup = 5
+    assert launch.adjust(cfg, graph=True).default_hooks.graph.warmup == 5
