@@ -15,6 +15,7 @@ from snnssl_mm.engine.hooks.firing_rate_hook import FiringRateHook
 from snnssl_mm.engine.hooks.graphed_step_hook import GraphedStepHook
 from snnssl_mm.engine.hooks.iteration_seed_hook import IterationSeedHook
 from snnssl_mm.engine.hooks.keep_memory_hook import KeepMemoryHook
+from snnssl_mm.engine.hooks.lazy_info_hook import LazyInfoHook
 from snnssl_mm.engine.hooks.non_finite_hook import NonFiniteHook
 from snnssl_mm.engine.hooks.path_schedule_hook import PathScheduleHook
 from snnssl_mm.engine.hooks.pretrained_check_hook import PretrainedCheckHook
@@ -39,6 +40,7 @@ __all__ = [
     "KNNHook",
     "KeepMemoryHook",
     "LayerDecayOptimWrapperConstructor",
+    "LazyInfoHook",
     "LinearProbeHook",
     "NonFiniteHook",
     "PathScheduleHook",

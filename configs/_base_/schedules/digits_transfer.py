@@ -11,6 +11,7 @@ param_scheduler = [
 ]
 # A checkpoint every 9 epochs; configs use it by default_hooks = _base_.guards
 guards = dict(
+    runtime_info=dict(type='snnssl_mm.LazyInfoHook'),
     logger=dict(type='LoggerHook', interval=25),
     checkpoint=dict(type='snnssl_mm.AtomicCheckpointHook', interval=9),
     keep_memory=dict(type='snnssl_mm.KeepMemoryHook'),

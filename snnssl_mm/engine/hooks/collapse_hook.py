@@ -12,6 +12,7 @@ from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
 
 from snnssl_mm.engine.guards.training_stopped import stop_everywhere
+from snnssl_mm.engine.lazy_history import is_on_device, logging_interval
 from snnssl_mm.registry import HOOKS
 
 
@@ -21,7 +22,8 @@ class CollapseHook(Hook):
 
     The measure is ``embedding_std`` of TemporalLossHead, which is computed in every
     iteration: near 1 for embeddings that spread over the sphere, 0 if all are equal.
-    Its mean over ``window`` iterations is compared with ``levels``. The hook warns once
+    Its mean over ``window`` iterations is compared with ``levels``, on a GPU at the
+    logging interval, for each iteration since the last time. The hook warns once
     per level; with ``stop=True``, the lowest level ends training. Embeddings that
     differ in a single direction are not detected here, since their spread remains:
     RepresentationHealthHook measures their rank.
@@ -54,33 +56,65 @@ class CollapseHook(Hook):
         self.stop = stop
         self.values: deque[float] = deque(maxlen=window)
         self.warned = 0  # number of levels that were reported
+        self.every = 10
+        self.unread = 0  # iterations whose values were not read yet
+        self.iteration = 0  # the last of them, from 1
+
+    def before_train(self, runner: Any) -> None:
+        """Read values of a GPU at the logger's interval, which fetches them anyway."""
+        self.every = logging_interval(runner.hooks)
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Compare the mean ``embedding_std`` with the levels."""
-        if "embedding_std" not in (outputs or {}) or runner.iter < self.begin:
+        spread = (outputs or {}).get("embedding_std")
+        if spread is None or runner.iter < self.begin:
             return
-        scalar = runner.message_hub.get_scalar("train/embedding_std")
-        self.values.append(scalar.current())  # on the CPU already
-        if len(self.values) < (self.values.maxlen or 0):
-            return
-        spread = fmean(self.values)
-        if self.stop and get_world_size() > 1:  # per-rank values: all must agree
-            like = next(runner.model.parameters())
-            shared = torch.tensor(spread, device=like.device)
-            all_reduce(shared, "mean")
-            spread = float(shared)
-        self.compare(runner, spread)
+        self.unread += 1
+        self.iteration = runner.iter + 1
+        if not is_on_device(spread) or self.every_n_inner_iters(batch_idx, self.every):
+            self.read(runner)
 
-    def compare(self, runner: Any, spread: float) -> None:
+    def after_train_epoch(self, runner: Any) -> None:
+        """Read what is left."""
+        self.read(runner)
+
+    def read(self, runner: Any) -> None:
+        """Read the values since the last time, and compare the mean after each."""
+        if not self.unread:
+            return
+        history, _ = runner.message_hub.get_scalar("train/embedding_std").data
+        first = self.iteration - self.unread + 1
+        spreads = []
+        for iteration, value in enumerate(history[-self.unread :], start=first):
+            self.values.append(float(value))
+            if len(self.values) == self.values.maxlen:
+                spreads.append((iteration, fmean(self.values)))
+        self.unread = 0
+        for iteration, spread in self.shared(runner, spreads):
+            self.compare(runner, iteration, spread)
+
+    def shared(
+        self, runner: Any, spreads: list[tuple[int, float]]
+    ) -> list[tuple[int, float]]:
+        """Average over processes if training may stop: all must agree."""
+        if not self.stop or get_world_size() == 1 or not spreads:
+            return spreads
+        iterations, values = zip(*spreads, strict=True)
+        like = next(runner.model.parameters())
+        averages = torch.tensor(values, device=like.device)
+        all_reduce(averages, "mean")
+        return list(zip(iterations, averages.tolist(), strict=True))
+
+    def compare(self, runner: Any, iteration: int, spread: float) -> None:
         """Warn if a further level was passed."""
         passed = sum(spread < level for level in self.levels)
         if passed <= self.warned:
             return
         self.warned = passed
         message = (
-            f"the representation collapses: at iteration {runner.iter + 1} the mean "
+            f"the representation collapses: at iteration {iteration} the mean "
             f"embedding_std of {len(self.values)} iterations is {spread:.3f}, below "
             f"{self.levels[passed - 1]:g} (1: spread out, 0: equal for all images). "
             "Lower optim_wrapper.optimizer.lr, raise the loss's lambd, or check the "

@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from snnssl_mm.checkpoints.loading import unwrapped
 from snnssl_mm.engine.guards.training_stopped import stop_everywhere
 from snnssl_mm.engine.hooks.epoch_results import open_epoch_results
+from snnssl_mm.engine.lazy_history import logging_interval
 from snnssl_mm.recording.firing_recorder import FiringRecorder, LayerFiring
 from snnssl_mm.recording.results_file import ResultsFile
 from snnssl_mm.recording.spike_recording import neurons_of
@@ -58,8 +59,7 @@ class FiringRateHook(Hook):
             runner.logger.info("firing rates: off, the model has no MixedLIF neuron")
             return
         if self.interval is None:
-            loggers = (h.interval for h in runner.hooks if hasattr(h, "ignore_last"))
-            self.interval = next(loggers, 10)
+            self.interval = logging_interval(runner.hooks)
         if is_main_process():
             what = "training_firing_rates"
             self.results = open_epoch_results(runner, "firing_rates.json", what)

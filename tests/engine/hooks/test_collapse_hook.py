@@ -6,6 +6,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import HistoryBuffer
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
@@ -16,10 +17,12 @@ from snnssl_mm.engine.hooks import collapse_hook
 
 def watched(hook, spreads, start=100):
     """Call a hook with the ``embedding_std`` of iterations; return its runner."""
-    runner = SimpleNamespace(iter=start, message_hub=Mock(), logger=Mock())
+    history = HistoryBuffer()
+    hub = SimpleNamespace(get_scalar=lambda _: history)
+    runner = SimpleNamespace(iter=start, message_hub=hub, logger=Mock())
     for spread in spreads:
-        runner.message_hub.get_scalar.return_value.current.return_value = spread
-        hook.after_train_iter(runner, 0, outputs={"embedding_std": spread})
+        history.update(spread)
+        hook.after_train_iter(runner, runner.iter, outputs={"embedding_std": spread})
         runner.iter += 1
     return runner
 
@@ -41,6 +44,18 @@ def test_each_level_is_warned_of_once():
     assert all(value in texts[1] for value in ("0.010", "0.05 "))
 
 
+def test_values_of_a_device_are_read_at_the_interval(monkeypatch):
+    spreads = [0.9, 0.3, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.0]
+    at_once, later = (CollapseHook(levels=(0.2, 0.05), window=2) for _ in range(2))
+    expected = warnings(watched(at_once, spreads))
+    monkeypatch.setattr(collapse_hook, "is_on_device", lambda _: True)
+    later.every = 8
+    runner = watched(later, spreads)
+    assert warnings(runner) == expected[:1]  # up to iteration 104
+    later.after_train_epoch(runner)
+    assert warnings(runner) == expected
+
+
 def test_first_iterations_and_other_models_are_not_checked():
     assert not warnings(watched(CollapseHook(begin=100, window=2), [0.0] * 50, start=0))
     runner = SimpleNamespace(iter=100, message_hub=Mock(), logger=Mock())
@@ -59,7 +74,8 @@ def test_processes_stop_by_the_mean_of_all(monkeypatch):
     hook = CollapseHook(window=2, stop=True)
     runner = watched(hook, [0.1])
     runner.model = nn.Linear(1, 1)
-    runner.message_hub.get_scalar.return_value.current.return_value = 0.0
+    runner.message_hub.get_scalar(0).update(0.0)
+    runner.message_hub.get_scalar(0).update(0.0)
     monkeypatch.setattr(collapse_hook, "get_world_size", lambda: 2)
     other = [0.9, 0.0]  # of another process: its first value keeps both in training
     average = lambda shared, how: shared.add_(other.pop(0)).div_(2)  # noqa: E731
