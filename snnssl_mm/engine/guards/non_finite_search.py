@@ -111,8 +111,10 @@ def search(
 ) -> NonFinite | None:
     """Check the batch, repeat its forward pass, check weights and gradients.
 
-    Every process must call it, since models may communicate in their forward pass. If
-    the model draws random numbers, the repeated pass differs from the original one.
+    If all are finite and there are no gradients any more, the backward pass is
+    repeated, too. Every process must call it, since models may communicate in their
+    forward pass. If the model draws random numbers, the repeated pass differs from the
+    original one.
 
     Args:
         model: Model in training mode, wrapped or not.
@@ -132,6 +134,8 @@ def search(
     if bad := bad_values(inputs):
         return NonFinite("inputs", "the batch", bad)
     found = search_forward(model, optim_wrapper, data) or search_state(inner)
+    if found is None and all(p.grad is None for p in inner.parameters()):
+        found = search_backward(model, optim_wrapper, data)
     if faults and (found is None or explains(faults[0], found)):
         return fault_as_finding(faults, batch)
     return found
@@ -148,6 +152,17 @@ def search_forward(model: Any, optim_wrapper: Any, data: Any) -> NonFinite | Non
         if bad := bad_values(value):
             return NonFinite("loss", name, f"{bad}; all layers have finite outputs")
     return None
+
+
+@torch.enable_grad()
+def search_backward(model: Any, optim_wrapper: Any, data: Any) -> NonFinite | None:
+    """Repeat forward and backward pass of preprocessed ``data``; check gradients."""
+    inner = unwrapped(model)
+    with autocast_context(optim_wrapper, model):
+        losses = model._run_forward(data, mode="loss")
+    loss, _ = inner.parse_losses(losses)
+    loss.backward()
+    return search_state(inner)
 
 
 def explains(fault: Fault, found: NonFinite) -> bool:

@@ -11,6 +11,7 @@ from torch import nn
 
 from snnssl_mm.checkpoints.loading import unwrapped
 from snnssl_mm.engine.graphed_step import GraphBackend, GraphedStep
+from snnssl_mm.engine.hooks.non_finite_hook import NonFiniteHook
 from snnssl_mm.engine.lars import LARS
 from snnssl_mm.registry import HOOKS
 
@@ -80,6 +81,8 @@ def obstacles(runner: Any, device: str) -> Iterator[str]:
         yield "gradients are accumulated; set optim_wrapper.accumulative_counts=1"
     if getattr(wrapper, "clip_grad_kwargs", None):
         yield "mmengine reads the norm of clipped gradients; remove clip_grad"
+    if any(isinstance(h, NonFiniteHook) and h.every == 1 for h in runner.hooks):
+        yield "NonFiniteHook(interval=1) reads gradients before each update; remove it"
     scaler = getattr(wrapper, "loss_scaler", None)
     if scaler is not None and scaler.is_enabled():
         yield "fp16 scales the loss by a number of the host; train with --amp bfloat16"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import inf, isfinite
+from math import inf
 from typing import Any
 
 import torch
@@ -15,7 +15,9 @@ from snnssl_mm.checkpoints.loading import unwrapped
 from snnssl_mm.engine.guards.batch_faults import non_finite_target, samples_of
 from snnssl_mm.engine.guards.good_checkpoint import not_finite, resume_advice
 from snnssl_mm.engine.guards.non_finite_search import NonFinite, search, search_state
+from snnssl_mm.engine.guards.step_watch import BadStep, StepWatch
 from snnssl_mm.engine.guards.training_stopped import TrainingStopped, any_process
+from snnssl_mm.engine.lazy_history import is_on_device, logging_interval
 from snnssl_mm.registry import HOOKS
 
 SMALLEST_SCALE = 2.0**-24
@@ -26,20 +28,27 @@ SMALLEST_SCALE = 2.0**-24
 class NonFiniteHook(Hook):
     """Stop all processes if a gradient, the loss or a weight is not finite.
 
-    Gradients are checked before an optimizer step, by their largest absolute value: the
-    weights are then still those of the forward pass, which is repeated once to find the
-    first non-finite layer. The loss is checked after every step, when mmengine has
-    copied it to the CPU already. Weights are checked before a checkpoint is written, so
-    that no checkpoint contains NaN.
+    On a CPU every step is checked at once: gradients before the optimizer's step, by
+    their largest absolute value, so that the weights are still those of the forward
+    pass, which is repeated once to find the first non-finite layer; the loss after it.
 
-    With mixed precision on a GPU the loss scaler itself skips steps with infinite
+    On a GPU such a check would wait for the device. There every step is checked, too,
+    but on the device, and the results are read at the logging interval, at the end of
+    an epoch, before a validation and before a checkpoint. The message names the first
+    bad iteration. Fused optimizers make no update from then on, so that NaN does not
+    reach the weights; with others it may. The pass that is repeated is that of the last
+    batch: if only an earlier batch leads to NaN, no layer is named. ``interval=1``
+    checks as on a CPU, which finds the layer for certain.
+
+    Weights are checked before a checkpoint is written, so that none contains NaN.
+
+    With mixed precision in fp16 the loss scaler itself skips steps with infinite
     gradients, which is normal, so gradients are not checked again; training stops when
     the scale falls below 2^-24.
 
     Args:
-        interval: Steps between two checks of the gradients. By default 1 on a CPU. On a
-            GPU a check synchronises with the device, so the default is 10 there; in
-            between, NaN may reach the weights before it is found; with 1 it cannot.
+        interval: Steps between two readings of the results. By default 1 on a CPU, else
+            the logger's interval.
 
     Raises:
         TrainingStopped: Names the iteration, the first non-finite values (the image
@@ -51,7 +60,9 @@ class NonFiniteHook(Hook):
 
     def __init__(self, interval: int | None = None) -> None:
         self.interval = interval
-        self.steps = 0
+        self.every = interval or 1
+        self.watch = StepWatch()
+        self.iteration = 0  # the current one, from 1
         self.runner: Any = None
         self.batch: Any = None
         self.handles: list[Any] = []
@@ -59,6 +70,8 @@ class NonFiniteHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Start checking the gradients."""
         self.runner = runner
+        if self.interval is None and is_on_device(next(runner.model.parameters())):
+            self.every = logging_interval(runner.hooks)
         self.handles = [
             optimizer.register_step_pre_hook(self.before_step)
             for optimizer in optimizers(runner.optim_wrapper)
@@ -69,10 +82,13 @@ class NonFiniteHook(Hook):
         for handle in self.handles:
             handle.remove()
         self.handles = []
+        for optimizer in optimizers(runner.optim_wrapper):
+            vars(optimizer).pop("found_inf", None)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any) -> None:
         """Keep the batch; refuse NaN in its annotations, which crashes operators."""
         self.batch = data_batch
+        self.iteration = runner.iter + 1
         if fault := non_finite_target(samples_of(data_batch)):
             self.runner = runner
             finding = NonFinite(fault.kind, fault.sample, fault.detail)
@@ -80,31 +96,54 @@ class NonFiniteHook(Hook):
 
     @torch.no_grad()
     def before_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
-        """Check the gradients."""
+        """Check the gradients, or note on the device what they are."""
         groups = optimizer.param_groups
         parameters = [parameter for group in groups for parameter in group["params"]]
         gradients = [p.grad for p in parameters if p.grad is not None]
         if not gradients:
             return
-        self.steps += 1
-        on_cpu = gradients[0].device.type == "cpu"
-        if self.steps % (self.interval or (1 if on_cpu else 10)):
-            return
         largest = largest_magnitude(gradients)
-        if any_process(~torch.isfinite(largest)):
+        if self.every > 1:
+            bad = self.watch.add_gradients(largest)
+            sharded = hasattr(gradients[0], "to_local")
+            if getattr(optimizer, "_step_supports_amp_scaling", False) and not sharded:
+                optimizer.found_inf = bad
+        elif any_process(~torch.isfinite(largest)):
             self.stop("gradients are not finite")
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Check the loss."""
-        value = float(torch.as_tensor((outputs or {}).get("loss", 0.0)).detach())
-        if any_process(not isfinite(value)):
-            other = " (not finite in another process)" if isfinite(value) else ""
-            self.stop(f"the loss is {value}{other}")
-        if self.every_n_train_iters(runner, 10):
+        """Check the loss, at the interval with all since the last one."""
+        self.watch.end_step((outputs or {}).get("loss", 0.0))
+        self.iteration = runner.iter + 1
+        if (
+            self.every == 1
+            or self.every_n_inner_iters(batch_idx, self.every)
+            or self.end_of_epoch(runner.train_dataloader, batch_idx)
+        ):
+            self.check(runner)
+            self.batch = None
+
+    def check(self, runner: Any) -> None:
+        """Stop all processes if a step since the last check was not finite."""
+        bad = self.watch.fetch()
+        if any_process(bad is not None):
+            self.stop(self.reason_of(bad))
+        if self.every > 1 or self.every_n_train_iters(runner, 10):
             self.stop_at_tiny_scale(runner)
-        self.batch = None
+
+    def reason_of(self, bad: BadStep | None) -> str:
+        """Describe a bad step of this process, or of another."""
+        if bad is None:
+            return "the loss or gradients are not finite in another process"
+        since = f" since iteration {self.iteration - bad.steps_ago}"
+        return bad.reason + (since if bad.steps_ago else "")
+
+    def before_val(self, runner: Any) -> None:
+        """Check the last steps before a validation within an epoch."""
+        if self.watch.losses:
+            self.check(runner)
 
     def stop_at_tiny_scale(self, runner: Any) -> None:
         """Stop if all gradients have been infinite for long: the loss scale is tiny."""
@@ -114,14 +153,20 @@ class NonFiniteHook(Hook):
 
     def after_train_epoch(self, runner: Any) -> None:
         """Check the weights, in all processes, before a checkpoint is written."""
+        self.check(runner)
         state = unwrapped(runner.model).state_dict()
         bad = not_finite(state)
         if any_process(bool(bad)):
             self.refuse(bad)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Check the weights that are about to be written."""
+        """Check the last steps and the weights, in the process that writes."""
         self.runner = runner
+        bad = self.watch.fetch()
+        if bad and get_world_size() == 1:
+            self.stop(self.reason_of(bad))
+        elif bad:  # the other processes are not here
+            self.raise_error(self.reason_of(bad), search_state(unwrapped(runner.model)))
         if bad := not_finite(checkpoint["state_dict"]):
             self.refuse(bad)
 
@@ -155,7 +200,7 @@ class NonFiniteHook(Hook):
                 f"First not finite: {finding.kind}, {finding.layer}: {finding.detail}"
             )
         message = (
-            f"training stopped at iteration {runner.iter + 1} (epoch "
+            f"training stopped at iteration {self.iteration} (epoch "
             f"{runner.epoch + 1}): {reason}. {where}. {cure(runner, finding)}. "
             f"{resume_advice(runner)}"
         )
@@ -167,15 +212,16 @@ def largest_magnitude(gradients: Sequence[Any]) -> torch.Tensor:
     """Return the largest absolute value, NaN if there is one.
 
     Args:
-        gradients: Tensors on one device; DTensors if parameters are sharded.
+        gradients: Tensors on one device; of DTensors, this process's parts.
     """
-    sharded = hasattr(gradients[0], "full_tensor")
-    if gradients[0].device.type == "cpu" and not sharded:
-        # The same by linalg.vector_norm takes seven times as long on a CPU.
-        parts = [gradient.abs().max() for gradient in gradients if gradient.numel()]
-        return torch.stack(parts).max() if parts else torch.zeros(())
-    largest: Any = get_total_norm(gradients, inf)
-    return largest.full_tensor() if sharded else largest
+    local = [g.to_local() if hasattr(g, "to_local") else g for g in gradients]
+    local = [gradient for gradient in local if gradient.numel()]
+    if not local:
+        return torch.zeros(())
+    if local[0].device.type != "cpu":
+        return get_total_norm(local, inf)
+    # The same by linalg.vector_norm takes seven times as long on a CPU.
+    return torch.stack([gradient.abs().max() for gradient in local]).max()
 
 
 def dataset_class_count(runner: Any) -> int | None:

@@ -94,6 +94,18 @@ PLANTS = {
 
 
 @pytest.mark.parametrize("kind", PLANTS)
+def test_what_was_first_is_named_if_states_are_read_later(train, tmp_path, kind):
+    plant, expected = PLANTS[kind]
+    changes = {"default_hooks.non_finite.interval": 8}  # as on a GPU
+    with pytest.raises(TrainingStopped, match=expected) as error:
+        train(PlantHook(6, plant), **changes)
+    message = str(error.value)
+    assert "iteration 8 (epoch 2)" in message
+    assert "since iteration 6" in message
+    assert not (tmp_path / "run" / "epoch_2.pth").exists()
+
+
+@pytest.mark.parametrize("kind", PLANTS)
 def test_what_was_first_is_named(train, tmp_path, kind):
     plant, expected = PLANTS[kind]
     with pytest.raises(TrainingStopped, match=expected) as error:
@@ -182,20 +194,91 @@ def test_skipped_steps_are_normal_until_the_scale_is_tiny():
     assert len(stopped) == 1
 
 
-def stepped(hook, gradient):
+def make_step(hook, gradient, fused=True):
+    """An iteration with this gradient of a weight of 1, and the rate 1."""
     weight = nn.Parameter(torch.ones(1))
     weight.grad = torch.tensor([gradient])
-    hook.before_step(torch.optim.SGD([weight]), (), {})
+    optimizer = torch.optim.SGD([weight], lr=1.0, fused=fused)
+    optimizer.register_step_pre_hook(hook.before_step)
+    optimizer.step()
+    return float(weight.detach())
 
 
-def test_gradients_are_checked_at_the_interval():
-    hook, stopped = NonFiniteHook(interval=3), []
-    hook.stop = stopped.append
-    for _ in range(5):
-        stepped(hook, float("inf"))
-    assert len(stopped) == 1
-    stepped(hook, 3e38)  # the sixth: large is not infinite
-    assert len(stopped) == 1
+def noted(interval):
+    """A hook that notes what it would stop for, and a function for an iteration."""
+    hook = NonFiniteHook(interval=interval)
+    hook.stopped = []
+    hook.stop = lambda reason: hook.stopped.append((hook.iteration, reason))
+    loader = range(1000)
+    runner = SimpleNamespace(iter=0, train_dataloader=loader, optim_wrapper=None)
+
+    def iterate(gradient=0.5, loss=1.0, **settings):
+        hook.before_train_iter(runner, runner.iter, {})
+        weight = make_step(hook, gradient, **settings)
+        loss = torch.tensor(loss)
+        hook.after_train_iter(runner, runner.iter, outputs={"loss": loss})
+        runner.iter += 1
+        return weight
+
+    hook.every = interval
+    return hook, runner, iterate
+
+
+def test_states_are_read_at_the_interval_and_the_first_is_reported():
+    hook, _, iterate = noted(4)
+    for gradient in (3e38, 3e38, 3e38, 3e38, 1.0, -float("inf"), 1.0):
+        iterate(gradient)
+    assert not hook.stopped
+    iterate()
+    ((iteration, reason),) = hook.stopped
+    assert iteration == 8
+    assert "6" in reason
+    for _ in range(4):  # nothing is left of it
+        iterate()
+    assert len(hook.stopped) == 1
+
+
+def test_a_loss_comes_before_its_gradients():
+    hook, _, iterate = noted(3)
+    iterate()
+    iterate(NAN, loss=NAN)
+    iterate(NAN, loss=float("inf"))
+    ((_, reason),) = hook.stopped
+    assert "nan" in reason
+    assert "inf" not in reason
+
+
+def test_every_step_is_checked_at_once_with_an_interval_of_one():
+    hook, _, iterate = noted(1)
+    iterate()
+    iterate(NAN)
+    iterate(loss=NAN)
+    assert [iteration for iteration, _ in hook.stopped] == [2, 3]
+
+
+def test_fused_optimizers_make_no_update_from_the_first_bad_step_on():
+    _, _, iterate = noted(5)
+    weights = [iterate(gradient) for gradient in (0.5, NAN, 0.5, 0.25)]
+    assert weights == [0.5, 1.0, 1.0, 1.0]
+    _, _, iterate = noted(5)
+    weights = [iterate(gradient, fused=False) for gradient in (0.5, float("inf"), 0.25)]
+    assert weights == [0.5, -float("inf"), 0.75]
+
+
+def test_what_is_left_is_read_before_validation_and_after_an_epoch():
+    for moment in ("before_val", "after_train_epoch"):
+        hook, runner, iterate = noted(5)
+        runner.model = nn.Linear(1, 1)
+        iterate(loss=NAN)
+        getattr(hook, moment)(runner)
+        assert [iteration for iteration, _ in hook.stopped] == [1]
+
+
+def test_what_is_left_is_read_before_a_checkpoint():
+    hook, runner, iterate = noted(5)
+    iterate(NAN)
+    hook.before_save_checkpoint(runner, {"state_dict": {}})
+    assert len(hook.stopped) == 1
 
 
 @pytest.mark.parametrize("planted", [3.0, -7.0, float("inf"), -float("inf"), NAN])
@@ -246,5 +329,6 @@ def test_all_processes_stop_when_one_has_nan(tmp_path):
     start = dict(args=(tmp_path,), nprocs=2, start_method="fork")  # imports once
     mp.start_processes(in_two_processes, **start)
     texts = [(tmp_path / str(rank)).read_text() for rank in range(2)]
-    assert "1.0" in texts[0]
+    assert texts[0]
     assert "nan" in texts[1]
+    assert "nan" not in texts[0]
