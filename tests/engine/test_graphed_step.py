@@ -11,7 +11,12 @@ from mmengine.registry import MODELS
 from step_tape import TapeBackend
 from torch import nn
 
-from snnssl_mm.engine import LARS, CpuAmpOptimWrapper, GraphedStepHook
+from snnssl_mm.engine import (
+    LARS,
+    CpuAmpOptimWrapper,
+    GraphedStepHook,
+    NonFiniteHook,
+)
 from snnssl_mm.engine.graphed_step import GraphedStep
 from snnssl_mm.engine.hooks.graphed_step_hook import obstacles
 from snnssl_mm.neurons import MixedLIF
@@ -233,10 +238,12 @@ def test_values_to_log_are_not_overwritten_by_later_steps():
     assert all(map(math.isfinite, losses))
 
 
-def run_with(**changes):
+def run_with(*hooks, **changes):
     run = Run(**changes)
     logger = SimpleNamespace(info=lambda _: None, warning=[].append)
-    return SimpleNamespace(model=run.model, optim_wrapper=run.wrapper, logger=logger)
+    runner = SimpleNamespace(model=run.model, optim_wrapper=run.wrapper, hooks=hooks)
+    runner.logger = logger
+    return runner
 
 
 def test_the_hook_installs_and_removes_the_step():
@@ -281,6 +288,29 @@ def test_a_cpu_needs_eager_steps():
     assert len(list(obstacles(runner, "cuda"))) == 1
     runner.model.neck.bn0 = nn.BatchNorm1d(8, momentum=None)
     assert len(list(obstacles(runner, "cpu"))) == 1
+
+
+def test_a_hook_that_reads_every_gradient_is_an_obstacle():
+    for interval, number in ((1, 1), (4, 0)):
+        runner = run_with(NonFiniteHook(interval))
+        assert len(list(obstacles(runner, "cpu"))) == number
+
+
+def test_the_guard_against_nan_works_in_replays():
+    run, step = graphed()
+    guard = NonFiniteHook(interval=3)
+    guard.before_train(SimpleNamespace(model=run.model, optim_wrapper=run.wrapper))
+    run.train(*range(3))
+    assert guard.watch.fetch() is None
+    with torch.no_grad():  # the weights are finite, and the gradients are not
+        run.model.neck.fc1.weight.fill_(3e38)
+    before = [p.clone() for p in run.model.parameters()]
+    run.train(3)
+    guard.watch.end_step(run.losses[-1])
+    assert step.replays == 2
+    assert guard.watch.fetch() is not None
+    after = run.model.parameters()
+    assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
 
 
 def test_a_capture_needs_an_eager_step():
