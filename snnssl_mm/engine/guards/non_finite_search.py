@@ -134,7 +134,8 @@ def search(
     if bad := bad_values(inputs):
         return NonFinite("inputs", "the batch", bad)
     found = search_forward(model, optim_wrapper, data) or search_state(inner)
-    if found is None and all(p.grad is None for p in inner.parameters()):
+    cleared = all(parameter.grad is None for parameter in inner.parameters())
+    if found is None and cleared and hasattr(inner, "parse_losses"):
         found = search_backward(model, optim_wrapper, data)
     if faults and (found is None or explains(faults[0], found)):
         return fault_as_finding(faults, batch)

@@ -167,8 +167,8 @@ class NonFiniteHook(Hook):
             self.stop(self.reason_of(bad))
         elif bad:  # the other processes are not here
             self.raise_error(self.reason_of(bad), search_state(unwrapped(runner.model)))
-        if bad := not_finite(checkpoint["state_dict"]):
-            self.refuse(bad)
+        if names := not_finite(checkpoint["state_dict"]):
+            self.refuse(names)
 
     def refuse(self, names: list[str]) -> None:
         """Stop because of non-finite weights or statistics."""
