@@ -5,7 +5,8 @@ tensors are read from and written to the memory that they had. Unlike a graph's,
 capture computes, so tensors from before it are restored at its end.
 """
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from unittest import mock
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -114,6 +115,19 @@ class Synchronizations(TorchDispatchMode):
 
 @contextmanager
 def synchronizations():
-    """Yield a list of the operators in the block for which the host waits."""
-    with Synchronizations() as mode:
+    """Yield a list of what in the block makes the host wait for a device."""
+    with Synchronizations() as mode, ExitStack() as stack:
+        for name in ("tolist", "cpu"):  # no operators for a tensor of the CPU
+            stack.enter_context(noted(name, mode.found))
         yield mode.found
+
+
+def noted(name, found):
+    """Note calls of a tensor's method."""
+    method = getattr(torch.Tensor, name)
+
+    def call(self, *args, **kwargs):
+        found.append(name)
+        return method(self, *args, **kwargs)
+
+    return mock.patch.object(torch.Tensor, name, call)

@@ -1,12 +1,14 @@
 """Captured training steps give the weights of eager ones."""
 
 import copy
+import functools
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
-from mmengine.optim import CosineAnnealingLR, OptimWrapper
+from mmengine.optim import AmpOptimWrapper, CosineAnnealingLR, OptimWrapper
 from mmengine.registry import MODELS
 from step_tape import TapeBackend
 from torch import nn
@@ -58,12 +60,20 @@ def lars(model):
 class Run:
     """A training of a model, with a schedule, on batches that an index determines."""
 
-    def __init__(self, step=None, optimizer=adamw, wrapper=OptimWrapper, **settings):
+    def __init__(
+        self,
+        step=None,
+        optimizer=adamw,
+        wrapper=OptimWrapper,
+        single_rates=False,
+        **settings,
+    ):
         self.model = algorithm(**settings)
         self.device = next(self.model.parameters()).device
         self.model.graphed_step = step
         self.wrapper = wrapper(optimizer=optimizer(self.model))
         self.schedule = CosineAnnealingLR(self.wrapper, T_max=20, by_epoch=False)
+        self.single_rates = single_rates  # what a graph on a GPU reads
         self.losses = []
 
     def train(self, *indices, size=6):
@@ -76,6 +86,9 @@ class Run:
             )
             self.losses.append(values["loss"])
             self.schedule.step()
+            if self.single_rates:
+                for group in self.wrapper.optimizer.param_groups:
+                    group["lr"] = float(np.float32(group["lr"]))
         return self
 
     def everything(self):
@@ -320,17 +333,49 @@ def test_a_capture_needs_an_eager_step():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("optimizer", [adamw, lars])
-def test_gpu_graph_gives_the_weights_of_eager_steps(optimizer, monkeypatch):
+@pytest.mark.parametrize("train_path", ["analog", "dual"])
+def test_gpu_graph_gives_the_weights_of_eager_steps(optimizer, train_path, monkeypatch):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     step = GraphedStep()
-    runs = [Run(each, optimizer, device="cuda") for each in (step, None)]
+    settings = dict(optimizer=optimizer, train_path=train_path, device="cuda")
+    runs = [Run(each, single_rates=True, **settings) for each in (step, None)]
     for run in runs:
         run.train(*range(6)).train(6, size=4)
-        path(run.model)
-        run.train(*range(7, 14))
-    assert step.replays == 7
-    # Graphs read the learning rate in float32, eager steps in double.
+        time_steps(run.model)
+        run.train(*range(7, 12))
+    assert (step.replays, step.captured is not None) == (5, True)
+    # Pooling's gradients are summed in any order, and rounding may flip a spike.
+    tolerance = {"analog": 1e-4, "dual": 5e-2}[train_path]
     for left, right in zip(*(run.everything() for run in runs), strict=True):
-        torch.testing.assert_close(left, right, rtol=2e-3, atol=1e-4)
+        close = dict(rtol=tolerance, atol=tolerance * float(right.detach().abs().max()))
+        torch.testing.assert_close(left, right, **close)
+
+
+@pytest.mark.gpu
+def test_gpu_graph_with_autocast_and_the_guard_against_nan():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    bf16 = dict(dtype="bfloat16", loss_scale={"enabled": False})
+    run = Run(
+        step := GraphedStep(),
+        wrapper=functools.partial(AmpOptimWrapper, **bf16),
+        device="cuda",
+    )
+    runner = SimpleNamespace(model=run.model, optim_wrapper=run.wrapper, hooks=[])
+    (guard := NonFiniteHook()).before_train(runner)
+    assert not list(obstacles(runner, "cuda"))
+    run.train(*range(8))
+    guard.watch.end_step(run.losses[-1])
+    assert step.replays == 5
+    assert guard.watch.fetch() is None
+    with torch.no_grad():
+        run.model.neck.fc1.weight.fill_(3e38)
+    before = [p.clone() for p in run.model.parameters()]
+    run.train(8)
+    guard.watch.end_step(run.losses[-1])
+    assert guard.watch.fetch() is not None
+    after = run.model.parameters()
+    assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))

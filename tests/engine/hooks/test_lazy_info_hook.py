@@ -87,3 +87,5 @@ def test_nothing_waits_for_the_device_between_two_logs(train, monkeypatch):
     # The first iteration, every third and the last of an epoch may wait.
     epoch = [True, True, False, True, True, False, True, False]
     assert quiet == [False, *epoch[1:], *epoch]
+    # One transfer for the log, one for the guard.
+    assert max(found.count("tolist") for found in waits) == 2
