@@ -38,6 +38,12 @@ from snnssl_mm.models.dense_prediction.simple_pyramid import SimpleFeaturePyrami
 from snnssl_mm.models.dual_path_ssl import DualPathSSL, TwoViewDataPreprocessor
 from snnssl_mm.models.heads import NormalizedLinearClsHead, TemporalLossHead
 from snnssl_mm.models.init import BackboneInit
+from snnssl_mm.models.membrane_shortcut.max_former import MaxFormer
+from snnssl_mm.models.membrane_shortcut.meta_spike_former import MetaSpikeFormer
+from snnssl_mm.models.membrane_shortcut.spike_driven_transformer import (
+    SpikeDrivenTransformer,
+)
+from snnssl_mm.models.membrane_shortcut.spikingformer import Spikingformer
 from snnssl_mm.models.spikformer import Spikformer
 from snnssl_mm.models.spiking_resnet import SpikingResNet
 from snnssl_mm.neurons import MixedLIF, ReLUNeuron
@@ -58,6 +64,8 @@ __all__ = [
     "BoundaryTemporalLoss",
     "CrossTemporalLoss",
     "DualPathSSL",
+    "MaxFormer",
+    "MetaSpikeFormer",
     "MixedLIF",
     "NormalizedLinearClsHead",
     "PerViewBatchNorm2d",
@@ -65,6 +73,7 @@ __all__ = [
     "ReLUNeuron",
     "SimpleFeaturePyramid",
     "Spikformer",
+    "SpikeDrivenTransformer",
     "SpikingATSSHead",
     "SpikingCascadeRoIHead",
     "SpikingConvFCBBoxHead",

@@ -45,16 +45,17 @@ def spiking_attention(q: Tensor, k: Tensor, v: Tensor, factor: float = 1.0) -> T
     Args:
         q: Spikes ``[..., L, d]``, tokens by head channels.
         k: Likewise.
-        v: Likewise.
+        v: Spikes ``[..., L, e]``.
         factor: Factor of the result.
 
     Returns:
-        ``[..., L, d]``. Cost 2 d^2 L operations if d < L, else 2 d L^2.
+        ``[..., L, e]``. Cost 2 d e L operations, or (d + e) L^2 if that is less.
     """
     tokens, channels = q.shape[-2:]
+    values = v.shape[-1]
     # The smaller matrix is scaled; times a power of two, its counts stay exact.
     early = factor if has_exact_inverse(factor) else 1.0
-    if channels < tokens:
+    if 2 * channels * values < (channels + values) * tokens:
         out = q @ (early * (k.transpose(-2, -1) @ v))
     else:
         out = (early * (q @ k.transpose(-2, -1))) @ v
@@ -104,9 +105,16 @@ class SpikingSelfAttention(nn.Module):
         scale: Factor of the counts of spikes, or ``'auto'``: see
             :func:`attention_factor`.
 
+    Attributes:
+        value_ratio: Channels of v for each of q and k.
+        threshold: Threshold of the attention neuron; None for that of the others.
+
     Raises:
         ValueError: If ``scale`` is neither.
     """
+
+    value_ratio = 1
+    threshold: float | None = ATTENTION_THRESHOLD
 
     def __init__(
         self,
@@ -117,27 +125,51 @@ class SpikingSelfAttention(nn.Module):
         scale: float | str = ATTENTION_SCALE,
     ) -> None:
         super().__init__()
+        self.dims = dims
         self.num_heads = num_heads
         self.scale = checked_scale(scale)
-        self.qkv = ConvNormNeuron(dims, 3 * dims, 1, False, neuron, bn)
-        self.attention_neuron = build_neuron(neuron, v_threshold=ATTENTION_THRESHOLD)
-        self.projection = ConvNormNeuron(dims, dims, 1, True, neuron, bn)
+        self.qkv = self.build_qkv(neuron, bn)
+        other = {} if self.threshold is None else {"v_threshold": self.threshold}
+        self.attention_neuron = build_neuron(neuron, **other)
+        self.projection = self.build_projection(neuron, bn)
+
+    @property
+    def value_channels(self) -> int:
+        """Channels of v."""
+        return self.value_ratio * self.dims
+
+    def build_qkv(self, neuron: NeuronConfig, bn: str) -> nn.Module:
+        """Build the layer that gives q, k and v, next to each other."""
+        out = 2 * self.dims + self.value_channels
+        return ConvNormNeuron(self.dims, out, 1, False, neuron, bn)
+
+    def build_projection(self, neuron: NeuronConfig, bn: str) -> nn.Module:
+        """Build the last layer."""
+        return ConvNormNeuron(self.value_channels, self.dims, 1, True, neuron, bn)
+
+    def heads_of(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """Divide ``x`` [T, N, parts C, H, W] into parts [T, N, heads, L, d].
+
+        At least float32. One copy: products would copy strided batches.
+        """
+        apart = x.reshape(*x.shape[:2], parts, self.num_heads, -1, x[0, 0, 0].numel())
+        wide = torch.promote_types(x.dtype, torch.float32)
+        return apart.permute(2, 0, 1, 3, 5, 4).contiguous().to(wide).unbind()
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within each time step of ``x`` [T, N, C, H, W]."""
-        steps, samples, channels, height, width = x.shape
-        tokens, heads = height * width, self.num_heads
-        factor = attention_factor(self.scale, channels // heads, tokens)
-        qkv = self.qkv(x).reshape(steps, samples, 3, heads, -1, tokens)
+        height, width = x.shape[-2:]
+        channels = self.dims // self.num_heads
+        factor = attention_factor(self.scale, channels, height * width)
+        qkv = self.qkv(x)
         with exact_products(x.device):
-            # One copy, [3, T, N, heads, L, d]: products would copy strided batches.
-            q, k, v = (
-                qkv.permute(2, 0, 1, 3, 5, 4)
-                .contiguous()
-                .to(torch.promote_types(qkv.dtype, torch.float32))
-            )
+            if self.value_ratio == 1:
+                q, k, v = self.heads_of(qkv, 3)
+            else:
+                q, k = self.heads_of(qkv[:, :, : 2 * self.dims], 2)
+                (v,) = self.heads_of(qkv[:, :, 2 * self.dims :], 1)
             current = spiking_attention(q, k, v, factor)
         out = self.attention_neuron(current).to(x.dtype)
-        maps = out.transpose(2, 3).reshape(steps, samples, height, width, channels)
+        maps = out.transpose(2, 3).reshape(*x.shape[:2], height, width, -1)
         maps = maps.permute(0, 1, 4, 2, 3)  # channels last
         return self.projection(maps.contiguous() if x.is_contiguous() else maps)

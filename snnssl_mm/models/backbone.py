@@ -15,22 +15,31 @@ from snnssl_mm.models.layers import channels_last
 
 
 @contextmanager
-def buffers_kept(module: nn.Module) -> Iterator[None]:
-    """Let ``module`` work on copies of its buffers, and restore them afterwards.
+def buffers_replaced(
+    module: nn.Module, buffers: Sequence[dict[str, Tensor | None]]
+) -> Iterator[None]:
+    """Let ``module`` work on other buffers, and restore its own afterwards.
 
-    A recomputed forward pass must not count twice in BatchNorm's running statistics.
-    (Switching their update off instead would change which tensors are saved for the
-    backward pass, and checkpointing needs both passes to agree.)
+    Args:
+        module: The module.
+        buffers: Buffers of each of its modules, see :func:`copied_buffers`.
     """
     kept = [(child, dict(child._buffers)) for child in module.modules()]
-    for child, buffers in kept:
-        for name, buffer in buffers.items():
-            child._buffers[name] = None if buffer is None else buffer.clone()
+    for (child, _), others in zip(kept, buffers, strict=True):
+        child._buffers.update(others)
     try:
         yield
     finally:
-        for child, buffers in kept:
-            child._buffers.update(buffers)
+        for child, own in kept:
+            child._buffers.update(own)
+
+
+def copied_buffers(module: nn.Module) -> list[dict[str, Tensor | None]]:
+    """Copy the buffers of each module in ``module``."""
+    return [
+        {name: None if b is None else b.clone() for name, b in child._buffers.items()}
+        for child in module.modules()
+    ]
 
 
 def run_checkpointed(
@@ -39,7 +48,9 @@ def run_checkpointed(
     """Compute ``module(*inputs)`` and keep its inputs only (gradient checkpointing).
 
     The backward pass recomputes the activations. Outputs, gradients and buffers are
-    those of a plain call; parameters get gradients also if no input requires one.
+    those of a plain call; parameters get gradients also if no input requires one. The
+    recomputation starts from the buffers as they were, so that BatchNorm's running
+    statistics, which it must not update again, are the same wherever they are used.
 
     Args:
         module: Module whose buffers a recomputation must not change.
@@ -50,7 +61,10 @@ def run_checkpointed(
         function or module,
         *inputs,
         use_reentrant=False,
-        context_fn=lambda: (nullcontext(), buffers_kept(module)),
+        context_fn=lambda: (
+            nullcontext(),
+            buffers_replaced(module, copied_buffers(module)),
+        ),
     )
 
 
@@ -85,6 +99,8 @@ class SpikingBackbone(BaseModule):
             learning rate, from the input on; the first are the stem's.
         channels: Channels of each map, whether it is returned or not.
         stride: Divisor of the sides of an image.
+        in_channels: Channels of an image.
+        any_size: Whether other sides work, too: maps are then larger by one position.
         structure: Settings that decide the function and are not visible in the tensors'
             shapes, by name; checkpoints are compared by them.
     """
@@ -92,6 +108,8 @@ class SpikingBackbone(BaseModule):
     layer_names: Sequence[tuple[str, ...]] = ()
     channels: Sequence[int] = ()
     stride = 1
+    in_channels = 3
+    any_size = False
     frozen_stages = -1
 
     def __init__(
@@ -127,7 +145,7 @@ class SpikingBackbone(BaseModule):
         """Compute the maps ``[T, N, C, H', W']`` that ``out_indices`` chooses from.
 
         Args:
-            x: ``[N, 3, H, W]``, shown ``time_steps`` times, or ``[T, N, 3, H, W]``.
+            x: ``[N, C, H, W]``, shown ``time_steps`` times, or ``[T, N, C, H, W]``.
         """
         raise NotImplementedError
 
@@ -142,13 +160,15 @@ class SpikingBackbone(BaseModule):
         return tuple(outputs)
 
     def _check_input(self, x: Tensor) -> None:
-        name = type(self).__name__
-        if x.dim() not in (4, 5) or x.shape[-3] != 3:
+        name, channels = type(self).__name__, self.in_channels
+        if x.dim() not in (4, 5) or x.shape[-3] != channels:
             raise ValueError(
-                f"{name} expects [N, 3, H, W] or [T, N, 3, H, W], got {tuple(x.shape)}"
+                f"{name} expects [N, {channels}, H, W] or [T, N, {channels}, H, W], "
+                f"got {tuple(x.shape)}"
             )
         height, width = x.shape[-2:]
-        if height % self.stride or width % self.stride or 0 in (height, width):
+        divisor = 1 if self.any_size else self.stride
+        if height % divisor or width % divisor or 0 in (height, width):
             raise ValueError(
                 f"{name} needs image sides that are multiples of {self.stride}, "
                 f"got {height}x{width}; resize, or pad in the data preprocessor: "

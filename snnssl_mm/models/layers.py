@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from snnssl_mm.models.batch_norm import (
     PerViewBatchNorm2d,
     build_batch_norm,
+    normalize,
     normalize_and_fire,
 )
 from snnssl_mm.neurons.kernels import ops
@@ -70,16 +71,77 @@ def is_idle_bias(conv: nn.Module, norm: nn.Module) -> bool:
     )
 
 
-class ConvNormNeuron(nn.Module):
+class ConvNorm(nn.Module):
+    """Convolution and batch norm, which give a current.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: An odd number; padding keeps the size.
+        bias: Whether the convolution has a bias.
+        bn: ``'joint'`` or ``'per_view'``, see :mod:`snnssl_mm.models.batch_norm`.
+        stride: Stride of the convolution.
+        groups: Groups of the convolution.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        bias: bool,
+        bn: str,
+        stride: int = 1,
+        groups: int = 1,
+    ) -> None:
+        super().__init__()
+        self.conv: Any = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            kernel_size // 2,
+            groups=groups,
+            bias=bias,
+        )
+        self.bn: Any = build_batch_norm(bn, out_channels)
+
+    def convolved(self, x: Tensor) -> Tensor:
+        """Compute what the batch norm gets for ``x`` [T, N, C, H, W].
+
+        A bias that the batch norm would subtract again is left out and accounted for in
+        its running mean, see :func:`is_idle_bias`.
+        """
+        if not is_idle_bias(self.conv, self.bn):
+            return convolve(self.conv, x)
+        weight, bias = self.conv.weight, cast(Tensor, self.conv.bias)
+        frames = self.conv._conv_forward(x.flatten(0, 1), weight, None)
+        # The mean becomes (1 - m) mean + m (mean of the batch), and lacks m bias.
+        share = self.bn.momentum / (1 - self.bn.momentum)
+        self.bn.running_mean.add_(bias.detach(), alpha=share)
+        return ZeroGradient.apply(frames, bias).unflatten(0, x.shape[:2])
+
+    def current(self, x: Tensor) -> Tensor:
+        """Compute the normalised current [T, N, C, H, W]."""
+        return normalize(self.bn, self.convolved(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the normalised current [T, N, C, H, W]."""
+        return self.current(x)
+
+
+class ConvNormNeuron(ConvNorm):
     """Convolution, batch norm and neuron: the building block of Spikformer.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
-        kernel_size: 1 or 3, padded to keep the size.
+        kernel_size: An odd number; padding keeps the size.
         bias: Whether the convolution has a bias.
         neuron: Options of the neuron.
         bn: ``'joint'`` or ``'per_view'``, see :mod:`snnssl_mm.models.batch_norm`.
+        stride: Stride of the convolution.
+        groups: Groups of the convolution.
     """
 
     def __init__(
@@ -90,12 +152,12 @@ class ConvNormNeuron(nn.Module):
         bias: bool,
         neuron: NeuronConfig,
         bn: str,
+        stride: int = 1,
+        groups: int = 1,
     ) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(
-            in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias
+        super().__init__(
+            in_channels, out_channels, kernel_size, bias, bn, stride, groups
         )
-        self.bn: Any = build_batch_norm(bn, out_channels)
         self.neuron = build_neuron(neuron)
 
     def forward(self, x: Tensor, time_steps: int | None = None) -> Tensor:
@@ -107,16 +169,7 @@ class ConvNormNeuron(nn.Module):
             time_steps: T, if ``x`` is held.
         """
         steps = time_steps or x.shape[0]
-        if not is_idle_bias(self.conv, self.bn):
-            current = convolve(self.conv, x)
-            return normalize_and_fire(self.bn, self.neuron, current, steps)
-        weight, bias = self.conv.weight, cast(Tensor, self.conv.bias)
-        frames = self.conv._conv_forward(x.flatten(0, 1), weight, None)
-        current = ZeroGradient.apply(frames, bias).unflatten(0, x.shape[:2])
-        # The mean becomes (1 - m) mean + m (mean of the batch), and lacks m bias.
-        share = self.bn.momentum / (1 - self.bn.momentum)
-        self.bn.running_mean.add_(bias.detach(), alpha=share)
-        return normalize_and_fire(self.bn, self.neuron, current, steps)
+        return normalize_and_fire(self.bn, self.neuron, self.convolved(x), steps)
 
 
 def halve(x: Tensor) -> Tensor:

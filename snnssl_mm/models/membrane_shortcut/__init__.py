@@ -1,0 +1,1 @@
+"""Backbones with membrane shortcuts: neurons come first, residuals are currents."""
