@@ -7,7 +7,7 @@ import copy
 import torch
 
 from snnssl_mm.models.backbone import SpikingBackbone, run_plainly
-from snnssl_mm.neurons import MixedLIF, set_path
+from snnssl_mm.neurons import MixedNeuron, set_path
 
 
 def plain_copy(backbone: SpikingBackbone, dtype: torch.dtype) -> SpikingBackbone:
@@ -16,6 +16,6 @@ def plain_copy(backbone: SpikingBackbone, dtype: torch.dtype) -> SpikingBackbone
     network.run = run_plainly
     set_path(network, "spike")
     for module in network.modules():
-        if isinstance(module, MixedLIF):
+        if isinstance(module, MixedNeuron):
             module.backend = "torch"
     return network

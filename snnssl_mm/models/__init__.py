@@ -38,6 +38,7 @@ from snnssl_mm.models.dense_prediction.simple_pyramid import SimpleFeaturePyrami
 from snnssl_mm.models.dual_path_ssl import DualPathSSL, TwoViewDataPreprocessor
 from snnssl_mm.models.heads import NormalizedLinearClsHead, TemporalLossHead
 from snnssl_mm.models.init import BackboneInit
+from snnssl_mm.models.membrane_shortcut.e_spike_former import ESpikeFormer
 from snnssl_mm.models.membrane_shortcut.max_former import MaxFormer
 from snnssl_mm.models.membrane_shortcut.meta_spike_former import MetaSpikeFormer
 from snnssl_mm.models.membrane_shortcut.spike_driven_transformer import (
@@ -46,12 +47,13 @@ from snnssl_mm.models.membrane_shortcut.spike_driven_transformer import (
 from snnssl_mm.models.membrane_shortcut.spikingformer import Spikingformer
 from snnssl_mm.models.spikformer import Spikformer
 from snnssl_mm.models.spiking_resnet import SpikingResNet
-from snnssl_mm.neurons import MixedLIF, ReLUNeuron
+from snnssl_mm.neurons import MixedILIF, MixedLIF, ReLUNeuron
 from snnssl_mm.registry import MODELS
 
 # Neurons and losses do not import OpenMMLab; they are registered here.
 for _module in (
     MixedLIF,
+    MixedILIF,
     ReLUNeuron,
     CrossTemporalLoss,
     BoundaryTemporalLoss,
@@ -64,8 +66,10 @@ __all__ = [
     "BoundaryTemporalLoss",
     "CrossTemporalLoss",
     "DualPathSSL",
+    "ESpikeFormer",
     "MaxFormer",
     "MetaSpikeFormer",
+    "MixedILIF",
     "MixedLIF",
     "NormalizedLinearClsHead",
     "PerViewBatchNorm2d",

@@ -5,13 +5,17 @@ from snnssl_mm.neurons.kernels.reference import (
     Normalization,
     RunningStatistics,
 )
-from snnssl_mm.neurons.mixed_lif import MixedLIF, set_path
+from snnssl_mm.neurons.mixed_ilif import MixedILIF
+from snnssl_mm.neurons.mixed_lif import MixedLIF
+from snnssl_mm.neurons.paths import MixedNeuron, set_path
 from snnssl_mm.neurons.relu import ReLUNeuron
 from snnssl_mm.neurons.surrogate import Surrogate
 
 __all__ = [
     "BatchNormalization",
+    "MixedILIF",
     "MixedLIF",
+    "MixedNeuron",
     "Normalization",
     "ReLUNeuron",
     "RunningStatistics",

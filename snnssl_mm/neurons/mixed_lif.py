@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from snnssl_mm.neurons.kernels import ops, reference
 from snnssl_mm.neurons.kernels.backends import (
@@ -15,12 +15,11 @@ from snnssl_mm.neurons.kernels.backends import (
     takes,
 )
 from snnssl_mm.neurons.kernels.reference import BatchNormalization, Normalization
+from snnssl_mm.neurons.paths import MixedNeuron
 from snnssl_mm.neurons.surrogate import Surrogate
 
-PATHS = ("spike", "analog", "dual")
 
-
-class MixedLIF(nn.Module):
+class MixedLIF(MixedNeuron):
     r"""Leaky integrate-and-fire neuron with a spiking and an analog path.
 
     Multi-step and stateless: the membrane starts at rest in every call, so there is
@@ -86,18 +85,6 @@ class MixedLIF(nn.Module):
             Surrogate.parse(surrogate),
         )
         self.backend = backend
-        self._path = "spike"
-
-    @property
-    def path(self) -> str:
-        """The emitted output, ``'spike'``, ``'analog'`` or ``'dual'``."""
-        return self._path
-
-    @path.setter
-    def path(self, value: str) -> None:
-        if value not in PATHS:
-            raise ValueError(f"unknown path {value!r}; expected one of {PATHS}")
-        self._path = value
 
     def forward(
         self,
@@ -154,11 +141,3 @@ class MixedLIF(nn.Module):
         """Return every setting that changes the result."""
         fields = zip(self.config._fields, self.config, strict=True)
         return ", ".join(f"{k}={v}" for k, v in fields) + f", path={self._path!r}"
-
-
-def set_path(module: nn.Module, path: str) -> int:
-    """Set ``path`` on every MixedLIF in ``module``; return how many there are."""
-    neurons = [child for child in module.modules() if isinstance(child, MixedLIF)]
-    for neuron in neurons:
-        neuron.path = path
-    return len(neurons)

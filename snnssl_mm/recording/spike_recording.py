@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snnssl_mm.neurons import MixedLIF, set_path
+from snnssl_mm.neurons import MixedNeuron, set_path
 
 
 @contextlib.contextmanager
@@ -30,7 +30,7 @@ def outputs_passed_to(
 
 def neurons_of(model: nn.Module) -> dict[str, nn.Module]:
     """Return every MixedLIF of a model, by name."""
-    return {n: m for n, m in model.named_modules() if isinstance(m, MixedLIF)}
+    return {n: m for n, m in model.named_modules() if isinstance(m, MixedNeuron)}
 
 
 @contextlib.contextmanager

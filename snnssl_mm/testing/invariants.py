@@ -16,14 +16,14 @@ from mmengine.model import ExponentialMovingAverage
 from torch import Tensor
 
 from snnssl_mm.neurons import set_path
-from snnssl_mm.neurons.mixed_lif import PATHS
+from snnssl_mm.neurons.paths import PATHS
 from snnssl_mm.testing.subject import (
     SAMPLES,
     STEPS,
     Maps,
     Subject,
     compute_maps,
-    mixed_lif_neurons,
+    mixed_neurons,
     readout,
     require,
     require_equal_maps,
@@ -107,28 +107,41 @@ def statelessness(subject: Subject, model: Any) -> None:
 def binary_spikes(subject: Subject, model: Any) -> None:
     """Every neuron's output is 0 or 1 in eval mode, and maps are spike counts.
 
-    Maps of a backbone whose ``output`` is ``'membrane'`` are currents.
+    An integer neuron of D levels emits 0..D, divided by D if it normalises. Maps of a
+    backbone whose ``output`` is ``'membrane'`` are currents.
     """
-    seen: list[Tensor] = []
-    neurons = mixed_lif_neurons(model)
+    seen: dict[int, list[Tensor]] = {}
+    neurons = mixed_neurons(model)
     hooks = [
-        neuron.register_forward_hook(lambda _m, _i, out: seen.append(out.unique()))
+        neuron.register_forward_hook(
+            lambda n, _i, out: seen.setdefault(id(n), []).append(_counts(n, out))
+        )
         for neuron in neurons
     ]
     maps = compute_maps(model, subject.images(model))
     for hook in hooks:
         hook.remove()
     require(
-        len(seen) >= len(neurons) > 0, f"{len(seen)} of {len(neurons)} neurons are used"
+        len(seen) == len(neurons) > 0, f"{len(seen)} of {len(neurons)} neurons are used"
     )
-    found = set(torch.cat(seen).tolist())
-    require(found <= {0.0, 1.0}, f"a neuron emits {sorted(found - {0.0, 1.0})[:3]}")
+    for neuron in neurons:
+        levels = float(getattr(neuron.config, "levels", 1))
+        found = set(torch.cat(seen[id(neuron)]).tolist())
+        allowed = {float(count) for count in range(int(levels) + 1)}
+        require(found <= allowed, f"a neuron emits {sorted(found - allowed)[:3]}")
+    largest = max(getattr(neuron.config, "levels", 1) for neuron in neurons)
     for m in maps if getattr(model, "output", "spikes") == "spikes" else ():
-        counts = m * (model.time_steps if model.time_readout == "mean" else 1)
+        counts = m * largest * (model.time_steps if model.time_readout == "mean" else 1)
         require(
             bool(torch.isclose(counts, counts.round(), rtol=0, atol=1e-4).all()),
             "a map is not a spike count divided by the time steps",
         )
+
+
+def _counts(neuron: Any, out: Tensor) -> Tensor:
+    """Return the distinct numbers of spikes in a neuron's output."""
+    normalized = getattr(neuron.config, "normalize", False)
+    return (out * neuron.config.levels if normalized else out).unique()
 
 
 def memory_layout(subject: Subject, model: Any) -> None:
@@ -173,7 +186,7 @@ def image_sizes(subject: Subject, model: Any) -> None:
 
 def neuron_paths(subject: Subject, model: Any) -> None:
     """``set_path`` reaches every neuron, and each path gives finite maps."""
-    neurons = mixed_lif_neurons(model)
+    neurons = mixed_neurons(model)
     try:
         for path in PATHS:
             require(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.neurons import MixedNeuron
 
 SAMPLES, STEPS = 2, 3
 SMALLEST_SIDE = 8
@@ -88,9 +88,9 @@ def randomize_norms(
     return model
 
 
-def mixed_lif_neurons(model: nn.Module) -> list[MixedLIF]:
-    """Return the MixedLIF neurons in ``model``."""
-    return [module for module in model.modules() if isinstance(module, MixedLIF)]
+def mixed_neurons(model: nn.Module) -> list[MixedNeuron]:
+    """Return the neurons with paths in ``model``."""
+    return [module for module in model.modules() if isinstance(module, MixedNeuron)]
 
 
 @torch.no_grad()

@@ -31,6 +31,9 @@ SMALL = {
     "MetaSpikeFormer": dict(
         arch=dict(embed_dims=(4, 4, 8, 8), num_heads=2, depths=(1, 1), mlp_ratio=2)
     ),
+    "ESpikeFormer": dict(
+        arch=dict(embed_dims=(4, 4, 8, 8), num_heads=2, depths=(1, 1), mlp_ratio=2)
+    ),
 }
 """Settings that make a backbone small; all maps end with the last."""
 NEURONS = [
@@ -96,12 +99,24 @@ OWN = {
         "attention_scale": ["auto"],
         "out_indices": [(0, 1, 2, 3), (3,), (1, 4)],
     },
+    "ESpikeFormer": {
+        **MEMBRANE,
+        "arch": [dict(embed_dims=(4, 6, 8, 12), num_heads=4, depths=(2, 1))],
+        "attention_scale": [0.125, "auto"],
+        "out_indices": [(0, 1, 2, 3), (3,), (1, 4)],
+        "neuron": [
+            dict(levels=8),
+            dict(normalize=False),
+            dict(tau=2.0, detach_reset=False),
+            dict(type="snnssl_mm.MixedLIF"),
+        ],
+    },
 }
 """Other values than the default of each backbone's options."""
 CASES = [(name, {}) for name in BACKBONES] + [
     (name, {option: value})
     for name in BACKBONES
-    for option, values in (OWN.get(name, {}) | COMMON).items()
+    for option, values in (COMMON | OWN.get(name, {})).items()
     for value in values
 ]
 CASES += [
@@ -139,7 +154,7 @@ def valid(case):
 
 def combinations(name):
     """Any options at once."""
-    choices = OWN[name] | COMMON
+    choices = COMMON | OWN[name]
     return st.fixed_dictionaries(
         {}, optional={key: st.sampled_from(values) for key, values in choices.items()}
     )
@@ -174,9 +189,7 @@ def test_many_options(name, data):
     options = data.draw(combinations(name).filter(lambda o: valid((name, o))))
     invariant = data.draw(st.sampled_from(OF_ANY))
     channels = options.get("in_channels", 3)
-    check_backbone(
-        factory(name, options), in_channels=channels, invariants=[invariant]
-    )
+    check_backbone(factory(name, options), in_channels=channels, invariants=[invariant])
 
 
 def test_no_backbone_and_no_option_is_forgotten():
