@@ -15,7 +15,14 @@ class MixedNeuron(nn.Module):
     Path ``'dual'`` takes the first half of the samples as view A through the spiking
     path and the rest as view B through the analog one. Inference and every downstream
     task use ``'spike'``, the default.
+
+    Attributes:
+        config: Named tuple of every setting that changes the result.
+        backend: Name of the kernels.
     """
+
+    config: Any
+    backend: str
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,6 @@
 """Meta-SpikeFormer (SDT-V2): convolution blocks, then attention blocks.
 
-Yao et al., "Spike-driven Transformer V2: Meta Spiking Neural Network Architecture
-Inspiring the Design of Next-generation Neuromorphic Chips", ICLR 2024, arXiv 2404.03663.
+Yao et al., "Spike-driven Transformer V2", ICLR 2024, arXiv 2404.03663.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ from snnssl_mm.models.membrane_shortcut.base import (
 )
 from snnssl_mm.models.membrane_shortcut.mixers import ChannelMixer, SeparableMixer
 from snnssl_mm.models.membrane_shortcut.rep_conv import (
+    Reparametrised,
     RepConvNorm,
     RepConvNormNeuron,
-    Reparametrised,
 )
 from snnssl_mm.registry import MODELS
 
