@@ -13,6 +13,7 @@ from snnssl_mm.conversion.detect import (
     LAYOUTS,
     OUR_HEADS,
     OURS,
+    PLAIN_LAYOUTS,
     detect,
     fill_placeholders,
     layout_of,
@@ -22,6 +23,7 @@ from snnssl_mm.conversion.detect import (
 from snnssl_mm.conversion.resnet_layouts import PLAIN_RESNET
 from snnssl_mm.conversion.rules import Layout, Rule
 from snnssl_mm.conversion.structure import (
+    FAMILIES,
     add_given,
     differences,
     expected_shapes,
@@ -155,8 +157,7 @@ def read(
     outside = [k for k in state if not k.startswith(prefix)]
     absorbed: list[str] = []
     if layout is None:
-        plain = {"Spikformer": "spikformer-imagenet", "SpikingResNet": "torchvision"}
-        templates = [rule.ours for rule in LAYOUTS[plain[family]].rules]
+        templates = [rule.ours for rule in LAYOUTS[PLAIN_LAYOUTS[family]].rules]
         ours = {k: v for k, v in bare.items() if matches_any(k, templates)}
         rest = [k for k in bare if k not in ours]
     else:
@@ -182,7 +183,7 @@ def read(
                 f"{name!r} has the shortcut {fixed['shortcut']!r}"
             )
         settings |= fixed
-    settings = add_given(settings, given)
+    settings = add_given(family, settings, given)
     added = fill_in(ours, expected_shapes(family, settings))
     return Conversion(
         ours,
@@ -207,10 +208,11 @@ def missing_settings(
     family: str, settings: Mapping[str, Any], layout: Layout | None
 ) -> list[str]:
     """Return unknown settings that decide the function, see :class:`Layout`."""
-    ours = ("stem" if family == "Spikformer" else "shortcut", "neuron")
-    missing = [k for k in (layout.open if layout else ours) if k not in settings]
+    hidden = FAMILIES[family].hidden
+    missing = [k for k in (layout.open if layout else hidden) if k not in settings]
     arch = settings.get("arch")
-    heads = not isinstance(arch, dict) or "num_heads" in arch
+    asked = FAMILIES[family].heads == "asked" and isinstance(arch, dict)
+    heads = not asked or "num_heads" in arch
     return missing if heads else ["num_heads", *missing]
 
 
@@ -247,8 +249,8 @@ def apply_rules(
             complete[ours] = torch.cat([pieces[part] for part in range(PARTS)])
     for ours, rule, bias in biases:
         if ours in complete:  # else fill_in() raises
-            part = complete[ours].chunk(PARTS)[rule.part or 0]
-            part -= bias
+            complete[ours] = complete[ours].clone()
+            rule.of(complete[ours]).sub_(bias)
     return complete, rest, absorbed
 
 
@@ -375,7 +377,7 @@ def absorb_biases(state: State, layout: Layout) -> list[str]:
 def reduce_dims(name: str, tensor: Tensor, rule: Rule) -> Tensor:
     """Take a rule's part of our tensor, without the dimensions that theirs lacks."""
     if rule.part is not None and not name.endswith(COUNTER):
-        tensor = tensor.chunk(PARTS)[rule.part].clone()
+        tensor = rule.of(tensor).clone()
     if rule.absorbed:
         return torch.zeros_like(tensor)
     if rule.dims and name.endswith("conv.weight"):

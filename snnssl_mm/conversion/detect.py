@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from torch import Tensor
+
+from snnssl_mm.conversion.membrane_layouts import MEMBRANE_LAYOUTS
 from snnssl_mm.conversion.resnet_layouts import RESNET_LAYOUTS
 from snnssl_mm.conversion.rules import Layout
 from snnssl_mm.conversion.spikformer_layouts import SPIKFORMER_LAYOUTS
 
-LAYOUTS = {**SPIKFORMER_LAYOUTS, **RESNET_LAYOUTS}
+LAYOUTS = {**SPIKFORMER_LAYOUTS, **MEMBRANE_LAYOUTS, **RESNET_LAYOUTS}
 """Layouts of other projects by name."""
 OURS = "ours"
 """Name of this package's own layout."""
+PLAIN_LAYOUTS = {
+    "Spikformer": "spikformer-imagenet",
+    "SpikeDrivenTransformer": "sdt-v1",
+    "Spikingformer": "spikingformer",
+    "MaxFormer": "maxformer",
+    "MetaSpikeFormer": "sdt-v2",
+    "ESpikeFormer": "sdt-v3",
+    "SpikingResNet": "torchvision",
+}
+"""A layout of each family whose rules have all our names."""
 OUR_HEADS = ("head.*", "neck.*")
-BLOCKS = ("blocks.", "layer1.")
+BLOCKS = ("blocks.", "layer1.", "stages.0.")
 """Prefixes of our names of blocks, which every backbone has after its stem."""
 NEAREST = 3  # number of layouts that an error names
 PREFIX_PARTS = 6  # prefixes have fewer parts, as module.momentum_encoder.backbone.
@@ -65,33 +78,45 @@ def fill_placeholders(template: str, found: Iterable[str]) -> str:
     return template
 
 
-def candidate(name: str, family: str, names: Iterable[str]) -> Detected:
-    """Match a layout with names, below the prefix that gives most matches."""
+def candidate(name: str, family: str, names: Mapping[str, int | None]) -> Detected:
+    """Match a layout with names, below the prefix that gives most matches.
+
+    Args:
+        name: Name of the layout.
+        family: Name of our backbone class.
+        names: Names of the tensors, with their dimensions where these are known.
+    """
     if name == OURS:
-        rules = SPIKFORMER_LAYOUTS["spikformer-imagenet"].rules
-        rules = tuple(rule._replace(theirs=rule.ours) for rule in rules)
+        rules = LAYOUTS[PLAIN_LAYOUTS[family]].rules
+        rules = tuple(rule._replace(theirs=rule.ours, dims=None) for rule in rules)
         other: tuple[str, ...] = OUR_HEADS
     else:
         layout = layout_of(name)
         rules, other = layout.rules, (*layout.heads, *layout.unused)
     known = any_of(rule.theirs for rule in rules)
     blocks = any_of(rule.theirs for rule in rules if rule.ours.startswith(BLOCKS))
+    sized = {
+        dims: any_of(rule.theirs for rule in rules if rule.dims == dims)
+        for dims in {rule.dims for rule in rules} - {None}
+    }
     counts: Counter[str] = Counter()
-    for full_name in names:
+    for full_name, dims in names.items():
         parts = full_name.split(".")
         for cut in range(min(len(parts), PREFIX_PARTS)):
-            if known.fullmatch(".".join(parts[cut:])):
+            bare = ".".join(parts[cut:])
+            differs = (p for d, p in sized.items() if dims not in (d, None))
+            if known.fullmatch(bare) and not any(p.fullmatch(bare) for p in differs):
                 counts["".join(f"{part}." for part in parts[:cut])] += 1
     best = max(counts, key=lambda prefix: (counts[prefix], -len(prefix)), default="")
-    bare = [n.removeprefix(best) for n in names if n.startswith(best)]
+    inner = [n.removeprefix(best) for n in names if n.startswith(best)]
     others = any_of(other)
     return Detected(
         name,
         family,
         best,
         counts[best],
-        sum(not others.fullmatch(n) for n in bare),
-        any(map(blocks.fullmatch, bare)),
+        sum(not others.fullmatch(n) for n in inner),
+        any(map(blocks.fullmatch, inner)),
     )
 
 
@@ -102,19 +127,24 @@ def detect(names: Iterable[str], source: str | None = None) -> Detected:
     the two apart.
 
     Args:
-        names: Names of the checkpoint's tensors.
+        names: Names of the checkpoint's tensors, or the tensors by name: two layouts
+            may have the same names, and their weights different dimensions.
         source: The only layout to consider; all if None.
 
     Raises:
         ValueError: If no layout matches more than half of the names below a prefix,
             including blocks.
     """
-    names = list(names)
-    families = {name: layout.family for name, layout in LAYOUTS.items()}
-    families[OURS] = "Spikformer"
+    tensors = names if isinstance(names, Mapping) else dict.fromkeys(names)
+    dims = {n: t.dim() if isinstance(t, Tensor) else None for n, t in tensors.items()}
+    names = list(dims)
+    pairs = [(name, layout.family) for name, layout in LAYOUTS.items()]
+    # Our ResNet's names are torchvision's.
+    pairs += [(OURS, f) for f in PLAIN_LAYOUTS if f != "SpikingResNet"]
     if source is not None:
-        families = {source: families.get(source) or layout_of(source).family}
-    found = [candidate(name, family, names) for name, family in families.items()]
+        pairs = [pair for pair in pairs if pair[0] == source]
+        pairs = pairs or [(source, layout_of(source).family)]
+    found = [candidate(name, family, dims) for name, family in pairs]
     best = max(found, key=lambda one: (one.fits, one.matches))
     if not best.fits:
         raise ValueError(unknown_layout(names, found))

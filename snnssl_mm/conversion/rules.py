@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 
 class Rule(NamedTuple):
     """Name of a tensor in another layout and in this package's.
@@ -16,11 +18,12 @@ class Rule(NamedTuple):
     Attributes:
         theirs: Name in the other layout.
         ours: Name in this package's layout.
-        part: Index of the third of our tensor (query, key, value), or None for all.
+        part: Index of the part of our tensor (query, key, value), or None for all.
         dims: Dimensions of their tensor if it lacks our trailing 1x1; or None.
         absorbed: Whether theirs is the bias of a convolution that has none here, and
             ``ours`` the running mean of the batch norm after it, which absorbs it:
             mean(ours) = mean(theirs) - bias gives exactly the same function.
+        shares: Relative sizes of the parts of our tensor.
     """
 
     theirs: str
@@ -28,6 +31,14 @@ class Rule(NamedTuple):
     part: int | None = None
     dims: int | None = None
     absorbed: bool = False
+    shares: tuple[int, ...] = (1, 1, 1)
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """Return the rule's part of our tensor, a view; all of it if it has no part."""
+        if self.part is None:
+            return tensor
+        unit = len(tensor) // sum(self.shares)
+        return tensor.split([share * unit for share in self.shares])[self.part]
 
 
 class Layout(NamedTuple):

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from snnssl_mm.models import Spikformer, SpikingResNet
+from snnssl_mm.conversion.membrane_structure import (
+    maxformer_settings,
+    sdt_settings,
+    spikingformer_settings,
+    staged_settings,
+)
+from snnssl_mm.conversion.tensors import count_children
+from snnssl_mm.models import (
+    ESpikeFormer,
+    MaxFormer,
+    MetaSpikeFormer,
+    SpikeDrivenTransformer,
+    Spikformer,
+    Spikingformer,
+    SpikingResNet,
+)
+from snnssl_mm.models.membrane_shortcut.e_spike_former import E_ARCHS
+from snnssl_mm.models.membrane_shortcut.max_former import MAXFORMER_ARCHS
+from snnssl_mm.models.membrane_shortcut.meta_spike_former import META_ARCHS
+from snnssl_mm.models.membrane_shortcut.spike_driven_transformer import SDT_ARCHS
+from snnssl_mm.models.membrane_shortcut.spikingformer import SPIKINGFORMER_ARCHS
 from snnssl_mm.models.spikformer import ARCHS
 from snnssl_mm.models.spiking_resnet import BOTTLENECKED, DEPTHS, STEMS
-
-BACKBONES = {"Spikformer": Spikformer, "SpikingResNet": SpikingResNet}
-
-
-def count_children(state: Mapping[str, Tensor], prefix: str) -> int:
-    """Count the modules ``prefix.0``, ``prefix.1``, ..."""
-    starts = {
-        name.removeprefix(f"{prefix}.").partition(".")[0]
-        for name in state
-        if name.startswith(f"{prefix}.")
-    }
-    return len(starts)
+from snnssl_mm.neurons.kernels.integer_reference import ILIFParameters
+from snnssl_mm.neurons.kernels.reference import LIFParameters
 
 
 def spikformer_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -66,10 +78,61 @@ def resnet_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
     return settings
 
 
-def add_given(settings: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+class Family(NamedTuple):
+    """What conversion knows about one of our backbone classes.
+
+    Attributes:
+        kind: The class.
+        find: Infers the settings that the tensors show.
+        hidden: Settings that decide the function and that the tensors do not show.
+        archs: Published sizes by name.
+        heads: ``'asked'`` if no tensor shows their number and it is known for published
+            sizes only, ``'known'`` if it follows a rule, or ``'none'``.
+    """
+
+    kind: Callable[..., Any]
+    find: Callable[[Mapping[str, Tensor]], dict[str, Any]]
+    hidden: tuple[str, ...] = ("neuron",)
+    archs: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    heads: str = "none"
+
+
+STEM = ("stem", "neuron")
+FAMILIES = {
+    "Spikformer": Family(Spikformer, spikformer_settings, STEM, ARCHS, "asked"),
+    "SpikingResNet": Family(SpikingResNet, resnet_settings, ("shortcut", "neuron")),
+    "SpikeDrivenTransformer": Family(
+        SpikeDrivenTransformer, sdt_settings, STEM, SDT_ARCHS
+    ),
+    "Spikingformer": Family(
+        Spikingformer,
+        spikingformer_settings,
+        archs=SPIKINGFORMER_ARCHS,
+        heads="asked",
+    ),
+    "MaxFormer": Family(
+        MaxFormer, maxformer_settings, archs=MAXFORMER_ARCHS, heads="known"
+    ),
+    "MetaSpikeFormer": Family(
+        MetaSpikeFormer,
+        partial(staged_settings, META_ARCHS),
+        archs=META_ARCHS,
+        heads="known",
+    ),
+    "ESpikeFormer": Family(
+        ESpikeFormer, partial(staged_settings, E_ARCHS), archs=E_ARCHS, heads="known"
+    ),
+}
+"""Our backbone classes by name."""
+
+
+def add_given(
+    family: str, settings: dict[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
     """Add settings given by the user, which override a layout's.
 
     Args:
+        family: Name of our backbone class.
         settings: Settings of our backbone.
         given: Further ones, and ``num_heads`` of its attention; options of ``neuron``
             that are left out keep their values.
@@ -81,13 +144,12 @@ def add_given(settings: dict[str, Any], given: Mapping[str, Any]) -> dict[str, A
     settings = {**settings, **given}
     if heads is None:
         return settings
-    arch = settings.get("arch")
-    if arch is None:
-        raise ValueError("num_heads are a Spikformer's, this is a SpikingResNet")
-    published = ARCHS[arch] if isinstance(arch, str) else {}
-    if heads == published.get("num_heads"):
+    if FAMILIES[family].heads == "none":
+        raise ValueError(f"num_heads does not matter: a {family} has no such option")
+    arch = settings["arch"]
+    sizes = FAMILIES[family].archs[arch] if isinstance(arch, str) else arch
+    if heads == sizes.get("num_heads"):
         return settings
-    sizes = published or arch
     return {**settings, "arch": {**sizes, "num_heads": heads}}
 
 
@@ -97,6 +159,7 @@ FREE = frozenset(
         "bn",
         "frozen_stages",
         "init_cfg",
+        "output",
         "norm_eval",
         "out_indices",
         "time_readout",
@@ -108,6 +171,12 @@ FREE = frozenset(
 SIZES = ("arch", "depth", "stem", "base_channels", "num_stages")
 
 
+TRAINING_ONLY = ("surrogate", "detach_reset")
+"""Settings of a neuron that do not change its output."""
+ACTIVATIONS = {LIFParameters: "MixedLIF", ILIFParameters: "MixedILIF"}
+"""Names of neurons by their settings."""
+
+
 def stored_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a stored config that decide the function."""
     return {name: value for name, value in stored.items() if name not in FREE}
@@ -116,7 +185,7 @@ def stored_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
 def family_of(stored: Mapping[str, Any] | None) -> str | None:
     """Return the name of our backbone class in a stored config, or None."""
     name = str((stored or {}).get("type", "")).rpartition(".")[2]
-    return name if name in BACKBONES else None
+    return name if name in FAMILIES else None
 
 
 def function_of(family: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,10 +193,11 @@ def function_of(family: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     with torch.device("meta"):
         structure = dict(build(family, settings).structure)
     neuron = structure.pop("neuron")
-    spiking = hasattr(neuron, "tau")
-    structure["activation"] = "MixedLIF" if spiking else neuron["type"]
-    for name in ("tau", "v_threshold", "v_reset", "decay_input"):
-        structure[f"the neuron's {name}"] = getattr(neuron, name, None)
+    fields = neuron._asdict() if hasattr(neuron, "_asdict") else {}
+    structure["activation"] = ACTIVATIONS.get(type(neuron)) or neuron["type"]
+    for name, value in fields.items():
+        if name not in TRAINING_ONLY:
+            structure[f"the neuron's {name}"] = value
     return structure
 
 
@@ -159,10 +229,11 @@ def build(family: str, settings: Mapping[str, Any]) -> Any:
     Raises:
         ValueError: If a setting is unknown or has an invalid value.
     """
-    if isinstance(arch := settings.get("arch"), dict):
+    asked = FAMILIES[family].heads == "asked"
+    if asked and isinstance(arch := settings.get("arch"), dict):
         settings = {**settings, "arch": {"num_heads": 1, **arch}}
     try:
-        return BACKBONES[family](**settings)
+        return FAMILIES[family].kind(**settings)
     except TypeError as cause:
         raise ValueError(f"no {family} has these settings: {cause}") from cause
 
@@ -173,9 +244,8 @@ def find_settings(family: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
     Raises:
         ValueError: If there are none; names the missing tensor.
     """
-    find = spikformer_settings if family == "Spikformer" else resnet_settings
     try:
-        return find(state)
+        return FAMILIES[family].find(state)
     except KeyError as missing:
         raise ValueError(
             f"{family} needs the tensor {missing}, which is missing"

@@ -92,6 +92,7 @@ OWN = {
         **MEMBRANE,
         "arch": [dict(embed_dims=24, depths=(1, 2, 2), num_heads=3, mlp_ratio=1)],
         "attention_scale": ["auto"],
+        "attention": ["spikes"],
     },
     "MetaSpikeFormer": {
         **MEMBRANE,

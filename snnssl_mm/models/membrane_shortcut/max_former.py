@@ -7,12 +7,12 @@ arXiv 2505.18608.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from snnssl_mm.models.attention import ATTENTION_SCALE
+from snnssl_mm.models.attention import ATTENTION_SCALE, SpikingSelfAttention
 from snnssl_mm.models.layers import (
     ConvNorm,
     ConvNormNeuron,
@@ -38,6 +38,20 @@ MAXFORMER_ARCHS = {
 HEAD_CHANNELS = 64
 KERNELS = (7, 5)
 """Kernels of the depthwise convolutions in stages 1 and 2."""
+
+
+class SpikeAddingAttention(SpikingSelfAttention):
+    """Spikformer's attention on currents; its spikes are added to them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend within each time step of the current ``x`` [T, N, C, H, W]."""
+        return x + super().forward(x)
+
+
+ATTENTIONS: dict[str, Callable[..., nn.Module]] = {
+    "membrane": MembraneSelfAttention,
+    "spikes": SpikeAddingAttention,
+}
 
 
 class FirstEmbedding(nn.Module):
@@ -105,6 +119,9 @@ class MaxFormer(MembraneBackbone):
             ``'per_view'``: each its own.
         attention_scale: Factor of q k^T v, 0.125 in the published models, or
             ``'auto'``; see :func:`snnssl_mm.models.attention.attention_factor`.
+        attention: ``'membrane'``: neurons first, as published, or ``'spikes'``:
+            Spikformer's, which gets currents and adds spikes, as in SpikingJelly's
+            MaxFormer.
         frozen_stages: -1 for none, 0 for the first embedding, k for it and the first
             k stages, of which the second and third begin with their embedding: no
             gradient, and eval mode whatever the model's mode.
@@ -135,6 +152,7 @@ class MaxFormer(MembraneBackbone):
         neuron: NeuronConfig | None = None,
         bn: str = "joint",
         attention_scale: float | str = ATTENTION_SCALE,
+        attention: str = "membrane",
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
@@ -159,6 +177,10 @@ class MaxFormer(MembraneBackbone):
         require_heads(dims, heads, 8)
         if len(depths) != 3:
             raise ValueError(f"depths must be three numbers of blocks, got {depths}")
+        if attention not in ATTENTIONS:
+            raise ValueError(
+                f"attention must be one of {sorted(ATTENTIONS)}, got {attention!r}"
+            )
         self.channels = (dims // 4, dims // 2, dims, dims)
         self.stride = 32 if 3 in out_indices else 16
 
@@ -168,7 +190,9 @@ class MaxFormer(MembraneBackbone):
             if stage < len(KERNELS):
                 mixer = DepthwiseMixer(width, KERNELS[stage], neuron, bn)
             else:
-                mixer = MembraneSelfAttention(width, heads, neuron, bn, attention_scale)
+                mixer = ATTENTIONS[attention](
+                    width, heads, neuron, bn, attention_scale
+                )
             mlp = ChannelMixer(
                 width, sizes["mlp_ratio"], neuron, bn, inner_residual=True
             )
@@ -197,6 +221,7 @@ class MaxFormer(MembraneBackbone):
             frozen_stages,
             num_heads=heads,
             attention_scale=attention_scale,
+            attention=attention,
         )
 
     def extract_currents(self, frames: Tensor, steps: int) -> list[Tensor]:
