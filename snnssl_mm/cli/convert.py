@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from snnssl_mm.conversion import Conversion
 
 
+HEAD = "head."
 OPTIONS = {
     "num_heads": "--num-heads N",
     "stem": "--stem imagenet (or cifar)",
@@ -66,12 +67,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave out tensors that the layout does not know, instead of stopping",
     )
     parser.add_argument(
+        "--with-head",
+        action="store_true",
+        help="convert a linear classifier too, and store the config of the model",
+    )
+    parser.add_argument(
         "--num-heads",
         type=positive(int),
         help="number of attention heads, which the tensors do not show",
     )
     parser.add_argument("--stem", help="Spikformer's strides: imagenet or cifar")
     parser.add_argument("--pooled", help="what a Spikformer's stem pools")
+    parser.add_argument("--attention", help="a MaxFormer's: membrane or spikes")
     parser.add_argument("--shortcut", help="shortcut of a ResNet: sew, spiking or ms")
     parser.add_argument(
         "--merge", help="merging of a ResNet's shortcuts, such as add or iand"
@@ -101,7 +108,7 @@ def setting(text: str) -> tuple[str, Any]:
 
 def given_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Collect the settings of the backbone that the user gives."""
-    names = ("num_heads", "stem", "pooled", "shortcut", "merge")
+    names = ("num_heads", "stem", "pooled", "attention", "shortcut", "merge")
     given = {k: getattr(args, k) for k in names if getattr(args, k) is not None}
     return given | ({"neuron": dict(args.neuron)} if args.neuron else {})
 
@@ -126,6 +133,34 @@ def backbone_config(conversion: Conversion) -> dict[str, Any]:
     return dict(type=f"snnssl_mm.{conversion.family}", **conversion.settings)
 
 
+def model_config(conversion: Conversion) -> dict[str, Any]:
+    """Make the config of the model: of the backbone, or of a classifier on it."""
+    from snnssl_mm.conversion import LAYOUTS
+
+    backbone, found = backbone_config(conversion), conversion.classifier
+    if not found or conversion.source not in LAYOUTS:
+        return dict(backbone=backbone)
+    neuron = LAYOUTS[conversion.source].head_neuron
+    if neuron is not None:
+        neuron = {**head_type(conversion), **backbone.get("neuron", {}), **neuron}
+    classes, channels = found["fc.weight"].shape
+    head = dict(
+        type="snnssl_mm.SpikingLinearClsHead",
+        num_classes=classes,
+        in_channels=channels,
+        neuron=neuron,
+        distilled="fc_kd.weight" in found,
+    )
+    backbone = dict(backbone, time_readout="none")
+    return dict(type="mmpretrain.ImageClassifier", backbone=backbone, head=head)
+
+
+def head_type(conversion: Conversion) -> dict[str, Any]:
+    """Return the type of the head's neuron, if it is not a MixedLIF."""
+    integer = conversion.family == "ESpikeFormer"
+    return {"type": "snnssl_mm.MixedILIF"} if integer else {}
+
+
 def print_conversion(conversion: Conversion) -> None:
     """Print what was converted and left out, and notes for the user."""
     from mmengine.config import Config
@@ -145,7 +180,7 @@ def print_conversion(conversion: Conversion) -> None:
     ):
         if found:
             print(f"{what} ({len(found)}): {', '.join(found)}")
-    text = Config({"backbone": backbone_config(conversion)}).pretty_text.strip()
+    text = Config(model_config(conversion)).pretty_text.strip()
     print(f"config: {text}")
     if not conversion.complete:
         wanted = ", ".join(OPTIONS[name] for name in conversion.missing)
@@ -179,6 +214,7 @@ def run(args: argparse.Namespace) -> None:
             args.allow_unknown,
             stored_backbone(checkpoint),
             given_settings(args),
+            args.with_head,
         )
         if args.to == OURS:
             require_settings(conversion)
@@ -192,8 +228,10 @@ def run(args: argparse.Namespace) -> None:
     }
     if args.to == OURS:
         tensors = {f"{BACKBONE}{name}": tensor for name, tensor in tensors.items()}
+        tensors |= {f"{HEAD}{name}": t for name, t in conversion.classifier.items()}
+    else:
+        tensors = {**tensors, **conversion.classifier}
     if conversion.complete:
-        model = {"backbone": backbone_config(conversion)}
-        meta["cfg"] = Config({"model": model}).pretty_text
+        meta["cfg"] = Config({"model": model_config(conversion)}).pretty_text
     write_atomically(out, pack(tensors, meta))
     print(f"written: {out}")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from snnssl_mm.conversion.detect import (
     LAYOUTS,
+    OUR_CLASSIFIER,
     OUR_HEADS,
     OURS,
     PLAIN_LAYOUTS,
@@ -54,6 +55,8 @@ class Conversion(NamedTuple):
         stored: Whether ``settings`` come from the config stored in the checkpoint.
         missing: Unknown settings that decide the function.
         notes: What a user must know or set, so that the network computes the same.
+        classifier: Tensors of a linear classifier that were kept, by the names in our
+            head, or in the target layout.
     """
 
     state: State
@@ -69,6 +72,7 @@ class Conversion(NamedTuple):
     stored: bool
     missing: list[str]
     notes: list[str]
+    classifier: State
 
     @property
     def complete(self) -> bool:
@@ -90,6 +94,7 @@ def convert(
     allow_unknown: bool = False,
     stored: Mapping[str, Any] | None = None,
     given: Mapping[str, Any] | None = None,
+    keep_head: bool = False,
 ) -> Conversion:
     """Convert a checkpoint's backbone.
 
@@ -104,6 +109,7 @@ def convert(
             of another project's backbone is ignored.
         given: Settings of our backbone that are not visible in the tensors, see
             :func:`.structure.add_given`.
+        keep_head: Whether a linear classifier is converted too.
 
     Raises:
         ValueError: If the layout is unknown, a tensor is missing, has another shape or
@@ -114,6 +120,8 @@ def convert(
     own_names = found.name == OURS or layout_of(found.name).rules == PLAIN_RESNET
     name = source or (OURS if own_names and family_of(stored) else found.name)
     ours = read(state, name, found.prefix, found.family, stored, given or {})
+    if keep_head:
+        ours = with_classifier(ours, state, found.prefix)
     if ours.unknown and not allow_unknown:
         raise ValueError(
             f"{len(ours.unknown)} tensors are unknown to the layout {name!r}, such as "
@@ -201,7 +209,42 @@ def read(
         stored=own is not None,
         missing=[] if own else missing_settings(family, settings, layout),
         notes=[layout.note] if layout and layout.note else [],
+        classifier={},
     )
+
+
+def with_classifier(
+    ours: Conversion, state: Mapping[str, Tensor], prefix: str
+) -> Conversion:
+    """Add the linear classifier of a checkpoint to what was converted of it.
+
+    Raises:
+        ValueError: If there is none, or its parts do not belong together.
+    """
+    layout = LAYOUTS.get(ours.source)
+    found: State = {}
+    kept = []
+    for name in ours.heads:
+        for theirs, new in layout.classifier if layout else OUR_CLASSIFIER:
+            if match := name_pattern(theirs).fullmatch(name):
+                tensor = state[name] if name in state else state[prefix + name]
+                found[fill_placeholders(new, match.groups())] = tensor
+                kept.append(name)
+    shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    classes = len(found["fc.weight"]) if "fc.weight" in found else 0
+    parts = {name.partition(".")[0] for name in found}
+    wanted = {f"{part}.{kind}" for part in parts for kind in ("weight", "bias")}
+    if (
+        set(found) != wanted
+        or not classes
+        or {len(t) for t in found.values()} != {classes}
+    ):
+        raise ValueError(
+            "expected a linear classifier of weight and bias, found "
+            f"{shapes or 'none'}; leave out --with-head for the backbone alone"
+        )
+    heads = [name for name in ours.heads if name not in kept]
+    return ours._replace(classifier=found, heads=heads)
 
 
 def missing_settings(
@@ -328,6 +371,17 @@ def write(ours: Conversion, target: str) -> Conversion:
             f"{target!r} has no place for {len(homeless)} tensors, such as "
             f"{', '.join(homeless[:3])}"
         )
+    head = {
+        fill_placeholders(their_name, match.groups()): tensor
+        for name, tensor in ours.classifier.items()
+        for their_name, new in layout.classifier
+        if (match := name_pattern(new).fullmatch(name))
+    }
+    if len(head) < len(ours.classifier):
+        raise ValueError(
+            f"{target!r} has one classifier, the network has a distilled one too; "
+            "leave out --with-head"
+        )
     added = [k for k in theirs if is_absorbed(k.removeprefix(layout.prefix), layout)]
     return ours._replace(
         state=theirs,
@@ -335,6 +389,7 @@ def write(ours: Conversion, target: str) -> Conversion:
         absorbed=absorbed,
         added=[*ours.added, *added],
         notes=[*ours.notes, *notes],
+        classifier=head,
     )
 
 

@@ -29,6 +29,8 @@ PLAIN_LAYOUTS = {
 }
 """A layout of each family whose rules have all our names."""
 OUR_HEADS = ("head.*", "neck.*")
+OUR_CLASSIFIER = (("head.fc.*", "fc.*"), ("head.fc_kd.*", "fc_kd.*"))
+"""Our full names of a classifier's tensors, and those in the head."""
 BLOCKS = ("blocks.", "layer1.", "stages.0.")
 """Prefixes of our names of blocks, which every backbone has after its stem."""
 NEAREST = 3  # number of layouts that an error names

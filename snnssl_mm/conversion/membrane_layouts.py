@@ -213,7 +213,11 @@ DOWNSAMPLINGS = (
     ("4", "downsamplings.3.unit"),
 )
 CONV_BLOCKS = ("1_1", "1_2", "2_1", "2_2")
-DENSE_SEPARABLE = (("pwconv1", "expand"), ("dwconv", "depthwise"), ("pwconv2", "reduce"))
+DENSE_SEPARABLE = (
+    ("pwconv1", "expand"),
+    ("dwconv", "depthwise"),
+    ("pwconv2", "reduce"),
+)
 
 
 def rep_conv(theirs: str, ours: str, part: int | None) -> Rules:
@@ -330,13 +334,17 @@ E_SPIKEFORMER = staged(
 )  # fmt: skip
 
 NEURON = dict(neuron=SPIKFORMER_NEURON)
-KD_HEADS = ("head.*", "head_kd.*")
+KD = (("head.*", "fc.*"), ("head_kd.*", "fc_kd.*"))
+KD_HEADS = tuple(name for name, _ in KD)
+FIRES: dict[str, object] = {}
+"""A neuron like the others in front of the classifier."""
 
 MEMBRANE_LAYOUTS = {
     "sdt-v1": Layout(
         "SpikeDrivenTransformer",
         "official Spike-driven Transformer (V1)",
         SDT,
+        head_neuron=FIRES,
         unused=("block.#.attn.talking_heads.weight",),
         settings=dict(stem="imagenet", **NEURON),
         note="stem='cifar' if it was trained with pooling_stat '0011': the tensors do "
@@ -346,6 +354,7 @@ MEMBRANE_LAYOUTS = {
         "SpikeDrivenTransformer",
         "spikingjelly 2.0's Spike-driven Transformer",
         SJ_SDT,
+        head_neuron=FIRES,
         settings=dict(NEURON),
         open=("stem",),
         note="neurons are spikingjelly's defaults; stem='imagenet' if it was built "
@@ -356,6 +365,8 @@ MEMBRANE_LAYOUTS = {
         "official Spike-driven Transformer V2 (Meta-SpikeFormer)",
         META,
         heads=KD_HEADS,
+        classifier=KD,
+        head_neuron=FIRES,
         settings=dict(NEURON),
     ),
     "sdt-v3": Layout(
@@ -363,24 +374,29 @@ MEMBRANE_LAYOUTS = {
         "official Spike-driven Transformer V3, base (E-SpikeFormer)",
         E_SPIKEFORMER,
         heads=KD_HEADS,
+        classifier=KD,
+        head_neuron=dict(normalize=False),
         settings=dict(neuron=dict(levels=4)),
     ),
     "maxformer": Layout(
         "MaxFormer",
         "official MaxFormer, ImageNet",
         MAXFORMER,
+        head_neuron=FIRES,
         settings=dict(NEURON),
     ),
     "maxformer-released": Layout(
         "MaxFormer",
         "official MaxFormer, older names of the released files",
         RELEASED_MAXFORMER,
+        head_neuron=FIRES,
         settings=dict(NEURON),
     ),
     "maxformer-spikingjelly": Layout(
         "MaxFormer",
         "spikingjelly 2.0's MaxFormer (not its CIFAR one)",
         SJ_MAXFORMER,
+        head_neuron=FIRES,
         settings=dict(attention="spikes", **NEURON),
         note="neurons are spikingjelly's defaults; its attention is Spikformer's, "
         "unlike the published one: attention='spikes'",

@@ -61,6 +61,7 @@ RESNET_LAYOUTS = {
             ("downsample.0.module.0", "downsample.0.module.1"),
         ),
         heads=("fc.*",),
+        classifier=(("fc.*", "fc.*"),),
         settings=dict(shortcut="sew", neuron=INTEGRATE_AND_FIRE),
         note="merge='add' unless it was trained with connect_f='AND' or 'IAND'",
     ),
@@ -74,6 +75,7 @@ RESNET_LAYOUTS = {
             ("downsample.module.0", "downsample.module.1"),
         ),
         heads=("fc.*",),
+        classifier=(("fc.*", "fc.*"),),
         settings=dict(shortcut="spiking", neuron=INTEGRATE_AND_FIRE),
     ),
     "ms-official": Layout(
@@ -90,6 +92,7 @@ RESNET_LAYOUTS = {
             first_layer=2,
         ),
         heads=("fc.*",),
+        classifier=(("fc.*", "fc.*"),),
         settings=dict(shortcut="ms", neuron=MS_NEURON),
     ),
     "ms-spikingjelly": Layout(
@@ -109,6 +112,7 @@ RESNET_LAYOUTS = {
         "torchvision's ResNet, or spikingjelly 2.0's SEW or Spiking-ResNet",
         PLAIN_RESNET,
         heads=("fc.*",),
+        classifier=(("fc.*", "fc.*"),),
         open=("shortcut", "neuron"),
         initialisation=True,
         note="these names are our own too. Weights of a non-spiking ResNet "
@@ -122,6 +126,7 @@ RESNET_LAYOUTS = {
         "mmpretrain's ResNet",
         PLAIN_RESNET,
         heads=("head.fc.*",),
+        classifier=(("head.fc.*", "fc.*"),),
         prefix="backbone.",
         open=("shortcut", "neuron"),
         initialisation=True,

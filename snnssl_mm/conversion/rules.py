@@ -49,6 +49,9 @@ class Layout(NamedTuple):
         source: Project that the layout comes from.
         rules: Rules for each of our tensors, and for theirs that ours absorb.
         heads: Names of tensors after the backbone.
+        classifier: Those of a linear classifier, and the names in our head.
+        head_neuron: Neuron in front of the classifier; options in addition to those of
+            the backbone's, or None if there is no neuron.
         unused: Names of tensors that their code creates but never uses.
         prefix: Prefix of the names when written.
         settings: Settings of our backbone that computes the same, without its size.
@@ -63,6 +66,8 @@ class Layout(NamedTuple):
     source: str
     rules: tuple[Rule, ...]
     heads: tuple[str, ...] = ("head.*",)
+    classifier: tuple[tuple[str, str], ...] = (("head.*", "fc.*"),)
+    head_neuron: Mapping[str, Any] | None = None
     unused: tuple[str, ...] = ()
     prefix: str = ""
     settings: Mapping[str, Any] = MappingProxyType({})

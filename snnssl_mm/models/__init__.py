@@ -36,7 +36,11 @@ from snnssl_mm.models.dense_prediction.heads import (
 from snnssl_mm.models.dense_prediction.neck import SpikingNeck
 from snnssl_mm.models.dense_prediction.simple_pyramid import SimpleFeaturePyramid
 from snnssl_mm.models.dual_path_ssl import DualPathSSL, TwoViewDataPreprocessor
-from snnssl_mm.models.heads import NormalizedLinearClsHead, TemporalLossHead
+from snnssl_mm.models.heads import (
+    NormalizedLinearClsHead,
+    SpikingLinearClsHead,
+    TemporalLossHead,
+)
 from snnssl_mm.models.init import BackboneInit
 from snnssl_mm.models.membrane_shortcut.e_spike_former import ESpikeFormer
 from snnssl_mm.models.membrane_shortcut.max_former import MaxFormer
@@ -87,6 +91,7 @@ __all__ = [
     "SpikingFCOSHead",
     "SpikingFPNHead",
     "SpikingHead",
+    "SpikingLinearClsHead",
     "SpikingMapHead",
     "SpikingNeck",
     "SpikingRPNHead",

@@ -10,6 +10,7 @@ from mmpretrain.models import LinearClsHead
 from torch import Tensor, nn
 
 from snnssl_mm.losses.representation import std_per_dimension
+from snnssl_mm.models.layers import NeuronConfig, build_neuron
 from snnssl_mm.registry import MODELS
 
 
@@ -80,3 +81,54 @@ class NormalizedLinearClsHead(LinearClsHead):
         """Standardise the features ``[B, C]`` of the last stage."""
         normalized: Tensor = self.norm(feats[-1])
         return normalized
+
+
+@MODELS.register_module()
+class SpikingLinearClsHead(LinearClsHead):
+    """Classifier of spiking transformers: mean over positions, neuron, linear layer.
+
+    Its result is the mean over the time steps. The neuron gets the mean current of each
+    channel, so the backbone must keep its time axis: ``time_readout='none'``.
+
+    Args:
+        num_classes: Number of classes.
+        in_channels: Number of features.
+        neuron: Options of the neuron, or None for no neuron: SDT-V1, V2 and MaxFormer
+            have one like their others, SDT-V3 one with ``normalize=False``,
+            Spikformer and Spikingformer have none.
+        distilled: Whether there is a second linear layer, which was trained by
+            distillation (``head_kd`` of SDT-V2); the result is the mean of both.
+        **kwargs: See mmpretrain's ``LinearClsHead``.
+
+    Shape:
+        - Input: a tuple of maps ``[T, N, C, H, W]``, of which the last is used.
+        - Output: ``[N, num_classes]``.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        neuron: NeuronConfig | None = None,
+        distilled: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(num_classes, in_channels, **kwargs)
+        self.neuron = nn.Identity() if neuron is None else build_neuron(neuron)
+        self.fc_kd = nn.Linear(in_channels, num_classes) if distilled else None
+
+    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Compute the mean over time of the neuron's output, ``[N, C]``."""
+        if feats[-1].dim() != 5:
+            raise ValueError(
+                "SpikingLinearClsHead expects maps [T, N, C, H, W], got "
+                f"{tuple(feats[-1].shape)}; set time_readout='none' in the backbone"
+            )
+        rates: Tensor = self.neuron(feats[-1].mean((-2, -1))).mean(0)
+        return rates
+
+    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Compute the logits."""
+        rates = self.pre_logits(feats)
+        logits: Tensor = self.fc(rates)
+        return logits if self.fc_kd is None else (logits + self.fc_kd(rates)) / 2

@@ -22,6 +22,7 @@ from spikingjelly.activation_based.model import (
 )
 from torch import nn
 
+from snnssl_mm import models
 from snnssl_mm.conversion import LAYOUTS, convert, detect
 from snnssl_mm.models import Spikformer, SpikingResNet
 from snnssl_mm.testing import randomize_norms
@@ -181,15 +182,26 @@ def test_every_tensor_is_used_or_listed(source):
         assert name in listed or tensor.max() in kept, name
 
 
+SMALL = {
+    "Spikformer": dict(arch=ARCH),
+    "SpikingResNet": dict(depth=18, base_channels=8),
+    "SpikeDrivenTransformer": dict(arch=dict(embed_dims=DIMS, depth=DEPTH)),
+    "Spikingformer": dict(arch=ARCH),
+    "MaxFormer": dict(arch=dict(embed_dims=DIMS, depths=(1, 1, 2))),
+    "MetaSpikeFormer": dict(arch=dict(embed_dims=(8, 16, 24, 32))),
+    "ESpikeFormer": dict(arch=dict(embed_dims=(8, 16, 24, 32))),
+}
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_our_own_backbone_goes_there_and_back(name):
     layout = LAYOUTS[name]
 
     def build():
-        if layout.family == "Spikformer":
-            return Spikformer(ARCH).double().eval()
-        shortcut = layout.settings.get("shortcut", "sew")
-        return SpikingResNet(18, shortcut, base_channels=8).double().eval()
+        chosen = ("shortcut", "attention")
+        options = {k: v for k, v in layout.settings.items() if k in chosen}
+        kind = getattr(models, layout.family)
+        return kind(**SMALL[layout.family], **options).double().eval()
 
     torch.manual_seed(1)
     model, other = randomize_norms(build(), **ACTIVE), build()
@@ -201,7 +213,7 @@ def test_our_own_backbone_goes_there_and_back(name):
     with torch.no_grad():
         expected = model(IMAGE)[0]
         assert expected.any()
-        assert torch.equal(other(IMAGE)[0], expected)
+        torch.testing.assert_close(other(IMAGE)[0], expected, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101])

@@ -190,9 +190,7 @@ class MaxFormer(MembraneBackbone):
             if stage < len(KERNELS):
                 mixer = DepthwiseMixer(width, KERNELS[stage], neuron, bn)
             else:
-                mixer = ATTENTIONS[attention](
-                    width, heads, neuron, bn, attention_scale
-                )
+                mixer = ATTENTIONS[attention](width, heads, neuron, bn, attention_scale)
             mlp = ChannelMixer(
                 width, sizes["mlp_ratio"], neuron, bn, inner_residual=True
             )
