@@ -27,12 +27,20 @@ class IntegerFire(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, u: Tensor, levels: int, analog: bool) -> Tensor:
-        """Return the output for the membrane ``u`` in units of the threshold."""
+    def forward(ctx: Any, u: Tensor, levels: int, spiking: int) -> Tensor:
+        """Return the output for the membrane ``u`` [N, ...] in units of the threshold.
+
+        Args:
+            ctx: Context of autograd.
+            u: Membrane.
+            levels: D.
+            spiking: Number of the first samples that emit integers.
+        """
         ctx.save_for_backward(u)
         ctx.levels = levels
-        clamped = u.clamp(0, levels)
-        return clamped if analog else clamped.round()
+        out = u.clamp(0, levels)
+        out[:spiking].round_()
+        return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -41,19 +49,29 @@ class IntegerFire(torch.autograd.Function):
         return grads[0] * ((u > 0) & (u < ctx.levels)), None, None
 
 
-def integrate(x: Tensor, p: ILIFParameters, analog: bool) -> Tensor:
-    """Run one path of MixedILIF over the leading time axis of ``x`` [T, ...]."""
+def integrate(x: Tensor, p: ILIFParameters, spiking: int) -> Tensor:
+    """Run MixedILIF over the leading time axis of ``x`` [T, N, ...].
+
+    Args:
+        x: Input current.
+        p: Parameters.
+        spiking: Number of the first samples that take the spiking path; the rest takes
+            the analog one.
+    """
     beta = 1 - 1 / p.tau
+    samples = x.shape[1]
     v = torch.zeros_like(x[0])
     outputs = []
     for x_t in x:
         u = beta * v + x_t
-        scaled = u / p.v_threshold
-        count = IntegerFire.apply(scaled, p.levels, False)
-        out = IntegerFire.apply(scaled, p.levels, True) if analog else count
+        ratio = u / p.v_threshold
+        out = IntegerFire.apply(ratio, p.levels, spiking)
         outputs.append(out / p.levels if p.normalize else out)
+        every = spiking == samples
+        count = out if every else IntegerFire.apply(ratio, p.levels, samples)
         v = u - p.v_threshold * (count.detach() if p.detach_reset else count)
-    return torch.stack(outputs)
+    # Stacking would give up the memory layout of a single step.
+    return torch.stack(outputs) if len(outputs) > 1 else outputs[0].unsqueeze(0)
 
 
 def mixed_ilif(x: Tensor, p: ILIFParameters, path: str) -> Tensor:
@@ -63,8 +81,6 @@ def mixed_ilif(x: Tensor, p: ILIFParameters, path: str) -> Tensor:
     """
     refuse_tangents("MixedILIF", x)
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-    if path == "dual":
-        spiking, analog = wide.chunk(2, dim=1)
-        halves = [integrate(spiking, p, False), integrate(analog, p, True)]
-        return torch.cat(halves, dim=1).to(x.dtype)
-    return integrate(wide, p, path == "analog").to(x.dtype)
+    samples = x.shape[1]
+    spiking = {"spike": samples, "analog": 0, "dual": samples // 2}[path]
+    return integrate(wide, p, spiking).to(x.dtype)
