@@ -69,8 +69,9 @@ def attention_maps(backbone: nn.Module, image: NetworkImage) -> list[AttentionMa
 
     def record(name: str, spikes: Tensor) -> None:
         steps, _, _, height, width = spikes.shape
-        heads = blocks[name].num_heads
-        q, k, _ = spikes[:, 0].reshape(steps, 3, heads, -1, height * width).unbind(1)
+        heads, dims = blocks[name].num_heads, blocks[name].dims
+        both = spikes[:, 0, : 2 * dims]
+        q, k = both.reshape(steps, 2, heads, -1, height * width).unbind(1)
         received = torch.einsum("thc,thcj->hj", q.float().mean(-1), k.float())
         maps = (received / steps).reshape(heads, height, width)
         found.append(AttentionMap(name, crop_to_picture(maps.cpu().numpy(), image)))

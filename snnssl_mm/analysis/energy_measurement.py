@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from snnssl_mm.analysis.unseen_images import is_pretraining
-from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.neurons import MixedNeuron
 from snnssl_mm.recording.energy import (
     ACCOUNTINGS,
     BACKBONE,
@@ -51,7 +51,7 @@ def count_images(loader: DataLoader[Any]) -> int:
 
 def is_spiking(backbone: nn.Module) -> bool:
     """Tell whether a backbone has time steps or a MixedLIF."""
-    neurons = (isinstance(child, MixedLIF) for child in backbone.modules())
+    neurons = (isinstance(child, MixedNeuron) for child in backbone.modules())
     return hasattr(backbone, "time_steps") or any(neurons)
 
 
@@ -145,7 +145,7 @@ def spiking_parts(model: nn.Module) -> set[str]:
     """
     parts = {BACKBONE}
     for name, module in model.named_modules():
-        if isinstance(module, MixedLIF):
+        if isinstance(module, MixedNeuron):
             depth = 2 if name.startswith("roi_head.") else 1
             parts.add(".".join(name.split(".")[:depth]))
     return parts

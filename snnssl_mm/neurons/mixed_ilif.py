@@ -69,6 +69,7 @@ class MixedILIF(MixedNeuron):
             levels, bool(normalize), float(tau), float(v_threshold), detach_reset
         )
         self.backend = backend
+        self.largest = 1.0 if normalize else float(levels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Integrate and fire over the leading time axis of ``x`` [T, N, ...]."""

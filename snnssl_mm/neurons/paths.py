@@ -19,10 +19,12 @@ class MixedNeuron(nn.Module):
     Attributes:
         config: Named tuple of every setting that changes the result.
         backend: Name of the kernels.
+        largest: Largest output of the spiking path: 1, or D of an integer neuron.
     """
 
     config: Any
     backend: str
+    largest: float = 1.0
 
     def __init__(self) -> None:
         super().__init__()

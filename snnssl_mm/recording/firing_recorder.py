@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.neurons import MixedNeuron
 from snnssl_mm.recording.spike_recording import layer_name
 
 FSDP_PREFIX = "_fsdp_wrapped_module."
@@ -21,7 +21,8 @@ class LayerFiring(NamedTuple):
 
     Attributes:
         name: The layer, such as ``stem.stages.0``.
-        rates: Firing rate of each time step, ``[T]``: spikes per neuron, 0 to 1.
+        rates: Firing rate of each time step, ``[T]``: spikes per neuron, 0 to 1; of
+            integer neurons, per binary step.
         neurons: Number of neurons.
         dead: Number of neurons that never fired, for any image and time step.
         saturated: Number of neurons that fired for every image and time step.
@@ -56,6 +57,8 @@ class FiringCounter:
             return
         if neuron.path == "dual":
             output = output[:, : output.shape[1] // 2]
+        if neuron.largest != 1:
+            output = output / neuron.largest
         samples = output.shape[1]
         self.images += samples
         while len(self.spikes) < len(output):
@@ -145,7 +148,7 @@ class FiringRecorder:
         self.neurons = {
             name.replace(FSDP_PREFIX, "").removeprefix("backbone."): module
             for name, module in model.named_modules()
-            if isinstance(module, MixedLIF)
+            if isinstance(module, MixedNeuron)
         }
         if not self.neurons:
             raise ValueError(

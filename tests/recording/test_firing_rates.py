@@ -9,7 +9,7 @@ from torch import nn
 
 from snnssl_mm.analysis.plots.firing_rates_plot import label_of, plot_firing_rates
 from snnssl_mm.models import Spikformer
-from snnssl_mm.neurons import MixedLIF, set_path
+from snnssl_mm.neurons import MixedILIF, MixedLIF, set_path
 from snnssl_mm.recording.firing_rates import (
     firing_rates,
     firing_rates_table,
@@ -199,3 +199,14 @@ def test_picture_of_nothing_is_refused(tmp_path):
 def test_labels_tell_shares_from_one_percent_on(dead, text):
     layer = dict(name="stem", dead=dead, saturated=0, neurons=1000)
     assert label_of(layer) == f"stem{text}"
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_rates_of_integer_neurons_are_per_binary_step(normalize):
+    """3 of 4 binary steps fire for a value of 3; a neuron at 4 is saturated."""
+    model = nn.Sequential(MixedILIF(4, normalize))
+    with FiringRecorder(model) as recorder:
+        model(torch.tensor([[[3.0, 4.0, 0.0]]]))
+    (layer,) = recorder.layers()
+    assert layer.rates == pytest.approx([7 / 12])
+    assert (layer.neurons, layer.dead, layer.saturated) == (3, 1, 1)
