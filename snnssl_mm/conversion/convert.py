@@ -254,8 +254,8 @@ def missing_settings(
     hidden = FAMILIES[family].hidden
     missing = [k for k in (layout.open if layout else hidden) if k not in settings]
     arch = settings.get("arch")
-    asked = FAMILIES[family].heads == "asked" and isinstance(arch, dict)
-    heads = not asked or "num_heads" in arch
+    asked = FAMILIES[family].heads == "asked"
+    heads = not asked or not isinstance(arch, dict) or "num_heads" in arch
     return missing if heads else ["num_heads", *missing]
 
 
@@ -372,10 +372,10 @@ def write(ours: Conversion, target: str) -> Conversion:
             f"{', '.join(homeless[:3])}"
         )
     head = {
-        fill_placeholders(their_name, match.groups()): tensor
+        fill_placeholders(their_name, found.groups()): tensor
         for name, tensor in ours.classifier.items()
         for their_name, new in layout.classifier
-        if (match := name_pattern(new).fullmatch(name))
+        if (found := name_pattern(new).fullmatch(name))
     }
     if len(head) < len(ours.classifier):
         raise ValueError(

@@ -51,7 +51,7 @@ class FiringCounter:
         self.seen: Tensor | None = None  # [2, ...]: fired, was silent, at least once
 
     @torch.no_grad()
-    def __call__(self, neuron: nn.Module, _inputs: Any, output: Tensor) -> None:
+    def __call__(self, neuron: MixedNeuron, _inputs: Any, output: Tensor) -> None:
         """Count one output ``[T, N, ...]``."""
         if neuron.path == "analog":
             return

@@ -136,10 +136,8 @@ class MembraneBackbone(SpikingBackbone):
         return halve(x) if index in self.out_indices else x
 
 
-def run_blocks(
-    blocks: Iterable[nn.Module], x: Tensor, run: Run = run_plainly
-) -> Tensor:
-    """Apply blocks one after another, each by ``run``."""
+def run_blocks(blocks: Any, x: Tensor, run: Run = run_plainly) -> Tensor:
+    """Apply the modules of ``blocks`` one after another, each by ``run``."""
     for block in blocks:
         x = run(block, x)
     return x

@@ -128,15 +128,14 @@ class StagedBackbone(MembraneBackbone):
             for width, depth in zip(dims[2:], depths, strict=True)
         )
         down, conv = "downsamplings.{}".format, "conv_blocks.{}".format
-        names = [
+        names: list[tuple[str, ...]] = [
             ("entry",),
             (conv(0), down(0), conv(1)),
             (down(1), conv(2), conv(3)),
         ]
         for stage, depth in enumerate(depths):
             blocks = [(f"stages.{stage}.{index}",) for index in range(depth)]
-            blocks[0] = (down(stage + 2), *blocks[0])
-            names += blocks
+            names += [(down(stage + 2), *blocks[0]), *blocks[1:]]
         self.finish(
             names, neuron, frozen_stages, num_heads=sizes["num_heads"], **structure
         )
