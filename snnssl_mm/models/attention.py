@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from snnssl_mm.models.layers import ConvNormNeuron, NeuronConfig, build_neuron
+from snnssl_mm.neurons.expansion import hold_mean
 from snnssl_mm.neurons.kernels.reference import has_exact_inverse
 
 ATTENTION_SCALE = 0.125
@@ -108,6 +109,8 @@ class SpikingSelfAttention(nn.Module):
     Attributes:
         value_ratio: Channels of v for each of q and k.
         threshold: Threshold of the attention neuron; None for that of the others.
+        spike_steps: Binary steps that stand for one integer of q, k and v, see
+            :func:`snnssl_mm.neurons.expand_to_spikes`.
 
     Raises:
         ValueError: If ``scale`` is neither.
@@ -115,6 +118,7 @@ class SpikingSelfAttention(nn.Module):
 
     value_ratio = 1
     threshold: float | None = ATTENTION_THRESHOLD
+    spike_steps = 1
 
     def __init__(
         self,
@@ -161,7 +165,7 @@ class SpikingSelfAttention(nn.Module):
         height, width = x.shape[-2:]
         channels = self.dims // self.num_heads
         factor = attention_factor(self.scale, channels, height * width)
-        qkv = self.qkv(x)
+        qkv = hold_mean(self.qkv(x), self.spike_steps)
         with exact_products(x.device):
             if self.value_ratio == 1:
                 q, k, v = self.heads_of(qkv, 3)

@@ -1,5 +1,6 @@
 """Spiking neurons in pure torch; nothing of OpenMMLab is needed to use them."""
 
+from snnssl_mm.neurons.expansion import expand_to_spikes
 from snnssl_mm.neurons.kernels.reference import (
     BatchNormalization,
     Normalization,
@@ -20,5 +21,6 @@ __all__ = [
     "ReLUNeuron",
     "RunningStatistics",
     "Surrogate",
+    "expand_to_spikes",
     "set_path",
 ]

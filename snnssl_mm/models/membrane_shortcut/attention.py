@@ -16,6 +16,7 @@ from snnssl_mm.models.layers import (
     NeuronConfig,
     build_neuron,
 )
+from snnssl_mm.neurons.expansion import hold_mean
 
 
 class SpikeDrivenAttention(nn.Module):
@@ -25,7 +26,13 @@ class SpikeDrivenAttention(nn.Module):
     with threshold 0.5, all products element by element; x + norm(conv(a)). Heads would
     not change it. Yao et al., "Spike-driven Transformer", NeurIPS 2023, arXiv
     2307.01694.
+
+    Attributes:
+        spike_steps: Binary steps that stand for one integer of q, k and v, see
+            :func:`snnssl_mm.neurons.expand_to_spikes`.
     """
+
+    spike_steps = 1
 
     def __init__(self, dims: int, neuron: NeuronConfig, bn: str) -> None:
         super().__init__()
@@ -36,7 +43,8 @@ class SpikeDrivenAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within each time step of the current ``x`` [T, N, C, H, W]."""
-        q, k, v = self.qkv(self.neuron(x)).chunk(3, dim=2)
+        qkv = hold_mean(self.qkv(self.neuron(x)), self.spike_steps)
+        q, k, v = qkv.chunk(3, dim=2)
         # A sum of spikes is a count: exact in float32, not in half precision.
         wide = torch.promote_types(x.dtype, torch.float32)
         counts = (k * v).sum((-2, -1), keepdim=True, dtype=wide)

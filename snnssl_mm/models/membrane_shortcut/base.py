@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from snnssl_mm.models.backbone import SpikingBackbone, run_plainly
 from snnssl_mm.models.layers import NeuronConfig, build_neuron, halve
+from snnssl_mm.neurons.expansion import hold_mean
 
 OUTPUTS = ("membrane", "spikes")
 Run = Callable[..., Tensor]
@@ -69,7 +70,14 @@ class MembraneBackbone(SpikingBackbone):
         in_channels: Channels of an image.
         neuron: Options of every neuron.
         **options: See :class:`SpikingBackbone`.
+
+    Attributes:
+        spike_steps: Binary steps that stand for one integer, see
+            :func:`snnssl_mm.neurons.expand_to_spikes`; each frame of a clip is shown
+            for as many.
     """
+
+    spike_steps = 1
 
     def __init__(
         self, output: str, in_channels: int, neuron: NeuronConfig, **options: Any
@@ -123,6 +131,8 @@ class MembraneBackbone(SpikingBackbone):
             x: ``[N, C, H, W]``, shown ``time_steps`` times, or ``[T, N, C, H, W]``.
         """
         still = x.dim() == 4
+        if not still and self.spike_steps > 1:
+            x = x.repeat_interleave(self.spike_steps, dim=0)
         maps = self.extract_currents(
             x.unsqueeze(0) if still else x, self.time_steps if still else len(x)
         )
@@ -133,7 +143,9 @@ class MembraneBackbone(SpikingBackbone):
 
     def pooled(self, x: Tensor, index: int) -> Tensor:
         """Return ``x`` max-pooled if map ``index`` is returned, else ``x``."""
-        return halve(x) if index in self.out_indices else x
+        if index not in self.out_indices:
+            return x
+        return halve(hold_mean(x, self.spike_steps))
 
 
 def run_blocks(blocks: Any, x: Tensor, run: Run = run_plainly) -> Tensor:

@@ -28,6 +28,7 @@ from snnssl_mm.models.membrane_shortcut.base import (
     run_blocks,
 )
 from snnssl_mm.models.membrane_shortcut.mixers import ChannelMixer, DepthwiseMixer
+from snnssl_mm.neurons.expansion import hold_mean
 from snnssl_mm.registry import MODELS
 
 MAXFORMER_ARCHS = {
@@ -77,7 +78,13 @@ class MaxEmbedding(nn.Module):
     """Halving between stages: currents of the branch and the shortcut are max-pooled.
 
     Max-pooling keeps the high frequencies that leaky neurons take away.
+
+    Attributes:
+        spike_steps: Binary steps that stand for one integer, see
+            :func:`snnssl_mm.neurons.expand_to_spikes`.
     """
+
+    spike_steps = 1
 
     def __init__(
         self, in_channels: int, out_channels: int, neuron: NeuronConfig, bn: str
@@ -91,8 +98,12 @@ class MaxEmbedding(nn.Module):
     def forward(self, x: Tensor, steps: int) -> Tensor:
         """Compute the current [T, N, C', H/2, W/2] for the current ``x``."""
         spikes = self.neuron(x)
-        branch = self.first.neuron(halve(self.first.current(spikes)))
-        return self.second(branch) + halve(self.shortcut(spikes))
+        branch = self.first.neuron(self.pool(self.first.current(spikes)))
+        return self.second(branch) + self.pool(self.shortcut(spikes))
+
+    def pool(self, current: Tensor) -> Tensor:
+        """Max-pool a current."""
+        return halve(hold_mean(current, self.spike_steps))
 
 
 @MODELS.register_module()

@@ -24,6 +24,7 @@ from snnssl_mm.models.membrane_shortcut.base import (
 )
 from snnssl_mm.models.membrane_shortcut.mixers import ChannelMixer
 from snnssl_mm.models.spikformer import POOLED_STAGES, PatchStage
+from snnssl_mm.neurons.expansion import hold_mean
 from snnssl_mm.registry import MODELS
 
 SDT_ARCHS = {
@@ -41,7 +42,13 @@ class MembranePatchStem(nn.Module):
     Stages of C/8, C/4 and C/2 channels emit spikes. The last one is pooled as a
     current, and the position embedding is a membrane shortcut around
     neuron-convolution-norm.
+
+    Attributes:
+        spike_steps: Binary steps that stand for one integer, see
+            :func:`snnssl_mm.neurons.expand_to_spikes`.
     """
+
+    spike_steps = 1
 
     def __init__(
         self, in_channels: int, dims: int, kind: str, neuron: NeuronConfig, bn: str
@@ -59,7 +66,7 @@ class MembranePatchStem(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """Compute the current after the last stage and the position embedding."""
-        x = halve(self.last(x))
+        x = halve(hold_mean(self.last(x), self.spike_steps))
         return x + self.position(self.neuron(x))
 
     def forward(self, x: Tensor, steps: int, run: Run = run_plainly) -> list[Tensor]:
