@@ -23,7 +23,7 @@ from snnssl_mm.testing import randomize_norms
 STEPS = 3
 IMAGE = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=torch.manual_seed(5))
 ODD = torch.randn(1, 3, 40, 50, dtype=torch.float64, generator=torch.manual_seed(6))
-LIVELY = dict(weight=(0.8, 1.8), bias=(0.1, 1.0))
+LIVELY = dict(weight=(1.0, 3.0), bias=(0.0, 2.0))
 DIMS = (16, 16, 32, 40)
 
 
@@ -143,7 +143,13 @@ def test_every_stage_equals_the_source(source):
     assert detect(state).name == name
     conversion = convert({"model": state, "epoch": 3}, given=options)
     assert conversion.complete
-    maps = all_maps(conversion, steps)(IMAGE)
+    model = all_maps(conversion, steps)
+    rates = []
+    for key, module in model.named_modules():
+        if key.endswith("attention_neuron"):
+            module.register_forward_hook(lambda _m, _i, out: rates.append(out.mean()))
+    maps = model(IMAGE)
+    assert all(0.005 < rate < 0.95 for rate in rates), "attention that does nothing"
     assert len(maps) == len(expected)
     for ours, theirs in zip(maps, expected, strict=True):
         assert theirs.std() > 0.05
