@@ -13,8 +13,9 @@ from snnssl_mm.losses import CrossTemporalLoss
 from snnssl_mm.losses.gather import GatherBatch
 from snnssl_mm.losses.pairs import GramGradients, GramSums, Pairs
 from snnssl_mm.models.layers import ZeroGradient
-from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.neurons import MixedILIF, MixedLIF
 from snnssl_mm.neurons.kernels import ops
+from snnssl_mm.neurons.kernels.integer_reference import IntegerFire
 from snnssl_mm.neurons.kernels.operators import Differentiated
 from snnssl_mm.neurons.kernels.reference import Fire, Normalization
 
@@ -53,6 +54,7 @@ OPERATORS = {
 }
 FUNCTIONS = {
     Fire: lambda x: Fire.apply(x, SURROGATE, False),
+    IntegerFire: lambda x: IntegerFire.apply(x, 4, 1),
     GramSums: lambda x: GramSums.apply(Pairs(2, True), None, *x[:2])[0],
     GramGradients: lambda x: GramGradients.apply(
         Pairs(2, True),
@@ -73,6 +75,7 @@ NEURONS = {
     for backend in ("torch", "cpu")
 } | {
     "norm": lambda x: NEURONS["cpu"](x, Normalization(*statistics(), 1e-5)),
+    "integer": MixedILIF(),
     "loss": lambda x: CrossTemporalLoss()(x.flatten(2), 2 * x.flatten(2)),
 }
 ALL = {**OPERATORS, **{kind.__name__: f for kind, f in FUNCTIONS.items()}, **NEURONS}
