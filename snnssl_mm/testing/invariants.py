@@ -56,9 +56,24 @@ def map_shapes(subject: Subject, model: Any) -> None:
 
 
 def activity(subject: Subject, model: Any) -> None:
-    """Neurons fire; a network of zero maps would satisfy all other invariants."""
-    for index, m in enumerate(compute_maps(model, subject.images(model))):
+    """Neurons fire; a silent network would satisfy all other invariants."""
+    fired: set[int] = set()
+    neurons = mixed_neurons(model)
+    hooks = [
+        neuron.register_forward_hook(
+            lambda n, _i, out: fired.add(id(n)) if out.any() else None
+        )
+        for neuron in neurons
+    ]
+    maps = compute_maps(model, subject.images(model))
+    for hook in hooks:
+        hook.remove()
+    for index, m in enumerate(maps):
         require(bool(m.count_nonzero()), f"map {index} is all zero: nothing fires")
+    require(
+        4 * len(fired) >= 3 * len(neurons),
+        f"{len(neurons) - len(fired)} of {len(neurons)} neurons are silent",
+    )
 
 
 def _require_channels(model: Any, maps: Maps) -> None:

@@ -14,6 +14,8 @@ from snnssl_mm.neurons import MixedNeuron
 
 SAMPLES, STEPS = 2, 3
 SMALLEST_SIDE = 8
+LIVELY = (1.0, 3.0), (0.0, 1.5)
+"""Ranges of weights and biases with which attention fires, too."""
 Maps = Sequence[Tensor]
 
 
@@ -34,7 +36,7 @@ class Subject(NamedTuple):
         """Build the backbone in eval mode, deterministically, with active neurons."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
-            return randomize_norms(self.factory()).eval()
+            return randomize_norms(self.factory(), *LIVELY).eval()
 
     def side(self, model: Any) -> int:
         """Return a small side that gives maps with several positions."""
