@@ -277,3 +277,27 @@ def test_folded_rep_convs_compute_the_same():
     assert not any("depthwise_bn" in k or "expand_bn" in k for k in model.state_dict())
     for ours, theirs in zip(model(ODD), expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
+
+
+WRAPPERS = {
+    "timm": lambda state, _: {"state_dict": state, "arch": "sdt"},
+    "timm, averaged": lambda state, old: {"state_dict": old, "state_dict_ema": state},
+    "MAE": lambda state, _: {"model": state, "epoch": 3, "scaler": {}},
+    "MAE, averaged": lambda state, old: {"model": old, "model_ema": state},
+    "parallel": lambda state, _: {
+        "model": {f"module.{k}": v for k, v in state.items()}
+    },
+    "bare": lambda state, _: state,
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_wrappers_of_training_scripts_are_read(wrapper, run_tool, tmp_path):
+    """Averaged weights are preferred: they are what the authors evaluate."""
+    torch.manual_seed(0)
+    state, old = (SDTV2(DIMS).state_dict() for _ in range(2))
+    torch.save(WRAPPERS[wrapper](state, old), tmp_path / "theirs.pth")
+    run_tool("convert", tmp_path / "theirs.pth", tmp_path / "ours.pth")
+    found = torch.load(tmp_path / "ours.pth", weights_only=True)["state_dict"]
+    for key, tensor in convert(state).state.items():
+        assert torch.equal(found[f"backbone.{key}"], tensor)

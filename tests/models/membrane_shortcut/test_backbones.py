@@ -268,3 +268,15 @@ def test_sides_that_the_stride_does_not_divide():
         else:
             with pytest.raises(ValueError, match="16.*33x33"):
                 model(images(side=33, dtype=torch.float32))
+
+
+@every
+@torch.no_grad()
+def test_stock_pyramids_take_the_four_maps(name):
+    model = small(name, out_indices=(0, 1, 2, 3), time_steps=1).eval()
+    channels = [model.channels[index] for index in model.out_indices]
+    neck = MODELS.build(
+        dict(type="mmdet.FPN", in_channels=channels, out_channels=8, num_outs=5)
+    )
+    maps = neck(model(images(side=64, dtype=torch.float32)))
+    assert [m.shape[-1] for m in maps] == [16, 8, 4, 2, 1]
