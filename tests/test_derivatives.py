@@ -41,13 +41,13 @@ OPERATORS = {
     "mixed_lif": lambda x: ops.mixed_lif_op(x, *LIF, "spike"),
     "mixed_lif_backward": lambda x: ops.mixed_lif_backward_op(x, X, *LIF),
     "norm_mixed_lif": lambda x: ops.norm_mixed_lif_op(
-        x, *statistics(), 1e-5, len(x), *LIF, "analog"
-    ),
+        x, *statistics(), 1e-5, len(x), *LIF, "analog", False
+    )[0],
     "batch_norm_mixed_lif": lambda x: ops.batch_norm_mixed_lif_op(
-        x, *statistics()[2:], *REMEMBERED, 1e-5, 1, False, len(x), *LIF, "analog"
+        x, *statistics()[2:], *REMEMBERED, 1e-5, 1, False, len(x), *LIF, "analog", False
     )[0],
     "norm_mixed_lif_backward": lambda x: ops.norm_mixed_lif_backward_op(
-        X, x, *statistics(), 1e-5, True, False, *LIF
+        X, x, *statistics(), None, 1e-5, True, False, *LIF
     )[0],
     "halve": lambda x: ops.halve_op(x)[0],
     "halve_backward": lambda x: ops.halve_backward_op(x, window(x), 4, 8),

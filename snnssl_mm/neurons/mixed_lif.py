@@ -91,6 +91,7 @@ class MixedLIF(MixedNeuron):
         x: Tensor,
         norm: Normalization | BatchNormalization | None = None,
         time_steps: int | None = None,
+        pooled: bool = False,
     ) -> Tensor:
         """Integrate and fire over the leading time axis of ``x`` [T, N, ...].
 
@@ -99,6 +100,8 @@ class MixedLIF(MixedNeuron):
             norm: A batch norm to apply on the way, if :meth:`fuses_norm` says so. Its
                 output is neither written nor kept for the backward pass.
             time_steps: With ``norm``, T for an ``x`` of one step that stays the same.
+            pooled: With ``norm``, whether to return the output max-pooled, in 3x3
+                windows with stride 2 and padding 1, from ``x`` [T, N, C, H, W].
         """
         if x.dim() < 2 or x.shape[0] == 0:
             raise ValueError(
@@ -131,7 +134,7 @@ class MixedLIF(MixedNeuron):
                 f"an input of {x.shape[0]} time steps cannot be that of {steps}; pass "
                 "one step to hold, or leave time_steps out"
             )
-        return ops.norm_mixed_lif(x, norm, steps, self.config, self._path)
+        return ops.norm_mixed_lif(x, norm, steps, self.config, self._path, pooled)
 
     def fuses_norm(self, x: Tensor) -> bool:
         """Whether :meth:`forward` takes ``x`` together with a batch norm."""

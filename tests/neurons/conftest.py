@@ -31,6 +31,7 @@ SETTINGS = (
     "BLOCK_COLUMNS",
     "BLOCK_THREADS",
     "HELD",
+    "POOLED",
 )
 BLOCKS, THREADS = 3, 8  # few, so that the kernels' loops take several rounds
 

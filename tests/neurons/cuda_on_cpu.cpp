@@ -21,7 +21,7 @@ static Index gridDim, blockDim, blockIdx, threadIdx;
 
 struct Settings {
     int T_STEPS, SURROGATE, SOFT_RESET, DECAY_INPUT, DETACH_RESET, PATH, EXACT_INVERSES;
-    int LANE_CHANNELS, BLOCK_COLUMNS, BLOCK_THREADS, HELD;
+    int LANE_CHANNELS, BLOCK_COLUMNS, BLOCK_THREADS, HELD, POOLED;
 };
 static Settings settings;
 #define T_STEPS settings.T_STEPS
@@ -35,6 +35,7 @@ static Settings settings;
 #define BLOCK_COLUMNS settings.BLOCK_COLUMNS
 #define BLOCK_THREADS settings.BLOCK_THREADS
 #define HELD settings.HELD
+#define POOLED settings.POOLED
 
 static inline float __uint_as_float(unsigned int bits) {
     float value;
@@ -140,6 +141,7 @@ static float __ldcg(const float* address) { return *address; }
 #include "mixed_lif_forward.cu"
 #include "norm_mixed_lif_backward.cu"
 #include "norm_mixed_lif_forward.cu"
+#include "norm_mixed_lif_pool_forward.cu"
 #include "norm_mixed_lif_sums.cu"
 
 struct Shape {
@@ -177,6 +179,7 @@ auto* launch_mixed_lif_backward = Entry<mixed_lif_backward>::launch;
 auto* launch_mixed_lif_forward = Entry<mixed_lif_forward>::launch;
 auto* launch_norm_mixed_lif_backward = Entry<norm_mixed_lif_backward>::launch;
 auto* launch_norm_mixed_lif_forward = Entry<norm_mixed_lif_forward>::launch;
+auto* launch_norm_mixed_lif_pool_forward = Entry<norm_mixed_lif_pool_forward>::launch;
 auto* launch_norm_mixed_lif_sums = Entry<norm_mixed_lif_sums, true>::launch;
 }
 

@@ -7,7 +7,6 @@ import itertools
 
 import pytest
 import torch
-import torch.nn.functional as F
 from lif_cases import (
     BOOLS,
     DTYPES,
@@ -21,18 +20,18 @@ from lif_cases import (
     near_a_jump,
     parameters,
 )
+from norm_cases import EPS, calm, case, exact, normalized
 from torch import nn
 
 from snnssl_mm.models import PerViewBatchNorm2d
 from snnssl_mm.models.batch_norm import normalize, normalize_and_fire
 from snnssl_mm.neurons import MixedLIF, Normalization, RunningStatistics
-from snnssl_mm.neurons.kernels import cuda_source, cupy, norm_source, reference
+from snnssl_mm.neurons.kernels import cuda_source, cupy, norm_source
 from snnssl_mm.neurons.kernels.norm_source import Walk
 
 LAYOUTS = (contiguous, channels_last, misaligned)
 # with vectors and without, a part of a block and several, with positions and without
 SHAPES = ((4, 8, 4, 4), (2, 5, 3, 7), (4, 16), (2, 72, 5, 4), (6, 3, 12, 9))
-EPS = 1e-5
 
 
 @pytest.fixture
@@ -40,45 +39,6 @@ def fused(kernels, monkeypatch):
     """``kernels.cupy`` on the CPU, with so few blocks that threads take rounds."""
     monkeypatch.setattr(norm_source, "BLOCK_THREADS", 64)
     return kernels
-
-
-def normalized(x, weight, bias, groups, statistics):
-    """``F.batch_norm`` of each group of samples, by ``statistics`` or its own."""
-    outputs = []
-    for half in x.chunk(groups, dim=1):
-        given = statistics or (None, None)
-        flat = half.flatten(0, 1)
-        y = F.batch_norm(flat, *given, weight, bias, statistics is None, 0.0, EPS)
-        outputs.append(y.unflatten(0, half.shape[:2]))
-    return torch.cat(outputs, dim=1)
-
-
-def exact(x, weight, bias, p, path, groups, statistics, steps, grad):
-    """Normalised input, output, and gradients in float64 by autograd."""
-    leaves = [t.detach().double().contiguous() for t in (x, weight, bias)]
-    leaves = [leaf.requires_grad_() for leaf in leaves]
-    if statistics is not None:
-        statistics = tuple(s.double() for s in statistics)
-    y = normalized(*leaves, groups, statistics)
-    y = y.expand(steps, *y.shape[1:])
-    out = reference.mixed_lif(y, p, path)
-    out.backward(grad.double())
-    return y.detach(), out.detach(), [leaf.grad for leaf in leaves]
-
-
-def case(shape, steps, held, layout, dtype):
-    """Input, affine parameters and gradient of the output."""
-    x = 1.5 * torch.randn(1 if held else steps, *shape) + 0.5
-    channels = shape[1]
-    weight, bias = torch.rand(channels) + 0.5, 0.3 * torch.randn(channels)
-    grad = torch.randn(steps, *shape)
-    return layout(x.to(dtype)), weight, bias, layout(grad.to(dtype))
-
-
-def calm(y, p, grad, dtype):
-    """``grad``, zero where the least rounding of ``y`` may flip a spike or h."""
-    wild = near_a_jump(y, p) | near_a_jump(y + 2e-5, p) | near_a_jump(y - 2e-5, p)
-    return grad.masked_fill(wild, 0), ~wild
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -105,7 +65,7 @@ def test_equal_to_float64(fused, surrogate, v_reset, dtype):
         y, _, _ = exact(x, weight, bias, *options, grad)
         grad, sound = calm(y, p, grad, dtype)
 
-        out = fused.norm_forward(x, norm, t, p, path)
+        out, _ = fused.norm_forward(x, norm, t, p, path)
         gradients = fused.norm_backward(grad, x, norm, p)
 
         _, expected, expected_gradients = exact(x, weight, bias, *options, grad)
@@ -215,7 +175,8 @@ def test_compiles(cuda_compiler, name, architecture):
         macros = cuda_source.memory_macros(dtype, steps, walk.lanes, next(wide))
         if name != "batch_moments":
             p = parameters(next(surrogates), next(resets))
-            macros |= cuda_source.neuron_macros(p, "dual") | {"HELD": int(next(held))}
+            macros |= cuda_source.neuron_macros(p, "dual")
+            macros |= {"HELD": int(next(held)), "POOLED": 0}
         options = cuda_source.as_options(macros | walk.macros)
         kernel = name if name == "batch_moments" else f"norm_mixed_lif_{name}"
         assert cuda_compiler.compile(kernel, options, architecture).log == ""
@@ -253,7 +214,7 @@ def test_gpu_equals_its_sources_on_the_cpu(
                     results += [mean, variance]
                 shared = (weight.to(place), bias.to(place))
                 norm = Normalization(mean, variance, *shared, EPS, True)
-                out = cupy.norm_forward(on[0], norm, 4, p, path)
+                out, _ = cupy.norm_forward(on[0], norm, 4, p, path)
                 results += [out, *cupy.norm_backward(on[1], on[0], norm, p)]
         y = normalized(x.double(), weight.double(), bias.double(), groups, None)
         sound = ~near_a_jump(y.expand(4, *y.shape[1:]), p)

@@ -351,6 +351,7 @@ def test_kernels_are_found_again_by_the_next_process(tmp_path):
     [
         cpu_kernels.forward_kernel(0, True, True),
         cpu_kernels.backward_kernel(0, True, True, True),
+        cpu_kernels.pooled_forward_kernel(0, True),
         cpu_kernels.statistics_kernel(),
         cpu_kernels.denormalize_kernel(),
     ],

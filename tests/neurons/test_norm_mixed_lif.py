@@ -1,5 +1,7 @@
 """Batch norm and MixedLIF in one operator, against both one by one in float64."""
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -156,12 +158,23 @@ def test_operators_keep_torchs_rules(layout):
     *scalars, surrogate = p
     neuron = (STEPS, *scalars, *surrogate, "spike")
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
-    for operator, arguments in (
-        (ops.norm_mixed_lif_op, (x, *given, *affine, EPS)),
-        (ops.batch_norm_mixed_lif_op, (x, *affine, *remembered, EPS, 2, False)),
+    for (operator, arguments), pooled in itertools.product(
+        (
+            (ops.norm_mixed_lif_op, (x, *given, *affine, EPS)),
+            (ops.batch_norm_mixed_lif_op, (x, *affine, *remembered, EPS, 2, False)),
+        ),
+        (False, True),
     ):
-        given = (*arguments, *neuron)
-        torch.library.opcheck(operator.op, given, test_utils=checks)
+        all_arguments = (*arguments, *neuron, pooled)
+        torch.library.opcheck(operator.op, all_arguments, test_utils=checks)
+    norm, settings = (x, *given, *affine), (EPS, True, False, *neuron[1:-1])
+    window = torch.zeros(STEPS, 2, 6, 2, 2, dtype=torch.uint8)
+    for grad, places in ((x, None), (torch.randn(window.shape), window)):
+        torch.library.opcheck(
+            ops.norm_mixed_lif_backward_op.op,
+            (grad, *norm, places, *settings),
+            test_utils=checks,
+        )
     torch.library.opcheck(ops.halve_op.op, (x.flatten(0, 1),), test_utils=checks)
 
 

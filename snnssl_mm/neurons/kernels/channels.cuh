@@ -18,10 +18,10 @@
 #define LANES (LANE_CHANNELS ? NEURONS_PER_THREAD : 1)  // channels of a column
 
 struct Walk {
-    index_t columns, run, column, origin, first, step, end;
+    index_t rows, columns, run, column, origin, first, step, end;
 
     __device__ Walk(long long rows, long long columns, long long run)
-        : columns((index_t)columns), run((index_t)run),
+        : rows((index_t)rows), columns((index_t)columns), run((index_t)run),
           column(blockIdx.x * BLOCK_COLUMNS + threadIdx.x % BLOCK_COLUMNS),
           origin(blockIdx.z * (index_t)(rows * columns * run)) {
         const index_t threads = BLOCK_THREADS / BLOCK_COLUMNS;

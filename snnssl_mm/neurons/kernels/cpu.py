@@ -22,15 +22,20 @@ from snnssl_mm.neurons.kernels.cpu_kernels import (
     FAMILIES,
     ChannelValues,
     NeuronValues,
+    Windows,
     backward_kernel,
     denormalize_kernel,
     forward_kernel,
+    pooled_forward_kernel,
     statistics_kernel,
 )
 from snnssl_mm.neurons.kernels.layout import (
     channel_major,
     channel_run,
+    channels_last,
     empty_by_channel,
+    empty_channels_last,
+    empty_pooled,
     empty_step_major,
     step_major,
     steps_by_neurons,
@@ -92,7 +97,8 @@ def _without_norm(parts: int) -> ChannelValues:
 
 
 NO_SUMS = np.zeros((1, 1, 2, 1))
-"""Likewise."""
+NO_WINDOWS = Windows(np.zeros((1, 1), np.uint8), 1, 1)
+"""Likewise, without a max-pooling."""
 
 
 def forward(x: Tensor, p: LIFParameters, path: str) -> Tensor:
@@ -111,7 +117,8 @@ def backward(grad: Tensor, x: Tensor, p: LIFParameters) -> Tensor:
     grad_x = empty_step_major(dense, torch.float32)
     arrays = (steps_by_neurons(a).numpy() for a in (grad, dense, grad_x))
     kernel = _backward_kernel(p, normalized=False)
-    kernel(*arrays, chunk_count(), _neuron_values(p), _without_norm(1), NO_SUMS)
+    unused = (_without_norm(1), NO_SUMS, NO_WINDOWS)
+    kernel(*arrays, chunk_count(), _neuron_values(p), *unused)
     return grad_x.to(x.dtype)
 
 
@@ -142,13 +149,27 @@ def batch_moments(
 
 
 def norm_forward(
-    x: Tensor, norm: Normalization, steps: int, p: LIFParameters, path: str
-) -> Tensor:
-    """Output of a batch norm and MixedLIF, see :mod:`.ops`."""
+    x: Tensor,
+    norm: Normalization,
+    steps: int,
+    p: LIFParameters,
+    path: str,
+    pooled: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """Output of a batch norm and MixedLIF, see :mod:`.ops`.
+
+    With ``pooled`` it is max-pooled, and the second result says where the maxima were.
+    """
+    if pooled:
+        dense = channels_last(x.detach()).float()
+        out = empty_pooled(dense, steps, torch.float32)
+        window = torch.empty_like(out, dtype=torch.uint8)
+        _fill_pooled(out, window, dense, p, path, norm)
+        return out.to(x.dtype), window
     dense = channel_major(x.detach()).float()
     out = empty_by_channel(dense, steps, torch.float32)
     _fill(out, dense, p, path, norm)
-    return out.to(x.dtype)
+    return out.to(x.dtype), None
 
 
 def norm_backward(
@@ -157,6 +178,7 @@ def norm_backward(
     norm: Normalization,
     p: LIFParameters,
     over_processes: bool = False,
+    window: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of the input, the weight and the bias, see :mod:`.ops`.
 
@@ -164,21 +186,33 @@ def norm_backward(
     batch norm's output, and sums S = sum G(y) and P = sum G(y) (x - mean) per channel;
     then G(bias) = S, G(weight) = rstd P. The second turns G(y) into G(x) in place, see
     :func:`.cpu_kernels.denormalize`. Each group of samples with statistics of its own
-    has its own S and P.
+    has its own S and P. Where the output was max-pooled, ``window`` says where the
+    maxima were, and the first pass gathers the gradient of the full-size output.
     """
-    dense = channel_major(x.detach()).float()
-    ordered = empty_by_channel(dense, grad.shape[0], torch.float32)
+    steps, windows = grad.shape[0], NO_WINDOWS
+    if window is None:
+        dense = channel_major(x.detach()).float()
+        ordered = empty_by_channel(dense, steps, torch.float32)
+        grad_x = empty_by_channel(dense, dense.shape[0], torch.float32)
+    else:
+        dense = channels_last(x.detach()).float()
+        ordered = empty_pooled(dense, steps, torch.float32)
+        sides = dense.shape[3:]
+        grad_x = empty_channels_last(dense, dense.shape[0], sides, torch.float32)
+        places = steps_by_neurons(channels_last(window)).numpy()
+        windows = Windows(places, *sides)
     if grad.stride() == ordered.stride() and grad.dtype == torch.float32:
         ordered = grad
     else:
         ordered.copy_(grad)
-    grad_x = empty_by_channel(dense, dense.shape[0], torch.float32)
     arrays = [steps_by_neurons(a).numpy() for a in (ordered, dense, grad_x)]
-    kernel = _backward_kernel(p, normalized=True)
+    kernel = _backward_kernel(p, normalized=True, pooled=window is not None)
     chunks, (groups, channels) = chunk_count(), norm.mean.shape
     values = _norm_values(dense, groups, norm)
+    if window is not None:
+        values = values._replace(run=1)
     sums = np.zeros((groups, chunks, 2, channels))
-    kernel(*arrays, chunks, _neuron_values(p), values, sums)
+    kernel(*arrays, chunks, _neuron_values(p), values, sums, windows)
     totals = sums.sum(1)
     plain, products = totals.swapaxes(0, 1)
     rstd = norm.rstd.detach().to(torch.float64, copy=True).numpy()
@@ -203,9 +237,21 @@ def _norm_values(x: Tensor, parts: int, norm: Normalization) -> ChannelValues:
     return _channel_values(x, parts, norm.mean, norm.rstd * norm.weight, norm.bias)
 
 
-def _backward_kernel(p: LIFParameters, normalized: bool) -> Callable[..., None]:
+def _backward_kernel(
+    p: LIFParameters, normalized: bool, pooled: bool = False
+) -> Callable[..., None]:
     family = FAMILIES[p.surrogate.name]
-    return backward_kernel(family, p.exact_inverses, p.detach_reset, normalized)
+    return backward_kernel(family, p.exact_inverses, p.detach_reset, normalized, pooled)
+
+
+def _analog_from(path: str, parts: int) -> int:
+    """The first of the parts of the samples that take the analog path."""
+    return {"spike": parts, "analog": 0, "dual": parts // 2}[path]
+
+
+def _forward_family(p: LIFParameters, path: str) -> int:
+    """Surrogate of a forward pass; a spike is the same with every one."""
+    return FAMILIES["rectangle" if path == "spike" else p.surrogate.name]
 
 
 def _fill(
@@ -215,8 +261,27 @@ def _fill(
     arrays = [steps_by_neurons(a).numpy() for a in (x, out)]
     parts = max(2 if path == "dual" else 1, 1 if norm is None else len(norm.mean))
     values = _without_norm(parts) if norm is None else _norm_values(x, parts, norm)
-    analog_from = {"spike": parts, "analog": 0, "dual": parts // 2}[path]
-    # A spike is the same with every surrogate.
-    family = FAMILIES["rectangle" if path == "spike" else p.surrogate.name]
-    kernel = forward_kernel(family, p.exact_inverses, norm is not None)
+    kernel = forward_kernel(
+        _forward_family(p, path), p.exact_inverses, norm is not None
+    )
+    analog_from = _analog_from(path, parts)
     kernel(*arrays, chunk_count(), _neuron_values(p), values, analog_from)
+
+
+def _fill_pooled(
+    out: Tensor,
+    window: Tensor,
+    x: Tensor,
+    p: LIFParameters,
+    path: str,
+    norm: Normalization,
+) -> None:
+    """Compute ``out`` and ``window`` from ``x`` [T, N, C, H, W]; all channels last."""
+    flat = steps_by_neurons(x).numpy()
+    arrays = [a.movedim(2, -1).flatten(3).numpy() for a in (out, window)]
+    neuron = _neuron_values(p)
+    parts = max(2 if path == "dual" else 1, len(norm.mean))
+    values = _norm_values(x, parts, norm)._replace(run=1)
+    kernel = pooled_forward_kernel(_forward_family(p, path), p.exact_inverses)
+    analog_from = _analog_from(path, parts)
+    kernel(flat, *arrays, x.shape[3], chunk_count(), neuron, values, analog_from)

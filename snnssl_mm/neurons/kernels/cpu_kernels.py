@@ -38,9 +38,12 @@ SUMMANDS = 64  # that float32 adds up before their sum goes to one in float64
 #   PRODUCTS  sum over time of their products with x - mean, or of their squares
 #   TOTAL     gradient of an input that is held for all time steps, summed over time
 #   STEP      one time step's summand of TOTAL
-V, MEAN, SCALE, BIAS, OFFSET, SUMS, PRODUCTS, TOTAL, STEP = range(0, 9 * BLOCK, BLOCK)
+#   UNPOOLED  one time step's gradient of the output, from that of its max-pooling
+V, MEAN, SCALE, BIAS, OFFSET, SUMS, PRODUCTS, TOTAL, STEP, UNPOOLED = range(
+    0, 10 * BLOCK, BLOCK
+)
 SLOPE = BIAS
-SCRATCH = 9 * BLOCK
+SCRATCH = 10 * BLOCK
 
 
 class NeuronValues(NamedTuple):
@@ -80,10 +83,28 @@ class ChannelValues(NamedTuple):
     run: int
 
 
+class Windows(NamedTuple):
+    """Where max-pooling of channels-last maps found its maxima.
+
+    Window (oh, ow) covers rows 2 oh - 1 to 2 oh + 1 and columns 2 ow - 1 to 2 ow + 1 of
+    a map; the place of (h, w) in it is 3 (h - 2 oh + 1) + (w - 2 ow + 1), from 0 to 8.
+
+    Attributes:
+        places: uint8 [T, N ceil(H/2) ceil(W/2) C].
+        height: H.
+        width: W.
+    """
+
+    places: np.ndarray
+    height: int
+    width: int
+
+
 FAMILIES = {"rectangle": 0, "triangle": 1, "atan": 2, "sigmoid": 3}
 RECTANGLE, TRIANGLE, ATAN = 0, 1, 2
 
 ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
+LOWEST = np.float32(-math.inf)
 PI = np.float32(math.pi)
 TAN_1_8, TAN_3_8 = np.float32(math.tan(PI / 8)), np.float32(math.tan(3 * PI / 8))
 LOG2_E = np.float32(1 / math.log(2))
@@ -410,6 +431,136 @@ def columns_of(norm):  # type: ignore[no-untyped-def]
 
 
 @jit
+def fire_row(x, start, padded, norm, part, scratch, neuron, family, exact, analog):  # type: ignore[no-untyped-def]
+    """Outputs of a row of maps in all time steps.
+
+    The row begins at neuron ``start`` of ``x`` [T or 1, neurons]. The outputs go
+    between the first and the last column of ``padded`` [T, (W + 2) C].
+    """
+    channels, stride = norm.values.shape[2], columns_of(norm)
+    size = padded.shape[1] - 2 * channels
+    for column in range(0, min(stride, size), BLOCK):
+        width = min(BLOCK, stride - column)
+        spread_channels(norm, part, column, width, scratch)
+        for low in range(column, size, stride):
+            high = min(low + width, size)
+            fill_row(scratch[V : V + width], neuron.rest)
+            for t in range(padded.shape[0]):
+                x_t = x[min(t, x.shape[0] - 1), start + low : start + high]
+                out_t = padded[t, channels + low : channels + high]
+                if analog:
+                    smooth(x_t, out_t, scratch, neuron, family, exact, True)
+                else:
+                    spike(x_t, out_t, scratch, neuron, exact, True)
+
+
+@jit
+def take_largest(row, place, best, window, fresh):  # type: ignore[no-untyped-def]
+    """Merge three neighbours into the maxima of the windows around them.
+
+    Of equal values the first one counts, and NaN as the largest, as in torch.
+
+    Args:
+        row: The three neighbours' channels, [3 C].
+        place: Place of the first neighbour in the windows.
+        best: Maxima so far [C], replaced.
+        window: Their places, likewise.
+        fresh: Whether there are none so far.
+    """
+    size = best.size
+    for i in range(size):
+        largest, where = row[i], place
+        middle, right = row[size + i], row[2 * size + i]
+        larger = middle > largest or middle != middle
+        largest = middle if larger else largest
+        where = np.uint8(place + 1) if larger else where
+        larger = right > largest or right != right
+        largest = right if larger else largest
+        where = np.uint8(place + 2) if larger else where
+        larger = fresh or largest > best[i] or largest != largest
+        best[i] = largest if larger else best[i]
+        window[i] = where if larger else window[i]
+
+
+@jit
+def pool_row(row, place, best, window, channels, fresh):  # type: ignore[no-untyped-def]
+    """Merge a row of a map into a row of windows, see :func:`take_largest`.
+
+    Args:
+        row: The row [W + 2, C], flat, with a column of LOWEST at either end.
+        place: 0, 3 or 6, as the row is the windows' first, second or third.
+        best: Maxima so far [ceil(W/2), C], flat.
+        window: Their places, likewise.
+        channels: C.
+        fresh: Whether there are none so far.
+    """
+    for low in range(0, best.size, channels):
+        high = low + channels
+        three = row[2 * low : 2 * low + 3 * channels]
+        take_largest(three, place, best[low:high], window[low:high], fresh)
+
+
+@jit
+def take_where(window, place, grad, grad_x, fresh):  # type: ignore[no-untyped-def]
+    """Add the gradient of a window to ``grad_x`` where its maximum was at ``place``.
+
+    With ``fresh`` there is nothing in ``grad_x`` so far.
+    """
+    for i in range(grad.size):
+        share = grad[i] if window[i] == place else ZERO
+        grad_x[i] = share if fresh else grad_x[i] + share
+
+
+@jit
+def unpool(grad, places, low, windows, channels, grad_x):  # type: ignore[no-untyped-def]
+    """Fill ``grad_x``, the gradient of neurons from ``low`` on, from that of windows.
+
+    A neuron adds up the windows whose maximum it is. In even rows and columns it lies
+    in the middle of one window, in odd ones on the border of two.
+
+    Args:
+        grad: Gradient of the pooled output [N ceil(H/2) ceil(W/2) C] in a time step.
+        places: Of the maxima in their windows, likewise.
+        low: The first neuron.
+        windows: Windows; only the sides of the maps are read.
+        channels: C.
+        grad_x: A block of the gradient of the output.
+    """
+    height, width = windows.height, windows.width
+    rows, columns = (height + 1) // 2, (width + 1) // 2
+    position, channel = low // channels, low % channels
+    h, w = position // width % height, position % width
+    origin = position // width // height * rows * columns  # of the map's windows
+    done = 0
+    while done < grad_x.size:
+        stretch = min(channels - channel, grad_x.size - done)
+        target = grad_x[done : done + stretch]
+        top, left = h // 2, w // 2
+        for oh in range(top, min((h + 1) // 2 + 1, rows)):
+            for ow in range(left, min((w + 1) // 2 + 1, columns)):
+                place = np.uint8(3 * (h - 2 * oh + 1) + w - 2 * ow + 1)
+                first = (origin + oh * columns + ow) * channels + channel
+                last = first + stretch
+                fresh = oh == top and ow == left
+                take_where(places[first:last], place, grad[first:last], target, fresh)
+        done, channel, w = done + stretch, 0, w + 1
+        if w == width:
+            w, h = 0, h + 1
+        if h == height:
+            h, origin = 0, origin + rows * columns
+
+
+@jit
+def output_gradient(grad, t, low, size, windows, channels, scratch, pooled):  # type: ignore[no-untyped-def]
+    """Gradient of a block's output in time step ``t``, from ``grad`` of its pooling."""
+    if pooled:
+        block = scratch[UNPOOLED : UNPOOLED + size]
+        unpool(grad[t], windows.places[t], low, windows, channels, block)
+        return block
+    return grad[t, low : low + size]
+
+
+@jit
 def propagate_block(  # type: ignore[no-untyped-def]
     grad,
     x,
@@ -423,6 +574,9 @@ def propagate_block(  # type: ignore[no-untyped-def]
     exact,
     detach_reset,
     normalized,
+    windows,
+    channels,
+    pooled,
 ):
     """Fill a block of ``grad_x`` in all time steps, and add up its sums.
 
@@ -444,7 +598,8 @@ def propagate_block(  # type: ignore[no-untyped-def]
     if held:
         fill_row(total, ZERO)
     for t in range(steps - 1, -1, -1):
-        u, grad_t = membranes[t, :size], grad[t, low : low + size]
+        u = membranes[t, :size]
+        grad_t = output_gradient(grad, t, low, size, windows, channels, scratch, pooled)
         if held:  # two calls: a choice of arrays would forbid vectors
             propagate(u, grad_t, grad_v, step, neuron, family, exact, detach_reset)
             add(step, total)
@@ -500,8 +655,62 @@ def forward_kernel(family: int, exact: bool, normalized: bool) -> Callable[..., 
 
 
 @functools.cache
+def pooled_forward_kernel(family: int, exact: bool) -> Callable[..., None]:
+    """Return the kernel that fills max-pooled outputs and the places of the maxima.
+
+    ``x`` is float32 [T, N H W C], or of one step that is held; ``out`` and the uint8
+    ``window`` are [T, N, ceil(H/2), ceil(W/2) C]. A thread computes the output of a row
+    of maps into scratch memory and merges it into the one or two rows of windows that
+    cover it. So it computes each row once, but for the one above its first windows.
+    """
+
+    @parallel()
+    def kernel(x, out, window, height, chunks, neuron, norm, analog_from):  # type: ignore[no-untyped-def]
+        channels = norm.values.shape[2]
+        steps, samples, rows, _ = out.shape
+        size = x.shape[1] // (samples * height)
+        for task in prange(norm.values.shape[0] * chunks):
+            part, _, first, last = chunk_bounds(samples * rows, norm, task, chunks)
+            scratch = np.empty(SCRATCH, np.float32)
+            padded = np.full((steps, size + 2 * channels), LOWEST)
+            for row in range(first, last):
+                n, oh = row // rows, row % rows
+                begun = row > first and oh > 0  # when the windows above were done
+                top = 2 * oh if begun else max(2 * oh - 1, 0)
+                for h in range(top, min(2 * oh + 2, height)):
+                    low, analog = (n * height + h) * size, part >= analog_from
+                    fire_row(
+                        x,
+                        low,
+                        padded,
+                        norm,
+                        part,
+                        scratch,
+                        neuron,
+                        family,
+                        exact,
+                        analog,
+                    )
+                    place = np.uint8(3 * (h - 2 * oh + 1))
+                    fresh = h == top and not begun
+                    below = h == 2 * oh + 1 and oh + 1 < rows and row + 1 < last
+                    for t in range(steps):
+                        row_t, best, where = padded[t], out[t, n], window[t, n]
+                        pool_row(row_t, place, best[oh], where[oh], channels, fresh)
+                        if below:
+                            best, where = best[oh + 1], where[oh + 1]
+                            pool_row(row_t, np.uint8(0), best, where, channels, True)
+
+    return kernel
+
+
+@functools.cache
 def backward_kernel(
-    family: int, exact: bool, detach_reset: bool, normalized: bool
+    family: int,
+    exact: bool,
+    detach_reset: bool,
+    normalized: bool,
+    pooled: bool = False,
 ) -> Callable[..., None]:
     """Return the kernel that fills ``grad_x``.
 
@@ -510,11 +719,14 @@ def backward_kernel(
     ``grad_x`` has the shape of ``x``; if that is [1, neurons] it is summed over time.
     With ``normalized`` it is G(y) of :func:`denormalize`, and ``sums`` [P, chunks, 2,
     C] in float64 takes S and P of every channel, over the neurons of each chunk.
+    With ``pooled`` the output was max-pooled, channels last: ``grad`` is [T, pooled
+    neurons], and ``windows`` says where the maxima were.
     """
 
     @parallel()
-    def kernel(grad, x, grad_x, chunks, neuron, norm, sums):  # type: ignore[no-untyped-def]
+    def kernel(grad, x, grad_x, chunks, neuron, norm, sums, windows):  # type: ignore[no-untyped-def]
         stride, rows = columns_of(norm), rows_of_sums(norm, x.shape[0])
+        channels = norm.values.shape[2]
         for task in prange(norm.values.shape[0] * chunks):
             part, chunk, first, last = chunk_bounds(x.shape[1], norm, task, chunks)
             membranes = np.empty((grad.shape[0], BLOCK), np.float32)
@@ -539,6 +751,9 @@ def backward_kernel(
                         exact,
                         detach_reset,
                         normalized,
+                        windows,
+                        channels,
+                        pooled,
                     )
                     if normalized and (row % rows == 0 or low + stride >= last):
                         gather_channels(scratch, low, width, norm, sums[part, chunk])
@@ -604,3 +819,30 @@ def denormalize_kernel() -> Callable[..., None]:
                         denormalize(grad[t, low:high], x[t, low:high], scratch)
 
     return kernel
+
+
+@parallel()
+def pool_kernel(x, out, window, channels, chunks):  # type: ignore[no-untyped-def]
+    """Max-pool ``x`` [M, H, W C] into ``out`` and ``window``, of half the sides."""
+    maps, height, size = x.shape
+    rows = out.shape[1]
+    for chunk in prange(chunks):
+        first = maps * rows * chunk // chunks
+        last = maps * rows * (chunk + 1) // chunks
+        padded = np.full(size + 2 * channels, LOWEST)
+        for row in range(first, last):
+            m, oh = row // rows, row % rows
+            top = max(2 * oh - 1, 0)
+            for h in range(top, min(2 * oh + 2, height)):
+                copy(x[m, h], padded[channels : channels + size])
+                place = np.uint8(3 * (h - 2 * oh + 1))
+                pool_row(padded, place, out[m, oh], window[m, oh], channels, h == top)
+
+
+@parallel()
+def unpool_kernel(grad, grad_x, channels, chunks, windows):  # type: ignore[no-untyped-def]
+    """Fill ``grad_x``, the gradient of the input of :func:`pool_kernel`; all flat."""
+    for chunk in prange(chunks):
+        first = grad_x.size * chunk // chunks
+        block = grad_x[first : grad_x.size * (chunk + 1) // chunks]
+        unpool(grad, windows.places[0], first, windows, channels, block)

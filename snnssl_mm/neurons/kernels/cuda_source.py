@@ -195,6 +195,6 @@ def backward_launch(
     return Launch("mixed_lif_backward", options, layout.neurons // count, arguments)
 
 
-def is_wide(x: Tensor) -> bool:
-    """Whether offsets in ``x`` need more than 32 bits."""
-    return x.numel() >= 2**31
+def is_wide(*tensors: Tensor) -> bool:
+    """Whether offsets in any of ``tensors`` need more than 32 bits."""
+    return any(x.numel() >= 2**31 for x in tensors)

@@ -21,10 +21,18 @@ from snnssl_mm.neurons.kernels.cuda_source import (
     input_registers,
     kernel_source,
 )
-from snnssl_mm.neurons.kernels.layout import channel_major, empty_by_channel, is_dense
+from snnssl_mm.neurons.kernels.layout import (
+    channel_major,
+    channels_last,
+    empty_by_channel,
+    empty_channels_last,
+    empty_pooled,
+    is_dense,
+)
 from snnssl_mm.neurons.kernels.norm_source import (
     GRADIENT_REGISTERS,
     NORM_REGISTERS,
+    POOL_REGISTERS,
     Reduction,
     Walk,
 )
@@ -183,16 +191,34 @@ def _is_kernels(running: RunningStatistics) -> bool:
 
 
 def norm_forward(
-    x: Tensor, norm: Normalization, steps: int, p: LIFParameters, path: str
-) -> Tensor:
-    """Output of a batch norm and MixedLIF, see :mod:`.ops`."""
-    x, norm = channel_major(x.detach()), _as_read(norm)
-    out = empty_by_channel(x, steps, x.dtype)
-    halves = max(len(norm.mean), 2 if path == "dual" else 1)
+    x: Tensor,
+    norm: Normalization,
+    steps: int,
+    p: LIFParameters,
+    path: str,
+    pooled: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """Output of a batch norm and MixedLIF, see :mod:`.ops`.
+
+    With ``pooled`` it is max-pooled, and the second result says where the maxima were.
+    """
+    norm, halves = _as_read(norm), max(len(norm.mean), 2 if path == "dual" else 1)
     most = multiprocessors(x.device) * BLOCKS_PER_MULTIPROCESSOR
+    if pooled:
+        x = channels_last(x.detach())
+        out = empty_pooled(x, steps, x.dtype)
+        window = torch.empty_like(out, dtype=torch.uint8)
+        registers = input_registers(x) + POOL_REGISTERS * steps
+        written = (out, window)
+        walk = _walk(out, halves, registers, x, *written, most=most, last=True)
+        launch = norm_source.norm_pool_forward_launch(x, *written, norm, walk, p, path)
+        enqueue(launch, x.device)
+        return written
+    x = channel_major(x.detach())
+    out = empty_by_channel(x, steps, x.dtype)
     walk = _walk(x, halves, input_registers(out), x, out, most=most)
     enqueue(norm_source.norm_forward_launch(x, out, norm, walk, p, path), x.device)
-    return out
+    return out, None
 
 
 def norm_backward(
@@ -201,36 +227,46 @@ def norm_backward(
     norm: Normalization,
     p: LIFParameters,
     over_processes: bool = False,
+    window: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of the input, the weight and the bias, see :mod:`.ops`.
 
     Two kernels: ``norm_mixed_lif_sums`` gives S = sum G(y) and P = sum G(y) (x - mean)
     per channel, with G(y) the gradient of the batch norm's output, and G(bias) = S and
     G(weight) = rstd P. ``norm_mixed_lif_backward`` recomputes G(y) and gives G(x).
+    Where the output was max-pooled, ``window`` says where the maxima were, and both
+    gather the gradient of the full-size output.
     """
-    x, norm = channel_major(x.detach()), _as_read(norm)
-    grad_x = empty_by_channel(x, x.shape[0], x.dtype)
-    if grad.stride() != grad_x.stride() or grad.dtype != x.dtype:
-        grad = empty_by_channel(x, grad.shape[0], x.dtype).copy_(grad)
-    registers = 2 * grad.shape[0]  # the membranes, and x and grad
+    norm, steps, pooled = _as_read(norm), grad.shape[0], window is not None
+    if window is None:
+        x = channel_major(x.detach())
+        ordered = empty_by_channel(x, steps, x.dtype)
+        grad_x = empty_by_channel(x, x.shape[0], x.dtype)
+    else:
+        x, window = channels_last(x.detach()), channels_last(window)
+        ordered = empty_pooled(x, steps, x.dtype)
+        grad_x = empty_channels_last(x, x.shape[0], x.shape[3:], x.dtype)
+    if grad.stride() != ordered.stride() or grad.dtype != x.dtype:
+        grad = ordered.copy_(grad)
+    registers = 2 * steps  # the membranes, and x and grad
     groups, channels = norm.mean.shape
-    walk = _walk(x, groups, registers, grad, x, grad_x, of_channel=GRADIENT_REGISTERS)
+    read = (grad, x, grad_x, *([] if window is None else [window]))
+    kept = GRADIENT_REGISTERS
+    walk = _walk(x, groups, registers, *read, of_channel=kept, last=pooled)
     shapes = ((groups, 2, channels), (channels,), (channels,))
     totals, grad_weight, grad_bias = (
         x.new_empty(shape, dtype=torch.float32) for shape in shapes
     )
     results = (totals, grad_weight, grad_bias)
-    reduction = _reduction(x, walk)
-    enqueue(
-        norm_source.sums_launch(grad, x, results, reduction, norm, walk, p), x.device
-    )
+    reduction, common = _reduction(x, walk), (norm, walk, p)
+    launch = norm_source.sums_launch(grad, window, x, results, reduction, *common)
+    enqueue(launch, x.device)
     count = x.numel() // (channels * groups)
     share = 1 / count if norm.from_batch else 0.0
     if over_processes:
         totals, share = mean_over_processes(totals, count), 1.0
-    launch = norm_source.norm_backward_launch(
-        grad, x, grad_x, totals, share, norm, walk, p
-    )
+    last = (grad_x, totals, share)
+    launch = norm_source.norm_backward_launch(grad, window, x, *last, *common)
     enqueue(launch, x.device)
     return grad_x, grad_weight, grad_bias
 
@@ -242,12 +278,17 @@ def _walk(
     *tensors: Tensor,
     most: int | None = None,
     of_channel: int = NORM_REGISTERS,
+    last: bool = False,
 ) -> Walk:
     """Plan a walk over ``x`` by ``most`` blocks; by those of a reduction if None."""
     if most is None:
         most = multiprocessors(x.device) * REDUCING_BLOCKS_PER_MULTIPROCESSOR
-    addresses = tuple(t.data_ptr() for t in tensors)
-    return Walk.over(x, halves, registers, addresses, most, of_channel)
+    # Of places, a byte each, as aligned as a pack of ``x`` needs them.
+    addresses = tuple(
+        t.data_ptr() * (x.element_size() if t.dtype == torch.uint8 else 1)
+        for t in tensors
+    )
+    return Walk.over(x, halves, registers, addresses, most, of_channel, last)
 
 
 def _as_read(norm: Normalization) -> Normalization:

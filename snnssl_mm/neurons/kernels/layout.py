@@ -6,6 +6,8 @@ dense tensor, channels-last included, without a copy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -58,16 +60,36 @@ def channel_run(x: Tensor) -> int:
     return x[0, 0, 0].numel() if x.is_contiguous() else 1
 
 
+def is_channels_last(x: Tensor) -> bool:
+    """Whether memory holds ``x`` [T, N, C, ...] as [T][N][...][C]."""
+    return x.movedim(2, -1).is_contiguous()
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Return ``x`` [T, N, C, ...] if it is channels-last, else a copy that is."""
+    return x if is_channels_last(x) else x.movedim(2, -1).contiguous().movedim(-1, 2)
+
+
 def channel_major(x: Tensor) -> Tensor:
     """Return ``x`` [T, N, C, ...] if contiguous or channels-last, else a copy."""
-    dense = x.is_contiguous() or x.movedim(2, -1).is_contiguous()
-    return x if dense else x.contiguous()
+    return x if x.is_contiguous() or is_channels_last(x) else x.contiguous()
 
 
 def empty_by_channel(x: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
     """Allocate ``steps`` time steps in the memory order of ``channel_major(x)``."""
-    shape = (steps, *x.shape[1:])
-    if not x.is_contiguous() and x.movedim(2, -1).is_contiguous():
-        shape = (*shape[:2], *shape[3:], shape[2])
-        return torch.empty(shape, dtype=dtype, device=x.device).movedim(-1, 2)
-    return torch.empty(shape, dtype=dtype, device=x.device)
+    if not x.is_contiguous() and is_channels_last(x):
+        return empty_channels_last(x, steps, x.shape[3:], dtype)
+    return torch.empty((steps, *x.shape[1:]), dtype=dtype, device=x.device)
+
+
+def empty_channels_last(
+    x: Tensor, steps: int, sides: Sequence[int], dtype: torch.dtype
+) -> Tensor:
+    """Allocate ``steps`` steps of maps like ``x`` [T, N, C, ...] of other ``sides``."""
+    shape = (steps, x.shape[1], *sides, x.shape[2])
+    return torch.empty(shape, dtype=dtype, device=x.device).movedim(-1, 2)
+
+
+def empty_pooled(x: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
+    """Allocate maps of half the sides of ``x`` [T, N, C, H, W], channels last."""
+    return empty_channels_last(x, steps, [(n + 1) // 2 for n in x.shape[3:]], dtype)

@@ -8,20 +8,20 @@
 // by share = 0. Memory traffic per neuron and step: 12 bytes in float32, 6 in bfloat16.
 #include "norm_mixed_lif.cuh"
 
-// grad, x, grad_x   [T][one time step as in channels.cuh]; a held x and its gradient
-//                   [one time step]
+// grad, window, stride_grad, height, width   as in OutputGradient
+// x, grad_x   [T][one time step as in channels.cuh], or held [one time step]
 // mean, var, weight, bias, group_stride, eps   as in Norm
 // sums    [G, 2, C], S and P
 // share   1 / M, or 0 if the statistics are not those of the batch
 extern "C" __global__ void norm_mixed_lif_backward(
-    const scalar_t* __restrict__ grad, const scalar_t* __restrict__ x,
-    scalar_t* __restrict__ grad_x, const float* __restrict__ mean,
+    const scalar_t* __restrict__ grad, const unsigned char* __restrict__ window,
+    const scalar_t* __restrict__ x, scalar_t* __restrict__ grad_x, const float* __restrict__ mean,
     const float* __restrict__ var, const float* __restrict__ weight,
     const float* __restrict__ bias, const float* __restrict__ sums,
     long long group_stride, long long rows, long long columns, long long run,
-    long long stride_t, float eps, float tau, float theta, float rest, float width,
-    float share) {
-    const Neuron neuron(tau, theta, rest, width);
+    long long stride_t, long long stride_grad, long long height, long long width,
+    float eps, float tau, float theta, float rest, float surrogate_width, float share) {
+    const Neuron neuron(tau, theta, rest, surrogate_width);
     const Walk walk(rows, columns, run);
     const Norm norm(mean, var, weight, bias, eps, group_stride, walk);
     const float* group = sums + blockIdx.z * 2 * group_stride;
@@ -36,6 +36,8 @@ extern "C" __global__ void norm_mixed_lif_backward(
     }
     for (index_t i = walk.first; i < walk.end; i += walk.step) {
         const index_t base = walk.neuron(i);
+        const OutputGradient of_output(grad, window, walk, i, (index_t)stride_grad,
+                                       (index_t)height, (index_t)width);
         const auto write = [&](int t, const Pack& x_t, const Lanes& gradient) {
             Pack result;
 #pragma unroll
@@ -47,6 +49,6 @@ extern "C" __global__ void norm_mixed_lif_backward(
             }
             store(grad_x, base + t * (index_t)stride_t, result);
         };
-        backpropagate(grad, x, base, (index_t)stride_t, neuron, norm, write);
+        backpropagate(of_output, x, base, (index_t)stride_t, neuron, norm, write);
     }
 }

@@ -17,25 +17,13 @@ extern "C" __global__ void norm_mixed_lif_forward(
     const bool analog = PATH == ANALOG || (PATH == DUAL && blockIdx.z == 1);
     for (index_t i = walk.first; i < walk.end; i += walk.step) {
         const index_t base = walk.neuron(i);
-        Pack inputs[X_STEPS];  // all loads under way before the first is needed
-#pragma unroll UNROLLED_STEPS
-        for (int t = 0; t < X_STEPS; ++t)
-            inputs[t] = load(x, base + t * (index_t)stride_t);
-        Lanes v = same_in_all(rest);
-#pragma unroll UNROLLED_STEPS
-        for (int t = 0; t < T_STEPS; ++t) {
-            const Pack x_t = inputs[HELD ? 0 : t];
+        const auto write = [&](int t, const Lanes& outputs) {
             Pack out_t;
 #pragma unroll
-            for (int k = 0; k < NEURONS_PER_THREAD; ++k) {
-                const float current = norm.apply(to_float(x_t.lane[k]), k);
-                const float u = neuron.charge(v.lane[k], current);
-                const bool spike = neuron.fires(u);
-                const float hard = spike ? 1.0f : 0.0f;
-                out_t.lane[k] = from_float(analog ? neuron.antiderivative(u) : hard);
-                v.lane[k] = neuron.reset(u, spike);
-            }
+            for (int k = 0; k < NEURONS_PER_THREAD; ++k)
+                out_t.lane[k] = from_float(outputs.lane[k]);
             store(out, base + t * (index_t)stride_t, out_t);
-        }
+        };
+        fire(x, base, (index_t)stride_t, neuron, norm, analog, write);
     }
 }

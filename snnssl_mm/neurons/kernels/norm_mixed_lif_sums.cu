@@ -6,7 +6,8 @@
 // bfloat16.
 #include "norm_mixed_lif.cuh"
 
-// grad, x   [T][one time step as in channels.cuh], a held x [one time step]
+// grad, window, stride_grad, height, width   as in OutputGradient
+// x         [T][one time step as in channels.cuh], a held x [one time step]
 // mean, var, weight, bias, group_stride, eps   as in Norm
 // partial   [slices][halves][2][C], the blocks' sums
 // arrived   as in arrives_last
@@ -14,13 +15,14 @@
 //           the walk has one half, [2][C]
 // grad_weight, grad_bias   [C]
 extern "C" __global__ void norm_mixed_lif_sums(
-    const scalar_t* __restrict__ grad, const scalar_t* __restrict__ x,
-    const float* __restrict__ mean, const float* __restrict__ var,
+    const scalar_t* __restrict__ grad, const unsigned char* __restrict__ window,
+    const scalar_t* __restrict__ x, const float* __restrict__ mean, const float* __restrict__ var,
     const float* __restrict__ weight, const float* __restrict__ bias, float* partial,
     unsigned int* arrived, float* totals, float* grad_weight, float* grad_bias,
     long long group_stride, long long rows, long long columns, long long run,
-    long long stride_t, float eps, float tau, float theta, float rest, float width) {
-    const Neuron neuron(tau, theta, rest, width);
+    long long stride_t, long long stride_grad, long long height, long long width,
+    float eps, float tau, float theta, float rest, float surrogate_width) {
+    const Neuron neuron(tau, theta, rest, surrogate_width);
     const Walk walk(rows, columns, run);
     const Norm norm(mean, var, weight, bias, eps, group_stride, walk);
     Sums gathered;
@@ -32,8 +34,12 @@ extern "C" __global__ void norm_mixed_lif_sums(
             gathered.of[1].lane[k] += gradient.lane[k] * centred;
         }
     };
-    for (index_t i = walk.first; i < walk.end; i += walk.step)
-        backpropagate(grad, x, walk.neuron(i), (index_t)stride_t, neuron, norm, add);
+    for (index_t i = walk.first; i < walk.end; i += walk.step) {
+        const OutputGradient of_output(grad, window, walk, i, (index_t)stride_grad,
+                                       (index_t)height, (index_t)width);
+        backpropagate(of_output, x, walk.neuron(i), (index_t)stride_t, neuron, norm,
+                      add);
+    }
     const auto finish = [&](index_t channel, const Totals& of_channel) {
         double plain = 0.0, products = 0.0;
         for (index_t half = 0; half < gridDim.z; ++half) {

@@ -32,6 +32,7 @@ BLOCK_THREADS = 128  # with 256, one register too many halves the blocks alive
 WARP = 32
 NORM_REGISTERS = 3  # mean, scale and bias of a channel; or centre and two sums
 GRADIENT_REGISTERS = 5  # and two sums; or shift and slope
+POOL_REGISTERS = 2  # the maximum and its place, in every time step
 PLANS = 4096  # cached; more than a network's layers times its input sizes
 
 
@@ -69,6 +70,7 @@ class Walk(NamedTuple):
         addresses: tuple[int, ...],
         most_blocks: int,
         channel_registers: int = NORM_REGISTERS,
+        last: bool = False,
     ) -> Walk:
         """Plan the walk over a dense ``x`` [T, N, C, ...].
 
@@ -80,34 +82,37 @@ class Walk(NamedTuple):
             most_blocks: Number of blocks that the device can use.
             channel_registers: Registers that a kernel keeps per channel; channels last,
                 each neuron of a thread has its own.
+            last: Take ``x`` as channels-last even if it is contiguous as well, having
+                one channel or one position.
         """
+        run = 1 if last else channel_run(x)
         alignment = functools.reduce(operator.or_, addresses, 0) % VECTOR_BYTES
-        memory = (x.shape, x.stride(), x.dtype)
+        memory = (x.shape, x.dtype)
         kept = (registers, channel_registers)
-        return cls._planned(memory, halves, kept, alignment, most_blocks)
+        return cls._planned(memory, run, halves, kept, alignment, most_blocks)
 
     @classmethod
     @functools.lru_cache(maxsize=PLANS)
     def _planned(
         cls,
-        memory: tuple[torch.Size, tuple[int, ...], torch.dtype],
+        memory: tuple[torch.Size, torch.dtype],
+        run: int,
         halves: int,
         registers: tuple[float, int],
         alignment: int,
         most_blocks: int,
     ) -> Walk:
-        """Plan the walk over memory of a shape, strides, type and alignment.
+        """Plan the walk over memory of a shape, type, order and alignment.
 
         Cached: every training step asks for the same plans while the GPU waits.
         """
-        shape, stride, dtype = memory
-        x = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
+        shape, dtype = memory
+        x = torch.empty(shape, dtype=dtype, device="meta")
         samples, channels = x.shape[1:3]
         if samples % halves:
             raise ValueError(
                 f"two halves need an even number of samples, got {samples}"
             )
-        run = channel_run(x)
         lane_channels = run == 1
         positions = x[0, 0, 0].numel()
         kept = sum(registers) if lane_channels else registers[0]
@@ -201,11 +206,33 @@ def norm_forward_launch(
 ) -> Launch:
     """Plan ``out = MixedLIF(norm(x))``."""
     addresses = (x.data_ptr(), out.data_ptr(), *_addresses(norm))
-    return _launch("norm_mixed_lif_forward", addresses, x, out, norm, walk, p, path)
+    sizes = (x.numel() // len(x),)
+    tensors = (x, out)
+    name = "norm_mixed_lif_forward"
+    return _launch(name, addresses, sizes, tensors, norm, walk, p, path)
+
+
+def norm_pool_forward_launch(
+    x: Tensor,
+    out: Tensor,
+    window: Tensor,
+    norm: Normalization,
+    walk: Walk,
+    p: LIFParameters,
+    path: str,
+) -> Launch:
+    """Plan ``out``, the max-pooled MixedLIF(norm(x)), and the maxima's places."""
+    tensors = (x, out)
+    written = (out.data_ptr(), window.data_ptr())
+    addresses = (x.data_ptr(), *written, *_addresses(norm))
+    sizes = (*(t.numel() // len(t) for t in tensors), *x.shape[3:])
+    name = "norm_mixed_lif_pool_forward"
+    return _launch(name, addresses, sizes, tensors, norm, walk, p, path)
 
 
 def sums_launch(
     grad: Tensor,
+    window: Tensor | None,
     x: Tensor,
     results: tuple[Tensor, Tensor, Tensor],
     reduction: Reduction,
@@ -216,16 +243,18 @@ def sums_launch(
     """Plan the ``results`` of a backward pass for the channels.
 
     They are [halves, 2, C], the sums S of G(y), the gradient of norm(x), and P of
-    G(y) (x - mean), and the gradients of weight and bias.
+    G(y) (x - mean), and the gradients of weight and bias. With ``window``, places of
+    the maxima, ``grad`` is that of the max-pooled output.
     """
     written = (values.data_ptr() for values in results)
-    read = (grad.data_ptr(), x.data_ptr(), *_addresses(norm))
+    read = (x.data_ptr(), *_addresses(norm))
     addresses = (*read, *reduction.addresses, *written)
-    return _launch("norm_mixed_lif_sums", addresses, x, grad, norm, walk, p, "spike")
+    return _backward("norm_mixed_lif_sums", grad, window, x, addresses, norm, walk, p)
 
 
 def norm_backward_launch(
     grad: Tensor,
+    window: Tensor | None,
     x: Tensor,
     grad_x: Tensor,
     totals: Tensor,
@@ -238,22 +267,48 @@ def norm_backward_launch(
 
     ``share`` is 1 / M, or 0 if the statistics are not those of the batch.
     """
-    tensors = (grad.data_ptr(), x.data_ptr(), grad_x.data_ptr())
+    tensors = (x.data_ptr(), grad_x.data_ptr())
     addresses = (*tensors, *_addresses(norm), totals.data_ptr())
     name = "norm_mixed_lif_backward"
-    launch = _launch(name, addresses, x, grad, norm, walk, p, "spike")
+    launch = _backward(name, grad, window, x, addresses, norm, walk, p)
     return launch._replace(arguments=(*launch.arguments, np.float32(share)))
+
+
+def _backward(
+    name: str,
+    grad: Tensor,
+    window: Tensor | None,
+    x: Tensor,
+    addresses: tuple[int, ...],
+    norm: Normalization,
+    walk: Walk,
+    p: LIFParameters,
+) -> Launch:
+    """Plan a kernel that gets the gradient of the output."""
+    pooled = window is not None
+    places = 0 if window is None else window.data_ptr()
+    sides = x.shape[3:] if pooled else (1, 1)
+    sizes = (x.numel() // len(x), grad.numel() // len(grad), *sides)
+    first = (grad.data_ptr(), places)
+    options = ("spike", pooled)
+    return _launch(
+        name, (*first, *addresses), sizes, (x, grad), norm, walk, p, *options
+    )
 
 
 @functools.lru_cache(maxsize=PLANS)
 def _options(
     walk: Walk, dtype: torch.dtype, steps: int, wide: bool, *neuron: Any
 ) -> tuple[str, ...]:
-    """Compiler's options; ``neuron`` holds parameters, path and HELD, or nothing."""
+    """Compiler's options.
+
+    ``neuron`` holds parameters, path, HELD and POOLED, or nothing.
+    """
     macros = memory_macros(dtype, steps, walk.lanes, wide)
     if neuron:
-        p, path, held = neuron
-        macros |= neuron_macros(p, path) | {"HELD": int(held)}
+        p, path, held, pooled = neuron
+        macros |= neuron_macros(p, path)
+        macros |= {"HELD": int(held), "POOLED": int(pooled)}
     return as_options(macros | walk.macros)
 
 
@@ -264,18 +319,24 @@ def _addresses(norm: Normalization) -> tuple[int, ...]:
 def _launch(
     name: str,
     addresses: tuple[int, ...],
-    x: Tensor,
-    out: Tensor,
+    sizes: tuple[int, ...],
+    tensors: tuple[Tensor, Tensor],
     norm: Normalization,
     walk: Walk,
     p: LIFParameters,
     path: str,
+    pooled: bool = False,
 ) -> Launch:
+    """Plan a kernel over the ``tensors`` x and the output, or its gradient.
+
+    ``sizes`` are those after the walk's.
+    """
+    x, out = tensors
     steps, channels = out.shape[0], x.shape[2]
-    held = x.shape[0] < steps
-    options = _options(walk, x.dtype, steps, is_wide(out), p, path, held)
+    macros = (is_wide(*tensors), p, path, x.shape[0] < steps, pooled)
+    options = _options(walk, x.dtype, steps, *macros)
     group_stride = channels if len(norm.mean) == 2 else 0
-    sizes = (group_stride, walk.rows, walk.columns, walk.run, x.numel() // len(x))
+    all_sizes = (group_stride, walk.rows, walk.columns, walk.run, *sizes)
     scalars = (np.float32(norm.eps), *neuron_scalars(p))
-    arguments = (*addresses, *sizes, *scalars)
+    arguments = (*addresses, *all_sizes, *scalars)
     return Launch(name, options, walk.grid, arguments, BLOCK_THREADS)

@@ -15,7 +15,11 @@ import torch
 from torch import Tensor
 
 from snnssl_mm.neurons.kernels.backends import kernels_for
-from snnssl_mm.neurons.kernels.layout import empty_by_channel
+from snnssl_mm.neurons.kernels.layout import (
+    empty_by_channel,
+    empty_channels_last,
+    empty_pooled,
+)
 from snnssl_mm.neurons.kernels.operators import Operator
 from snnssl_mm.neurons.kernels.pooled_statistics import moments_of_all
 from snnssl_mm.neurons.kernels.reference import (
@@ -95,17 +99,27 @@ def _norm_mixed_lif(
     eps: float,
     steps: int,
     *rest: Any,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """MixedLIF after a batch norm with given statistics, a single pass over memory.
 
     The output of the batch norm is neither written nor saved. ``x`` is [T, N, C, ...]
-    or, held, [1, N, C, ...]: the input of all ``steps`` time steps.
+    or, held, [1, N, C, ...]: the input of all ``steps`` time steps. With ``pooled`` the
+    output is max-pooled as by :data:`halve_op`, and nothing of full size is written;
+    the second result, else empty, says where the maxima were.
     """
-    *parameters, path = rest
+    *parameters, path, pooled = rest
     p = LIFParameters.unpacked(*parameters)
     norm = Normalization(mean, var, weight, bias, eps)
-    out: Tensor = kernels_for(x).norm_forward(x, norm, steps, p, path)
-    return out
+    return _norm_forward(x, norm, steps, p, path, pooled)
+
+
+def _norm_forward(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    out, window = kernels_for(x).norm_forward(x, *rest)
+    return out, _no_window(x) if window is None else window
+
+
+def _no_window(x: Tensor) -> Tensor:
+    return x.new_empty(0, dtype=torch.uint8)
 
 
 def _batch_norm_mixed_lif(
@@ -121,12 +135,12 @@ def _batch_norm_mixed_lif(
     over_processes: bool,
     steps: int,
     *rest: Any,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Likewise, with the statistics of the batch, which it returns and remembers.
 
     Two passes over memory: moments, then norm and neuron.
     """
-    *parameters, path = rest
+    *parameters, path, pooled = rest
     p = LIFParameters.unpacked(*parameters)
     kernels, running = kernels_for(x), None
     if running_mean is not None and running_var is not None and tracked is not None:
@@ -140,7 +154,7 @@ def _batch_norm_mixed_lif(
     else:
         mean, var = kernels.batch_moments(x, groups, running)
     norm = Normalization(mean, var, weight, bias, eps, from_batch=True)
-    return kernels.norm_forward(x, norm, steps, p, path), mean, var
+    return *_norm_forward(x, norm, steps, p, path, pooled), mean, var
 
 
 def _norm_mixed_lif_backward(
@@ -150,6 +164,7 @@ def _norm_mixed_lif_backward(
     var: Tensor,
     weight: Tensor,
     bias: Tensor,
+    window: Tensor | None,
     eps: float,
     from_batch: bool,
     over_processes: bool,
@@ -159,65 +174,76 @@ def _norm_mixed_lif_backward(
     p = LIFParameters.unpacked(*parameters)
     norm = Normalization(mean, var, weight, bias, eps, from_batch)
     gradients: tuple[Tensor, Tensor, Tensor]
-    gradients = kernels_for(x).norm_backward(grad, x, norm, p, over_processes)
+    options = (over_processes, window)
+    gradients = kernels_for(x).norm_backward(grad, x, norm, p, *options)
     return gradients
 
 
-def _fake_norm(x: Tensor, *rest: Any) -> Tensor:
-    steps = rest[5]
-    return empty_by_channel(x, steps, x.dtype)
+def _fake_norm(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    steps, pooled = rest[5], rest[-1]
+    if pooled:
+        out = empty_pooled(x, steps, x.dtype)
+        return out, torch.empty_like(out, dtype=torch.uint8)
+    return empty_by_channel(x, steps, x.dtype), _no_window(x)
 
 
-def _fake_batch_norm(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _fake_batch_norm(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     groups, _over_processes, steps = rest[7:10]
     moments = x.new_empty((2, groups, x.shape[2]), dtype=torch.float32)
-    out = empty_by_channel(x, steps, x.dtype)
-    return out, moments[0].clone(), moments[1].clone()
+    outputs = _fake_norm(x, *[None] * 5, steps, rest[-1])
+    return *outputs, moments[0].clone(), moments[1].clone()
 
 
 def _fake_norm_backward(
-    grad: Tensor, x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, *_: Any
+    grad: Tensor, x: Tensor, *rest: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    channels = weight.new_empty((2, x.shape[2]), dtype=torch.float32)
-    grad_x = empty_by_channel(x, x.shape[0], x.dtype)
+    window = rest[4]
+    channels = x.new_empty((2, x.shape[2]), dtype=torch.float32)
+    if window is None:
+        grad_x = empty_by_channel(x, x.shape[0], x.dtype)
+    else:
+        grad_x = empty_channels_last(x, x.shape[0], x.shape[3:], x.dtype)
     return grad_x, channels[0].clone(), channels[1].clone()
 
 
-def _norm_save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+def _norm_save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     *tensors, eps, _steps = inputs[:7]
-    ctx.save_for_backward(*tensors)
-    ctx.settings = (eps, False, False, *inputs[7:-1])
+    window, pooled = output[1], inputs[-1]
+    ctx.mark_non_differentiable(window)
+    ctx.save_for_backward(*tensors, window if pooled else None)
+    ctx.settings = (eps, False, False, *inputs[7:-2])
 
 
 def _batch_norm_save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    x, weight, bias, *_running, _momentum, eps, _groups, pooled, _steps = inputs[:11]
-    _out, *moments = output
-    ctx.mark_non_differentiable(*moments)
-    ctx.save_for_backward(x, *moments, weight, bias)
-    ctx.settings = (eps, True, pooled, *inputs[11:-1])
+    x, weight, bias, *_running, _momentum, eps, _groups, shared, _steps = inputs[:11]
+    (_out, window, *moments), pooled = output, inputs[-1]
+    ctx.mark_non_differentiable(window, *moments)
+    tensors = (x, *moments, weight, bias)
+    ctx.save_for_backward(*tensors, window if pooled else None)
+    ctx.settings = (eps, True, shared, *inputs[11:-2])
 
 
 def _norm_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     tensors = ctx.saved_tensors
     grad_x, *rest = norm_mixed_lif_backward_op(grad, *tensors, *ctx.settings)
-    weight, bias = (g.to(t) for g, t in zip(rest, tensors[3:], strict=True))
+    weight, bias = (g.to(t) for g, t in zip(rest, tensors[3:5], strict=True))
     return grad_x, weight, bias
 
 
-def _norm_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _norm_backward(ctx: Any, grad: Tensor, _window: None) -> tuple[Tensor | None, ...]:
     grad_x, weight, bias = _norm_gradients(ctx, grad)
-    return grad_x, None, None, weight, bias, *([None] * 10)
+    return grad_x, None, None, weight, bias, *([None] * 11)
 
 
 def _batch_norm_backward(
-    ctx: Any, grad: Tensor, *_moments: None
+    ctx: Any, grad: Tensor, *_others: None
 ) -> tuple[Tensor | None, ...]:
-    return *_norm_gradients(ctx, grad), *([None] * 16)
+    return *_norm_gradients(ctx, grad), *([None] * 17)
 
 
 norm_mixed_lif_op = Operator(
     f"norm_mixed_lif(Tensor x, Tensor mean, Tensor var, Tensor weight, Tensor bias, "
-    f"float eps, int steps, {LIF}, str path) -> Tensor",
+    f"float eps, int steps, {LIF}, str path, bool pooled) -> (Tensor, Tensor)",
     _norm_mixed_lif,
     fake=_fake_norm,
     save=_norm_save,
@@ -227,7 +253,7 @@ batch_norm_mixed_lif_op = Operator(
     "batch_norm_mixed_lif(Tensor x, Tensor weight, Tensor bias, "
     "Tensor(a!)? running_mean, Tensor(b!)? running_var, Tensor(c!)? tracked, "
     "float? momentum, float eps, int groups, bool over_processes, int steps, "
-    f"{LIF}, str path) -> (Tensor, Tensor, Tensor)",
+    f"{LIF}, str path, bool pooled) -> (Tensor, Tensor, Tensor, Tensor)",
     _batch_norm_mixed_lif,
     fake=_fake_batch_norm,
     save=_batch_norm_save,
@@ -236,7 +262,8 @@ batch_norm_mixed_lif_op = Operator(
 )
 norm_mixed_lif_backward_op = Operator(
     "norm_mixed_lif_backward(Tensor grad, Tensor x, Tensor mean, Tensor var, "
-    "Tensor weight, Tensor bias, float eps, bool from_batch, bool over_processes, "
+    "Tensor weight, Tensor bias, Tensor? window, float eps, bool from_batch, "
+    "bool over_processes, "
     f"{LIF}) -> (Tensor, Tensor, Tensor)",
     _norm_mixed_lif_backward,
     fake=_fake_norm_backward,
@@ -249,17 +276,18 @@ def norm_mixed_lif(
     steps: int,
     p: LIFParameters,
     path: str,
+    pooled: bool = False,
 ) -> Tensor:
-    """Apply the fused operator of a batch norm and MixedLIF."""
+    """Apply the fused operator of a batch norm, MixedLIF and, if so, max-pooling."""
     *scalars, surrogate = p
-    neuron = (steps, *scalars, *surrogate, path)
+    neuron = (steps, *scalars, *surrogate, path, pooled)
     out: Tensor
     if isinstance(norm, Normalization):
-        out = norm_mixed_lif_op(x, *norm[:5], *neuron)
+        out, _window = norm_mixed_lif_op(x, *norm[:5], *neuron)
         return out
     weight, bias, running, *settings = norm
     remembered = (None, None, None, None) if running is None else running
-    out, _mean, _var = batch_norm_mixed_lif_op(
+    out, *_others = batch_norm_mixed_lif_op(
         x, weight, bias, *remembered, *settings, *neuron
     )
     return out
