@@ -12,11 +12,16 @@ from torch import Tensor, nn
 from snnssl_mm.models.batch_norm import (
     PerViewBatchNorm2d,
     build_batch_norm,
+    current_normalization,
+    is_plain,
+    is_watched,
     normalize,
     normalize_and_fire,
+    takes_norm,
 )
 from snnssl_mm.neurons.kernels import ops
 from snnssl_mm.neurons.kernels.backends import is_usable, takes
+from snnssl_mm.neurons.kernels.layout import is_channels_last
 from snnssl_mm.registry import MODELS
 
 NeuronConfig = Mapping[str, Any]
@@ -142,6 +147,7 @@ class ConvNormNeuron(ConvNorm):
         bn: ``'joint'`` or ``'per_view'``, see :mod:`snnssl_mm.models.batch_norm`.
         stride: Stride of the convolution.
         groups: Groups of the convolution.
+        halved: Whether the output is max-pooled to half its size, see :func:`halve`.
     """
 
     def __init__(
@@ -154,11 +160,13 @@ class ConvNormNeuron(ConvNorm):
         bn: str,
         stride: int = 1,
         groups: int = 1,
+        halved: bool = False,
     ) -> None:
         super().__init__(
             in_channels, out_channels, kernel_size, bias, bn, stride, groups
         )
         self.neuron = build_neuron(neuron)
+        self.halved = halved
 
     def forward(self, x: Tensor, time_steps: int | None = None) -> Tensor:
         """Compute the spikes [T, N, C, H, W] for ``x``.
@@ -169,7 +177,8 @@ class ConvNormNeuron(ConvNorm):
             time_steps: T, if ``x`` is held.
         """
         steps = time_steps or x.shape[0]
-        return normalize_and_fire(self.bn, self.neuron, self.convolved(x), steps)
+        fire = normalize_fire_and_halve if self.halved else normalize_and_fire
+        return fire(self.bn, self.neuron, self.convolved(x), steps)
 
 
 def halve(x: Tensor) -> Tensor:
@@ -185,6 +194,20 @@ def halve(x: Tensor) -> Tensor:
     else:
         pooled = F.max_pool2d(frames, 3, 2, 1)
     return pooled.unflatten(0, x.shape[:2])
+
+
+def normalize_fire_and_halve(
+    norm: nn.Module, neuron: nn.Module, x: Tensor, time_steps: int
+) -> Tensor:
+    """Compute ``halve(normalize_and_fire(...))``, by one kernel if all allow it.
+
+    Spikes of full size are then never written. A hook on the neuron expects to see
+    them.
+    """
+    fused = is_plain(norm) and takes_norm(neuron, x) and x.dim() == 5
+    if fused and is_channels_last(x) and not is_watched(neuron):
+        return neuron(x, current_normalization(norm, x), time_steps, pooled=True)
+    return halve(normalize_and_fire(norm, neuron, x, time_steps))
 
 
 def has_cpu_kernels(x: Tensor) -> bool:

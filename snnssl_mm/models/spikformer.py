@@ -39,7 +39,8 @@ class PatchStage(ConvNormNeuron):
         bn: str,
         pooled: str | None,
     ) -> None:
-        super().__init__(in_channels, out_channels, 3, False, neuron, bn)
+        halved = pooled == "spikes"
+        super().__init__(in_channels, out_channels, 3, False, neuron, bn, halved=halved)
         self.pooled = pooled
 
     def forward(self, x: Tensor, time_steps: int | None = None) -> Tensor:
@@ -52,8 +53,7 @@ class PatchStage(ConvNormNeuron):
                 current.expand(steps or len(current), *current.shape[1:])
             )
             return spikes
-        spikes = super().forward(frames, steps)
-        return halve(spikes) if self.pooled else spikes
+        return super().forward(frames, steps)
 
 
 class SpikingPatchStem(nn.Module):

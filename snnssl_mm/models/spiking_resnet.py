@@ -11,7 +11,12 @@ from torch import Tensor, nn
 
 from snnssl_mm.models.backbone import SpikingBackbone
 from snnssl_mm.models.batch_norm import build_batch_norm, normalize, normalize_and_fire
-from snnssl_mm.models.layers import NeuronConfig, build_neuron, convolve, halve
+from snnssl_mm.models.layers import (
+    NeuronConfig,
+    build_neuron,
+    convolve,
+    normalize_fire_and_halve,
+)
 from snnssl_mm.models.residual import (
     MERGES,
     CurrentBlock,
@@ -192,9 +197,8 @@ class SpikingResNet(SpikingBackbone):
         if self.neuron1 is None:
             x = normalize(self.bn1, current)
         else:
-            x = normalize_and_fire(self.bn1, self.neuron1, current, steps)
-        if self.pooled:
-            x = halve(x)
+            fire = normalize_fire_and_halve if self.pooled else normalize_and_fire
+            x = fire(self.bn1, self.neuron1, current, steps)
         maps = []
         for names in self.layer_names[1:]:
             for block in self.get_submodule(names[0]):

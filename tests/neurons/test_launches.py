@@ -12,11 +12,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from snnssl_mm.models import PerViewBatchNorm2d
 from snnssl_mm.models.batch_norm import normalize_and_fire
-from snnssl_mm.models.layers import ConvNormNeuron
+from snnssl_mm.models.layers import ConvNormNeuron, normalize_fire_and_halve
 from snnssl_mm.neurons import MixedLIF
 from snnssl_mm.neurons.kernels import ops
 
-FREE = ("empty", "view", "detach", "strided", "dim", "squeeze", "slice", "select")
+FREE = (
+    *("empty", "view", "permute", "detach", "strided"),
+    *("dim", "squeeze", "slice", "select"),
+)
 """Parts of the names of operators that queue nothing: they allocate or rename."""
 WAITING = ("_local_scalar_dense", "nonzero", "item", "is_nonzero", "equal")
 """Likewise, of those for which the host waits."""
@@ -61,31 +64,39 @@ def norms():
     return [nn.BatchNorm2d(16), per_view]
 
 
+LAYERS = {
+    "norm_mixed_lif_forward": normalize_and_fire,
+    "norm_mixed_lif_pool_forward": normalize_fire_and_halve,
+}
+
+
 @pytest.mark.parametrize("norm", norms(), ids=lambda norm: type(norm).__name__)
 @pytest.mark.parametrize("path", ["spike", "dual"])
-def test_a_training_step_of_norm_and_neuron_is_four_kernels(on_gpu, norm, path):
-    neuron = MixedLIF()
+@pytest.mark.parametrize("forward", LAYERS)
+def test_a_training_step_of_a_layer_is_four_kernels(on_gpu, norm, path, forward):
+    neuron, layer = MixedLIF(), LAYERS[forward]
     neuron.path = path
     x = channels_last(torch.randn(4, 4, 16, 3, 3)).requires_grad_()
-    grad = channels_last(torch.randn(4, 4, 16, 3, 3))
-    normalize_and_fire(norm, neuron, x, 4)  # the counters of blocks are made once
+    out = layer(norm, neuron, x, 4)  # the counters of blocks are made once
+    grad = torch.randn_like(out)
     on_gpu.clear()
     with Operators() as operators:
-        out = normalize_and_fire(norm, neuron, x, 4)
+        out = layer(norm, neuron, x, 4)
         torch.autograd.grad(out, [x, norm.weight, norm.bias], grad)
     assert launched(operators, on_gpu) == {
         "batch_moments": 1,
-        "norm_mixed_lif_forward": 1,
+        forward: 1,
         "norm_mixed_lif_sums": 1,
         "norm_mixed_lif_backward": 1,
     }
 
 
-def test_inference_of_norm_and_neuron_is_one_kernel(on_gpu):
+@pytest.mark.parametrize("forward", LAYERS)
+def test_inference_of_a_layer_is_one_kernel(on_gpu, forward):
     norm, x = nn.BatchNorm2d(16).eval(), channels_last(torch.randn(4, 4, 16, 3, 3))
     with torch.no_grad(), Operators() as operators:
-        normalize_and_fire(norm, MixedLIF(), x, 4)
-    assert launched(operators, on_gpu) == {"norm_mixed_lif_forward": 1}
+        LAYERS[forward](norm, MixedLIF(), x, 4)
+    assert launched(operators, on_gpu) == {forward: 1}
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])

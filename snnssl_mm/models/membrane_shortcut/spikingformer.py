@@ -45,7 +45,8 @@ class SpikingTokenizer(nn.Module):
         super().__init__()
         channels = [in_channels, dims // 8, dims // 4, dims // 2, dims]
         self.stages = nn.ModuleList(
-            ConvNormNeuron(i, o, 3, False, neuron, bn) for i, o in pairwise(channels)
+            ConvNormNeuron(i, o, 3, False, neuron, bn, halved=True)
+            for i, o in pairwise(channels)
         )
         self.last = ConvNorm(dims, dims, 3, False, bn)
 
@@ -58,7 +59,7 @@ class SpikingTokenizer(nn.Module):
         """
         module: Any = self.stages[stage]
         if not kept:
-            return None, halve(module(x, steps))
+            return None, module(x, steps)
         current = module.current(x)
         return current, halve(module.neuron(current))
 
