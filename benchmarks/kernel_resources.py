@@ -31,7 +31,7 @@ from torch import Tensor
 from snnssl_mm.neurons import MixedLIF, Normalization
 from snnssl_mm.neurons.kernels import cuda_source, norm_source
 from snnssl_mm.neurons.kernels.cuda_source import Launch
-from snnssl_mm.neurons.kernels.layout import empty_by_channel
+from snnssl_mm.neurons.kernels.layout import empty_by_channel, empty_pooled
 from snnssl_mm.neurons.kernels.norm_source import Reduction, Walk
 from snnssl_mm.neurons.surrogate import DEFAULT_WIDTH
 from snnssl_mm.recording.table import Table
@@ -88,10 +88,23 @@ def launches(
     yield norm_source.moments_launch(x, (values, values), None, reductions[0], short)
     for current in (x, empty_by_channel(x, 1, dtype)):  # the second is held
         yield norm_source.norm_forward_launch(current, x, norm, short, p, "dual")
+        outputs: list[tuple[Tensor, Tensor | None]] = [(x, None)]
+        if channels_last:
+            small = empty_pooled(x, steps, dtype)
+            window = torch.empty_like(small, dtype=torch.uint8)
+            kept = cuda_source.input_registers(current)
+            kept += norm_source.POOL_REGISTERS * steps
+            walk = Walk.over(small, 2, kept, (), MOST_BLOCKS, last=True)
+            yield norm_source.norm_pool_forward_launch(
+                current, small, window, norm, walk, p, "dual"
+            )
+            outputs.append((small, window))
         results = (totals, *affine)
-        yield norm_source.sums_launch(x, current, results, reductions[1], norm, long, p)
-        backward = (x, current, current, totals, 1.0, norm, long, p)
-        yield norm_source.norm_backward_launch(*backward)
+        of_channels, of_input = (results, reductions[1]), (current, totals, 1.0)
+        for grad in outputs:  # the second is max-pooled
+            common = (*grad, current)
+            yield norm_source.sums_launch(*common, *of_channels, norm, long, p)
+            yield norm_source.norm_backward_launch(*common, *of_input, norm, long, p)
 
 
 def accesses(cubin: bytes, cuobjdump: str) -> dict[str, int]:
@@ -158,6 +171,7 @@ def rows(
             yield {
                 "kernel": launch.name,
                 "held": macro(launch, "HELD") == "1",
+                "pooled": "pool" in launch.name or macro(launch, "POOLED") == "1",
                 "channels_last": channels_last,
                 "dtype": str(dtype).removeprefix("torch."),
                 "steps": steps,
