@@ -348,7 +348,7 @@ MEMBRANE_LAYOUTS = {
         unused=("block.#.attn.talking_heads.weight",),
         settings=dict(stem="imagenet", **NEURON),
         note="stem='cifar' if it was trained with pooling_stat '0011': the tensors do "
-        "not say",
+        "not say. The unused talking_heads are not written: load with strict=False",
     ),
     "sdt-spikingjelly": Layout(
         "SpikeDrivenTransformer",

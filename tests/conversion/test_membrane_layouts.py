@@ -301,3 +301,36 @@ def test_wrappers_of_training_scripts_are_read(wrapper, run_tool, tmp_path):
     found = torch.load(tmp_path / "ours.pth", weights_only=True)["state_dict"]
     for key, tensor in convert(state).state.items():
         assert torch.equal(found[f"backbone.{key}"], tensor)
+
+
+def test_settings_that_are_given_are_checked():
+    state = SDTV1(16, 1, 2, 4).state_dict()
+    assert convert(state, given=dict(stem="cifar")).settings["stem"] == "cifar"
+    with pytest.raises(ValueError, match="num_heads"):
+        convert(state, given=dict(num_heads=2))
+    with pytest.raises(ValueError, match="colour"):
+        convert(state, given=dict(colour=2))
+    spikingformer = SpikingformerNet(16, 1, 2).state_dict()
+    assert convert(spikingformer).missing == ["num_heads"]
+    meta = SDTV2(DIMS, heads=8).state_dict()
+    arch = convert(meta, given=dict(num_heads=4)).settings["arch"]
+    assert arch == dict(embed_dims=DIMS, num_heads=4)
+
+
+@pytest.mark.parametrize(
+    ("layout", "family", "arch"),
+    [
+        ("sdt-v1", "SpikeDrivenTransformer", "6-512"),
+        ("sdt-v2", "MetaSpikeFormer", "15M"),
+        ("sdt-v3", "ESpikeFormer", "19M"),
+        ("maxformer-released", "MaxFormer", "10-512"),
+        ("spikingformer", "Spikingformer", "8-384"),
+    ],
+)
+def test_published_sizes_are_known_by_name(layout, family, arch):
+    with torch.device("meta"):
+        state = FAMILIES[family].kind(arch, in_channels=2).state_dict()
+        conversion = convert(convert(state, target=layout).state)
+    assert conversion.settings["arch"] == arch
+    assert conversion.settings["in_channels"] == 2
+    assert conversion.missing == []
