@@ -118,7 +118,7 @@ def assert_same(a, b):
         dict(wrapper=CpuAmpOptimWrapper),
         dict(train_path="spike", train_time_steps=1),
     ],
-    ids=str,
+    ids=["adamw", "lars", "per view", "amp", "spikes"],
 )
 def test_weights_are_those_of_eager_steps(settings):
     run, step = graphed(**settings)
@@ -286,7 +286,7 @@ def clipping(**settings):
         dict(wrapper=accumulating),
         dict(wrapper=clipping),
     ],
-    ids=str,
+    ids=["unfused", "accumulating", "clipping"],
 )
 def test_trainings_that_cannot_be_captured_run_eagerly(changes):
     hook, runner = GraphedStepHook(backend=TapeBackend()), run_with(**changes)
