@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snnssl_mm.conversion.classifier import read_classifier, write_classifier
 from snnssl_mm.conversion.detect import (
     LAYOUTS,
-    OUR_CLASSIFIER,
     OUR_HEADS,
     OURS,
     PLAIN_LAYOUTS,
@@ -121,7 +121,8 @@ def convert(
     name = source or (OURS if own_names and family_of(stored) else found.name)
     ours = read(state, name, found.prefix, found.family, stored, given or {})
     if keep_head:
-        ours = with_classifier(ours, state, found.prefix)
+        kept, rest = read_classifier(ours.heads, state, found.prefix, ours.source)
+        ours = ours._replace(classifier=kept, heads=rest)
     if ours.unknown and not allow_unknown:
         raise ValueError(
             f"{len(ours.unknown)} tensors are unknown to the layout {name!r}, such as "
@@ -211,40 +212,6 @@ def read(
         notes=[layout.note] if layout and layout.note else [],
         classifier={},
     )
-
-
-def with_classifier(
-    ours: Conversion, state: Mapping[str, Tensor], prefix: str
-) -> Conversion:
-    """Add the linear classifier of a checkpoint to what was converted of it.
-
-    Raises:
-        ValueError: If there is none, or its parts do not belong together.
-    """
-    layout = LAYOUTS.get(ours.source)
-    found: State = {}
-    kept = []
-    for name in ours.heads:
-        for theirs, new in layout.classifier if layout else OUR_CLASSIFIER:
-            if match := name_pattern(theirs).fullmatch(name):
-                tensor = state[name] if name in state else state[prefix + name]
-                found[fill_placeholders(new, match.groups())] = tensor
-                kept.append(name)
-    shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
-    classes = len(found["fc.weight"]) if "fc.weight" in found else 0
-    parts = {name.partition(".")[0] for name in found}
-    wanted = {f"{part}.{kind}" for part in parts for kind in ("weight", "bias")}
-    if (
-        set(found) != wanted
-        or not classes
-        or {len(t) for t in found.values()} != {classes}
-    ):
-        raise ValueError(
-            "expected a linear classifier of weight and bias, found "
-            f"{shapes or 'none'}; leave out --with-head for the backbone alone"
-        )
-    heads = [name for name in ours.heads if name not in kept]
-    return ours._replace(classifier=found, heads=heads)
 
 
 def missing_settings(
@@ -371,17 +338,6 @@ def write(ours: Conversion, target: str) -> Conversion:
             f"{target!r} has no place for {len(homeless)} tensors, such as "
             f"{', '.join(homeless[:3])}"
         )
-    head = {
-        fill_placeholders(their_name, found.groups()): tensor
-        for name, tensor in ours.classifier.items()
-        for their_name, new in layout.classifier
-        if (found := name_pattern(new).fullmatch(name))
-    }
-    if len(head) < len(ours.classifier):
-        raise ValueError(
-            f"{target!r} has one classifier, the network has a distilled one too; "
-            "leave out --with-head"
-        )
     added = [k for k in theirs if is_absorbed(k.removeprefix(layout.prefix), layout)]
     return ours._replace(
         state=theirs,
@@ -389,7 +345,7 @@ def write(ours: Conversion, target: str) -> Conversion:
         absorbed=absorbed,
         added=[*ours.added, *added],
         notes=[*ours.notes, *notes],
-        classifier=head,
+        classifier=write_classifier(ours.classifier, target),
     )
 
 

@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from snnssl_mm.conversion.membrane_layouts import MEMBRANE_LAYOUTS
+from snnssl_mm.conversion.maxformer_layouts import MAXFORMER_LAYOUTS
 from snnssl_mm.conversion.resnet_layouts import RESNET_LAYOUTS
 from snnssl_mm.conversion.rules import Layout
+from snnssl_mm.conversion.sdt_layouts import SDT_LAYOUTS
 from snnssl_mm.conversion.spikformer_layouts import SPIKFORMER_LAYOUTS
 
-LAYOUTS = {**SPIKFORMER_LAYOUTS, **MEMBRANE_LAYOUTS, **RESNET_LAYOUTS}
+LAYOUTS = {**SPIKFORMER_LAYOUTS, **SDT_LAYOUTS, **MAXFORMER_LAYOUTS, **RESNET_LAYOUTS}
 """Layouts of other projects by name."""
 OURS = "ours"
 """Name of this package's own layout."""
