@@ -144,10 +144,13 @@ def kernel_resources(report: dict[str, Any]) -> list[str]:
     """Render results of benchmarks/kernel_resources.py: the range of each kernel."""
     kernels: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in report["results"]:
-        kernels.setdefault((row["kernel"], row["architecture"]), []).append(row)
+        kernel = f"`{row['kernel']}`"
+        if row.get("pooled") and "pool" not in kernel:
+            kernel += ", max-pooled"
+        kernels.setdefault((kernel, row["architecture"]), []).append(row)
     rows = [
         [
-            f"`{kernel}`",
+            kernel,
             architecture,
             spread([row["registers"] for row in found]),
             spread([round(100 * row["occupancy"]) for row in found]),

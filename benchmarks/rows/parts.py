@@ -11,7 +11,7 @@ from harness import Case, Run, Side
 from torch import Tensor, nn
 
 from snnssl_mm.models.batch_norm import normalize, normalize_and_fire
-from snnssl_mm.models.layers import halve
+from snnssl_mm.models.layers import halve, normalize_fire_and_halve
 from snnssl_mm.neurons import MixedLIF
 
 TITLE = "parts of the network with and without an optimisation"
@@ -80,6 +80,17 @@ def pooling(ours: bool, size: Size) -> Run:
     return run_of(halve if ours else stock, spikes)
 
 
+def norm_neuron_and_pooling(fused: bool, size: Size) -> Run:
+    """Batch norm, neuron and max-pooling of its spikes, in one operator or in two."""
+    norm, neuron = nn.BatchNorm2d(size.channels).to(size.device), MixedLIF()
+
+    def operators(x: Tensor) -> Tensor:
+        return halve(normalize_and_fire(norm, neuron, x, STEPS))
+
+    one = partial(normalize_fire_and_halve, norm, neuron, time_steps=STEPS)
+    return run_of(one if fused else operators, maps(size))
+
+
 def convolution(last: bool, size: Size) -> Run:
     """A 3x3 convolution of spikes in either memory order."""
     torch.manual_seed(0)
@@ -93,6 +104,7 @@ PARTS = {
     "batch norm and neuron: one operator, two layers": norm_and_neuron,
     "first stage of a still image: held, repeated": first_stage,
     "max-pooling: a byte per output, F.max_pool2d": pooling,
+    "batch norm, neuron and max-pooling: one operator, two": norm_neuron_and_pooling,
     "3x3 convolution: channels last, contiguous": convolution,
 }
 

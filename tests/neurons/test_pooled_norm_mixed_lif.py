@@ -24,9 +24,12 @@ from lif_cases import (
     parameters,
 )
 from norm_cases import EPS, calm, case, exact
+from torch import nn
 
-from snnssl_mm.neurons import Normalization
-from snnssl_mm.neurons.kernels import cuda_source, norm_source, reference
+from snnssl_mm.models.batch_norm import normalize_and_fire
+from snnssl_mm.models.layers import halve, normalize_fire_and_halve
+from snnssl_mm.neurons import MixedLIF, Normalization
+from snnssl_mm.neurons.kernels import cuda_source, cupy, norm_source, reference
 from snnssl_mm.neurons.kernels.layout import is_channels_last
 from snnssl_mm.neurons.kernels.norm_source import Walk
 
@@ -128,8 +131,9 @@ def one_by_one(fused, x, norm, p, path, grad):
     return out.detach(), *fused.norm_backward(grad_spikes, x, norm, p)
 
 
-def problem(fused, shape=(4, 24, 9, 6), steps=4):
-    x, weight, bias, grad = case(shape, steps, False, channels_last, torch.float32)
+def problem(fused, device="cpu"):
+    tensors = case((4, 24, 9, 6), 4, False, channels_last, torch.float32)
+    x, weight, bias, grad = (t.to(device) for t in tensors)
     norm = Normalization(*fused.batch_moments(x, 1), weight, bias, EPS, True)
     return x, norm, channels_last(halved(grad))
 
@@ -197,3 +201,44 @@ def test_compiles(cuda_compiler, name, architecture):
         options = cuda_source.as_options(macros | walk.macros)
         kernel = f"norm_mixed_lif_{name}"
         assert cuda_compiler.compile(kernel, options, architecture).log == ""
+
+
+# On a CUDA device. --------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("path", PATHS)
+def test_gpu_equals_the_kernels_one_by_one(device, path, dtype):
+    x, norm, grad = problem(cupy, device)
+    x, grad, p = x.to(dtype).float(), grad.to(dtype).float(), parameters("atan")
+    expected = one_by_one(cupy, x, norm, p, path, grad)
+    out, window = cupy.norm_forward(x.to(dtype), norm, len(x), p, path, True)
+    backward = (grad.to(dtype), x.to(dtype), norm, p)
+    gradients = cupy.norm_backward(*backward, window=window)
+    again = cupy.norm_backward(*backward, window=window)
+    assert all(map(torch.equal, gradients, again))
+    assert torch.equal(out, expected[0].to(dtype))
+    bounds = {"rtol": LAST_BIT[dtype], "atol": max(LAST_BIT[dtype], 1e-5)}
+    for got, want in zip(gradients, expected[1:], strict=True):
+        torch.testing.assert_close(got.float(), want, **bounds)
+
+
+@pytest.mark.gpu
+def test_gpu_layers_fuse_and_compile(device):
+    norm, neuron = nn.BatchNorm2d(24).to(device), MixedLIF(surrogate="atan")
+    x = channels_last(torch.randn(4, 8, 24, 15, 14, device=device)).requires_grad_()
+
+    def fused(x):
+        return normalize_fire_and_halve(norm, neuron, x, 4)
+
+    def in_two_steps(x):
+        return halve(normalize_and_fire(norm, neuron, x, 4))
+
+    results = []
+    for function in (in_two_steps, fused, torch.compile(fused, fullgraph=True)):
+        out = function(x)
+        (grad,) = torch.autograd.grad(out.square().sum(), x)
+        results.append((out.detach(), grad))
+    torch.testing.assert_close(results[1], results[0])
+    torch.testing.assert_close(results[2], results[0])
