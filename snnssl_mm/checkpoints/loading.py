@@ -17,7 +17,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-from snnssl_mm.checkpoints import zoo
+from snnssl_mm.checkpoints import reading, zoo
 from snnssl_mm.checkpoints.reading import UnsafeCheckpointError, checkpoint_code_may_run
 from snnssl_mm.checkpoints.stored_config import structural_differences
 from snnssl_mm.checkpoints.tensor_match import TensorMatch, first, match_tensors
@@ -60,10 +60,10 @@ LABELLED_HEADS = frozenset(
 
 
 def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
-    """Read a file of ``torch.save``.
+    """Read a file of ``torch.save`` or of safetensors.
 
     Args:
-        path: File, URL, or name of a model of the zoo.
+        path: File, URL, name of a model of the zoo, or ``hf://owner/name[/file]``.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -77,10 +77,12 @@ def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
             raise FileNotFoundError(f"checkpoint {zoo.does_not_exist(path)}")
         if Path(path).stat().st_size == 0:
             raise ValueError(
-                f"checkpoint {path} is empty (0 bytes), expected a file written by "
-                "torch.save; was writing or copying it interrupted?"
+                f"checkpoint {path} is empty (0 bytes), expected a file of torch.save "
+                "or safetensors; was writing or copying it interrupted?"
             )
-    checkpoint = CheckpointLoader.load_checkpoint(path, "cpu", logger="silent")
+        checkpoint = reading.load(path, "cpu")
+    else:
+        checkpoint = CheckpointLoader.load_checkpoint(path, "cpu", logger="silent")
     if not isinstance(checkpoint, Mapping):
         raise ValueError(
             f"{path} holds a {type(checkpoint).__name__}, expected a checkpoint: a "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,20 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from snnssl_mm.checkpoints import safetensors_files, zoo
 from snnssl_mm.checkpoints.atomic_files import write_atomically
 from snnssl_mm.checkpoints.loading import find_state_dict, read_checkpoint
 from snnssl_mm.checkpoints.preprocessing import PUBLISHED, preprocessing
 from snnssl_mm.checkpoints.stored_config import stored_config, stored_model
+from snnssl_mm.version import __version__
 
 BACKBONE = "backbone."
 DIGITS = 8  # of the SHA-256, in a file's name
 PLAIN = (str, int, float, bool, type(None))
 """Types of values that are stored unchanged; subclasses such as numpy's are not."""
+KEPT = ("epoch", "iter", "seed", "converted_from", "source", "source_sha256")
+"""Keys of ``meta`` that a published checkpoint keeps."""
+Pack = Callable[[Mapping[str, Tensor], Mapping[str, Any]], bytes]
 
 
 def plain(value: Any) -> Any:
@@ -50,23 +55,45 @@ def pack(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
+def pack_safetensors(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
+    """Make a checkpoint file in the format of safetensors, of the same content."""
+    return safetensors_files.pack(state, plain(meta))
+
+
+FORMATS: dict[str, Pack] = {"safetensors": pack_safetensors, "pth": pack}
+"""Formats of published files, the default first."""
+
+
+def packing(file: Path) -> Pack:
+    """Return the function that makes a file's content: its suffix decides."""
+    return FORMATS.get(file.suffix.removeprefix("."), pack)
+
+
 def digest(content: bytes) -> str:
     """Compute the SHA-256 as hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
-def publish(path: str, name: str, folder: Path, backbone_only: bool = False) -> Path:
-    """Write a checkpoint's weights as ``folder/name-<8 digits of sha256>.pth``.
+def publish(
+    path: str,
+    name: str,
+    folder: Path,
+    backbone_only: bool = False,
+    kind: str = "safetensors",
+) -> Path:
+    """Write a checkpoint's weights as ``folder/name-<8 digits of sha256>.<kind>``.
 
     Training state (optimizer, hooks, logs) and paths of the machine are left out; EMA
-    weights are preferred. ``meta`` holds the model's config and its preprocessing, so
-    that loading can check settings that the tensors do not show.
+    weights are preferred. ``meta`` holds the model's config with its SHA-256 and its
+    preprocessing, so that loading can check settings that the tensors do not show; and
+    the origin: seed, epoch, SHA-256 of the checkpoint, version of this package.
 
     Args:
         path: File or URL.
         name: Name of the model.
         folder: Output folder.
         backbone_only: Whether to keep the tensors of ``backbone.`` only.
+        kind: ``'safetensors'``, or ``'pth'`` for ``torch.load``.
 
     Raises:
         ValueError: If the file is no checkpoint, or has no backbone.
@@ -87,15 +114,25 @@ def publish(path: str, name: str, folder: Path, backbone_only: bool = False) -> 
             "checkpoint written by snnssl train or snnssl convert"
         )
     trained = checkpoint.get("meta") or {}
-    meta = {key: trained[key] for key in ("epoch", "iter", "seed") if key in trained}
+    meta = {key: trained[key] for key in KEPT if key in trained}
+    meta["snnssl_mm"] = __version__
+    file = Path(zoo.resolve(path))
+    if file.is_file():
+        meta.setdefault("source_sha256", digest(file.read_bytes()))
     if model:
         cfg: dict[str, Any] = {"model": model}
         if pixels := preprocessing(stored_config(checkpoint)):
             cfg[PUBLISHED] = pixels._asdict()
-        meta["cfg"] = Config(cfg).pretty_text
+        meta |= config_entries(cfg)
     if not backbone_only and "dataset_meta" in trained:
         meta["dataset_meta"] = trained["dataset_meta"]
-    content = pack(state, meta)
-    file = folder / f"{name}-{digest(content)[:DIGITS]}.pth"
-    write_atomically(file, content)
-    return file
+    content = FORMATS[kind](state, meta)
+    out = folder / f"{name}-{digest(content)[:DIGITS]}.{kind}"
+    write_atomically(out, content)
+    return out
+
+
+def config_entries(cfg: Mapping[str, Any]) -> dict[str, str]:
+    """Make the entries of ``meta`` for a config: its text, and the text's SHA-256."""
+    text = Config(dict(cfg)).pretty_text
+    return {"cfg": text, "cfg_sha256": digest(text.encode())}

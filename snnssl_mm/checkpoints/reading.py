@@ -1,9 +1,10 @@
-"""Safe reading of ``torch.save`` files: no code is executed, corruption is detected.
+"""Safe reading of checkpoints: no code is executed, corruption is detected.
 
-Unpickling can call any function that the file names. A checkpoint needs only tensors,
+Files of ``torch.save`` and of safetensors are told apart by their content. Unpickling
+the former can call any function that the file names. A checkpoint needs only tensors,
 plain values, containers of them (such as the ``argparse.Namespace`` of a training
 script) and the classes in mmengine's training checkpoints; anything else is refused
-unless the user trusts the file. Needs torch and numpy only.
+unless the user trusts the file. Needs torch, numpy and safetensors only.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 
-from snnssl_mm.checkpoints import read_once
+from snnssl_mm.checkpoints import read_once, safetensors_files
 from snnssl_mm.checkpoints.read_once import file_identity
 
 NUMBERS = "?bBhHiIlLqQefdgFDGSUMm"
@@ -65,6 +66,8 @@ FOREIGN = (
     (b"\x89HDF", "an HDF5 file, as Keras writes them"),
 )
 """First bytes of other file formats that are passed as checkpoints, and what to do."""
+FOLDER = 0x10
+"""Attribute of a folder in a zip archive."""
 _intact: set[tuple[int, ...]] = set()
 """Files with correct checksums, which are computed once per process."""
 _code_may_run: ContextVar[bool] = ContextVar("checkpoint_code_may_run", default=False)
@@ -155,7 +158,8 @@ def require_intact(file: Any) -> bool:
         Whether the file has checksums.
 
     Raises:
-        ValueError: If a checksum is wrong; names the record.
+        ValueError: If a checksum is wrong, or a record is marked as a folder (torch
+            would leave its tensor uninitialised); names the record.
     """
     identity = file_identity(file)
     if identity in _intact:
@@ -164,19 +168,20 @@ def require_intact(file: Any) -> bool:
         if not zipfile.is_zipfile(file):
             return False
         with zipfile.ZipFile(file) as archive:
-            damaged = archive.testzip()
+            folders = [r for r in archive.infolist() if r.external_attr & FOLDER]
+            damaged = folders[0].filename if folders else archive.testzip()
     finally:
         if hasattr(file, "seek"):
             file.seek(0)
     if damaged:
-        raise ValueError(f"the checksum of its record {damaged} is wrong")
+        raise ValueError(f"its record {damaged} is damaged")
     if identity is not None:
         _intact.add(identity)
     return True
 
 
 def load(file: Any, map_location: Any = None) -> Any:
-    """Read a ``torch.save`` file safely; :mod:`.read_once` may cache it.
+    """Read a checkpoint safely; :mod:`.read_once` may cache it.
 
     All checkpoints are read here: mmengine's loader calls it too.
 
@@ -206,6 +211,9 @@ def load_from_disk(
     trusted = _code_may_run.get() if trusted is None else trusted
     checked = False
     try:
+        if safetensors_files.is_safetensors(file):
+            content = safetensors_files.read(file, map_location)
+            return without_executable_config(content, str(name))
         checked = require_intact(file)
         with torch.serialization.safe_globals(allowed_globals()):
             content = torch.load(
@@ -226,7 +234,7 @@ def load_from_disk(
         what = foreign_format(file) or "cut off, corrupt or another kind of file"
         raise ValueError(
             f"{name} cannot be read as a checkpoint ({cause[:120]}); expected a "
-            f"complete file written by torch.save: it is {what}"
+            f"complete file of torch.save or safetensors: it is {what}"
         ) from error
     return content if trusted else without_executable_config(content, str(name))
 
@@ -241,8 +249,21 @@ def foreign_format(file: Any) -> str | None:
         return None
     with open(file, "rb") as opened:
         start = opened.read(64)
-    if start[8:9] == b"{" and b'"' in start[9:11]:
-        return "a safetensors file, which torch reads after pip install safetensors"
+    if safetensors_files.starts_like(start):
+        return "a safetensors file that is cut off or corrupt"
+    return foreign_start(start)
+
+
+def foreign_start(start: bytes) -> str | None:
+    """Name the format of a file that no program saved as a checkpoint.
+
+    Args:
+        start: Its first bytes.
+
+    Returns:
+        A phrase with what to do, or None for an unknown format.
+    """
+    start = start.lstrip()  # web pages may begin with blank lines
     return next((what for begin, what in FOREIGN if start.startswith(begin)), None)
 
 

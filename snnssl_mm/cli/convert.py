@@ -52,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = one_of("snnssl_mm.conversion:LAYOUTS", "ours")
     parser.add_argument("checkpoint", help="file or URL")
     parser.add_argument("place", type=Path, nargs="?", help="the same as --out")
-    add_out_argument(parser, "converted.pth", "file to write")
+    add_out_argument(
+        parser, "converted.pth", "file to write; .safetensors chooses that format"
+    )
     add_trust_argument(parser)
     parser.add_argument("--to", type=names, default="ours", help="layout to write")
     parser.add_argument(
@@ -198,12 +200,13 @@ def run(args: argparse.Namespace) -> None:
 
     from snnssl_mm.checkpoints.atomic_files import write_atomically
     from snnssl_mm.checkpoints.loading import find_state_dict, read_checkpoint
-    from snnssl_mm.checkpoints.publishing import BACKBONE, pack
+    from snnssl_mm.checkpoints.publishing import BACKBONE, packing
     from snnssl_mm.checkpoints.stored_config import stored_backbone
     from snnssl_mm.conversion import OURS, convert
     from snnssl_mm.recording.results_file import file_sha
 
     out = args.place or args.out
+    pack = packing(out)
     with errors_as_messages():
         require_writable(out)
         checkpoint = read_checkpoint(args.checkpoint)

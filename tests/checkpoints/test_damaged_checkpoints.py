@@ -1,7 +1,5 @@
 """Truncated checkpoints and flipped bits give the same weights or an error."""
 
-import io
-
 import pytest
 import torch
 from hypothesis import given
@@ -9,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from snnssl_mm.checkpoints.loading import read_checkpoint
+from snnssl_mm.checkpoints.publishing import FORMATS
 
 torch.manual_seed(0)
 WEIGHTS = {
@@ -16,14 +15,15 @@ WEIGHTS = {
 }
 
 
-def intact():
-    """Bytes of a checkpoint."""
-    buffer = io.BytesIO()
-    torch.save(WEIGHTS | {"meta": {"epoch": 3}}, buffer)
-    return buffer.getvalue()
+INTACT = {
+    kind: pack(WEIGHTS["state_dict"], {"epoch": 3}) for kind, pack in FORMATS.items()
+}
 
 
-INTACT = intact()
+@pytest.fixture(params=INTACT, scope="module")
+def intact(request):
+    """Bytes of a checkpoint, in each format."""
+    return INTACT[request.param]
 
 
 def outcome(content, folder):
@@ -48,30 +48,30 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("damaged")
 
 
-def test_an_intact_file(folder):
-    assert outcome(INTACT, folder)
+def test_an_intact_file(intact, folder):
+    assert outcome(intact, folder)
 
 
-@given(length=st.integers(0, len(INTACT) - 1))
-def test_cut_off(folder, length):
-    assert not outcome(INTACT[:length], folder)
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_cut_off(intact, folder, share):
+    assert not outcome(intact[: int(share * len(intact))], folder)
 
 
-@given(position=st.integers(0, len(INTACT) - 1), bit=st.integers(0, 7))
-def test_one_bit_flipped(folder, position, bit):
-    content = bytearray(INTACT)
-    content[position] ^= 1 << bit
+@given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_one_bit_flipped(intact, folder, share, bit):
+    content = bytearray(intact)
+    content[int(share * len(intact))] ^= 1 << bit
     outcome(bytes(content), folder)
 
 
 @pytest.mark.parametrize("start", range(7))
-def test_bits_flipped_all_over(folder, start):
+def test_bits_flipped_all_over(intact, folder, start):
     """A flip in the numbers themselves is always seen."""
     numbers = WEIGHTS["state_dict"]["0.weight"].numpy().tobytes()
-    first = INTACT.index(numbers)
+    first = intact.index(numbers)
     seen = 0
-    for position in range(start, len(INTACT), 37):
-        content = bytearray(INTACT)
+    for position in range(start, len(intact), 37):
+        content = bytearray(intact)
         content[position] ^= 1 << position % 8
         loaded = outcome(bytes(content), folder)
         seen += not loaded
@@ -81,18 +81,20 @@ def test_bits_flipped_all_over(folder, start):
 
 @given(
     edits=st.lists(
-        st.tuples(st.integers(0, len(INTACT) - 1), st.binary(max_size=40)), max_size=4
+        st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size=40)),
+        max_size=4,
     )
 )
-def test_stretches_overwritten_or_taken_out(folder, edits):
-    content = INTACT
-    for position, new in edits:
+def test_stretches_overwritten_or_taken_out(intact, folder, edits):
+    content = intact
+    for share, new in edits:
+        position = int(share * len(intact))
         content = content[:position] + new + content[position + 20 :]
     outcome(content, folder)
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @given(content=st.binary(max_size=300))
-def test_arbitrary_bytes(folder, content):
-    for start in (b"", b"PK\3\4", b"\x80\2", INTACT[:200]):
+def test_arbitrary_bytes(intact, folder, content):
+    for start in (b"", b"PK\3\4", b"\x80\2", intact[:200]):
         assert not outcome(start + content, folder)

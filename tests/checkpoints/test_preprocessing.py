@@ -9,6 +9,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmpretrain.datasets import CIFAR10
 
+from snnssl_mm.checkpoints import reading
 from snnssl_mm.checkpoints.preprocessing import preprocessing, preprocessing_differences
 from snnssl_mm.checkpoints.publishing import publish
 from snnssl_mm.checkpoints.stored_config import stored_config
@@ -118,7 +119,7 @@ def test_published_checkpoints_still_tell(tmp_path):
     torch.save(checkpoint, tmp_path / "full.pth")
     for backbone_only in (False, True):
         file = publish(str(tmp_path / "full.pth"), "it", tmp_path, backbone_only)
-        published = stored_config(torch.load(file))
+        published = stored_config(reading.load(file))
         assert preprocessing(published) == preprocessing(trained)
 
 
