@@ -63,7 +63,7 @@ class Given(NamedTuple):
     @property
     def remote(self) -> bool:
         """Whether the path is a URL, or a name that only mmengine's loader resolves."""
-        return "://" in self.path and not self.path.startswith(zoo.SCHEME)
+        return zoo.is_remote(self.path)
 
 
 class Comparison(NamedTuple):
@@ -115,7 +115,7 @@ def compare_weights(
             return compare_backbone_init(given, module, cfg)
         if "://" not in given.path and not Path(given.path).expanduser().is_file():
             text = zoo.does_not_exist(given.path)
-            if given.path in zoo.entries():
+            if zoo.is_name(given.path):
                 text = (
                     f"{given.path} does not exist; for the zoo's model write "
                     f"'{zoo.SCHEME}{given.path}'"

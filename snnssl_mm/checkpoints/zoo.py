@@ -4,7 +4,8 @@
 weights has ``Weights: snnssl_mm://NAME``, an address that mmengine can load
 (``init_cfg``, ``load_from``, ``get_model``), the file's name, its SHA-256 and, if it is
 published, its URL. The file is searched in the package, then in the cache, then
-downloaded; a file with another SHA-256 is refused.
+downloaded; a file with another SHA-256 is refused. Official weights of others, see
+:mod:`.official`, have names, too, and no config.
 """
 
 from __future__ import annotations
@@ -13,23 +14,21 @@ import difflib
 import functools
 import hashlib
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 import yaml
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from snnssl_mm.checkpoints import reading
+from snnssl_mm.checkpoints import hub, official, reading
+from snnssl_mm.checkpoints.downloads import cache_folder, download
 from snnssl_mm.checkpoints.read_once import file_identity
 
 SCHEME = "snnssl_mm://"
 PACKAGE = Path(__file__).resolve().parents[1]
 SHIPPED = PACKAGE / "weights"
-STALE_SECONDS = 3600.0
-"""Age after which an unfinished download counts as abandoned."""
+CHECKPOINTS = ("*.pth", "*.safetensors")
 
 
 class Entry(NamedTuple):
@@ -81,12 +80,14 @@ def names_with_weights() -> list[str]:
     return sorted(name for name, entry in entries().items() if entry.file)
 
 
-def cache_folder() -> Path:
-    """Return ``$SNNSSL_MM_ZOO``, else ``snnssl_mm`` in the user's XDG cache folder."""
-    if chosen := os.environ.get("SNNSSL_MM_ZOO"):
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "snnssl_mm"
+def is_name(name: str) -> bool:
+    """Whether a text is the name of a model, with or without weights."""
+    return name in entries() or name in official.entries()
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is an address that :func:`resolve` does not make a file of."""
+    return "://" in path and not path.startswith((SCHEME, hub.SCHEME))
 
 
 def find_weights(name: str) -> Path:
@@ -101,10 +102,12 @@ def find_weights(name: str) -> Path:
         FileNotFoundError: If the file is not found and cannot be downloaded.
     """
     name = name.removeprefix(SCHEME)
+    if name in official.entries():
+        return official.find_converted(official.entries()[name])
     entry = entries().get(name)
     if entry is None or entry.file is None or entry.sha256 is None:
         what = "is no model of the zoo" if entry is None else "has no weights yet"
-        near = difflib.get_close_matches(name, names_with_weights(), 1)
+        near = closest_names(name)
         meant = f", is {near[0]!r} meant?" if near and entry is None else ""
         raise ValueError(
             f"{name!r} {what}{meant}; with weights: {names_with_weights()}"
@@ -117,7 +120,6 @@ def find_weights(name: str) -> Path:
                 "reinstall snnssl_mm"
             )
         return shipped
-    remove_stale_downloads(cached)
     if cached.is_file():
         if is_intact(cached, entry.sha256):
             return cached
@@ -132,7 +134,19 @@ def find_weights(name: str) -> Path:
             f"the weights of {name!r} have no URL; put {entry.file} into "
             f"{cache_folder()}, or set SNNSSL_MM_ZOO to the folder that has it"
         )
-    return download(entry, entry.url, cached)
+    try:
+        return download(entry.url, cached, entry.sha256)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"cannot download the weights of {entry.name!r} from {entry.url}: {error}; "
+            f"put {entry.file} into {cached.parent} manually"
+        ) from error
+
+
+def closest_names(name: str) -> list[str]:
+    """Return the model whose name is most similar, or nothing."""
+    known = [*names_with_weights(), *official.entries()]
+    return difflib.get_close_matches(name, known, 1)
 
 
 def is_intact(file: Path, sha256: str) -> bool:
@@ -147,38 +161,16 @@ def digest(file: Path, _identity: Any) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def remove_stale_downloads(file: Path) -> None:
-    """Remove the partial files of killed downloads."""
-    for part in file.parent.glob(f"{file.name}.*.partial"):
-        if time.time() - part.stat().st_mtime > STALE_SECONDS:
-            part.unlink(missing_ok=True)
-
-
-def download(entry: Entry, url: str, file: Path) -> Path:
-    """Download weights atomically; a file with another SHA-256 is refused."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        torch.hub.download_url_to_file(url, str(file), entry.sha256, progress=False)
-    except RuntimeError as error:  # what torch raises for another SHA-256
-        raise ValueError(
-            f"{url} is not the file of {entry.name!r}: truncated or replaced (its "
-            "SHA-256 is not that of the zoo's entry); nothing was saved, try again"
-        ) from error
-    except OSError as error:
-        raise FileNotFoundError(
-            f"cannot download the weights of {entry.name!r} from {url}: {error}; put "
-            f"{entry.file} into {file.parent} manually"
-        ) from error
-    return file
-
-
 def resolve(path: str | Path) -> str:
-    """Resolve a zoo model's name or address to its file; expand ``~`` in a path.
+    """Resolve the name or address of a model to its file; expand ``~`` in a path.
 
-    An existing file takes precedence over a zoo model of the same name.
+    Addresses are those of the zoo and of :mod:`.hub`. An existing file takes precedence
+    over a zoo model of the same name.
     """
     path = str(path)
-    if path.startswith(SCHEME) or (path in entries() and not Path(path).is_file()):
+    if path.startswith(hub.SCHEME):
+        return str(hub.find_file(path))
+    if path.startswith(SCHEME) or (is_name(path) and not Path(path).is_file()):
         return str(find_weights(path))
     return os.path.expanduser(path)
 
@@ -188,14 +180,15 @@ def does_not_exist(path: str) -> str:
     path = os.path.expanduser(path)
     folder, name = Path(path).parent, Path(path).name
     if Path(path).is_dir():
-        newest = max(Path(path).glob("*.pth"), key=os.path.getmtime, default=None)
+        files = [f for kind in CHECKPOINTS for f in Path(path).glob(kind)]
+        newest = max(files, key=os.path.getmtime, default=None)
         meant = f"is {newest} meant?" if newest else "name the file"
         return f"{path} is a folder, expected a checkpoint; {meant}"
-    near = difflib.get_close_matches(path, names_with_weights(), 1)
+    near = closest_names(path)
     if not near and folder.is_dir():
-        files = [f.name for f in folder.iterdir() if f.suffix == Path(name).suffix]
+        names = [f.name for f in folder.iterdir() if f.suffix == Path(name).suffix]
         near = [
-            str(folder / one) for one in difflib.get_close_matches(name, files, 1, 0.8)
+            str(folder / one) for one in difflib.get_close_matches(name, names, 1, 0.8)
         ]
     meant = f"is {near[0]} meant?" if near else "check the path"
     return f"{path} does not exist, and is no model of the zoo; {meant}"

@@ -39,7 +39,7 @@ def require_local(checkpoint: str) -> None:
     Raises:
         ValueError: If the checkpoint is a URL.
     """
-    if "://" in checkpoint and not checkpoint.startswith(zoo.SCHEME):
+    if zoo.is_remote(checkpoint):
         raise ValueError(
             f"{checkpoint} is a URL; download it first (the result row records the "
             "file's SHA-256)"

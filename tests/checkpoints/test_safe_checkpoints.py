@@ -104,6 +104,7 @@ ARGUMENTS = {
         *("--cfg-options", "load_from={file}"),
     ],
     "convert": ["{file}", "{folder}/out.pth"],
+    "zoo get": ["sew-resnet-18_official_in1k", "--file", "{file}"],
     "zoo publish": ["{file}", "name", "--out-dir", "{folder}"],
     "report": ["{file}", "--config", "{config}", "--out", "{folder}"],
     "draw predictions": ["a={segmentor},{file}"],

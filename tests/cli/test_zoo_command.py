@@ -6,7 +6,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from snnssl_mm.checkpoints import zoo
+from snnssl_mm.checkpoints import official, zoo
+from snnssl_mm.checkpoints.loading import read_checkpoint
+from snnssl_mm.checkpoints.publishing import FORMATS
+from snnssl_mm.checkpoints.stored_config import stored_config
 from snnssl_mm.models import DualPathSSL, load_backbone
 
 
@@ -36,30 +39,40 @@ def trained(tmp_path, tiny_config):
     return model, file
 
 
+@pytest.mark.parametrize("kind", [None, *FORMATS])
 def test_published_files_hold_weights_and_plain_values(
-    run_tool, trained, tmp_path, capsys
+    run_tool, trained, tmp_path, capsys, kind
 ):
     model, file = trained
     out = tmp_path / "out"
-    run_tool("zoo publish", file, "tiny", "--out-dir", out)
+    chosen = ("--format", kind) if kind else ()
+    run_tool("zoo publish", file, "tiny", "--out-dir", out, *chosen)
     backbone, full = sorted(out.iterdir(), key=lambda f: f.stat().st_size)
     said = capsys.readouterr().out
     for published in (backbone, full):
         sha = hashlib.sha256(published.read_bytes()).hexdigest()
         assert published.stem.endswith(f"-{sha[:8]}")
+        assert published.suffix == f".{kind or 'safetensors'}"
         assert f"{published} " in said
         assert sha in said
         assert b"secret" not in published.read_bytes()
         assert b"hostname" not in published.read_bytes()
         assert published.stat().st_size < 300_000, "no base tensors of views"
-    content = torch.load(full, weights_only=True)
+    if kind == "pth":
+        assert torch.load(full, weights_only=True).keys() == {"meta", "state_dict"}
+    content = read_checkpoint(full)
     assert content.keys() == {"meta", "state_dict"}
     assert content["meta"]["epoch"] == 2
+    text = content["meta"]["cfg"].encode()
+    assert content["meta"]["cfg_sha256"] == hashlib.sha256(text).hexdigest()
+    sha = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert content["meta"]["source_sha256"] == sha
+    assert "trained_on" in stored_config(content)
     assert content["meta"]["dataset_meta"] == {"classes": ["0", "1"]}
     assert content["state_dict"].keys() == model.state_dict().keys()
     for name, tensor in model.state_dict().items():
         assert torch.equal(content["state_dict"][name], tensor)
-    only = torch.load(backbone, weights_only=True)
+    only = read_checkpoint(backbone)
     assert all(name.startswith("backbone.") for name in only["state_dict"])
     target = type(model.backbone)(
         arch=dict(embed_dims=16, depth=1, num_heads=2, mlp_ratio=1), stem="cifar"
@@ -89,8 +102,8 @@ NAME = "spikformer-digits_ctl"  # its weights come with the package
 def test_list_has_a_line_for_every_model(run_tool, capsys):
     run_tool("zoo list")
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    found = {line[0]: line for line in lines if line and line[0] in zoo.entries()}
-    assert found.keys() == zoo.entries().keys()
+    found = {line[0]: line for line in lines if line and zoo.is_name(line[0])}
+    assert found.keys() == zoo.entries().keys() | official.entries().keys()
     assert found[NAME][1] == "selfsup"
     assert found[NAME][-1] == "installed"
     run_tool("zoo list", "*_5e")
@@ -111,9 +124,14 @@ def test_show_prints_the_entry(run_tool, capsys):
 def test_get_copies_the_weights(run_tool, tmp_path, capsys):
     run_tool("zoo get", NAME)
     kept = capsys.readouterr().out.strip()
-    run_tool("zoo get", NAME, "--out", tmp_path / "new" / "file.pth")
+    out = (tmp_path / "new" / "file").with_suffix(zoo.find_weights(NAME).suffix)
+    run_tool("zoo get", NAME, "--out", out)
     copied = capsys.readouterr().out.strip()
-    assert copied == str(tmp_path / "new" / "file.pth")
+    assert copied == str(out)
+    with pytest.raises(SystemExit, match=r"^error: .*other\.bin"):
+        run_tool("zoo get", NAME, "--out", tmp_path / "other.bin")
+    with pytest.raises(SystemExit, match=r"^error: .*--file"):
+        run_tool("zoo get", NAME, "--file", kept)
     for file in (kept, copied):
         with open(file, "rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()

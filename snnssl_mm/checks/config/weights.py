@@ -105,7 +105,7 @@ def weights(
                 "which raises if it does not fit"
             )
             yield warning(key, text)
-    elif absent and not (given.path in zoo.entries() or "://" in given.path):
+    elif absent and not (zoo.is_name(given.path) or "://" in given.path):
         if files:
             yield error(key, zoo.does_not_exist(given.path))
     else:

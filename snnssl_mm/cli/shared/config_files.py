@@ -159,7 +159,7 @@ def require_named_files(args: argparse.Namespace) -> None:
             raise SystemExit(f"error: {what} does not exist; check the path")
         from snnssl_mm.checkpoints import zoo
 
-        if name == "resume" or what not in zoo.entries():
+        if name == "resume" or not zoo.is_name(str(what)):
             raise SystemExit(f"error: {zoo.does_not_exist(str(what))}")
 
 
