@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from snnssl_mm.checkpoints import zoo
+from snnssl_mm.checkpoints.loading import read_checkpoint
 from snnssl_mm.models import Spikformer, load_backbone
 
 ROOT = Path(__file__).parents[2]
@@ -100,11 +101,11 @@ SHIPPED = [n for n in zoo.names_with_weights() if zoo.entries()[n].url is None]
 def test_shipped_weights_are_intact_small_and_plain(name):
     entry = zoo.entries()[name]
     assert entry.meta["Weights"] == f"snnssl_mm://{name}"
-    assert entry.file == f"{name}-{entry.sha256[:8]}.pth"
+    assert entry.file == f"{name}-{entry.sha256[:8]}.safetensors"
     file = zoo.SHIPPED / entry.file
     assert file.stat().st_size < 3e6
     assert hashlib.sha256(file.read_bytes()).hexdigest() == entry.sha256
-    content = torch.load(file, weights_only=True)
+    content = read_checkpoint(file)
     assert content.keys() == {"meta", "state_dict"}
     assert "/" not in content["meta"]["cfg"], "no path of a machine"
     model = mmengine.hub.get_model(f"snnssl_mm::selfsup/{entry.config.name}")
@@ -113,7 +114,7 @@ def test_shipped_weights_are_intact_small_and_plain(name):
 
 def test_mmengine_loads_by_the_zoos_address():
     config = "snnssl_mm::selfsup/spikformer_ctl.py"
-    expected = torch.load(zoo.find_weights(NAME), weights_only=True)["state_dict"]
+    expected = read_checkpoint(zoo.find_weights(NAME))["state_dict"]
     model = mmengine.hub.get_model(config, pretrained=True)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, expected[name])
@@ -236,6 +237,6 @@ def test_unknown_names_and_models_without_weights_are_named(tmp_path):
 
 def test_a_file_of_a_models_name_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert zoo.resolve(NAME).endswith(".pth")
+    assert zoo.resolve(NAME).endswith(zoo.entries()[NAME].file)
     Path(NAME).touch()
     assert zoo.resolve(NAME) == NAME
