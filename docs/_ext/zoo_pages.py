@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-import torch
 from markdown_tables import device, table
 from markup import TASKS, toctree
 from results_tables import ROOT, current_files
 
-from snnssl_mm.checkpoints import zoo
+from snnssl_mm.checkpoints import official, reading, zoo
 
 
 def task(entry: zoo.Entry) -> str:
@@ -51,7 +50,7 @@ def training(entry: zoo.Entry) -> str:
     file = zoo.SHIPPED / (entry.file or "")
     if not file.is_file():
         return ""
-    meta = torch.load(file, weights_only=True)["meta"]
+    meta = reading.load(file)["meta"]
     return (
         f"Trained with seed {meta['seed']} for {meta['epoch']} epochs "
         f"({meta['iter']:,} iterations). The file contains its complete config."
@@ -132,22 +131,68 @@ def task_page(name: str) -> str:
     return "\n".join([f"# {TASKS[name]} models", "", *listing(name), "", names])
 
 
+def official_page() -> str:
+    """Return the page of the official weights of others."""
+    lines = [
+        "# Official weights",
+        "",
+        "Where the authors of spiking backbones publish their weights, trained on",
+        f"{official.DATA}. `snnssl zoo get NAME` downloads them (or takes `--file`),",
+        "converts and verifies them: [guide](../howto/weights.md). Accuracy in % is",
+        "what the authors report for 224 pixels; it was not measured here. A dash is",
+        "not known.",
+    ]
+    found = list(official.entries().values())
+    for source in dict.fromkeys(entry.source for entry in found):
+        entries = [entry for entry in found if entry.source == source]
+        one = entries[0]
+        lines += [
+            "",
+            f"## {source}",
+            "",
+            f"[Repository]({one.repository}) · [paper]({one.paper}) · licence: "
+            f"{one.license or 'none stated'} · backbone `{one.family}` · layout "
+            + ", ".join(f"`{layout}`" for layout in one.layouts),
+            "",
+            *table(
+                ["name", "T", "top-1", "reported in", "file"],
+                [row(entry) for entry in entries],
+            ),
+        ]
+    return "\n".join([*lines, ""])
+
+
+def row(entry: official.Official) -> list[str]:
+    """Return the line of official weights in their table."""
+    place = entry.url or entry.page
+    how = "download" if entry.url else "by hand"
+    return [
+        f"`{entry.name}`",
+        str(entry.time_steps),
+        f"{entry.top1:.2f}" if entry.top1 else "-",
+        entry.top1_from or "-",
+        f"[{how}]({place})",
+    ]
+
+
 def index() -> str:
     """Return the page that lists all models."""
     lines = [
         "# Model zoo",
         "",
         "Models load by name: `snnssl_mm.apis.load_model(NAME)`, `--pretrained NAME`.",
-        "A dash means that nobody has trained the model to the end yet.",
+        "A dash means that nobody has trained the model to the end yet. Weights that",
+        "others have trained are [official weights](official.md).",
     ]
     for name, heading in TASKS.items():
         lines += ["", f"## {heading}", "", *listing(name)]
-    return "\n".join([*lines, "", toctree(TASKS)])
+    return "\n".join([*lines, "", toctree([*TASKS, "official"])])
 
 
 def pages() -> Iterator[tuple[str, str]]:
     """Yield the name and the text of every page."""
     yield "index", index()
+    yield "official", official_page()
     for name in TASKS:
         yield name, task_page(name)
         yield from ((entry.name, page(entry)) for entry in models(name))

@@ -115,7 +115,7 @@ def publish(
         )
     trained = checkpoint.get("meta") or {}
     meta = {key: trained[key] for key in KEPT if key in trained}
-    meta["snnssl_mm"] = __version__
+    meta["snnssl_mm_version"] = __version__
     file = Path(zoo.resolve(path))
     if file.is_file():
         meta.setdefault("source_sha256", digest(file.read_bytes()))
