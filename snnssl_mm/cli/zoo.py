@@ -65,8 +65,10 @@ def show_model(args: argparse.Namespace) -> None:
     """Print the entry of a model."""
     import yaml
 
+    from snnssl_mm.checkpoints.official import Official
+
     entry = entry_of(args.name)
-    if not hasattr(entry, "config"):
+    if isinstance(entry, Official):
         facts = {name: value for name, value in entry._asdict().items() if value}
         facts["license"] = entry.license or "none stated"
         facts["sha256"] = entry.sha256 or "not known"
@@ -98,16 +100,17 @@ def get_model(args: argparse.Namespace) -> None:
     import shutil
 
     from snnssl_mm.checkpoints import zoo
+    from snnssl_mm.checkpoints.official import Official
 
     with errors_as_messages():
         require_writable(args.out)
         entry = entry_of(args.name)
-        if hasattr(entry, "config"):
+        if isinstance(entry, Official):
+            file = get_official(entry, args.file)
+        else:
             if args.file:
                 raise ValueError(f"{entry.name} needs no --file: it is not converted")
             file = zoo.find_weights(entry.name)
-        else:
-            file = get_official(entry, args.file)
         if args.out:
             if args.out.suffix != file.suffix:
                 raise ValueError(

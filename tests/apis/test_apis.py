@@ -13,6 +13,7 @@ from PIL import Image
 
 from snnssl_mm import apis
 from snnssl_mm.checkpoints import zoo
+from snnssl_mm.checkpoints.loading import read_checkpoint
 from snnssl_mm.datasets.image_inputs import read_images
 from snnssl_mm.datasets.loading import BACKGROUND
 from snnssl_mm.models import SpikingResNet
@@ -238,7 +239,7 @@ def test_given_weights_fit_the_named_model_or_are_refused(tmp_path):
 
 
 def weights_of(file):
-    state = torch.load(file)["state_dict"]
+    state = read_checkpoint(file)["state_dict"]
     return {name.removeprefix("backbone."): tensor for name, tensor in state.items()}
 
 
