@@ -113,9 +113,8 @@ def test_wheel_states_what_it_needs_and_offers(wheels: dict[str, Path]) -> None:
     assert found["Version"] == __version__
     assert found["License-Expression"] == "Apache-2.0"
     assert found["Requires-Python"] == ">=3.11"
-    assert {"cupy12", "cupy13", "dev", "export", "slurm"} == set(
-        found.get_all("Provides-Extra")
-    )
+    extras = {"cupy12", "cupy13", "dev", "export", "hub", "slurm"}
+    assert extras == set(found.get_all("Provides-Extra"))
     assert "torch>=2.6" in found.get_all("Requires-Dist")
 
 
@@ -135,6 +134,8 @@ def test_quick_start_and_inheriting_a_config_work_from_the_wheel(
         from mmengine import Config
         assert Config.fromfile({str(config)!r}).answer == 42
         from snnssl_mm.apis import extract_features, list_models, load_model
+        from snnssl_mm.checkpoints import official
+        assert official.entries()
         assert snnssl_mm.__file__.startswith({str(site)!r})
         assert "spikformer-digits_ctl" in list_models("*ctl*")
         image = numpy.zeros((20, 30, 3), numpy.uint8)
