@@ -7,6 +7,9 @@ import pytest
 import torch
 import torchvision
 
+from snnssl_mm.checkpoints.loading import read_checkpoint
+from snnssl_mm.checkpoints.safetensors_files import is_safetensors
+from snnssl_mm.checkpoints.stored_config import stored_backbone
 from snnssl_mm.conversion import LAYOUTS, convert
 from snnssl_mm.models import Spikformer, SpikingResNet, load_backbone
 
@@ -45,6 +48,20 @@ def test_converted_file_is_what_pretrained_takes(run_tool, official, tmp_path, c
         assert torch.equal(tensor, backbone.state_dict()[name])
     with pytest.raises(ValueError, match="Spikformer.*neuron"):
         load_backbone(Spikformer(ARCH, stem="cifar"), str(out))
+
+
+def test_the_suffix_chooses_safetensors(run_tool, official, tmp_path):
+    ours, back = tmp_path / "ours.safetensors", tmp_path / "back.safetensors"
+    run_tool("convert", official[1], ours)
+    run_tool("convert", ours, back, "--to", "spikformer-cifar")
+    assert all(map(is_safetensors, (ours, back)))
+    assert stored_backbone(read_checkpoint(ours))["stem"] == "cifar"
+    found = read_checkpoint(back)["state_dict"]
+    source = torch.load(official[1], weights_only=True)["state_dict"]
+    kept = {k.removeprefix("module."): v for k, v in source.items()}
+    assert found
+    for name, tensor in found.items():
+        assert torch.equal(tensor, kept[name])
 
 
 NEURON = dict(tau=2.0, decay_input=True, surrogate="sigmoid")
