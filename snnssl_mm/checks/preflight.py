@@ -40,6 +40,7 @@ from snnssl_mm.datasets.data_error import (
     shortened,
     step,
 )
+from snnssl_mm.models import DualPathSSL
 
 TRAINED, EVALUATED = 32, 8  # maximum number of samples in a batch
 SHARDED = ("FullySharded", "DeepSpeed")
@@ -164,7 +165,7 @@ def require_finite_loss(runner: Any, model: BaseModel) -> None:
         PreflightError: If the loss fails or is not finite; names the images.
     """
     loader = runner.train_loop.dataloader
-    if type(model).train_step is not BaseModel.train_step:
+    if type(model).train_step not in (BaseModel.train_step, DualPathSSL.train_step):
         say("the model has a custom training step: no loss is computed")
         return
     twin: Any = copy_of(model)
