@@ -40,6 +40,13 @@ LIBRARIES = {
     "mmpretrain": "mmpretrain",
 }
 LINK = re.compile(r"https://github.com/open-mmlab/(\w+)/blob/main/configs/(\S+\.py)$")
+FAMILIES = {
+    "spike-driven-transformer": "SpikeDrivenTransformer",
+    "maxformer": "MaxFormer",
+    "meta-spikeformer": "MetaSpikeFormer",
+    "e-spikeformer": "ESpikeFormer",
+    "spikingformer": "Spikingformer",
+}
 SIZE = 32
 OTHER_SCOPES = ("mmengine", "mmpretrain", "mmseg")
 
@@ -53,7 +60,7 @@ def image_folder(tmp_path_factory):
         split, name = ("train", "test")[index % 2], "ab"[index % 3 > 0]
         file = root / split / name / f"{index}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        image = rng.integers(0, 256, (40, 32, 3), np.uint8)
+        image = rng.integers(0, 256, (48, 32, 3), np.uint8)
         cv2.imwrite(str(file), image)
     return root
 
@@ -211,6 +218,10 @@ def test_model_is_the_one_that_the_name_says(file):
         assert cfg.model.backbone.arch == named[1]
         depth, dims = map(int, named[1].split("-"))
         assert (len(model.backbone.blocks), model.backbone.embed_dims) == (depth, dims)
+    named = re.search(rf"({'|'.join(FAMILIES)})-([0-9m]+(-[0-9]+)?)_", file.stem)
+    if named:
+        assert type(model.backbone).__name__ == FAMILIES[named[1]]
+        assert cfg.model.backbone.arch.lower() == named[2]
     named = re.search(r"spiking-resnet-(\d+)_", file.stem)
     if named:
         assert model.backbone.depth == int(named[1])
@@ -238,6 +249,11 @@ def test_model_is_the_one_that_the_name_says(file):
         ("spiking-resnet-18_ctl_cifar10", "spiking-resnet-18_*_cifar10"),
         ("spiking-resnet-34_ctl_in1k", "spiking-resnet-34_*"),
         ("spiking-resnet-50_ctl_in1k", "spiking-resnet-50_*"),
+        ("spike-driven-transformer-8-512_ctl_in1k", "spike-driven-transformer-8-512_*"),
+        ("maxformer-10-384_ctl_in1k", "maxformer-10-384_*"),
+        ("meta-spikeformer-15m_ctl_in1k", "meta-spikeformer-15m_*"),
+        ("e-spikeformer-19m_ctl_in1k", "e-spikeformer-19m_*"),
+        ("spikingformer-8-768_ctl_in1k", "spikingformer-8-768_*"),
     ],
 )
 def test_pretrained_backbones_are_those_that_downstream_configs_take(

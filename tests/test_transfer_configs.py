@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from inherited_configs import inheriting, small_first
+from inherited_configs import TASKS, inheriting, small_first
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
@@ -19,6 +19,11 @@ from stand_in_data import (
     write_imagenet,
 )
 
+from snnssl_mm.models.membrane_shortcut.e_spike_former import E_ARCHS
+from snnssl_mm.models.membrane_shortcut.max_former import MAXFORMER_ARCHS
+from snnssl_mm.models.membrane_shortcut.meta_spike_former import META_ARCHS
+from snnssl_mm.models.membrane_shortcut.spike_driven_transformer import SDT_ARCHS
+from snnssl_mm.models.membrane_shortcut.spikingformer import SPIKINGFORMER_ARCHS
 from snnssl_mm.models.spikformer import ARCHS
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +38,15 @@ VALIDATED = {
     "spikformer-16-512_finetune-1pct_in1k": "accuracy/top5",
 }
 SIZE = 64
+SHALLOW = {
+    "Spikformer": (ARCHS, dict(depth=1)),
+    "SpikeDrivenTransformer": (SDT_ARCHS, dict(depth=1)),
+    "Spikingformer": (SPIKINGFORMER_ARCHS, dict(depth=1)),
+    "MaxFormer": (MAXFORMER_ARCHS, dict(depths=(1, 1, 1))),
+    "MetaSpikeFormer": (META_ARCHS, dict(depths=(1, 1))),
+    "ESpikeFormer": (E_ARCHS, dict(depths=(1, 1))),
+}
+"""Sizes of the named archs by backbone, and what makes them shallow."""
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +87,13 @@ def shrink_images(pipeline):
 
 def shrink_model(model):
     """Keep the channels; take fewer time steps, blocks and boxes."""
-    arch = model.backbone.get("arch", {"depth": 1})  # a ResNet's depth is its channels
-    settings = ARCHS[arch] if isinstance(arch, str) else arch
-    if settings["depth"] > 4:
-        model.backbone.arch = {**settings, "depth": 1}
-        frozen = model.backbone.get("frozen_stages", -1)
-        model.backbone.frozen_stages = min(frozen, 1)
+    backbone = model.backbone
+    archs, shallow = SHALLOW.get(backbone.type.removeprefix("snnssl_mm."), ({}, {}))
+    if "arch" in backbone:  # a ResNet's depth is its channels
+        arch = backbone.arch
+        backbone.arch = {**(archs[arch] if isinstance(arch, str) else arch), **shallow}
+        frozen = backbone.get("frozen_stages", -1)
+        backbone.frozen_stages = min(frozen, 1)
     model.backbone.time_steps = 2
     size = model.get("data_preprocessor", {}).get("size")
     if size and max(size) > 96:
@@ -131,6 +146,35 @@ def write_pretrained(cfg, file):
     state = {f"backbone.{name}": value for name, value in backbone.state_dict().items()}
     torch.save({"state_dict": state}, file)
     return state
+
+
+def expected_strides(model):
+    """Strides of the backbone's maps, as the heads have them."""
+    if "roi_head" in model:
+        return model.roi_head.bbox_roi_extractor.featmap_strides
+    if "bbox_head" in model:
+        return [4, *model.bbox_head.anchor_generator.strides[:3]]  # 4 is unused
+    return model.decode_head.get("feature_strides", [4, 8, 16, 32])
+
+
+PYRAMIDS = [
+    file
+    for file in CONFIGS
+    if any(family in file.stem for family in TASKS) and file.parent.name != FOLDERS[2]
+]
+
+
+@pytest.mark.parametrize("file", PYRAMIDS, ids=lambda file: file.stem)
+def test_maps_have_the_strides_and_channels_that_the_heads_expect(file):
+    cfg = Config.fromfile(file)
+    shrink_model(cfg.model)
+    init_default_scope(cfg.default_scope)
+    backbone = MODELS.build(cfg.model.backbone).eval()
+    with torch.no_grad():
+        maps = backbone(torch.rand(1, 3, SIZE, SIZE))
+    assert [SIZE // m.shape[-1] for m in maps] == expected_strides(cfg.model)
+    user = cfg.model.get("neck") or cfg.model.decode_head
+    assert [m.shape[1] for m in maps] == user.in_channels
 
 
 @pytest.mark.parametrize("file", small_first(CONFIGS))

@@ -1,0 +1,12 @@
+# E-SpikeFormer 19M under a stock neck or head: strides 4 to 32
+# with_cp: at 1333x800 activations, not weights, fill the memory.
+pyramid = dict(
+    type='snnssl_mm.ESpikeFormer',
+    arch='19M',
+    time_steps=1,
+    out_indices=(0, 1, 2, 3),
+    with_cp=True)
+pyramid_channels = [64, 128, 256, 360]
+
+# 12 depths: the stem learns at 0.85 ** 11 = 0.17 of the rate.
+pyramid_decay = dict(layer_decay_rate=0.85)

@@ -1,0 +1,3 @@
+# MaxFormer 10-384 with its official weights on ImageNet-1K, https://github.com/open-mmlab/mmpretrain/blob/main/configs/mae/benchmarks/vit-base-p16_8xb128-coslr-100e_in1k.py
+_base_ = 'maxformer-10-512_in1k.py'
+model = dict(backbone=dict(arch='10-384'), head=dict(in_channels=384))

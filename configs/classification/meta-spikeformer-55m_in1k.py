@@ -1,0 +1,22 @@
+# Meta-SpikeFormer 55M with its official weights on ImageNet-1K, https://github.com/open-mmlab/mmpretrain/blob/main/configs/mae/benchmarks/vit-base-p16_8xb128-coslr-100e_in1k.py
+# snnssl convert THEIRS.pth CKPT --with-head && snnssl test CONFIG CKPT; training fine-tunes
+# As its authors evaluate: 224 of 256 pixels (bicubic), T = 4
+# The logits are the mean of head and head_kd.
+_base_ = 'spikformer-16-512_finetune_in1k.py'
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='snnssl_mm.MetaSpikeFormer',
+        arch='55M',
+        time_steps=4,
+        time_readout='none',
+        with_cp=True),
+    neck=None,
+    head=dict(
+        type='snnssl_mm.SpikingLinearClsHead',
+        in_channels=640,
+        neuron=dict(),
+        distilled=True))
+
+# 12 depths: the stem learns at 0.85 ** 11 = 0.17 of the rate.
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.85))

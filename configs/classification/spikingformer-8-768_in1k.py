@@ -1,0 +1,28 @@
+# Spikingformer 8-768 with its official weights on ImageNet-1K, https://github.com/open-mmlab/mmpretrain/blob/main/configs/mae/benchmarks/vit-base-p16_8xb128-coslr-100e_in1k.py
+# snnssl convert THEIRS.pth CKPT --with-head && snnssl test CONFIG CKPT; training fine-tunes
+# As its authors evaluate: 224 of 224 pixels (crop_pct 1, bicubic), T = 4
+_base_ = 'spikformer-16-512_finetune_in1k.py'
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='snnssl_mm.Spikingformer',
+        arch='8-768',
+        time_steps=4,
+        time_readout='none',
+        with_cp=True),
+    neck=None,
+    head=dict(
+        type='snnssl_mm.SpikingLinearClsHead',
+        in_channels=768))
+
+# Short side 224, centre crop 224
+test_pipeline = [
+    _base_.test_pipeline[0],
+    dict(_base_.test_pipeline[1], scale=224),
+    *_base_.test_pipeline[2:],
+]
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+# 10 depths: the stem learns at 0.8 ** 9 = 0.13 of the rate.
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.8))

@@ -1,0 +1,5 @@
+# RetinaNet FPN 1x COCO, https://github.com/open-mmlab/mmdetection/blob/main/configs/retinanet/retinanet_r50_fpn_1x_coco.py
+_base_ = 'retinanet_e-spikeformer-19m_fpn_1x_coco.py'
+model = dict(
+    backbone=dict(arch='5M'),
+    neck=dict(in_channels=[32, 64, 128, 192]))

@@ -1,0 +1,11 @@
+# The main job with a small Meta-SpikeFormer in place of the Spikformer, on scenes of 64 pixels
+# snnssl train configs/selfsup/meta-spikeformer_ctl.py
+_base_ = 'spikingformer_ctl.py'
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='snnssl_mm.MetaSpikeFormer',
+        arch=dict(embed_dims=(8, 16, 32, 40), depths=(1, 1), num_heads=4),
+        time_steps=4,
+        bn='per_view'),
+    neck=dict(in_channels=40))
