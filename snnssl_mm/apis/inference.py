@@ -25,9 +25,11 @@ from snnssl_mm.datasets.image_check import examine, unusual_note
 from snnssl_mm.datasets.image_files import find_images as find_images
 from snnssl_mm.datasets.image_files import log_once
 from snnssl_mm.datasets.loading import LoadIntactImage
+from snnssl_mm.export.folding import fold_norms
 
 MIN_SIDE = 320  # pixels of a drawn picture, so that text is legible
 PSEUDO_COLLATE = {"type": "pseudo_collate"}  # mmengine's default
+BLANK = 64  # side of the picture that shows which norm follows which convolution
 MAX_SCORES = 5  # classes written per image
 
 
@@ -58,6 +60,11 @@ class Inferencer:
         out_dir: Folder for the results: pictures in ``vis``, predictions in ``pred``.
         score_thr: Lowest score of a drawn box; boxes of any score are written.
         device: Device such as ``'cpu'``; by default the GPU if there is one.
+        fold: Whether batch norms are folded into the convolutions before them, see
+            :mod:`snnssl_mm.export.folding`.
+
+    Attributes:
+        folded: Names of the norms that were folded.
 
     Raises:
         ValueError: If the config is for none of these tasks, the checkpoint does not
@@ -71,6 +78,7 @@ class Inferencer:
         out_dir: Path,
         score_thr: float = 0.3,
         device: str | None = None,
+        fold: bool = False,
     ) -> None:
         compat.apply()
         self.scope = cfg.get("default_scope")
@@ -93,11 +101,20 @@ class Inferencer:
         self.inferencer = builders[self.scope](cfg, device)
         load_full_model(self.inferencer.model, checkpoint)
         self.set_classes(class_meta(cfg, checkpoint))
+        self.folded = self.fold() if fold else []
         self.out_dir, self.score_thr = out_dir, score_thr
         self.scores: list[float] = []
         self.load = LoadIntactImage()
         for name in ("vis", "pred"):
             (out_dir / name).mkdir(parents=True, exist_ok=True)
+
+    def fold(self) -> list[str]:
+        """Fold the batch norms that a prediction calls; return their names."""
+        blank = np.zeros((BLANK, BLANK, 3), np.uint8)
+        return fold_norms(
+            self.inferencer.model,
+            lambda: self.inferencer(blank, return_datasamples=True),
+        )
 
     def set_classes(self, meta: dict[str, Any]) -> None:
         """Set the names and colours of the classes in the inferencer."""

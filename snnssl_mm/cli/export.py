@@ -58,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="output the mean of the maps over time, or the maps of all time steps "
         "(pt2 and onnx)",
     )
+    parser.add_argument(
+        "--fold",
+        action="store_true",
+        help="fold batch norms into convolutions, and RepConvs into one each (pt2 and "
+        "onnx; nir always does); equal up to rounding",
+    )
 
 
 def origin(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
@@ -99,7 +105,7 @@ def run(args: argparse.Namespace) -> None:
         height, width = args.image_size or default_image_size(backbone)
         out.parent.mkdir(parents=True, exist_ok=True)
         found = export_backbone(
-            backbone, out, args.format, (height, width), origin(args, cfg)
+            backbone, out, args.format, (height, width), origin(args, cfg), args.fold
         )
     print(
         f"{out}: {type(backbone).__name__}, {backbone.time_steps} time steps, "

@@ -32,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", help="cpu, cuda:0, ...; by default a GPU if there is one"
     )
+    parser.add_argument(
+        "--fold",
+        action="store_true",
+        help="fold batch norms into convolutions first; equal to snnssl test up to "
+        "rounding, not to the bit",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -55,8 +61,10 @@ def run(args: argparse.Namespace) -> None:
         found = find_images(args.images)
         require_own_names(found)
         inferencer = Inferencer(
-            cfg, args.checkpoint, args.out, args.score_thr, args.device
+            cfg, args.checkpoint, args.out, args.score_thr, args.device, args.fold
         )
+        if args.fold:
+            print(f"{len(inferencer.folded)} batch norms are folded into convolutions")
         images, faults = split_readable(found)
         for image in progress(images, "predicting"):
             inferencer(image)

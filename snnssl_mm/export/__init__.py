@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from snnssl_mm.export.folding import folded
+from snnssl_mm.export.verification import moved_by_folding
 from snnssl_mm.models.backbone import SpikingBackbone
 
 PACKAGES = {"nir": ["nir"], "pt2": [], "onnx": ["onnx", "onnxscript"]}
@@ -38,6 +40,7 @@ def export_backbone(
     kind: str,
     image_size: tuple[int, int],
     about: Mapping[str, Any] | None = None,
+    fold: bool = False,
 ) -> str:
     """Write a backbone to a file, read it back and compare it with the backbone.
 
@@ -52,6 +55,8 @@ def export_backbone(
         kind: ``'nir'``, ``'pt2'`` or ``'onnx'``.
         image_size: Height and width, multiples of the backbone's stride.
         about: Metadata, stored as JSON under ``snnssl_mm``.
+        fold: Whether batch norms and RepConvs are folded, see :mod:`.folding`; NIR has
+            no node for them, so they always are.
 
     Returns:
         Result of the comparison, as a sentence.
@@ -69,14 +74,19 @@ def export_backbone(
             f"a {type(backbone).__name__} is no spiking backbone; export Spikformer, "
             "SpikingResNet or another SpikingBackbone"
         )
+    fold = fold or kind == "nir"
     settings = {"image_size": image_size, "time_steps": backbone.time_steps}
     metadata = {"snnssl_mm": json.dumps(settings | dict(about or {}))}
     draft = file.with_name(f"unverified-{file.name}")
+    network = folded(backbone, image_size, torch.float32) if fold else backbone
     try:
-        found = WRITERS[kind](backbone, draft, image_size, metadata)
+        found = WRITERS[kind](network, draft, image_size, metadata)
         draft.replace(file)
     finally:
         draft.unlink(missing_ok=True)
+    if fold:
+        moved = moved_by_folding(network, backbone, image_size)
+        found += f"; rounding the folded weights moves {moved:,}"
     return found
 
 
@@ -88,13 +98,11 @@ def _write_nir(
 ) -> str:
     import nir
 
-    from snnssl_mm.export.folding import folded
     from snnssl_mm.export.nir_graph import to_nir
     from snnssl_mm.export.verification import verify_nir
 
-    network = folded(backbone, size, torch.float32)
-    nir.write(file, to_nir(network, size, torch.float32, metadata))
-    return verify_nir(file, network, backbone, size)
+    nir.write(file, to_nir(backbone, size, torch.float32, metadata))
+    return verify_nir(file, backbone, size)
 
 
 def _write_pt2(

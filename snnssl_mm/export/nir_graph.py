@@ -35,6 +35,7 @@ import nir
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from snnssl_mm.export.signal_graph import INPUT, Layer, trace_signals
 from snnssl_mm.models.backbone import SpikingBackbone
@@ -148,6 +149,12 @@ def to_nir(
             nodes[entry] = convolution_node(layer, dtype)
         elif isinstance(layer.module, MixedLIF):
             nodes[entry] = neuron_node(layer)
+        elif isinstance(layer.module, _NormBase):
+            raise ValueError(
+                f"{layer.name} does not follow a convolution of its own, or has no "
+                "running statistics, and NIR has no node for a batch norm; choose "
+                "format 'pt2' or 'onnx'"
+            )
         else:
             nodes |= pooling_nodes(layer)
             edges.append((f"{entry}.sum", entry))

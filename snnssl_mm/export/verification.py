@@ -71,19 +71,28 @@ def verdict(maps: Sequence[Tensor], others: Iterable[Any]) -> str:
 
 
 @torch.no_grad()
-def verify_nir(
-    file: Path,
-    folded: SpikingBackbone,
-    backbone: SpikingBackbone,
-    image_size: tuple[int, int],
-) -> str:
-    """Compare a NIR file with the backbone, spike by spike at every time step.
+def moved_by_folding(
+    folded: SpikingBackbone, backbone: SpikingBackbone, image_size: tuple[int, int]
+) -> int:
+    """Count the values that rounding of the folded weights moves.
+
+    Args:
+        folded: Network from :func:`.folding.folded`.
+        backbone: Backbone that it was made from.
+        image_size: Height and width.
+    """
+    images = random_images(1, image_size, torch.float64)
+    exact = plain_copy(backbone, torch.float64)(images)
+    return count_differing(exact, folded(images))[0]
+
+
+@torch.no_grad()
+def verify_nir(file: Path, folded: SpikingBackbone, image_size: tuple[int, int]) -> str:
+    """Compare a NIR file with its network, spike by spike at every time step.
 
     Args:
         file: File of a graph from :func:`.nir_graph.to_nir`.
         folded: Network that the graph was made from.
-        backbone: Backbone that ``folded`` was made from; rounded weights may move its
-            spikes.
         image_size: Height and width.
     """
     import nir
@@ -93,14 +102,10 @@ def verify_nir(
 
     clip = random_images(1, image_size, torch.float64)
     clip = clip.expand(folded.time_steps, *clip.shape)
-    maps, exact = (
-        [network.extract_maps(clip)[i] for i in network.out_indices]
-        for network in (folded, plain_copy(backbone, torch.float64))
-    )
+    every = folded.extract_maps(clip)
     read = NIRRunner(nir.read(file))(clip)
-    found = verdict(maps, [read[name] for name in output_names(folded)])
-    moved, _ = count_differing(exact, maps)
-    return f"{found}; rounding the folded weights moves {moved:,}"
+    maps = [every[i] for i in folded.out_indices]
+    return verdict(maps, [read[name] for name in output_names(folded)])
 
 
 @torch.no_grad()

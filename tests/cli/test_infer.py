@@ -181,3 +181,20 @@ def test_predictions_grow_with_the_picture():
     assert grown.masks.shape == (1, 12, 15)
     assert grown.masks[0, 3:9, 6:12].all()
     assert grown.masks.sum() == 36
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_folded_norms_change_rounding_only(run_tool, task, name, tmp_path, capsys):
+    job = task(name)
+    image, results = job.images / "2.png", []
+    for folder, options in (("plain", ()), ("folded", ("--fold",))):
+        out = tmp_path / folder
+        run_tool("infer", job.config, job.checkpoint, image, "--out", out, *options)
+        (file,) = (out / "pred").iterdir()
+        if name == "segmentation":
+            results.append(np.asarray(Image.open(file)))
+        else:
+            results.append(np.array(json.loads(file.read_text())["scores"]))
+    assert results[0] == pytest.approx(results[1], abs=1e-4)
+    gone = capsys.readouterr().out.partition(" batch norms are folded")[0].split()[-1]
+    assert (int(gone) > 0) == (name == "segmentation"), "its head has ConvModules"

@@ -16,8 +16,15 @@ from snnssl_mm.models.batch_norm import build_batch_norm, normalize
 from snnssl_mm.models.layers import ConvNorm, ConvNormNeuron, convolve
 
 
-def affine_of(norm: Any) -> tuple[Tensor, Tensor]:
-    """Return scale and shift ``[C]`` by the running statistics, in float64."""
+def affine_of(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
+    """Return scale and shift ``[C]`` behind ``conv``'s weights, in float64.
+
+    Those of the norm by its running statistics, or the convolution's bias if the norm
+    was folded into it.
+    """
+    if isinstance(norm, nn.Identity):
+        bias = conv.bias.double()
+        return torch.ones_like(bias), bias
     mean, var = norm.running_mean.double(), norm.running_var.double()
     scale = norm.weight.double() * (var + norm.eps).rsqrt()
     return scale, norm.bias.double() - mean * scale
@@ -62,7 +69,10 @@ class RepConv(nn.Module):
     @torch.no_grad()
     def border(self) -> Tensor:
         """Return what the first norm makes of zero, ``[C, 1, 1]``."""
-        norm = self.expand_bn
+        norm: Any = self.expand_bn
+        if isinstance(norm, nn.Identity):  # folded into the convolution
+            bias: Any = self.expand.bias
+            return bias[:, None, None]
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
         return (norm.bias - norm.running_mean * scale)[:, None, None]
 
@@ -73,8 +83,8 @@ class RepConv(nn.Module):
         With scale a and shift b of each norm, W = a2 R (D a1 E) and
         bias = a2 R (b1 sum(D)) + b2, for the layers E (expand), D, R (reduce).
         """
-        first_scale, first_shift = affine_of(self.expand_bn)
-        scale, shift = affine_of(self.reduce_bn)
+        first_scale, first_shift = affine_of(self.expand, self.expand_bn)
+        scale, shift = affine_of(self.reduce, self.reduce_bn)
         depthwise = self.depthwise.weight[:, 0].double()
         wide, inner = len(depthwise), len(depthwise) // self.parts
         # Spread the groups: one matrix from all inner channels to all outputs.
