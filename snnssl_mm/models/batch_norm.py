@@ -14,7 +14,9 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from snnssl_mm.neurons import (
     BatchNormalization,
+    MixedILIF,
     MixedLIF,
+    MixedNeuron,
     Normalization,
     RunningStatistics,
 )
@@ -160,7 +162,7 @@ def normalize_and_fire(
 
     Args:
         norm: Normalisation layer.
-        neuron: MixedLIF, or another neuron.
+        neuron: MixedLIF, MixedILIF, or another neuron.
         x: ``[T, N, C, H, W]``, or ``[1, N, C, H, W]`` for a current that is held for
             all time steps.
         time_steps: T.
@@ -202,13 +204,18 @@ def is_over_processes(norm: nn.Module) -> bool:
     return type(norm) is nn.SyncBatchNorm or getattr(norm, "views", 1) > 1
 
 
+FUSED_NEURONS = (MixedLIF, MixedILIF)
+
+
 def takes_norm(neuron: nn.Module, x: Tensor) -> bool:
     """Whether ``neuron`` can take ``x`` [T, N, C, H, W] together with a batch norm.
 
     A forward pre-hook expects the neuron's input current, which a fused call never
     computes; a subclass may compute something else.
     """
-    if type(neuron) is not MixedLIF or neuron._forward_pre_hooks:
+    if not isinstance(neuron, MixedNeuron) or type(neuron) not in FUSED_NEURONS:
+        return False
+    if neuron._forward_pre_hooks:
         return False
     even = neuron.path != "dual" or x.shape[1] % 2 == 0  # else it raises by itself
     return neuron.fuses_norm(x) and x.numel() > 0 and even

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from snnssl_mm.neurons.kernels.integer_reference import mixed_ilif
+from snnssl_mm.neurons.kernels.reference import LIFParameters
 from snnssl_mm.neurons.mixed_ilif import MixedILIF
 from snnssl_mm.neurons.paths import MixedNeuron
 
@@ -32,7 +33,7 @@ class ExpandedILIF(MixedNeuron):
     """
 
     def __init__(self, neuron: MixedILIF) -> None:
-        super().__init__()
+        super().__init__(neuron.backend)
         if not neuron.config.normalize:
             raise ValueError(
                 "expand_to_spikes needs MixedILIF(normalize=True), whose output is the "
@@ -40,9 +41,18 @@ class ExpandedILIF(MixedNeuron):
                 f"by levels={neuron.config.levels} and set normalize=True"
             )
         self.config = neuron.config
-        self.backend = neuron.backend
+        self.unnormalized = neuron.config._replace(normalize=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    @property
+    def for_kernels(self) -> LIFParameters:
+        """The parameters in the form that the compiled kernels take."""
+        return self.unnormalized.for_kernels
+
+    def reference(self, x: Tensor) -> Tensor:
+        """Compute integers in plain torch."""
+        return mixed_ilif(x, self.unnormalized, self.path)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]  # no batch norm
         """Compute binary steps [T D, N, ...] for the current ``x`` [T D, N, ...]."""
         levels = self.config.levels
         if self.path != "spike" or self.training:
@@ -56,7 +66,7 @@ class ExpandedILIF(MixedNeuron):
                 f"{levels} does not divide"
             )
         current = x.unflatten(0, (-1, levels)).mean(1)
-        counts = mixed_ilif(current, self.config._replace(normalize=False), "spike")
+        counts = super().forward(current)
         order = torch.arange(1, levels + 1, device=x.device)
         ones = counts.unsqueeze(1) >= order.view(-1, *(1,) * (counts.dim() - 1))
         return ones.to(x.dtype).flatten(0, 1)

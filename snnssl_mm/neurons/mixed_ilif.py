@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from snnssl_mm.neurons.kernels.integer_reference import ILIFParameters, mixed_ilif
+from snnssl_mm.neurons.kernels.reference import LIFParameters
 from snnssl_mm.neurons.paths import MixedNeuron
 
-BACKENDS = ("auto", "torch")
+MOST_LEVELS = 1 << 22  # that float32 rounds to by an addition, as the kernels do
 
 
 class MixedILIF(MixedNeuron):
@@ -35,7 +36,7 @@ class MixedILIF(MixedNeuron):
         tau: Membrane time constant in time steps, at least 1; 4/3 is beta = 0.25.
         v_threshold: Threshold theta, the size of one spike.
         detach_reset: Whether no gradient flows through the reset.
-        backend: ``'torch'`` on any device; ``'auto'`` the fastest there is.
+        backend: ``'auto'``, ``'torch'``, ``'cpu'`` or ``'cupy'``; see MixedNeuron.
 
     Shape:
         - Input: ``[T, N, ...]``, floating point.
@@ -56,38 +57,26 @@ class MixedILIF(MixedNeuron):
         detach_reset: bool = True,
         backend: str = "auto",
     ) -> None:
-        super().__init__()
-        if not (isinstance(levels, int) and levels >= 1):
-            raise ValueError(f"MixedILIF needs an integer levels >= 1, got {levels!r}")
+        super().__init__(backend)
+        if not (isinstance(levels, int) and 1 <= levels <= MOST_LEVELS):
+            raise ValueError(
+                f"MixedILIF needs an integer levels from 1 to {MOST_LEVELS}, "
+                f"got {levels!r}"
+            )
         if not tau >= 1:
             raise ValueError(f"MixedILIF needs tau >= 1 time step, got {tau}")
         if not v_threshold > 0:
             raise ValueError(f"MixedILIF needs v_threshold > 0, got {v_threshold}")
-        if backend not in BACKENDS:
-            raise ValueError(f"unknown backend {backend!r}; expected one of {BACKENDS}")
         self.config = ILIFParameters(
             levels, bool(normalize), float(tau), float(v_threshold), detach_reset
         )
-        self.backend = backend
         self.largest = 1.0 if normalize else float(levels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Integrate and fire over the leading time axis of ``x`` [T, N, ...]."""
-        if x.dim() < 2 or x.shape[0] == 0:
-            raise ValueError(
-                "MixedILIF expects [T, N, ...] with at least one time step, "
-                f"got shape {tuple(x.shape)}"
-            )
-        if not x.is_floating_point():
-            raise TypeError(f"MixedILIF expects floating point input, got {x.dtype}")
-        if self.path == "dual" and x.shape[1] % 2:
-            raise ValueError(
-                "path 'dual' splits the samples into two views, so their number must "
-                f"be even; got N={x.shape[1]}. Concatenate both views on dimension 1."
-            )
-        return mixed_ilif(x, self.config, self.path)
+    @property
+    def for_kernels(self) -> LIFParameters:
+        """The parameters in the form that the compiled kernels take."""
+        return self.config.for_kernels
 
-    def extra_repr(self) -> str:
-        """Return every setting that changes the result."""
-        fields = zip(self.config._fields, self.config, strict=True)
-        return ", ".join(f"{k}={v}" for k, v in fields) + f", path={self.path!r}"
+    def reference(self, x: Tensor) -> Tensor:
+        """Compute the output in plain torch."""
+        return mixed_ilif(x, self.config, self.path)

@@ -84,7 +84,7 @@ def _automatic_backend(device: str, dtype: torch.dtype) -> str:
     problem = backend_problem(backend)
     if problem:
         warnings.warn(
-            f"MixedLIF falls back to the slow 'torch' backend: {problem}", stacklevel=3
+            f"neurons fall back to the slow 'torch' backend: {problem}", stacklevel=3
         )
         return "torch"
     return backend

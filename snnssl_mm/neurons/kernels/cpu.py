@@ -20,6 +20,7 @@ from snnssl_mm.neurons.kernels.compile_notice import announce_compilation
 from snnssl_mm.neurons.kernels.cpu_kernels import (
     BLOCK,
     FAMILIES,
+    SURROGATES,
     ChannelValues,
     NeuronValues,
     Windows,
@@ -60,6 +61,7 @@ def _neuron_values(p: LIFParameters) -> NeuronValues:
         rest=np.float32(rest),
         width=np.float32(p.surrogate.width),
         by_tau=np.float32(1) / np.float32(p.tau),
+        by_theta=np.float32(1) / np.float32(p.v_threshold),
         by_width=np.float32(1) / np.float32(p.surrogate.width),
         soft_reset=p.v_reset is None,
         decay_input=p.decay_input,
@@ -250,8 +252,9 @@ def _analog_from(path: str, parts: int) -> int:
 
 
 def _forward_family(p: LIFParameters, path: str) -> int:
-    """Surrogate of a forward pass; a spike is the same with every one."""
-    return FAMILIES["rectangle" if path == "spike" else p.surrogate.name]
+    """Family of a forward pass; a spike is the same with every surrogate."""
+    name = p.surrogate.name
+    return FAMILIES["rectangle" if path == "spike" and name in SURROGATES else name]
 
 
 def _fill(

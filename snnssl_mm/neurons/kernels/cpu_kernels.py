@@ -47,14 +47,15 @@ SCRATCH = 10 * BLOCK
 
 
 class NeuronValues(NamedTuple):
-    """Parameters of a MixedLIF as the kernels take them, in float32.
+    """Parameters of a neuron as the kernels take them, in float32.
 
     Attributes:
         tau: Membrane time constant.
         theta: Firing threshold.
         rest: Membrane at rest and, with a hard reset, after a spike.
-        width: Width of the surrogate.
+        width: Width of the surrogate; D of an integer neuron.
         by_tau: 1 / tau.
+        by_theta: 1 / theta.
         by_width: 1 / width.
         soft_reset: Whether a spike subtracts theta.
         decay_input: Whether the leak also applies to the input.
@@ -65,6 +66,7 @@ class NeuronValues(NamedTuple):
     rest: np.float32
     width: np.float32
     by_tau: np.float32
+    by_theta: np.float32
     by_width: np.float32
     soft_reset: bool
     decay_input: bool
@@ -100,8 +102,9 @@ class Windows(NamedTuple):
     width: int
 
 
-FAMILIES = {"rectangle": 0, "triangle": 1, "atan": 2, "sigmoid": 3}
-RECTANGLE, TRIANGLE, ATAN = 0, 1, 2
+SURROGATES = {"rectangle": 0, "triangle": 1, "atan": 2, "sigmoid": 3}
+FAMILIES = {**SURROGATES, "integer": 4, "fraction": 5}  # see LIFParameters
+RECTANGLE, TRIANGLE, ATAN, INTEGER, FRACTION = 0, 1, 2, 4, 5
 
 ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 LOWEST = np.float32(-math.inf)
@@ -111,6 +114,7 @@ LOG2_E = np.float32(1 / math.log(2))
 LOG_2_HIGH = np.float32(355 / 512)  # exact products with integers; the rest is small
 LOG_2_LOW = np.float32(math.log(2) - 355 / 512)
 EXP_MIN, EXP_MAX = np.float32(-87), np.float32(88)
+HALF_TO_EVEN = np.float32(3 << 22)  # float32 has no fractions from here to 2^24
 EXPONENT_BIAS, MANTISSA_BITS = np.int32(127), np.int32(23)
 
 jit = njit(error_model="numpy")
@@ -176,6 +180,60 @@ def over_width(x, neuron, exact):  # type: ignore[no-untyped-def]
 
 
 @jit
+def over_theta(x, neuron, exact):  # type: ignore[no-untyped-def]
+    """Divide by the threshold of an integer neuron, likewise."""
+    return x * neuron.by_theta if exact else x / neuron.theta
+
+
+@jit
+def clamped(u, neuron, exact):  # type: ignore[no-untyped-def]
+    """clamp(u / theta, 0, D) of an integer neuron; NaN passes."""
+    ratio = over_theta(u, neuron, exact)
+    return ZERO if ratio < ZERO else (neuron.width if ratio > neuron.width else ratio)
+
+
+@jit
+def rounded(x):  # type: ignore[no-untyped-def]
+    """Round 0 <= x <= 2^22, half to even, also inside vectors; NaN passes."""
+    return (x + HALF_TO_EVEN) - HALF_TO_EVEN
+
+
+@jit
+def counts(u, neuron, exact):  # type: ignore[no-untyped-def]
+    """Whether an integer neuron is between its smallest and its largest output."""
+    ratio = over_theta(u, neuron, exact)
+    return ratio > ZERO and ratio < neuron.width
+
+
+@jit
+def spike_output(u, neuron, family, exact):  # type: ignore[no-untyped-def]
+    """Output of the spiking path for the membrane ``u``."""
+    if family >= INTEGER:
+        count = rounded(clamped(u, neuron, exact))
+        return over_width(count, neuron, exact) if family == FRACTION else count
+    return ONE if u - neuron.theta >= ZERO else ZERO
+
+
+@jit
+def analog_output(u, neuron, family, exact):  # type: ignore[no-untyped-def]
+    """Output of the analog path."""
+    if family >= INTEGER:
+        ratio = clamped(u, neuron, exact)
+        return over_width(ratio, neuron, exact) if family == FRACTION else ratio
+    return antiderivative(u - neuron.theta, neuron, family, exact)
+
+
+@jit
+def slope(u, neuron, family, exact):  # type: ignore[no-untyped-def]
+    """Derivative of both outputs."""
+    if family >= INTEGER:
+        inside = neuron.by_theta * neuron.by_width
+        inside = inside if family == FRACTION else neuron.by_theta
+        return inside if counts(u, neuron, exact) else ZERO
+    return derivative(u - neuron.theta, neuron, family, exact)
+
+
+@jit
 def derivative(v, neuron, family, exact):  # type: ignore[no-untyped-def]
     """h(v) of surrogate.py."""
     a = neuron.width
@@ -208,16 +266,20 @@ def antiderivative(v, neuron, family, exact):  # type: ignore[no-untyped-def]
 
 
 @jit
-def charge(v, x, neuron, exact):  # type: ignore[no-untyped-def]
+def charge(v, x, neuron, family, exact):  # type: ignore[no-untyped-def]
     """Membrane u[t] from v[t-1] and the input x[t]."""
+    if family >= INTEGER:
+        return (ONE - neuron.by_tau) * v + x
     if neuron.decay_input:
         return v + over_tau(x - (v - neuron.rest), neuron, exact)
     return v - over_tau(v - neuron.rest, neuron, exact) + x
 
 
 @jit
-def reset(u, neuron):  # type: ignore[no-untyped-def]
+def reset(u, neuron, family, exact):  # type: ignore[no-untyped-def]
     """Membrane v[t] from u[t]: reset where it spikes."""
+    if family >= INTEGER:
+        return u - neuron.theta * rounded(clamped(u, neuron, exact))
     after = u - neuron.theta if neuron.soft_reset else neuron.rest
     return after if u - neuron.theta >= ZERO else u
 
@@ -231,13 +293,13 @@ def current(x, i, scratch, normalized):  # type: ignore[no-untyped-def]
 
 
 @jit
-def spike(x, out, scratch, neuron, exact, normalized):  # type: ignore[no-untyped-def]
+def spike(x, out, scratch, neuron, family, exact, normalized):  # type: ignore[no-untyped-def]
     """One step of the spiking path: from input to output, membranes in ``scratch``."""
     for i in range(x.size):
         input_current = current(x[i], i, scratch, normalized)
-        u = charge(scratch[V + i], input_current, neuron, exact)
-        out[i] = ONE if u - neuron.theta >= ZERO else ZERO
-        scratch[V + i] = reset(u, neuron)
+        u = charge(scratch[V + i], input_current, neuron, family, exact)
+        out[i] = spike_output(u, neuron, family, exact)
+        scratch[V + i] = reset(u, neuron, family, exact)
 
 
 @jit
@@ -245,19 +307,19 @@ def smooth(x, out, scratch, neuron, family, exact, normalized):  # type: ignore[
     """One step of the analog path, likewise."""
     for i in range(x.size):
         input_current = current(x[i], i, scratch, normalized)
-        u = charge(scratch[V + i], input_current, neuron, exact)
-        out[i] = antiderivative(u - neuron.theta, neuron, family, exact)
-        scratch[V + i] = reset(u, neuron)
+        u = charge(scratch[V + i], input_current, neuron, family, exact)
+        out[i] = analog_output(u, neuron, family, exact)
+        scratch[V + i] = reset(u, neuron, family, exact)
 
 
 @jit
-def recompute(x, u, scratch, neuron, exact, normalized):  # type: ignore[no-untyped-def]
+def recompute(x, u, scratch, neuron, family, exact, normalized):  # type: ignore[no-untyped-def]
     """One recomputed step of the forward pass: membranes ``u`` before the reset."""
     for i in range(x.size):
         input_current = current(x[i], i, scratch, normalized)
-        charged = charge(scratch[V + i], input_current, neuron, exact)
+        charged = charge(scratch[V + i], input_current, neuron, family, exact)
         u[i] = charged
-        scratch[V + i] = reset(charged, neuron)
+        scratch[V + i] = reset(charged, neuron, family, exact)
 
 
 @jit
@@ -274,6 +336,9 @@ def propagate(u, grad, grad_v, grad_x, neuron, family, exact, detach_reset):  # 
         dv[t]/du[t] = 1 - s[t] - (1 if not detach_reset) h (u[t] - rest)   hard reset
                     = 1        - (1 if not detach_reset) h theta           soft reset
 
+    An integer neuron has a soft reset, and where 0 < u / theta < D no gradient flows
+    through it unless detach_reset: what is subtracted grows as fast as u.
+
     Both paths share it, because do/du = ds/du = h and their membranes are the same.
 
     Args:
@@ -282,17 +347,19 @@ def propagate(u, grad, grad_v, grad_x, neuron, family, exact, detach_reset):  # 
         grad_v: G(v[t]), replaced by G(v[t-1]).
         grad_x: G(x[t]), written.
         neuron: NeuronValues.
-        family: Surrogate, one of FAMILIES.
-        exact: Whether 1 / tau and 1 / width are exact.
+        family: One of FAMILIES.
+        exact: Whether products by inverses are exact.
         detach_reset: Whether no gradient flows through s[t] in the reset.
     """
     leak = ONE - neuron.by_tau  # du[t] / dv[t-1]
     input_gain = neuron.by_tau if neuron.decay_input else ONE  # du[t] / dx[t]
     after_spike = ONE if neuron.soft_reset else ZERO  # dv[t] / du[t] where it fired
     for i in range(u.size):
-        h = derivative(u[i] - neuron.theta, neuron, family, exact)
+        h = slope(u[i], neuron, family, exact)
         kept = after_spike if u[i] - neuron.theta >= ZERO else ONE
-        if not detach_reset:
+        if not detach_reset and family >= INTEGER:
+            kept = ZERO if counts(u[i], neuron, exact) else ONE
+        elif not detach_reset:
             kept -= h * (neuron.theta if neuron.soft_reset else u[i] - neuron.rest)
         grad_u = grad[i] * h + grad_v[i] * kept
         grad_x[i] = grad_u * input_gain
@@ -451,7 +518,7 @@ def fire_row(x, start, padded, norm, part, scratch, neuron, family, exact, analo
                 if analog:
                     smooth(x_t, out_t, scratch, neuron, family, exact, True)
                 else:
-                    spike(x_t, out_t, scratch, neuron, exact, True)
+                    spike(x_t, out_t, scratch, neuron, family, exact, True)
 
 
 @jit
@@ -587,7 +654,8 @@ def propagate_block(  # type: ignore[no-untyped-def]
     fill_row(scratch[V : V + size], neuron.rest)
     for t in range(steps):
         x_t = x[min(t, x.shape[0] - 1), low : low + size]
-        recompute(x_t, membranes[t, :size], scratch, neuron, exact, normalized)
+        u = membranes[t, :size]
+        recompute(x_t, u, scratch, neuron, family, exact, normalized)
     mean = scratch[MEAN : MEAN + size]
     plain = scratch[SUMS : SUMS + size]
     products = scratch[PRODUCTS : PRODUCTS + size]
@@ -645,7 +713,9 @@ def forward_kernel(family: int, exact: bool, normalized: bool) -> Callable[..., 
                         x_t = x[min(t, x.shape[0] - 1), low:high]
                         out_t = out[t, low:high]
                         if part < analog_from:
-                            spike(x_t, out_t, scratch, neuron, exact, normalized)
+                            spike(
+                                x_t, out_t, scratch, neuron, family, exact, normalized
+                            )
                         else:
                             smooth(
                                 x_t, out_t, scratch, neuron, family, exact, normalized

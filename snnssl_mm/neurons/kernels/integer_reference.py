@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from snnssl_mm.neurons.kernels.reference import refuse_tangents
+from snnssl_mm.neurons.kernels.reference import LIFParameters, refuse_tangents
+from snnssl_mm.neurons.surrogate import Surrogate
 
 
 class ILIFParameters(NamedTuple):
@@ -18,6 +19,15 @@ class ILIFParameters(NamedTuple):
     tau: float
     v_threshold: float
     detach_reset: bool
+
+    @property
+    def for_kernels(self) -> LIFParameters:
+        """The parameters in the form that the compiled kernels take."""
+        family = Surrogate(
+            "fraction" if self.normalize else "integer", float(self.levels)
+        )
+        neuron = (self.tau, self.v_threshold, None, False, self.detach_reset)
+        return LIFParameters(*neuron, family)
 
 
 class IntegerFire(torch.autograd.Function):

@@ -30,7 +30,7 @@ extern "C" __global__ void mixed_lif_backward(
 #pragma unroll
             for (int k = 0; k < NEURONS_PER_THREAD; ++k) {
                 u[t][k] = neuron.charge(v[k], to_float(x_t.lane[k]));
-                v[k] = neuron.reset(u[t][k], neuron.fires(u[t][k]));
+                v[k] = neuron.reset(u[t][k]);
             }
         }
 #pragma unroll UNROLLED_STEPS

@@ -33,10 +33,8 @@ extern "C" __global__ void mixed_lif_forward(
 #pragma unroll
             for (int k = 0; k < NEURONS_PER_THREAD; ++k) {
                 const float u = neuron.charge(v[k], to_float(steps[t].lane[k]));
-                const bool spike = neuron.fires(u);
-                const float hard = spike ? 1.0f : 0.0f;
-                out_t.lane[k] = from_float(analog ? neuron.antiderivative(u) : hard);
-                v[k] = neuron.reset(u, spike);
+                out_t.lane[k] = from_float(neuron.output(u, analog));
+                v[k] = neuron.reset(u);
             }
             store(out, base + t * (index_t)stride_t, out_t);
         }

@@ -55,10 +55,8 @@ __device__ inline void fire(const scalar_t* __restrict__ x, index_t base,
         for (int k = 0; k < NEURONS_PER_THREAD; ++k) {
             const float current = norm.apply(to_float(x_t.lane[k]), k);
             const float u = neuron.charge(v.lane[k], current);
-            const bool spike = neuron.fires(u);
-            const float hard = spike ? 1.0f : 0.0f;
-            outputs.lane[k] = analog ? neuron.antiderivative(u) : hard;
-            v.lane[k] = neuron.reset(u, spike);
+            outputs.lane[k] = neuron.output(u, analog);
+            v.lane[k] = neuron.reset(u);
         }
         take(t, outputs);
     }
@@ -148,7 +146,7 @@ __device__ inline void backpropagate(
         for (int k = 0; k < NEURONS_PER_THREAD; ++k) {
             const float current = norm.apply(to_float(x_t.lane[k]), k);
             u[t][k] = neuron.charge(v.lane[k], current);
-            v.lane[k] = neuron.reset(u[t][k], neuron.fires(u[t][k]));
+            v.lane[k] = neuron.reset(u[t][k]);
         }
     }
     Lanes grad_v = same_in_all(0.0f), total = same_in_all(0.0f);

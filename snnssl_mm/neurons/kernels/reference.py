@@ -22,8 +22,17 @@ def has_exact_inverse(value: float) -> bool:
     return mantissa == 0.5 and abs(exponent) < 64
 
 
+INTEGER_FAMILIES = ("integer", "fraction")
+"""Names of the integer neuron in place of a surrogate, see LIFParameters."""
+
+
 class LIFParameters(NamedTuple):
-    """Parameters of a MixedLIF; see :class:`snnssl_mm.neurons.MixedLIF`."""
+    """Parameters of a MixedLIF; see :class:`snnssl_mm.neurons.MixedLIF`.
+
+    The compiled kernels get those of a MixedILIF in the same form: as surrogate the
+    family ``'integer'``, or ``'fraction'`` where outputs are divided by D, with D as
+    its width. The reset is soft, the charge (1 - 1 / tau) v + x.
+    """
 
     tau: float
     v_threshold: float
@@ -34,8 +43,13 @@ class LIFParameters(NamedTuple):
 
     @property
     def exact_inverses(self) -> bool:
-        """Whether products by 1 / tau and 1 / width give the bits of divisions."""
-        return has_exact_inverse(self.tau) and has_exact_inverse(self.surrogate.width)
+        """Whether products by inverses give the bits of the neuron's divisions.
+
+        They are by tau, or the threshold of an integer neuron, and by the width.
+        """
+        integer = self.surrogate.name in INTEGER_FAMILIES
+        divisors = (self.v_threshold if integer else self.tau, self.surrogate.width)
+        return all(map(has_exact_inverse, divisors))
 
     @classmethod
     def unpacked(
