@@ -6,18 +6,14 @@ norm = dict(type='BN')
 model = dict(
     backbone=dict(
         arch=dict(_delete_=True, embed_dims=128, depth=2, num_heads=4),
-        time_steps=2,
-        norm_eval=False,
-        with_cp=False),
+        time_steps=2, norm_eval=False, with_cp=False),
     neck=dict(in_channels=[32, 64, 128, 128], out_channels=64, norm_cfg=norm),
     bbox_head=dict(
         type='RetinaSepBNHead',
         num_ins=5,
         norm_cfg=norm,
         num_classes=3,
-        in_channels=64,
-        feat_channels=64,
-        stacked_convs=2,
+        in_channels=64, feat_channels=64, stacked_convs=2,
         anchor_generator=dict(octave_base_scale=2)))
 
 # Half of the photographs' 640x480 pixels

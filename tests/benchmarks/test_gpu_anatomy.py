@@ -18,6 +18,7 @@ from mmengine.config import Config
 from results_tables import markdown
 from rows.training_step import step
 
+from snnssl_mm.checkpoints.loading import read_checkpoint
 from snnssl_mm.models import backbone, batch_norm, layers
 from snnssl_mm.recording.results_file import ResultsFile
 
@@ -229,7 +230,7 @@ def test_pretraining_brings_back_weights_and_probes(finishes, context, monkeypat
     assert found["finished"] is finishes
     assert found["top1"] == {"knn, pretrained": 0.5}
     (file,) = found["files"]
-    assert "backbone.weight" in torch.load(context.folder / file)["state_dict"]
+    assert "backbone.weight" in read_checkpoint(context.folder / file)["state_dict"]
 
 
 def test_pretraining_without_images_is_refused(tmp_path):
