@@ -21,6 +21,8 @@ from torch.nn.modules.module import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import conv_flop_count
 
+from snnssl_mm.neurons import MixedILIF, MixedNeuron
+
 aten = torch.ops.aten
 
 KINDS = ("spikes", "integers", "real")
@@ -110,17 +112,39 @@ class LayerOperations:
         return None if self.kind == "real" else self.sops / self.macs
 
 
-def kind_and_mean(x: Tensor) -> tuple[str, float]:
-    """Return the kind of ``x`` [...], one of :data:`KINDS`, and its mean."""
+def kind_and_mean(x: Tensor, levels: int = 1) -> tuple[str, float]:
+    """Return the kind of ``x`` [...], one of :data:`KINDS`, and its mean.
+
+    Args:
+        x: Input of a layer.
+        levels: D of integer neurons whose output is divided by it: n / D is n spikes.
+    """
     if x.dtype == torch.bool:
         x = x.to(torch.uint8)
-    low, high = x.aminmax()
-    if not (low >= 0 and high <= MAX_SPIKES):  # also if NaN
+    counts = x
+    if x.is_floating_point():
+        counts = (x * levels).round()
+        if not bool((x == counts / levels).all()):  # also if NaN
+            return "real", 1.0
+    low, high = counts.aminmax()
+    if not (low >= 0 and high <= MAX_SPIKES):
         return "real", 1.0
-    if x.is_floating_point() and not bool((x == x.round()).all()):
-        return "real", 1.0
-    mean = float(x.sum(dtype=torch.float64)) / x.numel()
+    mean = float(counts.sum(dtype=torch.float64)) / counts.numel()
     return ("spikes" if high <= 1 else "integers"), mean
+
+
+def scales_of(model: nn.Module) -> list[int]:
+    """Values of D that outputs n / D of a model's neurons may have, ascending.
+
+    D is 1 for MixedLIF, and for an integer neuron that emits n itself.
+    """
+    neurons = [m for m in model.modules() if isinstance(m, MixedNeuron)]
+    return sorted({m.config.levels if is_normalized(m) else 1 for m in neurons} or {1})
+
+
+def is_normalized(neuron: MixedNeuron) -> bool:
+    """Whether a neuron divides its integers by the largest."""
+    return isinstance(neuron, MixedILIF) and bool(neuron.config.normalize)
 
 
 def count_macs(operator: Any, args: Sequence[Any], output: Tensor) -> int:
@@ -140,7 +164,8 @@ class OperationCounter:
     """Context manager that counts the operations of everything that runs in it.
 
     A layer with weights is driven by its input, a product of two inputs by the sparser
-    one. A second ``with`` block adds to the counts.
+    one. Of :class:`~snnssl_mm.neurons.MixedILIF`, an integer n counts as n spikes, also
+    where the neuron emits n / D. A second ``with`` block adds to the counts.
 
     Args:
         model: Gives the layers their names; the block may also run a submodule only.
@@ -159,6 +184,7 @@ class OperationCounter:
 
     def __init__(self, model: nn.Module) -> None:
         self.root = type(model).__name__
+        self.scales = scales_of(model)
         self.names = {m: name or self.root for name, m in model.named_modules()}
         self.owners: dict[int, str] = {}
         for module, name in self.names.items():
@@ -219,8 +245,13 @@ class OperationCounter:
             running, products = self.running[-1]
             products[0] += 1
             name = f"{running} (product {products[0]})"
-        measured = [kind_and_mean(x) for x in inputs] or [("real", 1.0)]
+        measured = [self._kind_and_mean(x) for x in inputs] or [("real", 1.0)]
         self.found.setdefault(name, LayerOperations(name)).add(macs, measured)
+
+    def _kind_and_mean(self, x: Tensor) -> tuple[str, float]:
+        """Read ``x`` by the smallest D that makes spikes of it."""
+        found = (kind_and_mean(x, levels) for levels in self.scales)
+        return next((f for f in found if f[0] != "real"), ("real", 1.0))
 
 
 class _Watch(TorchDispatchMode):

@@ -1,10 +1,11 @@
-"""What the tests of the CUDA kernels choose from: parameters, types, memory orders."""
+"""What the tests of the kernels choose from: parameters, types, memory orders."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from snnssl_mm.neurons.kernels.integer_reference import ILIFParameters
 from snnssl_mm.neurons.kernels.reference import LIFParameters
 from snnssl_mm.neurons.surrogate import DEFAULT_WIDTH, Surrogate
 
@@ -73,3 +74,21 @@ def near_a_jump(x, p):
     edge = p.surrogate.width / 2 if p.surrogate.name == "rectangle" else 0.0
     near = torch.minimum(v.abs(), (v.abs() - edge).abs()) < 1e-5
     return near.any(0).expand_as(x)
+
+
+def integer_parameters(levels=4, normalize=True, detach=True, odd=False):
+    """Default constants of an integer neuron, or odd ones whose divisions round."""
+    tau, theta = (3.0, 0.7) if odd else (4 / 3, 1.0)
+    return ILIFParameters(levels, normalize, tau, theta, detach)
+
+
+def near_an_integer_jump(x, p):
+    """Neurons that rounding may push to another integer or over an edge of h."""
+    v, near = torch.zeros_like(x[0]), torch.zeros_like(x[0], dtype=torch.bool)
+    for x_t in x:
+        ratio = ((1 - 1 / p.tau) * v + x_t) / p.v_threshold
+        count = ratio.clamp(0, p.levels).round()
+        near |= (ratio % 1 - 0.5).abs() < 1e-5
+        near |= torch.minimum(ratio.abs(), (ratio - p.levels).abs()) < 1e-5
+        v = p.v_threshold * (ratio - count)
+    return near.expand_as(x)
