@@ -76,6 +76,7 @@ NEURONS = {
 } | {
     "norm": lambda x: NEURONS["cpu"](x, Normalization(*statistics(), 1e-5)),
     "integer": MixedILIF(),
+    "integer in torch": MixedILIF(backend="torch"),
     "loss": lambda x: CrossTemporalLoss()(x.flatten(2), 2 * x.flatten(2)),
 }
 ALL = {**OPERATORS, **{kind.__name__: f for kind, f in FUNCTIONS.items()}, **NEURONS}

@@ -2,12 +2,14 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from spikingjelly.activation_based.layer import misc
 from torch import nn
 
 from snnssl_mm import models
+from snnssl_mm.datasets.digit_scenes import iter_digit_scenes
 from snnssl_mm.neurons import MixedILIF, MixedNeuron, expand_to_spikes
 from snnssl_mm.neurons.expansion import hold_mean
 from snnssl_mm.testing import randomize_norms
@@ -57,6 +59,23 @@ def test_binary_network_has_the_features_of_the_integer_one(name, steps, clip):
     assert emitted == [0, 1]
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
+
+
+def test_e_spike_former_on_digit_scenes_is_binary_and_has_the_same_features():
+    """float32, in which the integer network runs the fused kernels."""
+    scenes = [scene / 255 for scene, _ in iter_digit_scenes("test", 4, size=64)]
+    images = torch.tensor(np.stack(scenes))[:, None].expand(-1, 3, -1, -1)
+    model = integer_network("ESpikeFormer", out_indices=(0, 1, 2, 3))
+    exact, integers = recorded(model, images.double())
+    assert integers == [0, 0.25, 0.5, 0.75, 1]
+    fused, integers = recorded(copy.deepcopy(model).float(), images.float())
+    assert integers == [0, 0.25, 0.5, 0.75, 1]
+    found, emitted = recorded(expand_to_spikes(model), images.double())
+    assert emitted == [0, 1]
+    for ours, theirs, single in zip(found, exact, fused, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
+        # an integer near a tie may be another one after rounding
+        assert ((single - theirs).abs() > 1e-3).float().mean() < 0.05
 
 
 def test_levels_and_time_steps():

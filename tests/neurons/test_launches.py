@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from snnssl_mm.models import PerViewBatchNorm2d
 from snnssl_mm.models.batch_norm import normalize_and_fire
 from snnssl_mm.models.layers import ConvNormNeuron, normalize_fire_and_halve
-from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.neurons import MixedILIF, MixedLIF
 from snnssl_mm.neurons.kernels import ops
 
 FREE = (
@@ -73,8 +73,9 @@ LAYERS = {
 @pytest.mark.parametrize("norm", norms(), ids=lambda norm: type(norm).__name__)
 @pytest.mark.parametrize("path", ["spike", "dual"])
 @pytest.mark.parametrize("forward", LAYERS)
-def test_a_training_step_of_a_layer_is_four_kernels(on_gpu, norm, path, forward):
-    neuron, layer = MixedLIF(), LAYERS[forward]
+@pytest.mark.parametrize("kind", [MixedLIF, MixedILIF])
+def test_a_training_step_of_a_layer_is_four_kernels(on_gpu, norm, path, forward, kind):
+    neuron, layer = kind(), LAYERS[forward]
     neuron.path = path
     x = channels_last(torch.randn(4, 4, 16, 3, 3)).requires_grad_()
     out = layer(norm, neuron, x, 4)  # the counters of blocks are made once
@@ -92,10 +93,11 @@ def test_a_training_step_of_a_layer_is_four_kernels(on_gpu, norm, path, forward)
 
 
 @pytest.mark.parametrize("forward", LAYERS)
-def test_inference_of_a_layer_is_one_kernel(on_gpu, forward):
+@pytest.mark.parametrize("kind", [MixedLIF, MixedILIF])
+def test_inference_of_a_layer_is_one_kernel(on_gpu, forward, kind):
     norm, x = nn.BatchNorm2d(16).eval(), channels_last(torch.randn(4, 4, 16, 3, 3))
     with torch.no_grad(), Operators() as operators:
-        LAYERS[forward](norm, MixedLIF(), x, 4)
+        LAYERS[forward](norm, kind(), x, 4)
     assert launched(operators, on_gpu) == {forward: 1}
 
 

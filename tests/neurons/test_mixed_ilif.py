@@ -19,11 +19,13 @@ def currents(scale=3.0, steps=T, seed=0):
 @pytest.mark.parametrize("levels", [1, 4, 8])
 @pytest.mark.parametrize("threshold", [1.0, 0.5])
 @pytest.mark.parametrize("detach", [True, False])
-def test_spikes_and_gradients_equal_spikingjelly(levels, threshold, detach):
+@pytest.mark.parametrize("backend", ["torch", "cpu"])
+def test_spikes_and_gradients_equal_spikingjelly(levels, threshold, detach, backend):
     # spikingjelly's native operator computes in float32.
     x = currents().detach().float().requires_grad_()
     other = x.detach().clone().requires_grad_()
-    ours = MixedILIF(levels, False, v_threshold=threshold, detach_reset=detach)
+    options = dict(v_threshold=threshold, detach_reset=detach, backend=backend)
+    ours = MixedILIF(levels, False, **options)
     theirs = neuron.ILIFNode(
         v_threshold=threshold,
         surrogate_function=surrogate.MultiLevelSpikeCount(levels),
@@ -112,6 +114,7 @@ def test_half_precision_is_integrated_in_float32(dtype):
     [
         dict(levels=0),
         dict(levels=2.5),
+        dict(levels=2**23),
         dict(tau=0.5),
         dict(v_threshold=0.0),
         dict(backend="abacus"),
