@@ -71,6 +71,34 @@ def memory(report: dict[str, Any]) -> list[str]:
     return [*lines, "", text]
 
 
+def folding(report: dict[str, Any]) -> list[str]:
+    """Render results of benchmarks/folding.py: a line a backbone and way."""
+    rows = []
+    for row in report["rows"]:
+        size = f"{row['backbone']} {row['arch']}, T = {row['time_steps']}"
+        for way, ratio in row["times_as_it_is"].items():
+            low, high = ratio["quartiles"]
+            rows.append(
+                [
+                    size,
+                    f"{way}: {row['folded_norms'][way]} of {row['norms']} norms",
+                    f"{row['seconds']['as it is']['median']:.3g} s",
+                    f"{ratio['median']:.2f} ({low:.2f} to {high:.2f})",
+                    f"{row['largest_difference_in_float64'][way]:.1g}",
+                ]
+            )
+    pixels, batch = (report["rows"][0][key] for key in ("image_size", "batch_size"))
+    head = [
+        f"{batch} x {pixels} pixels",
+        "way",
+        "as it is",
+        "times as it is",
+        "largest difference in float64",
+    ]
+    command = report["rows"][0]["command"]
+    return [*table(head, rows), "", f"On {device(report)}: `{command}`."]
+
+
 def detector_memory(report: dict[str, Any]) -> list[str]:
     """Render results of benchmarks/detector_memory.py."""
     heads = list(dict.fromkeys(row["heads"] for row in report["rows"]))
@@ -207,6 +235,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
         "training_cost": rows_as(lambda rows: [training_cost_table(rows)]),
         "backbone_memory": memory,
         "detector_memory": detector_memory,
+        "folding": folding,
         "blood_cells": blood_cells,
         "busy_machine": busy_machine,
         "growth": growth,

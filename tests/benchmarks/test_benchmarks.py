@@ -14,6 +14,7 @@ import run as command
 import shares
 import torch
 from learners import Size as StepSize
+from results_tables import markdown
 from rows import (
     attention,
     inference,
@@ -191,3 +192,13 @@ def test_skipped_case_is_recorded(monkeypatch):
     record = {"cases": [], "skipped": []}
     command.run_row("c", True, False, record, lambda: None)
     assert record == {"cases": [], "skipped": [dict(case="--amp", reason="no bf16")]}
+
+
+def test_folded_backbones_are_the_same_before_they_are_timed(run_benchmark, tmp_path):
+    out = tmp_path / "folding.json"
+    options = ("--rounds", 1, "--image-size", 64, "--out", out)
+    run_benchmark("folding.py", "--names", "ESpikeFormer", *options)
+    (row,) = json.loads(out.read_text())["rows"]
+    assert row["norms"] == row["folded_norms"]["folded"] == 81
+    assert row["largest_difference_in_float64"]["folded"] < 1e-9
+    assert "81 of 81 norms" in markdown(out)
