@@ -5,7 +5,7 @@ usage: python benchmarks/folding.py [--names MaxFormer ...] [--out FILE]
 
 For each backbone with random weights and statistics: the largest difference in float64,
 which must be rounding; then seconds of one forward pass in float32, as it is, folded
-(as ``snnssl infer --fold``), and with RepConvs merged too (as ``snnssl export --fold``).
+(``snnssl infer --fold``), and with RepConvs merged too (``snnssl export --fold``).
 All sides run in turn, so that other load on the machine meets each of them.
 """
 
