@@ -131,8 +131,9 @@ def is_affine(norm: Any) -> bool:
 def fold(conv: Any, norm: Any) -> None:
     """Put a batch norm into the convolution before it; compute in float64."""
     dtype = conv.weight.dtype
-    tensors = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    mean, var, scale, shift = (None if t is None else t.double() for t in tensors)
+    mean, var = norm.running_mean.double(), norm.running_var.double()
+    affine = (norm.weight, norm.bias)
+    scale, shift = (None if t is None else t.double() for t in affine)
     bias = None if conv.bias is None else conv.bias.double()
     weight, bias = fuse_conv_bn_weights(
         conv.weight.double(), bias, mean, var, norm.eps, scale, shift
