@@ -3,19 +3,21 @@
 # As its authors evaluate: 224 of 256 pixels (bicubic), T = 4
 # The logits are the mean of head and head_kd.
 _base_ = 'spikformer-16-512_finetune_in1k.py'
+lif = dict(tau=2.0, decay_input=True, surrogate='sigmoid')
 model = dict(
     backbone=dict(
         _delete_=True,
         type='snnssl_mm.MetaSpikeFormer',
         arch='55M',
         time_steps=4,
+        neuron=lif,
         time_readout='none',
         with_cp=True),
     neck=None,
     head=dict(
         type='snnssl_mm.SpikingLinearClsHead',
         in_channels=640,
-        neuron=dict(),
+        neuron=lif,
         distilled=True))
 
 # 12 depths: the stem learns at 0.85 ** 11 = 0.17 of the rate.

@@ -2,19 +2,21 @@
 # snnssl convert THEIRS.pth CKPT --with-head && snnssl test CONFIG CKPT; training fine-tunes
 # As its authors evaluate: 224 of 235 pixels (crop_pct 0.95, bicubic), T = 4
 _base_ = 'spikformer-16-512_finetune_in1k.py'
+lif = dict(tau=2.0, decay_input=True, surrogate='sigmoid')
 model = dict(
     backbone=dict(
         _delete_=True,
         type='snnssl_mm.SpikeDrivenTransformer',
         arch='8-512',
         time_steps=4,
+        neuron=lif,
         time_readout='none',
         with_cp=True),
     neck=None,
     head=dict(
         type='snnssl_mm.SpikingLinearClsHead',
         in_channels=512,
-        neuron=dict()))
+        neuron=lif))
 
 # Short side 235, centre crop 224
 test_pipeline = [

@@ -2,12 +2,14 @@
 # snnssl convert THEIRS.pth CKPT --with-head && snnssl test CONFIG CKPT; training fine-tunes
 # As its authors evaluate: 224 of 224 pixels (crop_pct 1, bicubic), T = 4
 _base_ = 'spikformer-16-512_finetune_in1k.py'
+lif = dict(tau=2.0, decay_input=True, surrogate='sigmoid')
 model = dict(
     backbone=dict(
         _delete_=True,
         type='snnssl_mm.Spikingformer',
         arch='8-768',
         time_steps=4,
+        neuron=lif,
         time_readout='none',
         with_cp=True),
     neck=None,

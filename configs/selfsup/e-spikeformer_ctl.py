@@ -1,4 +1,4 @@
-# The main job with a small E-SpikeFormer in place of the Spikformer, on scenes of 64 pixels
+# The main job with a small E-SpikeFormer in place of the Spikformer, on scenes of 32 pixels
 # One time step of integers 0 to 4: the Cross Temporal Loss is then that of Barlow Twins.
 # snnssl train configs/selfsup/e-spikeformer_ctl.py
 _base_ = 'spikingformer_ctl.py'

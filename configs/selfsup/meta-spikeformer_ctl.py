@@ -1,4 +1,4 @@
-# The main job with a small Meta-SpikeFormer in place of the Spikformer, on scenes of 64 pixels
+# The main job with a small Meta-SpikeFormer in place of the Spikformer, on scenes of 32 pixels
 # snnssl train configs/selfsup/meta-spikeformer_ctl.py
 _base_ = 'spikingformer_ctl.py'
 model = dict(

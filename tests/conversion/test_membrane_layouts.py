@@ -10,7 +10,9 @@ from membrane_networks import (
     MaxFormerNet,
     SpikingformerNet,
 )
+from inherited_configs import CONFIGS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from spikingjelly.activation_based import functional
 from spikingjelly.activation_based.model import maxformer, spike_driven_transformer
 
@@ -224,6 +226,30 @@ def test_other_image_sizes_are_those_of_the_source(name):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
 
 
+EVALUATIONS = {
+    "sdt-v1": "spike-driven-transformer-8-512",
+    "sdt-v2": "meta-spikeformer-55m",
+    "sdt-v3": "e-spikeformer-19m",
+    "maxformer-released": "maxformer-10-512",
+    "spikingformer": "spikingformer-8-768",
+}
+
+
+def evaluated(name, converted):
+    """The shipped config that evaluates official weights, in the sizes of a test."""
+    config = Config.fromfile(CONFIGS / f"classification/{EVALUATIONS[name]}_in1k.py")
+    model = config.model
+    assert model.backbone.time_steps == (1 if name == "sdt-v3" else 4)
+    neuron = model.backbone.get("neuron", dict(levels=4))  # the default of MixedILIF
+    assert neuron == converted.backbone.neuron
+    for key in ("arch", "time_steps"):
+        model.backbone[key] = converted.backbone[key]
+    for key in ("num_classes", "in_channels"):
+        model.head[key] = converted.head[key]
+    init_default_scope(config.default_scope)
+    return MODELS.build(model).double().eval()
+
+
 @torch.no_grad()
 @pytest.mark.parametrize(
     "name", ["sdt-v1", "spikingformer", "maxformer-released", "sdt-v2", "sdt-v3"]
@@ -241,11 +267,12 @@ def test_classifiers_are_kept_on_request(name, run_tool, tmp_path):
     config = Config.fromstring(f"model = {stored_model(content)!r}", ".py").model
     config.backbone.time_steps = steps = 1 if name == "sdt-v3" else STEPS
     model = MODELS.build(config).double().eval()
-    model.load_state_dict(content["state_dict"])
     logits = net.logits(net.stages(IMAGE, steps)[-1])
     assert (logits - net.head.bias).abs().max() > 0.1
-    found = model.head(model.extract_feat(IMAGE))
-    torch.testing.assert_close(found, logits, rtol=0, atol=1e-9)
+    for built in (model, evaluated(name, config)):
+        built.load_state_dict(content["state_dict"])
+        found = built.head(built.extract_feat(IMAGE))
+        torch.testing.assert_close(found, logits, rtol=0, atol=1e-9)
     run_tool("convert", ours, back, "--with-head", "--to", name)
     again = torch.load(back, weights_only=True)["state_dict"]
     for key, tensor in net.state_dict().items():
