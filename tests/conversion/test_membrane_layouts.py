@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from inherited_configs import CONFIGS
 from membrane_networks import (
     RELEASED,
     SDTV1,
@@ -10,7 +11,6 @@ from membrane_networks import (
     MaxFormerNet,
     SpikingformerNet,
 )
-from inherited_configs import CONFIGS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from spikingjelly.activation_based import functional
