@@ -28,7 +28,7 @@ import torch
 from nvrtc import Nvrtc
 from torch import Tensor
 
-from snnssl_mm.neurons import MixedLIF, Normalization
+from snnssl_mm.neurons import MixedILIF, MixedLIF, Normalization
 from snnssl_mm.neurons.kernels import cuda_source, norm_source
 from snnssl_mm.neurons.kernels.cuda_source import Launch
 from snnssl_mm.neurons.kernels.layout import empty_by_channel, empty_pooled
@@ -39,6 +39,7 @@ from snnssl_mm.recording.table import Table
 OUT = Path(__file__).parent / "results" / "kernel_resources.json"
 SHAPE = (32, 64, 56, 56)  # a stage of Spikformer-4-384; any that vectors divide
 SHOWN = "rectangle"  # the default surrogate, with all rows; of others the extremes
+INTEGER = "integer"  # the integer neuron, in place of a surrogate
 MOST_BLOCKS = 1056  # decides on slices, not on code
 
 
@@ -71,7 +72,10 @@ def launches(
     steps: int, dtype: torch.dtype, channels_last: bool, surrogate: str
 ) -> Iterator[Launch]:
     """Every kernel, as a stage in training launches it, for tensors without memory."""
-    p = MixedLIF(surrogate=surrogate, backend="torch").config
+    if surrogate == INTEGER:
+        p = MixedILIF(backend="torch").for_kernels
+    else:
+        p = MixedLIF(surrogate=surrogate, backend="torch").for_kernels
     x: Tensor = torch.empty((steps, *SHAPE), dtype=dtype, device="meta")
     if channels_last:
         x = x.movedim(2, -1).contiguous().movedim(-1, 2)
@@ -211,7 +215,7 @@ def main() -> None:
         raise SystemExit("NVRTC is not there; pip install nvidia-cuda-nvrtc")
     results = {
         name: list(rows(compiler, name, args.cuobjdump if name == SHOWN else None))
-        for name in DEFAULT_WIDTH
+        for name in (*DEFAULT_WIDTH, INTEGER)
     }
     print_table(results[SHOWN])
     content = {

@@ -1,5 +1,6 @@
-"""MixedLIF kernels: a readable reference, and fused ones for CPU and CUDA.
+"""Kernels of the neurons: readable references, and fused ones for CPU and CUDA.
 
-``reference.py`` defines the result; ``cpu.py`` (numba) and ``cupy.py`` (CUDA) must
-agree with it; ``ops.py`` registers both as one torch operator.
+``reference.py`` defines the result of MixedLIF, ``integer_reference.py`` that of
+MixedILIF; ``cpu.py`` (numba) and ``cupy.py`` (CUDA), each for both neurons, must agree
+with them; ``ops.py`` registers both as one torch operator.
 """

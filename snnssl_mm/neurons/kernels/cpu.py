@@ -1,4 +1,4 @@
-"""MixedLIF on the CPU: one fused pass over memory, on all of torch's threads.
+"""MixedLIF and MixedILIF on the CPU: one fused pass over memory, on torch's threads.
 
 The membrane lives in cache-sized scratch memory, always in float32. The backward pass
 recomputes it from the input instead of reading a saved one: that costs less than the

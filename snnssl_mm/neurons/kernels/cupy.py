@@ -1,4 +1,4 @@
-"""MixedLIF on CUDA: the kernels of the ``.cu`` files, compiled at run time by cupy.
+"""MixedLIF and MixedILIF on CUDA: the kernels of the ``.cu`` files, compiled by cupy.
 
 cupy only compiles and launches. Memory comes from torch's allocator, work goes to
 torch's current stream on the tensor's device, and nothing synchronises with the GPU.

@@ -7,11 +7,13 @@
 //   PATH                SPIKE, ANALOG or DUAL; the forward only
 //   EXACT_INVERSES      1 if tau and width are powers of two; if integer, theta and D
 //
-// The integer neuron has D as its width, and with n(a) = a, rounded half to even on the
-// spiking path:
+// The integer neuron of integer_reference.py has D as its width. With the clamped ratio
+// a = clamp(u / theta, 0, D) and its integer n, rounded half to even:
 //
-//   u = (1 - 1 / tau) v + x      o = n(clamp(u / theta, 0, D))      (/ D if FRACTION)
-//   v = u - theta round(clamp(u / theta, 0, D))         do/du = 1[0 < u / theta < D] / theta
+//   u[t] = (1 - 1 / tau) v[t-1] + x[t],    v[t] = u[t] - theta n[t]
+//   o[t] = n[t] or a[t],    do/du = dn/du = 1[0 < u / theta < D] / theta
+//
+// and o and do/du are divided by D in FRACTION.
 //
 // Compile with --fmad=false. A fused multiply-add rounds once where the reference
 // rounds twice; that moves a membrane across the threshold and flips a spike.

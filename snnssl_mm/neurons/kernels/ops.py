@@ -1,9 +1,9 @@
 """The compiled kernels as torch operators, ``torch.ops.snnssl_mm.*``.
 
-MixedLIF, alone and with the batch norm in front of it, and a max-pooling for its
-spikes. As registered operators they are opaque to ``torch.compile`` (no graph break),
-take whatever type autocast hands them, and save for the backward pass no more than
-their input, per-channel values, or a byte per pooled output.
+MixedLIF and MixedILIF, alone and with the batch norm in front, and a max-pooling for
+their spikes. As registered operators they are opaque to ``torch.compile`` (no graph
+break), take whatever type autocast hands them, and save for the backward pass no more
+than their input, per-channel values, or a byte per pooled output.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LIF = (
     "float tau, float v_threshold, float? v_reset, bool decay_input, "
     "bool detach_reset, str surrogate, float width"
 )
-"""Part of the operators' schemas: a LIFParameters."""
+"""Part of the operators' schemas: a LIFParameters, also that of a MixedILIF."""
 
 
 def _mixed_lif(x: Tensor, *rest: Any) -> Tensor:
