@@ -42,6 +42,7 @@ def train(tiny_config, tmp_path):
             }
         )
         cfg.work_dir = str(tmp_path / work_dir)
+        cfg.experiment_name = f"{work_dir}-{tmp_path.name}"  # not the second it began
         runner = Runner.from_cfg(cfg)
         hook = GraphedStepHook(warmup=1, backend=TapeBackend())
         if graph:
