@@ -20,13 +20,7 @@ from snnssl_mm.checkpoints.preprocessing import PUBLISHED
 from snnssl_mm.checkpoints.publishing import BACKBONE, config_entries, packing
 from snnssl_mm.checkpoints.stored_config import stored_backbone
 from snnssl_mm.conversion.convert import Conversion, convert
-from snnssl_mm.conversion.detect import LAYOUTS
 from snnssl_mm.conversion.structure import build
-
-
-def is_supported(entry: Official) -> bool:
-    """Whether this version converts a layout of an entry."""
-    return any(name in LAYOUTS for name in entry.layouts)
 
 
 def get(entry: Official, given: Path | None = None) -> tuple[Path, Conversion]:
@@ -43,11 +37,6 @@ def get(entry: Official, given: Path | None = None) -> tuple[Path, Conversion]:
         FileNotFoundError: If the file is missing, or must be downloaded by a person.
         ValueError: If it is not the entry's file; a wrong download is removed.
     """
-    if not is_supported(entry):
-        raise ValueError(
-            f"this version of snnssl_mm does not convert the layout of {entry.name} "
-            f"({entry.layouts[0]}) yet; pip install --upgrade snnssl_mm"
-        )
     theirs = given or fetch(entry)
     try:
         require_digest(entry, theirs)
