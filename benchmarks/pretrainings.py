@@ -2,22 +2,26 @@
 """Pretrain by several configs with equal seeds, and compare their features.
 
 usage: python benchmarks/pretrainings.py NAME=CONFIG ... --out FILE
-           [--seeds 0 1 2] [--jobs N] [--work-dir DIR] [--amp]
+           [--seeds 0 1 2] [--jobs N] [--work-dir DIR] [--amp] [--energy]
 
 The features are those that the configs' own monitors evaluate after the last epoch,
 k-NN and a linear probe, next to random weights and raw pixels. A run is continued from
 the last checkpoint in DIR/NAME/seedN; rows that the file contains are not run again.
+--energy adds the operations and the energy of each backbone.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from snnssl_mm.analysis.seed_statistics import Summary
+from snnssl_mm.checkpoints.resuming import recorded_checkpoint
 from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared.arguments import positive, seed_number
 from snnssl_mm.cli.shared.config_files import read_config
@@ -31,12 +35,15 @@ from snnssl_mm.cli.shared.parallel import (
 )
 from snnssl_mm.cli.shared.user_errors import run_tool
 from snnssl_mm.recording.command import command_line
+from snnssl_mm.recording.energy import ACCOUNTINGS, MICROJOULE
 from snnssl_mm.recording.probe_names import FROZEN, STARTS
 from snnssl_mm.recording.results_file import ResultsFile, Row, read_report
 from snnssl_mm.recording.table import Table
 
 WHAT = "pretrainings"
 KEY = ("name", "seed")
+E_MAC = 4.6
+"""Energy of a MAC in pJ of the energies in a row; that of an addition is 0.9."""
 Run = tuple[str, str, int]
 """Name, config and seed of a pretraining."""
 
@@ -64,7 +71,9 @@ def pretrain(args: argparse.Namespace, run: Run, place: Place) -> Row:
     command = ["train", config, "--work-dir", str(folder), "--resume"]
     command += ["--amp"] * args.amp
     command += ["--cfg-options", f"randomness.seed={seed}"]
+    start = time.monotonic()
     start_child(command, folder / "output.txt", place)
+    seconds = round(time.monotonic() - start)
     rows = read_report(folder / "probes.json", "probes")["rows"]
     return {
         "name": name,
@@ -73,7 +82,25 @@ def pretrain(args: argparse.Namespace, run: Run, place: Place) -> Row:
         **accuracies(rows),
         "train_images": rows[0]["train_images"],
         "test_images": rows[0]["test_images"],
+        "seconds": seconds,
+        "threads": place.threads,
+        **(energy(folder, config, place) if args.energy else {}),
         "command": command_line(),
+    }
+
+
+def energy(folder: Path, config: str, place: Place) -> Row:
+    """Measure the energy of a run's last checkpoint, in pJ by accounting."""
+    out = folder / "energy.json"
+    command = ["measure", "energy", config, str(recorded_checkpoint(folder))]
+    start_child([*command, "--out", str(out)], folder / "output.txt", place)
+    row = read_report(out, "energy")["rows"][-1]
+    totals = [total for total in row["totals"] if total["e_mac"] == E_MAC]
+    return {
+        "parameters": row["parameters"],
+        "time_steps": row["time_steps"],
+        "non_spiking_pj": totals[0]["non_spiking_pj"],
+        "energy_pj": {total["accounting"]: total["energy_pj"] for total in totals},
     }
 
 
@@ -98,11 +125,47 @@ def pretrainings_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         if at == start
     ]
     images = f"{rows[0]['train_images']:,} labelled images"
+    title = f"Top-1 on {rows[0]['test_images']:,} unseen images, {images}"
     return Table(
         ["pretraining", *(f"{title}, %" for title in FROZEN.values()), "seeds"],
         shown,
-        f"Top-1 on {rows[0]['test_images']:,} unseen images, {images}",
+        title,
     )
+
+
+def costs_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Make the table of sizes, durations and energies, means over the seeds."""
+    names: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        names.setdefault(row["name"], []).append(row)
+    lines = [
+        [
+            name,
+            f"{found[0]['parameters'] / 1e6:.3f}",
+            str(found[0]["time_steps"]),
+            str(Summary.of([row["seconds"] / 60 for row in found])),
+            *(
+                f"{mean(row['energy_pj'][way] for row in found) / MICROJOULE:.1f}"
+                for way in ACCOUNTINGS
+            ),
+            f"{mean(row['non_spiking_pj'] for row in found) / MICROJOULE:.1f}",
+        ]
+        for name, found in names.items()
+    ]
+    heads = ["pretraining", "parameters, M", "T", "minutes"]
+    energies = [f"µJ, {way}" for way in (*ACCOUNTINGS, "non-spiking")]
+    return Table(
+        [*heads, *energies],
+        lines,
+        f"Backbones and their energy per image ({E_MAC} pJ a MAC); minutes of one "
+        f"pretraining with its monitors, threads: {rows[0]['threads']}",
+    )
+
+
+def tables(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """Make the tables of a results file."""
+    costs = [costs_table(rows)] if all("energy_pj" in row for row in rows) else []
+    return [pretrainings_table(rows), *costs]
 
 
 def main() -> None:
@@ -112,6 +175,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=seed_number, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=positive(int), default=cores())
     parser.add_argument("--amp", action="store_true", help="train in mixed precision")
+    parser.add_argument("--energy", action="store_true", help="measure it, too")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/pretrainings"))
     parser.add_argument("--out", type=Path, required=True, help="results as JSON")
     args = parser.parse_args()
@@ -129,7 +193,8 @@ def main() -> None:
 
     with RunsBar(len(runs), len(runs) - len(missing), missing) as bar:
         run_parallel(missing, partial(pretrain, args), report, places(args.jobs), bar)
-    pretrainings_table(file.rows).print()
+    for table in tables(file.rows):
+        table.print()
 
 
 if __name__ == "__main__":

@@ -202,7 +202,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
     from fault_tables import fuzz_table, kills_table
     from gpu_anatomy_tables import anatomy_tables
     from gradient_faithfulness import gradient_table
-    from pretrainings import pretrainings_table
+    from pretrainings import tables as pretrainings_tables
     from steadiness import long_run_table
     from training_cost_table import training_cost_table
     from training_plan import plan_table, step_times_table
@@ -224,7 +224,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
         "fuzz": rows_as(lambda rows: [fuzz_table(rows)]),
         "kills": rows_as(lambda rows: [kills_table(rows)]),
         "long_run": rows_as(lambda rows: [long_run_table(rows)]),
-        "pretrainings": rows_as(lambda rows: [pretrainings_table(rows)]),
+        "pretrainings": rows_as(pretrainings_tables),
         "probes": rows_as(lambda rows: [probe_table(rows)]),
         "representation_health": rows_as(
             lambda rows: [health_table(row) for row in rows]

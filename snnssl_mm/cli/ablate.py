@@ -74,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=cores(),
         help="number of parallel runs (number of cores)",
     )
+    parser.add_argument("--amp", action="store_true", help="train in mixed precision")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/ablation"))
     parser.add_argument(
         "--out",
@@ -141,9 +142,8 @@ def compute(args: argparse.Namespace, cell: Cell, seed: int, place: Place) -> Ro
     start = time.monotonic()
     config = write_config(args.config, cell, seed, folder)
     log = folder / "output.txt"
-    start_child(
-        ["train", str(config), "--work-dir", str(folder), "--resume"], log, place
-    )
+    command = ["train", str(config), "--work-dir", str(folder), "--resume"]
+    start_child(command + ["--amp"] * args.amp, log, place)
     start_child(["ablate", "--evaluate", str(folder)], log, place)
     return {
         "config": args.config,

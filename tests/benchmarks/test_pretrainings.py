@@ -3,7 +3,9 @@
 import argparse
 
 import pytest
-from pretrainings import accuracies, named, pretrainings_table
+from pretrainings import accuracies, costs_table, named, pretrainings_table
+
+from snnssl_mm.recording.energy import ACCOUNTINGS
 
 
 def probe(name, start, epoch, top1):
@@ -46,3 +48,14 @@ def test_a_config_without_a_name_is_refused():
     assert named("a=b=c.py") == ("a", "b=c.py")
     with pytest.raises(argparse.ArgumentTypeError):
         named("b.py")
+
+
+def test_costs_are_means_over_seeds():
+    def row(seed, seconds, picojoule):
+        ways = dict.fromkeys(ACCOUNTINGS, picojoule)
+        energy = {"energy_pj": ways, "non_spiking_pj": 4e6}
+        size = {"parameters": 112_328, "time_steps": 4, "threads": 1}
+        return {"name": "ours", "seed": seed, "seconds": seconds, **size, **energy}
+
+    lines = costs_table([row(0, 60, 1e6), row(1, 120, 3e6)]).rows
+    assert lines == [["ours", "0.112", "4", "1.5 ± 0.7", "2.0", "2.0", "4.0"]]
