@@ -42,8 +42,13 @@ def named(
         None,
     )
     arch = found if found and not rest else {**sizes, **rest}
+    return {"arch": arch} | channels_of(entry)
+
+
+def channels_of(entry: Tensor) -> dict[str, int]:
+    """Return ``in_channels`` of a first convolution's weight, unless it is 3."""
     channels = entry.shape[1]
-    return {"arch": arch} | ({} if channels == 3 else {"in_channels": channels})
+    return {} if channels == 3 else {"in_channels": channels}
 
 
 def block_sizes(state: State) -> tuple[int, int, dict[str, Any]]:

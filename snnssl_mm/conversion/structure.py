@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 
 from snnssl_mm.conversion.membrane_structure import (
+    PUBLISHED_RATIO,
+    channels_of,
     maxformer_settings,
+    named,
     sdt_settings,
     spikingformer_settings,
     staged_settings,
@@ -42,10 +45,9 @@ def spikformer_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
     dims = len(state["stem.stages.3.conv.weight"])
     depth = count_children(state, "blocks")
     ratio = len(state["blocks.0.mlp.0.conv.weight"]) / dims
-    for name, arch in ARCHS.items():
-        if (arch["embed_dims"], arch["depth"], 4) == (dims, depth, ratio):
-            return {"arch": name}
-    return {"arch": dict(embed_dims=dims, depth=depth, mlp_ratio=ratio)}
+    others = {"mlp_ratio": (ratio, PUBLISHED_RATIO)}
+    entry = state["stem.stages.0.conv.weight"]
+    return named(ARCHS, dict(embed_dims=dims, depth=depth), others, entry)
 
 
 def resnet_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -69,6 +71,7 @@ def resnet_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
     if not stems:
         raise ValueError(f"a stem of {kernel}x{kernel} is none of {list(STEMS)}")
     settings: dict[str, Any] = dict(depth=depths[0], stem=stems[0])
+    settings |= channels_of(state["conv1.weight"])
     if width != 64:
         settings["base_channels"] = width
     if len(stages) != 4:

@@ -127,7 +127,7 @@ def to_nir(
 ) -> nir.NIRGraph:
     """Convert a backbone to a NIR graph for images of one size.
 
-    Nodes have the names of the submodules. ``input`` is ``[3, H, W]``, normalised, the
+    Nodes have the names of the submodules. ``input`` is ``[C, H, W]``, normalised, the
     same at all time steps; ``output`` is the map of ``out_indices`` at one time step,
     ``output0``, ``output1`` ... if there are several. The mean over time is left out.
 
@@ -141,7 +141,8 @@ def to_nir(
         ValueError: If NIR has no node for what the backbone computes.
     """
     graph = trace_signals(network, image_size)
-    nodes: dict[str, nir.NIRNode] = {INPUT: nir.Input(np.array([3, *image_size]))}
+    shape = np.array([network.in_channels, *image_size])
+    nodes: dict[str, nir.NIRNode] = {INPUT: nir.Input(shape)}
     edges: list[tuple[str, str]] = []
     for layer in graph.layers.values():
         entry = layer.name

@@ -1,7 +1,7 @@
 """Export of a spiking backbone as a program: torch.export (.pt2) and ONNX.
 
 Both contain path 'spike' in eval mode, T time steps unrolled, for any number of images
-``[N, 3, H, W]`` of one size, normalised; their outputs are those of the backbone, with
+``[N, C, H, W]`` of one size, normalised; their outputs are those of the backbone, with
 its ``time_readout``. They use plain operators only, so that a ``.pt2`` runs where
 snnssl_mm is not installed.
 """
@@ -40,7 +40,7 @@ def to_program(
         image_size: Height and width, multiples of the backbone's stride.
     """
     network = plain_copy(backbone, torch.float32)
-    images = torch.zeros(2, 3, *image_size)
+    images = torch.zeros(2, backbone.in_channels, *image_size)
     with torch.no_grad():
         program = torch.export.export(
             network, (images,), dynamic_shapes=({0: Dim("batch")},)

@@ -174,7 +174,7 @@ def trace_signals(network: SpikingBackbone, image_size: tuple[int, int]) -> Sign
         ValueError: If an operator outside the layers does more than add signals and
             max-pool spikes.
     """
-    clip = torch.zeros(1, 1, 3, *image_size, dtype=torch.float64)
+    clip = torch.zeros(1, 1, network.in_channels, *image_size, dtype=torch.float64)
     network._check_input(clip)
     watcher = _Watcher(network)
     watcher.follow(clip, INPUT)

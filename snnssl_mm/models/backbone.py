@@ -93,13 +93,14 @@ class SpikingBackbone(BaseModule):
             being stored (gradient checkpointing).
         init_cfg: Initialisation, see mmengine.
         num_maps: Number of maps that ``out_indices`` chooses from.
+        in_channels: Channels of an image: 3 for colours, 2 for the polarities of
+            events.
 
     Attributes:
         layer_names: Names of the submodules that are frozen together and share a
             learning rate, from the input on; the first are the stem's.
         channels: Channels of each map, whether it is returned or not.
         stride: Divisor of the sides of an image.
-        in_channels: Channels of an image.
         any_size: Whether other sides work, too: maps are then larger by one position.
         structure: Settings that decide the function and are not visible in the tensors'
             shapes, by name; checkpoints are compared by them.
@@ -108,7 +109,6 @@ class SpikingBackbone(BaseModule):
     layer_names: Sequence[tuple[str, ...]] = ()
     channels: Sequence[int] = ()
     stride = 1
-    in_channels = 3
     any_size = False
     frozen_stages = -1
 
@@ -121,6 +121,7 @@ class SpikingBackbone(BaseModule):
         with_cp: bool = False,
         init_cfg: Any = None,
         num_maps: int = 4,
+        in_channels: int = 3,
     ) -> None:
         super().__init__(init_cfg)
         name = type(self).__name__
@@ -134,6 +135,9 @@ class SpikingBackbone(BaseModule):
             raise ValueError(
                 f"time_readout must be 'mean' or 'none', got {time_readout!r}"
             )
+        if in_channels < 1:
+            raise ValueError(f"in_channels must be at least 1, got {in_channels}")
+        self.in_channels = in_channels
         self.time_steps = time_steps
         self.out_indices = tuple(out_indices)
         self.time_readout = time_readout

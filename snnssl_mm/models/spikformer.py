@@ -65,10 +65,16 @@ class SpikingPatchStem(nn.Module):
     """
 
     def __init__(
-        self, dims: int, kind: str, pooled: str, neuron: NeuronConfig, bn: str
+        self,
+        in_channels: int,
+        dims: int,
+        kind: str,
+        pooled: str,
+        neuron: NeuronConfig,
+        bn: str,
     ) -> None:
         super().__init__()
-        channels = [3, dims // 8, dims // 4, dims // 2, dims]
+        channels = [in_channels, dims // 8, dims // 4, dims // 2, dims]
         self.stages = nn.ModuleList(
             PatchStage(
                 i, o, neuron, bn, pooled if index in POOLED_STAGES[kind] else None
@@ -83,9 +89,9 @@ class SpikingPatchStem(nn.Module):
         """Return the maps of C/4, C/2 and C channels for an image or a clip.
 
         Args:
-            x: ``[N, 3, H, W]``, shown at each of ``time_steps`` steps: the first
+            x: ``[N, C, H, W]``, shown at each of ``time_steps`` steps: the first
                 convolution and its batch norm then run once, not T times; or
-                ``[T, N, 3, H, W]``.
+                ``[T, N, C, H, W]``.
             time_steps: T of a still image.
             run: Calls a stage, with or without gradient checkpointing; see
                 :mod:`snnssl_mm.models.backbone`.
@@ -150,6 +156,7 @@ class Spikformer(SpikingBackbone):
             above 0 (0.125 in the published models), or ``'auto'``, which keeps the
             neuron from saturating at any size of head and image; see
             :func:`snnssl_mm.models.attention.attention_factor`.
+        in_channels: Channels of an image: 3 for colours, 2 for events.
         frozen_stages: -1 for none, 0 for the stem, k for the stem and the first k
             blocks: no gradient, and eval mode whatever the model's mode.
         norm_eval: Whether batch norms stay in eval mode while training.
@@ -158,7 +165,7 @@ class Spikformer(SpikingBackbone):
         init_cfg: Initialisation, see mmengine.
 
     Shape:
-        - Input: ``[N, 3, H, W]`` (still images) or ``[T, N, 3, H, W]``; H and W are
+        - Input: ``[N, C, H, W]`` (still images) or ``[T, N, C, H, W]``; H and W are
           multiples of the largest stride in use.
         - Output: tuple of ``[N, C, H', W']``, or ``[T, N, C, H', W']``.
 
@@ -179,13 +186,20 @@ class Spikformer(SpikingBackbone):
         bn: str = "joint",
         pooled: str = "spikes",
         attention_scale: float | str = ATTENTION_SCALE,
+        in_channels: int = 3,
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
         init_cfg: Any = None,
     ) -> None:
         super().__init__(
-            time_steps, out_indices, time_readout, norm_eval, with_cp, init_cfg
+            time_steps,
+            out_indices,
+            time_readout,
+            norm_eval,
+            with_cp,
+            init_cfg,
+            in_channels=in_channels,
         )
         if isinstance(arch, str) and arch not in ARCHS:
             raise ValueError(f"unknown arch {arch!r}; expected one of {sorted(ARCHS)}")
@@ -204,7 +218,7 @@ class Spikformer(SpikingBackbone):
         self.embed_dims = dims
         self.channels = (dims // 4, dims // 2, dims, dims)
         self.stride = 2 ** (len(POOLED_STAGES[stem]) + (3 in out_indices))
-        self.stem = SpikingPatchStem(dims, stem, pooled, neuron, bn)
+        self.stem = SpikingPatchStem(in_channels, dims, stem, pooled, neuron, bn)
         self.blocks = nn.Sequential(
             *(
                 SpikingBlock(

@@ -72,6 +72,7 @@ class SpikingResNet(SpikingBackbone):
         neuron: Options of every MixedLIF.
         bn: ``'joint'`` batch statistics of both views in pretraining, or
             ``'per_view'``: each its own.
+        in_channels: Channels of an image: 3 for colours, 2 for events.
         frozen_stages: -1 for none, 0 for the stem, k for the stem and the first k
             stages: no gradient, and eval mode whatever the model's mode.
         norm_eval: Whether batch norms stay in eval mode while training.
@@ -81,7 +82,7 @@ class SpikingResNet(SpikingBackbone):
             variance 2 / fan-out (He et al., arXiv 1502.01852).
 
     Shape:
-        - Input: ``[N, 3, H, W]`` (still images) or ``[T, N, 3, H, W]``; H and W are
+        - Input: ``[N, C, H, W]`` (still images) or ``[T, N, C, H, W]``; H and W are
           multiples of the last stage's stride.
         - Output: tuple of ``[N, C, H', W']``, or ``[T, N, C, H', W']``.
 
@@ -105,6 +106,7 @@ class SpikingResNet(SpikingBackbone):
         time_readout: str = "mean",
         neuron: NeuronConfig | None = None,
         bn: str = "joint",
+        in_channels: int = 3,
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
@@ -124,6 +126,7 @@ class SpikingResNet(SpikingBackbone):
             with_cp,
             init_cfg,
             num_stages,
+            in_channels,
         )
         for name, value, known in (
             ("depth", depth, DEPTHS),
@@ -138,7 +141,7 @@ class SpikingResNet(SpikingBackbone):
         neuron = dict(neuron or {})
         kernel, stride = STEMS[stem]
         self.conv1 = nn.Conv2d(
-            3, base_channels, kernel, stride, kernel // 2, bias=False
+            in_channels, base_channels, kernel, stride, kernel // 2, bias=False
         )
         self.bn1 = build_batch_norm(bn, base_channels)
         self.neuron1 = None if shortcut == "ms" else build_neuron(neuron)

@@ -35,8 +35,9 @@ def train_one_step(config: str | Path, batch_size: int = 4) -> dict[str, float]:
     with DefaultScope.overwrite_default_scope(cfg.default_scope), silent():
         model = MODELS.build(cfg.model)
         optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
-    side = max(2 * model.backbone.stride, 32)
-    views = list(torch.rand(2, batch_size, 3, side, side))
+    backbone = model.backbone
+    side = max(2 * backbone.stride, 32)
+    views = list(torch.rand(2, batch_size, backbone.in_channels, side, side))
     batch = {"inputs": views, "data_samples": None}
     logged = model.train().train_step(batch, optimizer)
     for name, value in logged.items():

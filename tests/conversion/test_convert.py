@@ -373,6 +373,12 @@ def test_what_a_checkpoint_was_trained_with_decides_where_it_may_go():
     assert "decay_input" in note
 
 
+def test_channels_of_images_are_visible():
+    conversion = convert(SpikingResNet(18, base_channels=8, in_channels=2).state_dict())
+    assert conversion.settings["in_channels"] == 2
+    assert "in_channels" not in convert(SpikingResNet(18).state_dict()).settings
+
+
 def test_missing_counters_of_batches_are_filled_and_listed():
     state = SpikingResNet(18, base_channels=8).state_dict()
     old = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}

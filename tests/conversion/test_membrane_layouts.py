@@ -352,6 +352,7 @@ def test_settings_that_are_given_are_checked():
         ("sdt-v3", "ESpikeFormer", "19M"),
         ("maxformer-released", "MaxFormer", "10-512"),
         ("spikingformer", "Spikingformer", "8-384"),
+        ("spikformer-imagenet", "Spikformer", "8-512"),
     ],
 )
 def test_published_sizes_are_known_by_name(layout, family, arch):

@@ -185,6 +185,14 @@ def test_image_size_must_fit(tmp_path):
         export_backbone(resnet(), tmp_path / "x.nir", "nir", (12, 16))
 
 
+@pytest.mark.parametrize("kind", ["nir", "onnx", "pt2"])
+def test_images_have_the_channels_of_the_network(kind, tmp_path):
+    """Events have two; a file that computes something else would raise."""
+    file = tmp_path / "network"
+    export_backbone(resnet(in_channels=2, num_stages=1), file, kind, SIZE)
+    assert file.exists()
+
+
 def test_export_leaves_the_backbone_as_it_was(tmp_path):
     backbone = resnet(num_stages=1).train()
     before = {name: x.clone() for name, x in backbone.state_dict().items()}

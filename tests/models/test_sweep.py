@@ -48,6 +48,7 @@ NEURONS = [
 COMMON = {
     "time_steps": [1, 5],
     "time_readout": ["none"],
+    "in_channels": [2],
     "neuron": NEURONS,
     "bn": ["per_view"],
     "frozen_stages": [0, 1],
@@ -56,7 +57,6 @@ COMMON = {
     "init_cfg": [dict(type="Kaiming", layer="Conv2d")],
 }
 MEMBRANE = {
-    "in_channels": [2],
     "output": ["spikes"],
     "out_indices": [(0, 1, 2), (3,), (1, 3)],
 }

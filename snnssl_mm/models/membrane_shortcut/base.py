@@ -67,7 +67,6 @@ class MembraneBackbone(SpikingBackbone):
         output: ``'membrane'``: maps are the currents that the network's own stages pass
             on; ``'spikes'``: each returned map passes one more neuron, as the next
             stage would begin.
-        in_channels: Channels of an image.
         neuron: Options of every neuron.
         **options: See :class:`SpikingBackbone`.
 
@@ -79,16 +78,11 @@ class MembraneBackbone(SpikingBackbone):
 
     spike_steps = 1
 
-    def __init__(
-        self, output: str, in_channels: int, neuron: NeuronConfig, **options: Any
-    ) -> None:
+    def __init__(self, output: str, neuron: NeuronConfig, **options: Any) -> None:
         super().__init__(**options)
         if output not in OUTPUTS:
             raise ValueError(f"output must be one of {OUTPUTS}, got {output!r}")
-        if in_channels < 1:
-            raise ValueError(f"in_channels must be at least 1, got {in_channels}")
         self.output = output
-        self.in_channels = in_channels
         self.out_neurons = nn.ModuleList(
             build_neuron(neuron) for _ in self.out_indices if output == "spikes"
         )

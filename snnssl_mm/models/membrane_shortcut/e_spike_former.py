@@ -58,7 +58,7 @@ class ESpikeFormer(StagedBackbone):
     Args:
         arch: ``'T'``, ``'5M'``, ``'10M'``, ``'19M'``, or ``dict(embed_dims=(a, b, c,
             d), num_heads=8, depths=(6, 2), mlp_ratio=4)``.
-        in_channels: Channels of an image.
+        in_channels: Channels of an image: 3 for colours, 2 for events.
         time_steps: T, number of time steps for which a still image is shown; 1 in the
             published models, whose integers stand for 4 binary steps.
         out_indices: Indices of the maps to return. 0..2 are the currents at stride 4,
@@ -111,8 +111,8 @@ class ESpikeFormer(StagedBackbone):
         neuron = {"type": NEURON, **(neuron or {})}
         super().__init__(
             output,
-            in_channels,
             neuron,
+            in_channels=in_channels,
             time_steps=time_steps,
             out_indices=out_indices,
             time_readout=time_readout,

@@ -116,7 +116,7 @@ class MaxFormer(MembraneBackbone):
     Args:
         arch: ``'10-384'``, ``'10-512'``, ``'10-768'`` (blocks-channels), or
             ``dict(embed_dims=, depths=(1, 2, 7), num_heads=, mlp_ratio=4)``.
-        in_channels: Channels of an image.
+        in_channels: Channels of an image: 3 for colours, 2 for events.
         time_steps: T, number of time steps for which a still image is shown.
         out_indices: Indices of the maps to return: 0..3 have stride 4, 8, 16, 32 and
             C/4, C/2, C, C channels; 0..2 are the currents after the stages, 3 the
@@ -172,8 +172,8 @@ class MaxFormer(MembraneBackbone):
         neuron = dict(neuron or {})
         super().__init__(
             output,
-            in_channels,
             neuron,
+            in_channels=in_channels,
             time_steps=time_steps,
             out_indices=out_indices,
             time_readout=time_readout,

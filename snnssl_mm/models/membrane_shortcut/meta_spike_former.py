@@ -163,7 +163,7 @@ class MetaSpikeFormer(StagedBackbone):
         arch: ``'15M'``, ``'31M'``, ``'55M'`` (the official constructors ``8_384`` and
             ``8_512`` are the last two), or ``dict(embed_dims=(a, b, c, d),
             num_heads=8, depths=(6, 2), mlp_ratio=4)``.
-        in_channels: Channels of an image.
+        in_channels: Channels of an image: 3 for colours, 2 for events.
         time_steps: T, number of time steps for which a still image is shown.
         out_indices: Indices of the maps to return. 0..2 are the currents at stride 4,
             8 and 16 (after the first attention stage), 4 is that after all blocks, at
@@ -217,8 +217,8 @@ class MetaSpikeFormer(StagedBackbone):
         neuron = dict(neuron or {})
         super().__init__(
             output,
-            in_channels,
             neuron,
+            in_channels=in_channels,
             time_steps=time_steps,
             out_indices=out_indices,
             time_readout=time_readout,

@@ -97,7 +97,7 @@ class SpikeDrivenTransformer(MembraneBackbone):
         arch: ``'8-384'``, ``'6-512'``, ``'8-512'``, ``'10-512'``, ``'8-768'``
             (depth-channels), or ``dict(embed_dims=, depth=, mlp_ratio=4)``.
         stem: ``'imagenet'`` (stride 16) or ``'cifar'`` (stride 4).
-        in_channels: Channels of an image.
+        in_channels: Channels of an image: 3 for colours, 2 for events.
         time_steps: T, number of time steps for which a still image is shown.
         out_indices: Indices of the maps to return. With the ImageNet stem 0..3 have
             stride 4, 8, 16, 32 and C/4, C/2, C, C channels; 0 and 1 are the stem's
@@ -147,8 +147,8 @@ class SpikeDrivenTransformer(MembraneBackbone):
         neuron = dict(neuron or {})
         super().__init__(
             output,
-            in_channels,
             neuron,
+            in_channels=in_channels,
             time_steps=time_steps,
             out_indices=out_indices,
             time_readout=time_readout,

@@ -71,7 +71,7 @@ class Spikingformer(MembraneBackbone):
     Args:
         arch: ``'8-384'``, ``'8-512'``, ``'8-768'`` (depth-channels), or
             ``dict(embed_dims=, depth=, num_heads=, mlp_ratio=4)``.
-        in_channels: Channels of an image.
+        in_channels: Channels of an image: 3 for colours, 2 for events.
         time_steps: T, number of time steps for which a still image is shown.
         out_indices: Indices of the maps to return: 0..3 have stride 4, 8, 16, 32 and
             C/2, C, C, C channels; 0 and 1 are currents of the tokenizer, 2 the current
@@ -122,8 +122,8 @@ class Spikingformer(MembraneBackbone):
         neuron = dict(neuron or {})
         super().__init__(
             output,
-            in_channels,
             neuron,
+            in_channels=in_channels,
             time_steps=time_steps,
             out_indices=out_indices,
             time_readout=time_readout,
