@@ -110,6 +110,13 @@ SPIKFORMER_LAYOUTS = {
         unused=("block.#.norm1.*", "block.#.norm2.*"),
         settings=dict(stem="cifar", neuron=SPIKFORMER_NEURON),
     ),
+    "spikformer-dvs": Layout(
+        "Spikformer",
+        "official Spikformer, CIFAR10-DVS",
+        spikformer(*OFFICIAL_STEM, official_blocks("conv", "conv", 3, 3), NUMBERS),
+        unused=("block.#.norm1.*", "block.#.norm2.*", "norm.*", "pos_embed"),
+        settings=dict(stem="imagenet", attention_scale=0.25, neuron=SPIKFORMER_NEURON),
+    ),
     "spikformer-spikingjelly": Layout(
         "Spikformer",
         "spikingjelly 2.0's Spikformer",

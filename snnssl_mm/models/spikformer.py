@@ -19,12 +19,14 @@ from snnssl_mm.models.layers import ConvNormNeuron, NeuronConfig, convolve, halv
 from snnssl_mm.registry import MODELS
 
 ARCHS = {
+    "2-256": dict(embed_dims=256, depth=2, num_heads=16),
     "4-384": dict(embed_dims=384, depth=4, num_heads=12),
     "8-384": dict(embed_dims=384, depth=8, num_heads=8),
     "8-512": dict(embed_dims=512, depth=8, num_heads=8),
     "8-768": dict(embed_dims=768, depth=8, num_heads=12),
     "16-512": dict(embed_dims=512, depth=16, num_heads=8),
 }
+"""The first is that of CIFAR10-DVS, the second of CIFAR, the others of ImageNet."""
 POOLED_STAGES = {"imagenet": (0, 1, 2, 3), "cifar": (2, 3)}
 
 
@@ -136,11 +138,15 @@ class SpikingBlock(nn.Module):
 class Spikformer(SpikingBackbone):
     """Spikformer backbone: stateless, T steps inside, plain maps out.
 
+    The network for event recordings, as published for CIFAR10-DVS, is
+    ``Spikformer('2-256', in_channels=2, attention_scale=0.25)`` on clips of 16 frames
+    with 128x128 pixels.
+
     Args:
-        arch: ``'4-384'``, ``'8-384'``, ``'8-512'``, ``'8-768'``, ``'16-512'``
-            (depth-channels), or ``dict(embed_dims=, depth=, num_heads=,
+        arch: ``'2-256'``, ``'4-384'``, ``'8-384'``, ``'8-512'``, ``'8-768'``,
+            ``'16-512'`` (depth-channels), or ``dict(embed_dims=, depth=, num_heads=,
             mlp_ratio=4)``.
-        stem: ``'imagenet'`` (stride 16) or ``'cifar'`` (stride 4).
+        stem: ``'imagenet'`` (stride 16, for events too) or ``'cifar'`` (stride 4).
         time_steps: T, number of time steps for which a still image is shown.
         out_indices: Indices of the maps to return. With the ImageNet stem 0..3 have
             stride 4, 8, 16, 32 and C/4, C/2, C, C channels; 2 is the output of the
@@ -153,8 +159,9 @@ class Spikformer(SpikingBackbone):
         pooled: What the stem max-pools: ``'spikes'``, as the published models do, or
             the ``'current'`` before the neuron, as SpikingJelly's Spikformer does.
         attention_scale: Factor of q k^T v in front of the attention neuron: a number
-            above 0 (0.125 in the published models), or ``'auto'``, which keeps the
-            neuron from saturating at any size of head and image; see
+            above 0 (0.125 in the published models, 0.25 in that for events), or
+            ``'auto'``, which keeps the neuron from saturating at any size of head and
+            image; see
             :func:`snnssl_mm.models.attention.attention_factor`.
         in_channels: Channels of an image: 3 for colours, 2 for events.
         frozen_stages: -1 for none, 0 for the stem, k for the stem and the first k

@@ -38,9 +38,9 @@ def over_time(module, x):
 
 
 class Attention(nn.Module):
-    def __init__(self, kind, dims, heads):
+    def __init__(self, kind, dims, heads, scale):
         super().__init__()
-        self.kind, self.heads = kind, heads
+        self.kind, self.heads, self.scale = kind, heads, scale
         for name in ("q", "k", "v", "proj"):
             layer = (
                 nn.Linear(dims, dims)
@@ -66,20 +66,23 @@ class Attention(nn.Module):
             .mT
             for name in "qkv"
         )
-        out = (q @ k.mT @ v) * 0.125
+        out = (q @ k.mT @ v) * self.scale
         out = lif(out.mT.reshape(x.shape), 0.5)
         return self.unit("proj", out)
 
 
 class MLP(nn.Module):
-    def __init__(self, kind, dims):
+    def __init__(self, kind, dims, axes):
         super().__init__()
-        self.kind = kind
+        self.kind, self.axes = kind, axes
+        conv, batch_norm = {
+            1: (nn.Conv1d, nn.BatchNorm1d),
+            2: (nn.Conv2d, nn.BatchNorm2d),
+        }[axes]
         for name, i, o in (("fc1", dims, 4 * dims), ("fc2", 4 * dims, dims)):
-            layer = nn.Linear(i, o) if kind == "linear" else nn.Conv2d(i, o, 1)
+            layer = nn.Linear(i, o) if kind == "linear" else conv(i, o, 1)
             self.add_module(f"{name}_{kind}", layer)
-            norm = nn.BatchNorm1d(o) if kind == "linear" else nn.BatchNorm2d(o)
-            self.add_module(f"{name}_bn", norm)
+            self.add_module(f"{name}_bn", batch_norm(o))
 
     def forward(self, x):
         for name in ("fc1", "fc2"):
@@ -88,6 +91,8 @@ class MLP(nn.Module):
             frames = x.flatten(0, 1)
             if self.kind == "linear":
                 out = norm(layer(frames.mT).mT)
+            elif self.axes == 1:
+                out = norm(layer(frames))
             else:
                 out = norm(layer(frames[..., None]))[..., 0]
             x = lif(out.unflatten(0, x.shape[:2]))
@@ -95,11 +100,11 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, kind, dims, heads):
+    def __init__(self, kind, dims, heads, axes, scale):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(dims), nn.LayerNorm(dims)  # never used
-        self.attn = Attention(kind, dims, heads)
-        self.mlp = MLP(kind, dims)
+        self.attn = Attention(kind, dims, heads, scale)
+        self.mlp = MLP(kind, dims, axes)
 
 
 class OfficialSpikformer(nn.Module):
@@ -107,10 +112,14 @@ class OfficialSpikformer(nn.Module):
 
     def __init__(self, stem, dims, depth, heads):
         super().__init__()
-        kind = {"imagenet": "conv", "cifar": "linear"}[stem]
-        self.pooled = {"imagenet": (0, 1, 2, 3), "cifar": (2, 3)}[stem]
+        kind, axes = {"imagenet": ("conv", 2), "cifar": ("linear", 1)}.get(
+            stem, ("conv", 1)
+        )
+        self.pooled = (2, 3) if stem == "cifar" else (0, 1, 2, 3)
+        self.in_channels = 2 if stem == "dvs" else 3
+        scale = 0.25 if stem == "dvs" else 0.125
         embed = nn.Module()
-        channels = [3, dims // 8, dims // 4, dims // 2, dims]
+        channels = [self.in_channels, dims // 8, dims // 4, dims // 2, dims]
         for index, number in enumerate(("", "1", "2", "3")):
             i, o = channels[index : index + 2]
             embed.add_module(
@@ -120,7 +129,12 @@ class OfficialSpikformer(nn.Module):
         embed.rpe_conv = nn.Conv2d(dims, dims, 3, padding=1, bias=False)
         embed.rpe_bn = nn.BatchNorm2d(dims)
         self.patch_embed = embed
-        self.block = nn.ModuleList(Block(kind, dims, heads) for _ in range(depth))
+        self.block = nn.ModuleList(
+            Block(kind, dims, heads, axes, scale) for _ in range(depth)
+        )
+        if stem == "dvs":  # never used
+            self.pos_embed = nn.Parameter(torch.zeros(1, 64, dims))
+            self.norm = nn.LayerNorm(dims)
         self.head = nn.Linear(dims, 2)
 
     def features(self, image, steps):

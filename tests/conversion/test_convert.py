@@ -78,6 +78,11 @@ def own_forward(net):
     return net, lambda x: net.features(x, STEPS)
 
 
+def image_for(net):
+    """Images of as many channels as the network takes."""
+    return IMAGE[:, : getattr(net, "in_channels", 3)]
+
+
 LIF = dict(spiking_neuron=neuron.LIFNode, tau=1.5, decay_input=False)
 OUR_LIF = dict(neuron=dict(tau=1.5))
 SOURCES = {
@@ -87,6 +92,10 @@ SOURCES = {
     ),
     "spikformer-cifar": (
         lambda: own_forward(OfficialSpikformer("cifar", DIMS, DEPTH, HEADS)),
+        dict(arch=ARCH),
+    ),
+    "spikformer-dvs": (
+        lambda: own_forward(OfficialSpikformer("dvs", DIMS, DEPTH, HEADS)),
         dict(arch=ARCH),
     ),
     "spikformer-spikingjelly": (sj_spikformer, dict(arch=ARCH, stem="cifar")),
@@ -127,7 +136,7 @@ def source(request):
     net, features = make()
     randomize_norms(net.double().eval(), **ACTIVE)
     with torch.no_grad():
-        expected = features(IMAGE)
+        expected = features(image_for(net))
     assert 0.005 < expected.count_nonzero() / expected.numel() < 0.995
     return request.param.split(" ")[0], net, features, expected, options
 
@@ -139,7 +148,8 @@ def test_converted_network_equals_its_source_to_the_last_spike(source):
     conversion = convert(state)
     assert conversion.unknown == []
     with torch.no_grad():
-        assert torch.equal(build_ours(conversion, options)(IMAGE)[0], expected)
+        found = build_ours(conversion, options)(image_for(net))[0]
+    assert torch.equal(found, expected)
 
 
 def test_the_way_back_gives_the_source_network_again(source):
@@ -157,7 +167,7 @@ def test_the_way_back_gives_the_source_network_again(source):
         net.load_state_dict(scrambled)
         net.load_state_dict(back.state, strict=False)
         with torch.no_grad():
-            assert torch.equal(features(IMAGE), expected)
+            assert torch.equal(features(image_for(net)), expected)
     finally:
         net.load_state_dict(original)
     if not there.absorbed:
@@ -371,6 +381,23 @@ def test_what_a_checkpoint_was_trained_with_decides_where_it_may_go():
     (note,) = convert(model.state_dict(), "spikformer-cifar").notes
     assert "does not say what it was trained with" in note
     assert "decay_input" in note
+
+
+def test_scale_of_attention_decides_where_a_spikformer_may_go():
+    """The layouts of ImageNet and CIFAR10-DVS differ in the scale, not in names."""
+    for scale, target, other in (
+        (0.25, "spikformer-dvs", "spikformer-imagenet"),
+        (0.125, "spikformer-imagenet", "spikformer-dvs"),
+    ):
+        settings = dict(arch=ARCH, in_channels=2, attention_scale=scale)
+        stored = dict(type="Spikformer", **settings)
+        state = Spikformer(**settings).state_dict()
+        there = convert(state, target, stored=stored)
+        back = convert(there.state, given=dict(num_heads=HEADS))
+        assert back.source == target
+        assert back.settings.get("attention_scale", 0.125) == scale
+        with pytest.raises(ValueError, match="attention_scale"):
+            convert(state, other, stored=stored)
 
 
 def test_channels_of_images_are_visible():

@@ -7,8 +7,10 @@ from snnssl_mm.models import Spikformer
 from snnssl_mm.models.attention import exact_products, spiking_attention
 from snnssl_mm.neurons import MixedLIF
 
-# Backbone parameters in millions: Spikformer's ImageNet models without their head.
+# Backbone parameters in millions: Spikformer's ImageNet models without their head, and
+# that of CIFAR10-DVS (2-256).
 PARAMETERS = {
+    "2-256": 2.564,
     "4-384": 9.316,
     "8-384": 16.431,
     "8-512": 29.176,
