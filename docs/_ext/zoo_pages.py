@@ -59,6 +59,11 @@ def training(entry: zoo.Entry) -> str:
 
 def weights(entry: zoo.Entry) -> str:
     """Describe where the weights of a model come from, and how to load them."""
+    if theirs := entry.meta.get("Official Weights"):
+        return (
+            f"Those of the network's authors: `snnssl zoo get {theirs}`, then "
+            f"`snnssl test CONFIG {theirs}`. [Where they are](official.md)."
+        )
     if entry.file is None:
         return (
             "None yet. Train the config, or publish yours with "

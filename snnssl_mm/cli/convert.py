@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from snnssl_mm.conversion import Conversion
 
 
-HEAD = "head."
 OPTIONS = {
     "num_heads": "--num-heads N",
     "stem": "--stem imagenet (or cifar)",
@@ -130,44 +129,12 @@ def require_settings(conversion: Conversion) -> None:
         )
 
 
-def backbone_config(conversion: Conversion) -> dict[str, Any]:
-    """Make the config of this package's backbone with the known settings."""
-    return dict(type=f"snnssl_mm.{conversion.family}", **conversion.settings)
-
-
-def model_config(conversion: Conversion) -> dict[str, Any]:
-    """Make the config of the model: of the backbone, or of a classifier on it."""
-    from snnssl_mm.conversion import LAYOUTS
-
-    backbone, found = backbone_config(conversion), conversion.classifier
-    if not found or conversion.source not in LAYOUTS:
-        return dict(backbone=backbone)
-    neuron = LAYOUTS[conversion.source].head_neuron
-    if neuron is not None:
-        neuron = {**head_type(conversion), **backbone.get("neuron", {}), **neuron}
-    classes, channels = found["fc.weight"].shape
-    head = dict(
-        type="snnssl_mm.SpikingLinearClsHead",
-        num_classes=classes,
-        in_channels=channels,
-        neuron=neuron,
-        distilled="fc_kd.weight" in found,
-    )
-    backbone = dict(backbone, time_readout="none")
-    return dict(type="mmpretrain.ImageClassifier", backbone=backbone, head=head)
-
-
-def head_type(conversion: Conversion) -> dict[str, Any]:
-    """Return the type of the head's neuron, if it is not a MixedLIF."""
-    integer = conversion.family == "ESpikeFormer"
-    return {"type": "snnssl_mm.MixedILIF"} if integer else {}
-
-
 def print_conversion(conversion: Conversion) -> None:
     """Print what was converted and left out, and notes for the user."""
     from mmengine.config import Config
 
     from snnssl_mm.conversion import LAYOUTS
+    from snnssl_mm.conversion.model_config import model_config
 
     layout = LAYOUTS.get(conversion.source)
     source = layout.source if layout else "a checkpoint of snnssl_mm"
@@ -200,9 +167,10 @@ def run(args: argparse.Namespace) -> None:
 
     from snnssl_mm.checkpoints.atomic_files import write_atomically
     from snnssl_mm.checkpoints.loading import find_state_dict, read_checkpoint
-    from snnssl_mm.checkpoints.publishing import BACKBONE, packing
+    from snnssl_mm.checkpoints.publishing import packing
     from snnssl_mm.checkpoints.stored_config import stored_backbone
     from snnssl_mm.conversion import OURS, convert
+    from snnssl_mm.conversion.model_config import model_config, model_tensors
     from snnssl_mm.recording.results_file import file_sha
 
     out = args.place or args.out
@@ -230,8 +198,7 @@ def run(args: argparse.Namespace) -> None:
         else "",
     }
     if args.to == OURS:
-        tensors = {f"{BACKBONE}{name}": tensor for name, tensor in tensors.items()}
-        tensors |= {f"{HEAD}{name}": t for name, t in conversion.classifier.items()}
+        tensors = model_tensors(conversion)
     else:
         tensors = {**tensors, **conversion.classifier}
     if conversion.complete:

@@ -131,11 +131,12 @@ def get_official(entry: Official, given: Path | None) -> Path:
     from snnssl_mm.conversion import official
 
     file, found = official.get(entry, given)
-    text = Config({"backbone": official.config(entry, found)}).pretty_text.strip()
-    left = len(found.heads) + len(found.unused)
+    text = Config(official.config(entry, found)).pretty_text.strip()
+    kept = len(found.classifier)
     print(
         f"{entry.source}, layout {found.source}: {len(found.state)} tensors converted "
-        f"and loaded strictly, {left} left out (classifier, or never used)"
+        f"and loaded strictly, {kept} of the classifier kept, {len(found.unused)} left "
+        "out (never used)"
     )
     print(f"config: {text}")
     if entry.top1:
@@ -213,7 +214,7 @@ def weights_of(entry: Entry) -> str:
     from snnssl_mm.checkpoints import zoo
 
     if entry.file is None:
-        return "none yet"
+        return "official" if "Official Weights" in entry.meta else "none yet"
     for place, folder in (("installed", zoo.SHIPPED), ("cached", zoo.cache_folder())):
         if (folder / entry.file).is_file():
             return place

@@ -94,7 +94,7 @@ def convert(
     allow_unknown: bool = False,
     stored: Mapping[str, Any] | None = None,
     given: Mapping[str, Any] | None = None,
-    keep_head: bool = False,
+    keep_head: bool | None = False,
 ) -> Conversion:
     """Convert a checkpoint's backbone.
 
@@ -109,7 +109,7 @@ def convert(
             of another project's backbone is ignored.
         given: Settings of our backbone that are not visible in the tensors, see
             :func:`.structure.add_given`.
-        keep_head: Whether a linear classifier is converted too.
+        keep_head: Whether a linear classifier is converted too; None: if there is one.
 
     Raises:
         ValueError: If the layout is unknown, a tensor is missing, has another shape or
@@ -120,7 +120,7 @@ def convert(
     own_names = found.name == OURS or layout_of(found.name).rules == PLAIN_RESNET
     name = source or (OURS if own_names and family_of(stored) else found.name)
     ours = read(state, name, found.prefix, found.family, stored, given or {})
-    if keep_head:
+    if keep_head or (keep_head is None and ours.heads):
         kept, rest = read_classifier(ours.heads, state, found.prefix, ours.source)
         ours = ours._replace(classifier=kept, heads=rest)
     if ours.unknown and not allow_unknown:

@@ -1,4 +1,7 @@
-"""Conversion of official weights: verified to be those of an entry, and to load."""
+"""Conversion of official weights: verified to be those of an entry, and to load.
+
+Their classifier is kept, so that the file evaluates as the authors' does.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from snnssl_mm.checkpoints.preprocessing import PUBLISHED
 from snnssl_mm.checkpoints.publishing import BACKBONE, config_entries, packing
 from snnssl_mm.checkpoints.stored_config import stored_backbone
 from snnssl_mm.conversion.convert import Conversion, convert
+from snnssl_mm.conversion.model_config import model_config, model_tensors
 from snnssl_mm.conversion.structure import build
 
 
@@ -77,7 +81,11 @@ def convert_file(entry: Official, file: Path) -> Conversion:
     """
     checkpoint = read_checkpoint(file)
     try:
-        found = convert(find_state_dict(checkpoint), stored=stored_backbone(checkpoint))
+        found = convert(
+            find_state_dict(checkpoint),
+            stored=stored_backbone(checkpoint),
+            keep_head=None,
+        )
     except ValueError as error:
         raise ValueError(f"{file} is not the file of {entry.name}: {error}") from error
     if found.source not in entry.layouts or not has(found.settings, entry.settings):
@@ -107,27 +115,26 @@ def other_network(entry: Official, file: Path, found: Conversion) -> str:
 
 
 def config(entry: Official, conversion: Conversion) -> dict[str, Any]:
-    """Make the config of the converted backbone."""
+    """Make the config of the converted model."""
     settings = {**conversion.settings, "time_steps": entry.time_steps}
-    return dict(type=f"snnssl_mm.{conversion.family}", **settings)
+    return model_config(conversion._replace(settings=settings))
 
 
 def write(entry: Official, conversion: Conversion, out: Path, theirs: Path) -> None:
-    """Write a converted backbone, read it again and load it strictly.
+    """Write a converted model, read it again and load its backbone strictly.
 
     Args:
         entry: The weights.
-        conversion: The converted backbone.
+        conversion: The converted backbone, and its classifier.
         out: File to write; its suffix chooses the format.
         theirs: The authors' file.
 
     Raises:
         ValueError: If the backbone does not load; nothing is left.
     """
-    backbone = config(entry, conversion)
     network = build(conversion.family, conversion.settings)
     network.load_state_dict(conversion.state)  # before anything is written
-    cfg = {"model": {"backbone": backbone}, PUBLISHED: IMAGENET._asdict()}
+    cfg = {"model": config(entry, conversion), PUBLISHED: IMAGENET._asdict()}
     meta = {
         "converted_from": conversion.source,
         "source": entry.url or entry.page or entry.repository,
@@ -135,14 +142,15 @@ def write(entry: Official, conversion: Conversion, out: Path, theirs: Path) -> N
         "license": entry.license or "none stated",
         **config_entries(cfg),
     }
-    tensors = {f"{BACKBONE}{name}": value for name, value in conversion.state.items()}
+    tensors = model_tensors(conversion)
     write_atomically(out, packing(out)(tensors, meta))
     try:
         for tensor in network.state_dict().values():
             tensor.zero_()
         load_backbone(network, out)
-        loaded = network.state_dict()
-        if not all(torch.equal(loaded[k], v) for k, v in conversion.state.items()):
+        loaded = {f"{BACKBONE}{name}": t for name, t in network.state_dict().items()}
+        loaded = {**find_state_dict(read_checkpoint(out)), **loaded}
+        if not all(torch.equal(loaded[name], t) for name, t in tensors.items()):
             raise ValueError(f"{out} was not written correctly; is the disk damaged?")
     except ValueError:
         out.unlink(missing_ok=True)

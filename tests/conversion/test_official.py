@@ -7,20 +7,31 @@ from argparse import Namespace
 
 import pytest
 import torch
-from mmengine.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
 from source_networks import OfficialSEW, OfficialSpikformer
 
 from snnssl_mm.checkpoints import official, zoo
 from snnssl_mm.checkpoints.loading import load_backbone, read_checkpoint
 from snnssl_mm.checkpoints.preprocessing import preprocessing
-from snnssl_mm.checkpoints.stored_config import stored_backbone, stored_config
+from snnssl_mm.checkpoints.stored_config import (
+    stored_backbone,
+    stored_config,
+    stored_model,
+)
 from snnssl_mm.conversion import LAYOUTS, convert
-from snnssl_mm.conversion.official import get, has
-from snnssl_mm.conversion.structure import build
+from snnssl_mm.conversion.model_config import model_tensors
+from snnssl_mm.conversion.official import config, get, has
+from snnssl_mm.conversion.structure import build, function_of, stored_settings
 from snnssl_mm.models import SpikingResNet
 from snnssl_mm.testing import randomize_norms
 
 NAMES = list(official.entries())
+EVALUATED = {
+    name: official.entries()[entry.meta["Official Weights"]]
+    for name, entry in zoo.entries().items()
+    if "Official Weights" in entry.meta
+}
 IMAGE = torch.randn(2, 3, 32, 32, generator=torch.manual_seed(5))
 NEURON = dict(tau=float("inf"), surrogate="atan")
 TINY = official.Official(
@@ -128,13 +139,68 @@ def test_a_download_is_converted_verified_and_found_by_name(tiny, tmp_path):
     assert torch.equal(backbone(IMAGE)[-1], expected)
 
 
+@torch.no_grad()
+def test_the_classifier_is_kept_with_its_config(tiny, tmp_path):
+    """The file's config builds a model with the logits of the source."""
+    file, _ = get(TINY, saved(tmp_path / "sew.pth", tiny))
+    content = read_checkpoint(file)
+    model = MODELS.build(stored_model(content)).eval()
+    model.load_state_dict(content["state_dict"])
+    rates = tiny.features(IMAGE, TINY.time_steps).mean((0, -2, -1))
+    logits = model.head(model.extract_feat(IMAGE))
+    torch.testing.assert_close(logits, tiny.fc(rates))
+    assert (logits - tiny.fc.bias).abs().max() > 0.01
+
+
+def test_a_file_without_classifier_gives_the_backbone(tiny, tmp_path):
+    del tiny.fc
+    file, found = get(TINY, saved(tmp_path / "sew.pth", tiny))
+    assert found.classifier == {}
+    assert all(
+        name.startswith("backbone.") for name in read_checkpoint(file)["state_dict"]
+    )
+
+
+@pytest.mark.parametrize("name", EVALUATED)
+def test_configs_evaluate_the_official_weights_that_they_name(name):
+    """The same backbone with the same neuron and time steps, and their classifier."""
+    entry = EVALUATED[name]
+    layout = LAYOUTS[entry.layouts[0]]
+    cfg = Config.fromfile(zoo.entries()[name].config).model
+    with torch.device("meta"), DefaultScope.overwrite_default_scope("mmpretrain"):
+        model = MODELS.build(cfg)
+        settings = {**layout.settings, **entry.settings}
+        state = build(entry.family, settings).state_dict()
+    theirs = convert(state, entry.layouts[0]).state
+    classifier = model.head.state_dict()
+    for their_name, our_name in layout.classifier:
+        for kind in ("weight", "bias"):
+            if (tensor := classifier.get(our_name.replace("*", kind))) is not None:
+                theirs[their_name.replace("*", kind)] = tensor
+    found = convert(theirs, keep_head=None)
+    model.load_state_dict(model_tensors(found), assign=True)
+    stored = config(entry, found)
+    assert stored["backbone"]["time_steps"] == cfg.backbone.time_steps
+    functions = [
+        function_of(entry.family, stored_settings(backbone))
+        for backbone in (stored["backbone"], cfg.backbone)
+    ]
+    assert functions[0] == functions[1]
+    with torch.device("meta"):
+        head = MODELS.build(stored).head
+    assert type(head) is type(model.head)
+    neurons = [getattr(h.neuron, "config", None) for h in (head, model.head)]
+    assert neurons[0] == neurons[1]
+
+
 def test_a_downloaded_file_is_given(tiny, tmp_path):
     with pytest.raises(FileNotFoundError, match=rf"{TINY.page}.*{TINY.name} --file"):
         get(TINY)
     with pytest.raises(FileNotFoundError, match=f"zoo get {TINY.name}"):
         read_checkpoint(TINY.name)
     file, found = get(TINY, saved(tmp_path / "sew.pth", tiny))
-    assert found.heads == ["fc.weight", "fc.bias"]
+    assert found.heads == []
+    assert found.classifier.keys() == {"fc.weight", "fc.bias"}
     assert TINY.name in str(file)
     model = SpikingResNet(18, "sew", base_channels=16, neuron=NEURON)
     assert "loaded" in load_backbone(model, TINY.name)
