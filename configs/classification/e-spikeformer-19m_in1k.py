@@ -1,18 +1,10 @@
 # E-SpikeFormer 19M with its official weights on ImageNet-1K, https://github.com/open-mmlab/mmpretrain/blob/main/configs/mae/benchmarks/vit-base-p16_8xb128-coslr-100e_in1k.py
-# snnssl convert THEIRS.pth CKPT --with-head && snnssl test CONFIG CKPT; training fine-tunes
+# snnssl zoo get e-spike-former-19m_official_in1k, then snnssl test CONFIG with that name; training fine-tunes
 # As its authors evaluate: 224 of 256 pixels (bicubic), T = 1 with integers 0 to 4
-_base_ = 'spikformer-16-512_finetune_in1k.py'
+_base_ = '../_base_/models/official_classifier.py'
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='snnssl_mm.ESpikeFormer',
-        arch='19M',
-        time_steps=1,
-        time_readout='none',
-        with_cp=True),
-    neck=None,
+    backbone=dict(type='snnssl_mm.ESpikeFormer', arch='19M', time_steps=1),
     head=dict(
-        type='snnssl_mm.SpikingLinearClsHead',
         in_channels=360,
         neuron=dict(type='snnssl_mm.MixedILIF', normalize=False)))
 

@@ -1,21 +1,10 @@
 # Spikingformer 8-768 with its official weights on ImageNet-1K, https://github.com/open-mmlab/mmpretrain/blob/main/configs/mae/benchmarks/vit-base-p16_8xb128-coslr-100e_in1k.py
-# snnssl convert THEIRS.pth CKPT --with-head && snnssl test CONFIG CKPT; training fine-tunes
+# snnssl zoo get spikingformer-8-768_official_in1k, then snnssl test CONFIG with that name; training fine-tunes
 # As its authors evaluate: 224 of 224 pixels (crop_pct 1, bicubic), T = 4
-_base_ = 'spikformer-16-512_finetune_in1k.py'
-lif = dict(tau=2.0, decay_input=True, surrogate='sigmoid')
+_base_ = '../_base_/models/official_classifier.py'
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='snnssl_mm.Spikingformer',
-        arch='8-768',
-        time_steps=4,
-        neuron=lif,
-        time_readout='none',
-        with_cp=True),
-    neck=None,
-    head=dict(
-        type='snnssl_mm.SpikingLinearClsHead',
-        in_channels=768))
+    backbone=dict(type='snnssl_mm.Spikingformer', arch='8-768', neuron=_base_.lif),
+    head=dict(in_channels=768))
 
 # Short side 224, centre crop 224
 test_pipeline = [
