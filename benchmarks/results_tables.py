@@ -159,8 +159,12 @@ def energy_by_network(rows: list[dict[str, Any]]) -> list[Table]:
     """Make the table of totals of each network."""
     from snnssl_mm.recording.energy_tables import summary, total_table
 
+    def named(row: dict[str, Any]) -> str:
+        name = Path(row["config"]).stem
+        return f"{name}, expanded" if row.get("expanded") else name
+
     return [
-        total_table(row)._replace(caption=f"{Path(row['config']).stem}, {summary(row)}")
+        total_table(row)._replace(caption=f"{named(row)}, {summary(row)}")
         for row in rows
     ]
 

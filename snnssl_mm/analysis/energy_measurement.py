@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from snnssl_mm.analysis.unseen_images import is_pretraining
-from snnssl_mm.neurons import MixedNeuron
+from snnssl_mm.neurons import MixedNeuron, expand_to_spikes
 from snnssl_mm.recording.energy import (
     ACCOUNTINGS,
     BACKBONE,
@@ -42,6 +43,24 @@ def prediction(model: Any, cfg: Config) -> Callable[[Any], Any]:
     return lambda batch: model.extract_feat(
         model.data_preprocessor(batch, training=False)["inputs"]
     )
+
+
+def expand(model: Any, cfg: Config) -> nn.Module:
+    """Expand the integer neurons of the deployed part of a model to binary spikes.
+
+    Args:
+        model: Trained model in evaluation mode; changed in place.
+        cfg: Its config.
+
+    Returns:
+        A copy of the backbone as it was.
+
+    Raises:
+        ValueError: From :func:`snnssl_mm.neurons.expand_to_spikes`.
+    """
+    integer: nn.Module = copy.deepcopy(model.backbone)
+    expand_to_spikes(deployed(model, cfg))
+    return integer
 
 
 def count_images(loader: DataLoader[Any]) -> int:
@@ -87,7 +106,11 @@ def one_time_step(backbone: Any) -> Iterator[None]:
 
 @torch.no_grad()
 def measure_layers(
-    model: Any, batches: Iterable[Any], predict: Callable[[Any], Any], images: int
+    model: Any,
+    batches: Iterable[Any],
+    predict: Callable[[Any], Any],
+    images: int,
+    single: Any = None,
 ) -> tuple[list[dict[str, Any]], int]:
     """Count operations and measure input rates of every layer of a model.
 
@@ -101,6 +124,8 @@ def measure_layers(
         batches: Batches of :func:`.unseen_images.unseen_images`.
         predict: Forward pass from :func:`prediction`.
         images: Number of images in all batches.
+        single: Backbone that is run with one time step, its own by default; for an
+            expanded one, see :func:`expand`, the integer network.
 
     Returns:
         Layers per image, as :mod:`snnssl_mm.recording.energy` describes them, and the
@@ -112,7 +137,9 @@ def measure_layers(
     require_measurable(model)
     backbone = model.backbone
     spiking = is_spiking(backbone)
-    counter, once = OperationCounter(model), OperationCounter(model)
+    single = backbone if single is None else single
+    counter = OperationCounter(model)
+    once = OperationCounter(nn.ModuleDict({BACKBONE: single}))
     steps = 1
     for batch in batches:
         calls: list[tuple[Tensor, ...]] = []
@@ -121,9 +148,10 @@ def measure_layers(
             predict(batch)
         for (x,) in calls if spiking else ():
             clip = x.dim() == 5  # [T, N, C, H, W]
-            steps = x.shape[0] if clip else backbone.time_steps
-            with one_time_step(backbone), once:
-                backbone(x[:1] if clip else x)
+            frames = x.shape[0] * getattr(backbone, "spike_steps", 1)
+            steps = frames if clip else backbone.time_steps
+            with one_time_step(single), once:
+                single(x[:1] if clip else x)
     parts = spiking_parts(model)
     if not spiking:
         parts.discard(BACKBONE)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from snnssl_mm.models.layers import ConvNormNeuron, NeuronConfig, build_neuron
-from snnssl_mm.neurons.expansion import hold_mean
+from snnssl_mm.neurons.expansion import hold_steps, mean_of_steps
 from snnssl_mm.neurons.kernels.reference import has_exact_inverse
 
 ATTENTION_SCALE = 0.125
@@ -165,7 +165,7 @@ class SpikingSelfAttention(nn.Module):
         height, width = x.shape[-2:]
         channels = self.dims // self.num_heads
         factor = attention_factor(self.scale, channels, height * width)
-        qkv = hold_mean(self.qkv(x), self.spike_steps)
+        qkv = mean_of_steps(self.qkv(x), self.spike_steps)
         with exact_products(x.device):
             if self.value_ratio == 1:
                 q, k, v = self.heads_of(qkv, 3)
@@ -173,7 +173,7 @@ class SpikingSelfAttention(nn.Module):
                 q, k = self.heads_of(qkv[:, :, : 2 * self.dims], 2)
                 (v,) = self.heads_of(qkv[:, :, 2 * self.dims :], 1)
             current = spiking_attention(q, k, v, factor)
-        out = self.attention_neuron(current).to(x.dtype)
+        out = self.attention_neuron(hold_steps(current, self.spike_steps)).to(x.dtype)
         maps = out.transpose(2, 3).reshape(*x.shape[:2], height, width, -1)
         maps = maps.permute(0, 1, 4, 2, 3)  # channels last
         return self.projection(maps.contiguous() if x.is_contiguous() else maps)

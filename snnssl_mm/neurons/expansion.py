@@ -13,12 +13,21 @@ from snnssl_mm.neurons.mixed_ilif import MixedILIF
 from snnssl_mm.neurons.paths import MixedNeuron
 
 
-def hold_mean(x: Tensor, steps: int) -> Tensor:
-    """Replace each ``steps`` successive steps of ``x`` [T steps, ...] by their mean."""
+def mean_of_steps(x: Tensor, steps: int) -> Tensor:
+    """Average each ``steps`` successive steps of ``x`` [T steps, ...]: [T, ...]."""
+    return x if steps == 1 else x.unflatten(0, (-1, steps)).mean(1)
+
+
+def hold_steps(x: Tensor, steps: int) -> Tensor:
+    """Hold each step of ``x`` [T, ...] for ``steps`` steps: [T steps, ...]."""
     if steps == 1:
         return x
-    mean = x.unflatten(0, (-1, steps)).mean(1, keepdim=True)
-    return mean.expand(-1, steps, *x.shape[1:]).flatten(0, 1)
+    return x.unsqueeze(1).expand(-1, steps, *x.shape[1:]).flatten(0, 1)
+
+
+def hold_mean(x: Tensor, steps: int) -> Tensor:
+    """Replace each ``steps`` successive steps of ``x`` [T steps, ...] by their mean."""
+    return hold_steps(mean_of_steps(x, steps), steps)
 
 
 class ExpandedILIF(MixedNeuron):

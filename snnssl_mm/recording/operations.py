@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import conv_flop_count
 
 from snnssl_mm.neurons import MixedILIF, MixedNeuron
+from snnssl_mm.neurons.expansion import ExpandedILIF
 
 aten = torch.ops.aten
 
@@ -134,17 +135,21 @@ def kind_and_mean(x: Tensor, levels: int = 1) -> tuple[str, float]:
 
 
 def scales_of(model: nn.Module) -> list[int]:
-    """Values of D that outputs n / D of a model's neurons may have, ascending.
+    """Values of D that inputs n / D of a model's layers may have, ascending.
 
-    D is 1 for MixedLIF, and for an integer neuron that emits n itself.
+    D is 1 for MixedLIF, and for an integer neuron that emits n itself. An expanded
+    integer neuron emits spikes, and attention gets their mean over D steps.
     """
     neurons = [m for m in model.modules() if isinstance(m, MixedNeuron)]
-    return sorted({m.config.levels if is_normalized(m) else 1 for m in neurons} or {1})
+    return sorted(set().union(*map(scales_after, neurons)) or {1})
 
 
-def is_normalized(neuron: MixedNeuron) -> bool:
-    """Whether a neuron divides its integers by the largest."""
-    return isinstance(neuron, MixedILIF) and bool(neuron.config.normalize)
+def scales_after(neuron: MixedNeuron) -> set[int]:
+    """Values of D that inputs n / D of the layers after a neuron may have."""
+    if isinstance(neuron, ExpandedILIF):
+        return {1, neuron.config.levels}
+    normalized = isinstance(neuron, MixedILIF) and neuron.config.normalize
+    return {neuron.config.levels if normalized else 1}
 
 
 def count_macs(operator: Any, args: Sequence[Any], output: Tensor) -> int:

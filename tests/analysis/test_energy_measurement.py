@@ -21,8 +21,8 @@ from snnssl_mm.analysis.energy_measurement import (
     spiking_parts,
 )
 from snnssl_mm.analysis.unseen_images import unseen_images
-from snnssl_mm.models import load_backbone
-from snnssl_mm.neurons import MixedLIF
+from snnssl_mm.models import ESpikeFormer, load_backbone
+from snnssl_mm.neurons import MixedLIF, expand_to_spikes
 from snnssl_mm.probing import build_eval_model
 from snnssl_mm.recording.bn_statistics import norms_of
 from snnssl_mm.recording.energy import (
@@ -32,6 +32,7 @@ from snnssl_mm.recording.energy import (
     share_of_real_macs,
     totals,
 )
+from snnssl_mm.testing import randomize_norms
 
 
 def lively_job(file):
@@ -107,6 +108,45 @@ def test_backbone_energy_is_that_of_its_layers(pretraining):
             "non_spiking": as_macs["non_spiking_pj"] / 1e6,
         }
     )
+
+
+class Features(nn.Module):
+    """A model of a backbone alone."""
+
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, x):
+        return self.backbone(x)
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_binary_network_has_the_operations_of_the_integer_one(clip):
+    """D times the steps, each integer as so many spikes; nothing but pixels is real."""
+    torch.manual_seed(0)
+    arch = dict(embed_dims=(8, 8, 16, 24), depths=(1, 1))
+    model = Features(randomize_norms(ESpikeFormer(arch, time_steps=2))).eval()
+    images = torch.rand(2, 3, 32, 32)
+    x = torch.stack([images, images.flip(-1)]) if clip else images
+    layers, steps = measure_layers(model, [x], model, 2)
+    single = copy.deepcopy(model.backbone)
+    expand_to_spikes(model)
+    spikes, more = measure_layers(model, [x], model, 2, single)
+    assert more == 4 * steps == 8
+    assert "integers" in {found["kind"] for found in layers}
+    assert column(spikes, "name").tolist() == column(layers, "name").tolist()
+    for found, before in zip(spikes, layers, strict=True):
+        assert found["non_spiking_macs"] == before["non_spiking_macs"]
+        if before["kind"] == "real":
+            assert found["name"] == "backbone.entry.conv"
+            assert found["kind"] == "real"
+            continue
+        product = "(product" in found["name"]
+        assert found["kind"] == (before["kind"] if product else "spikes")
+        assert found["macs"] == (1 if product else 4) * before["macs"]
+        sops = found["rate"] * found["macs"]
+        assert sops == pytest.approx(before["rate"] * before["macs"], rel=1e-3)
 
 
 def test_non_spiking_network_is_the_same_at_one_step(pretraining):

@@ -97,6 +97,25 @@ def test_downstream_models(run_tool, task, name, tmp_path, capsys):
     assert "head" in capsys.readouterr().out
 
 
+def test_integer_network_is_measured_as_binary_spikes(
+    run_tool, tiny_config, checkpoint, tmp_path
+):
+    arch = dict(embed_dims=(8, 8, 16, 16), depths=(1, 1))
+    backbone = dict(_delete_=True, type="snnssl_mm.ESpikeFormer", arch=arch)
+    config, file = tmp_path / "integers.py", tmp_path / "integers.pth"
+    model = dict(backbone=backbone, neck=dict(in_channels=16))
+    config.write_text(f"_base_ = {str(tiny_config)!r}\nmodel = {model!r}\n")
+    torch.save(build_eval_model(Config.fromfile(config)).state_dict(), file)
+    job = (TOOL, config, file, "--images", 2, "--out", tmp_path / "energy.json")
+    run_tool(*job)
+    run_tool(*job, "--expand")
+    integers, spikes = rows_of(tmp_path / "energy.json")
+    assert spikes["expanded"]
+    assert spikes["time_steps"] == 4 * integers["time_steps"]
+    with pytest.raises(SystemExit, match="^error: .*MixedLIF"):
+        run_tool(TOOL, tiny_config, checkpoint, "--expand", *job[3:])
+
+
 def test_heads_without_weights_are_announced(run_tool, task, tmp_path):
     job, file = task("segmentation"), tmp_path / "backbone.pth"
     state = torch.load(job.checkpoint)["state_dict"]

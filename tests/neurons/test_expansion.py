@@ -11,7 +11,7 @@ from torch import nn
 from snnssl_mm import models
 from snnssl_mm.datasets.digit_scenes import iter_digit_scenes
 from snnssl_mm.neurons import MixedILIF, MixedNeuron, expand_to_spikes
-from snnssl_mm.neurons.expansion import hold_mean
+from snnssl_mm.neurons.expansion import hold_mean, hold_steps, mean_of_steps
 from snnssl_mm.testing import randomize_norms
 
 ILIF = dict(type="snnssl_mm.MixedILIF", levels=4)
@@ -108,6 +108,8 @@ def test_max_pooling_of_binary_steps_is_that_of_integers():
 def test_hold_mean():
     x = torch.arange(8.0).reshape(4, 2)
     assert hold_mean(x, 1) is x
+    assert mean_of_steps(x, 2).tolist() == [[1, 2], [5, 6]]
+    assert hold_steps(x[:2], 2).tolist() == [*x[:1].tolist() * 2, *x[1:2].tolist() * 2]
     assert hold_mean(x, 2).tolist() == [[1, 2], [1, 2], [5, 6], [5, 6]]
 
 

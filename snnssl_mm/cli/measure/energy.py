@@ -21,13 +21,19 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 
-KEY = ("config", "sha256", "options")
+KEY = ("config", "sha256", "options", "expanded")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_measuring_arguments(
         parser, 64, "test images to measure rates on", "energy.json"
+    )
+    parser.add_argument(
+        "--expand",
+        action="store_true",
+        help="measure a network of integer neurons as the network of binary spikes "
+        "that computes the same",
     )
     parser.add_argument("--csv", type=Path, help="file for the layers as CSV")
     parser.add_argument("--markdown", type=Path, help="file for the tables as Markdown")
@@ -40,6 +46,7 @@ def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any
     from snnssl_mm.analysis.energy_measurement import (
         count_images,
         deployed,
+        expand,
         measure_layers,
         prediction,
         require_measurable,
@@ -52,11 +59,12 @@ def measure(cfg: Config, args: argparse.Namespace, loader: Any) -> dict[str, Any
     with errors_as_messages():
         model = load_pictured_model(cfg, args.checkpoint, not is_pretraining(cfg))
         require_measurable(model)
+        single = expand(model, cfg) if args.expand else None
     start = time.perf_counter()
     images = count_images(loader)
     batches = progress(loader, "counting", len(loader))
     predict = prediction(model, cfg)
-    layers, steps = measure_layers(model, batches, predict, images)
+    layers, steps = measure_layers(model, batches, predict, images, single)
     return {
         "images": images,
         "time_steps": steps,
@@ -102,6 +110,7 @@ def run(args: argparse.Namespace) -> None:
         loader = unseen_images(cfg, args.images)
         about = provenance(args.config, args.checkpoint, cfg)
         about["options"] = args.cfg_options
+        about["expanded"] = args.expand or None
     key = {name: about[name] for name in KEY}
     row = results.find(**key, images=count_images(loader))
     if row is None:
