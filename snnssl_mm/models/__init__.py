@@ -49,6 +49,7 @@ from snnssl_mm.models.membrane_shortcut.spike_driven_transformer import (
     SpikeDrivenTransformer,
 )
 from snnssl_mm.models.membrane_shortcut.spikingformer import Spikingformer
+from snnssl_mm.models.qkformer import QKFormer
 from snnssl_mm.models.spikformer import Spikformer
 from snnssl_mm.models.spiking_resnet import SpikingResNet
 from snnssl_mm.neurons import MixedILIF, MixedLIF, ReLUNeuron
@@ -78,6 +79,7 @@ __all__ = [
     "NormalizedLinearClsHead",
     "PerViewBatchNorm2d",
     "Places",
+    "QKFormer",
     "ReLUNeuron",
     "SimpleFeaturePyramid",
     "SpikeDrivenTransformer",

@@ -107,22 +107,27 @@ class SpikingPatchStem(nn.Module):
 
 
 class SpikingBlock(nn.Module):
-    """Transformer block; its spikes are added to the residual stream of integers."""
+    """Transformer block; its spikes are added to the residual stream of integers.
+
+    Args:
+        attention: First branch, whose output are spikes.
+        dims: Channels C.
+        mlp_ratio: Hidden channels of the second branch, as a multiple of C.
+        neuron: Options of the neurons.
+        bn: See :mod:`snnssl_mm.models.batch_norm`.
+    """
 
     def __init__(
         self,
+        attention: nn.Module,
         dims: int,
-        num_heads: int,
         mlp_ratio: float,
         neuron: NeuronConfig,
         bn: str,
-        attention_scale: float | str,
     ) -> None:
         super().__init__()
         hidden = int(dims * mlp_ratio)
-        self.attention = SpikingSelfAttention(
-            dims, num_heads, neuron, bn, attention_scale
-        )
+        self.attention = attention
         self.mlp = nn.Sequential(
             ConvNormNeuron(dims, hidden, 1, True, neuron, bn),
             ConvNormNeuron(hidden, dims, 1, True, neuron, bn),
@@ -229,7 +234,11 @@ class Spikformer(SpikingBackbone):
         self.blocks = nn.Sequential(
             *(
                 SpikingBlock(
-                    dims, num_heads, settings["mlp_ratio"], neuron, bn, attention_scale
+                    SpikingSelfAttention(dims, num_heads, neuron, bn, attention_scale),
+                    dims,
+                    settings["mlp_ratio"],
+                    neuron,
+                    bn,
                 )
                 for _ in range(settings["depth"])
             )

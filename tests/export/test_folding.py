@@ -23,6 +23,7 @@ NETWORKS = {
     "Spikformer": dict(arch=HEADS),
     "SpikeDrivenTransformer": dict(arch=PLAIN, bn="per_view"),
     "MaxFormer": dict(arch=dict(embed_dims=16, depths=(1, 1, 1), num_heads=2)),
+    "QKFormer": dict(arch=dict(embed_dims=16, depths=(1, 1, 1), num_heads=2)),
     "MetaSpikeFormer": dict(arch=STAGED, bn="per_view"),
     "ESpikeFormer": dict(arch=STAGED, time_steps=2),
     "Spikingformer": dict(arch=HEADS, out_indices=(2,)),

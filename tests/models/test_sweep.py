@@ -28,6 +28,9 @@ SMALL = {
     ),
     "Spikingformer": dict(arch=dict(embed_dims=16, depth=1, num_heads=2, mlp_ratio=2)),
     "MaxFormer": dict(arch=dict(embed_dims=16, depths=(1, 1, 1), mlp_ratio=2)),
+    "QKFormer": dict(
+        arch=dict(embed_dims=16, depths=(1, 1, 1), num_heads=2, mlp_ratio=2)
+    ),
     "MetaSpikeFormer": dict(
         arch=dict(embed_dims=(4, 4, 8, 8), num_heads=2, depths=(1, 1), mlp_ratio=2)
     ),
@@ -93,6 +96,11 @@ OWN = {
         "arch": [dict(embed_dims=24, depths=(1, 2, 2), num_heads=3, mlp_ratio=1)],
         "attention_scale": ["auto"],
         "attention": ["spikes"],
+    },
+    "QKFormer": {
+        "arch": [dict(embed_dims=24, depths=(1, 2, 2), num_heads=3)],
+        "attention_scale": ["auto"],
+        "out_indices": [(0, 1, 2), (3,), (1, 3)],
     },
     "MetaSpikeFormer": {
         **MEMBRANE,
