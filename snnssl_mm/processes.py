@@ -29,6 +29,13 @@ def sum_over_processes(x: Tensor) -> Tensor:
     return x
 
 
+def from_first_process(x: Tensor) -> Tensor:
+    """Replace ``x`` by that of the first process, in place; without a gradient."""
+    if several_processes():
+        dist.broadcast(x, 0)
+    return x
+
+
 def gather(x: Tensor) -> Tensor:
     """Gather a contiguous ``x`` [n, ...] of each process to [W n, ...], in one message.
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch.autograd import forward_ad
 
-from snnssl_mm.losses import CrossTemporalLoss
+from snnssl_mm.losses import CrossTemporalLoss, NTXentLoss
 from snnssl_mm.losses.gather import GatherBatch
+from snnssl_mm.losses.ntxent import Contrast, ContrastGradient
 from snnssl_mm.losses.pairs import GramGradients, GramSums, Pairs
 from snnssl_mm.models.layers import ZeroGradient
 from snnssl_mm.neurons import MixedILIF, MixedLIF
@@ -68,6 +69,10 @@ FUNCTIONS = {
         torch.ones(x.shape[-1], 4, 4),
     )[0],
     GatherBatch: GatherBatch.apply,
+    Contrast: lambda x: Contrast.apply(x[None, :, 0], Pairs(2, True)),
+    ContrastGradient: lambda x: ContrastGradient.apply(
+        Pairs(2, True), torch.ones(()), x[None, :, 0], torch.zeros(1, 4, 4, CHANNELS)
+    ),
     ZeroGradient: lambda x: ZeroGradient.apply(x, torch.ones(CHANNELS)),
 }
 NEURONS = {
@@ -78,6 +83,7 @@ NEURONS = {
     "integer": MixedILIF(),
     "integer in torch": MixedILIF(backend="torch"),
     "loss": lambda x: CrossTemporalLoss()(x.flatten(2), 2 * x.flatten(2)),
+    "NT-Xent": lambda x: NTXentLoss()(x.flatten(2), 2 * x.flatten(2)),
 }
 ALL = {**OPERATORS, **{kind.__name__: f for kind, f in FUNCTIONS.items()}, **NEURONS}
 
@@ -160,13 +166,13 @@ def test_other_transforms_are_right_or_raise(name):
         assert torch.allclose(found, gradient(function, X), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["cpu", "norm", "halve", "loss"])
+@pytest.mark.parametrize("name", ["cpu", "norm", "halve", "loss", "NT-Xent"])
 def test_second_derivative_raises(name):
     with pytest.raises(RuntimeError):
         gradient(ALL[name], X, create_graph=True).sum().backward()
 
 
-@pytest.mark.parametrize("name", ["cpu", "norm", "loss"])
+@pytest.mark.parametrize("name", ["cpu", "norm", "loss", "NT-Xent"])
 def test_second_derivative_is_not_lost_beside_a_first(name):
     """As in a gradient penalty, where nothing but the saved input depends on x."""
     x = X.clone().requires_grad_()
@@ -176,7 +182,7 @@ def test_second_derivative_is_not_lost_beside_a_first(name):
         (value + first.square().sum()).backward()
 
 
-@pytest.mark.parametrize("name", ["cpu", "norm", "loss"])
+@pytest.mark.parametrize("name", ["cpu", "norm", "loss", "NT-Xent"])
 @pytest.mark.parametrize("product", ["hvp", "vhp", "jvp"])
 def test_products_with_second_derivatives_raise(name, product):
     """torch.autograd.functional returns zeros for inputs that it does not reach."""

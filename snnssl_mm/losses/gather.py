@@ -12,7 +12,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from snnssl_mm.processes import gather, host_group, process_count, several_processes
+from snnssl_mm.processes import (
+    gather,
+    host_group,
+    process_count,
+    several_processes,
+    sum_over_processes,
+)
 
 
 def gather_rows(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -59,6 +65,17 @@ def gather_batch(x: Tensor) -> Tensor:
             :func:`require_equal_shapes`.
     """
     return GatherBatch.apply(x) if several_processes() else x
+
+
+def average_over_processes(x: Tensor) -> Tensor:
+    """Average the value of ``x``, a mean over own samples, over the processes.
+
+    The gradient stays that of the own ``x``: DistributedDataParallel averages it.
+    """
+    if not several_processes():
+        return x
+    own = x.detach()
+    return x + (sum_over_processes(own.clone()) / process_count() - own)
 
 
 def require_equal_shapes(z: Tensor) -> None:

@@ -21,8 +21,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from snnssl_mm.losses.gather import require_equal_shapes
 from snnssl_mm.losses.pairs import Pairs, sum_over_pairs
+from snnssl_mm.losses.slices import require_views
 from snnssl_mm.processes import process_count
 
 GATHER_DTYPES = {None: None, "bfloat16": torch.bfloat16}
@@ -105,18 +105,7 @@ class TemporalLoss(nn.Module):
                 samples.
         """
         name = type(self).__name__
-        shapes = [tuple(view.shape) for view in views]
-        if len(views) < 2 or len(shapes[0]) != 3 or len(set(shapes)) > 1:
-            raise ValueError(
-                f"{name} expects two or more views of equal shape [T, B, D], got "
-                f"{', '.join(map(str, shapes)) or 'none'}"
-            )
-        if shapes[0][0] < self.min_steps:
-            raise ValueError(
-                f"{name} needs at least {self.min_steps} time steps, "
-                f"got T={shapes[0][0]}; use TimeFlattenedLoss"
-            )
-        require_equal_shapes(views[0])
+        require_views(name, views, self.min_steps, "TimeFlattenedLoss")
         with torch.autocast(views[0].device.type, enabled=False):
             wide = torch.promote_types(views[0].dtype, torch.float32)
             slices = [self.select(z).to(wide) for z in views]
