@@ -12,6 +12,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     keep_memory=dict(type='snnssl_mm.KeepMemoryHook'),
     seeds=dict(type='snnssl_mm.EpochSeedHook'),
+    teacher=dict(type='snnssl_mm.TeacherHook'),
     non_finite=dict(type='snnssl_mm.NonFiniteHook'),
     collapse=dict(type='snnssl_mm.CollapseHook'),
     firing_rate=dict(type='snnssl_mm.FiringRateHook'),
@@ -27,7 +28,8 @@ visualizer = dict(
     type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 # Equal smoothing windows, so that the parts add up to the loss in every log line
 log_processor = dict(
-    by_epoch=True, mean_pattern=r'.*(loss|time|diagonal|embedding_std|grad_norm).*')
+    by_epoch=True,
+    mean_pattern=r'.*(loss|time|diagonal|variance|gaussianity|embedding_std|grad_norm).*')
 log_level = 'INFO'
 load_from = None
 resume = False

@@ -22,6 +22,7 @@ from snnssl_mm.engine.hooks.pretrained_check_hook import PretrainedCheckHook
 from snnssl_mm.engine.hooks.probe_hooks import KNNHook, LinearProbeHook
 from snnssl_mm.engine.hooks.representation_health_hook import RepresentationHealthHook
 from snnssl_mm.engine.hooks.spiking_statistics_hook import SpikingStatisticsHook
+from snnssl_mm.engine.hooks.teacher_hook import TeacherHook
 from snnssl_mm.engine.lars import LARS
 from snnssl_mm.engine.layer_decay import LayerDecayOptimWrapperConstructor
 
@@ -47,4 +48,5 @@ __all__ = [
     "PretrainedCheckHook",
     "RepresentationHealthHook",
     "SpikingStatisticsHook",
+    "TeacherHook",
 ]

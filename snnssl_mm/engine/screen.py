@@ -64,6 +64,10 @@ def opening(runner: Any, model: torch.nn.Module) -> str:
         model: The model, not wrapped.
     """
     parameters = list(model.parameters())
+    teacher = getattr(model, "teacher", None)
+    of_teacher = 0 if teacher is None else sum(p.numel() for p in teacher.parameters())
+    own = (sum(p.numel() for p in parameters) - of_teacher) / 1e6
+    averaged = f", and {of_teacher / 1e6:.2f} M of its teacher" if of_teacher else ""
     backbone = getattr(model, "backbone", None)
     name = type(model).__name__
     if backbone is not None:
@@ -85,8 +89,7 @@ def opening(runner: Any, model: torch.nn.Module) -> str:
     return "\n".join(
         (
             "Training starts",
-            f"  model:     {name}, {sum(p.numel() for p in parameters) / 1e6:.2f} M "
-            "parameters",
+            f"  model:     {name}, {own:.2f} M parameters{averaged}",
             f"  device:    {where}",
             f"  data:      {data}; {length}",
             f"  work_dir:  {runner.work_dir}",

@@ -8,7 +8,12 @@ from snnssl_mm.checkpoints.loading import load_backbone, load_full_model
 from snnssl_mm.losses import (
     BoundaryTemporalLoss,
     CrossTemporalLoss,
+    LeJEPALoss,
+    NegativeCosineLoss,
+    NextStepLoss,
+    NTXentLoss,
     TimeFlattenedLoss,
+    VICRegLoss,
 )
 from snnssl_mm.models.batch_norm import PerViewBatchNorm2d
 from snnssl_mm.models.dense_prediction.firing import Places
@@ -35,7 +40,7 @@ from snnssl_mm.models.dense_prediction.heads import (
 )
 from snnssl_mm.models.dense_prediction.neck import SpikingNeck
 from snnssl_mm.models.dense_prediction.simple_pyramid import SimpleFeaturePyramid
-from snnssl_mm.models.dual_path_ssl import DualPathSSL, TwoViewDataPreprocessor
+from snnssl_mm.models.dual_path_ssl import DualPathSSL, Embeddings
 from snnssl_mm.models.heads import (
     NormalizedLinearClsHead,
     SpikingLinearClsHead,
@@ -52,6 +57,8 @@ from snnssl_mm.models.membrane_shortcut.spikingformer import Spikingformer
 from snnssl_mm.models.qkformer import QKFormer
 from snnssl_mm.models.spikformer import Spikformer
 from snnssl_mm.models.spiking_resnet import SpikingResNet
+from snnssl_mm.models.teacher import Teacher
+from snnssl_mm.models.view_preprocessor import TwoViewDataPreprocessor
 from snnssl_mm.neurons import MixedILIF, MixedLIF, ReLUNeuron
 from snnssl_mm.registry import MODELS
 
@@ -63,6 +70,11 @@ for _module in (
     CrossTemporalLoss,
     BoundaryTemporalLoss,
     TimeFlattenedLoss,
+    VICRegLoss,
+    NTXentLoss,
+    NegativeCosineLoss,
+    NextStepLoss,
+    LeJEPALoss,
 ):
     MODELS.register_module(module=_module)
 
@@ -72,10 +84,15 @@ __all__ = [
     "CrossTemporalLoss",
     "DualPathSSL",
     "ESpikeFormer",
+    "Embeddings",
+    "LeJEPALoss",
     "MaxFormer",
     "MetaSpikeFormer",
     "MixedILIF",
     "MixedLIF",
+    "NTXentLoss",
+    "NegativeCosineLoss",
+    "NextStepLoss",
     "NormalizedLinearClsHead",
     "PerViewBatchNorm2d",
     "Places",
@@ -107,9 +124,11 @@ __all__ = [
     "SpikingStandardRoIHead",
     "SpikingUPerHead",
     "Spikingformer",
+    "Teacher",
     "TemporalLossHead",
     "TimeFlattenedLoss",
     "TwoViewDataPreprocessor",
+    "VICRegLoss",
     "load_backbone",
     "load_full_model",
 ]

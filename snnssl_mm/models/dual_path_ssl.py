@@ -4,54 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from mmpretrain.models import BaseSelfSupervisor, SelfSupDataPreprocessor
-from torch import Tensor
+from mmpretrain.models import BaseSelfSupervisor
+from torch import Tensor, nn
 
 from snnssl_mm.models.batch_norm import set_views
+from snnssl_mm.models.teacher import Teacher
 from snnssl_mm.neurons import ReLUNeuron, set_path
 from snnssl_mm.registry import MODELS
 
 
-@MODELS.register_module()
-class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
-    """mmpretrain's preprocessor, for clips too, with a check for NaN and inf.
+class Embeddings(NamedTuple):
+    """Embeddings ``[T, N, D]`` of some views.
 
-    A neuron with NaN input does not fire, so NaN would never reach the loss.
+    Attributes:
+        projections: Of the projector.
+        predictions: Of the predictor, from the projections; the same without one.
+        targets: What the predictions should be, without a gradient: the teacher's
+            projections, or without one the projections.
     """
 
-    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """Check, move, convert and normalise a batch.
-
-        Args:
-            data: ``inputs`` (one tensor or a list of views, each ``[N, 3, H, W]`` or
-                ``[N, T, 3, H, W]``) and ``data_samples``.
-            training: As in mmpretrain.
-        """
-        inputs = data["inputs"]
-        views = inputs if isinstance(inputs, list) else [inputs]
-        if not all(isinstance(view, Tensor) for view in views):
-            raise ValueError(
-                "expected one stacked tensor a view, got lists; set "
-                "collate_fn=dict(type='default_collate') in the data loader"
-            )
-        for index, view in enumerate(views):
-            if view.is_floating_point() and not torch.isfinite(view).all():
-                bad = (~torch.isfinite(view)).flatten(1).any(1).nonzero()
-                samples = data.get("data_samples") or [{}] * len(view)
-                file = samples[int(bad[0])].get("img_path")
-                raise ValueError(
-                    f"view {index} of the batch contains NaN or inf in {len(bad)} of "
-                    f"{len(view)} images, first in {file or f'number {int(bad[0])}'}; "
-                    "check the image and the transforms with `snnssl browse`"
-                )
-        samples_and_steps = views[0].shape[:-3]
-        frames = [view.flatten(0, -4) for view in views]
-        result = super().forward({**data, "inputs": frames}, training)
-        views = [view.unflatten(0, samples_and_steps) for view in result["inputs"]]
-        return {**result, "inputs": views if isinstance(inputs, list) else views[0]}
+    projections: Tensor
+    predictions: Tensor
+    targets: Tensor
 
 
 @MODELS.register_module()
@@ -61,9 +38,9 @@ class DualPathSSL(BaseSelfSupervisor):
     The two views are concatenated and pass the network once; in training mode every
     neuron sends the first half of the batch (A) through its spiking path and the
     second (B) through its analog one, with shared weights. A projector maps each time
-    step's pooled features to embeddings, which the head's temporal loss compares. In
-    evaluation mode, and in every downstream task, all neurons spike. A reconstruction
-    of the method of arXiv 2511.18542.
+    step's pooled features to embeddings, which the head's loss compares. In evaluation
+    mode, and in every downstream task, all neurons spike. A reconstruction of the
+    method of arXiv 2511.18542; other objectives are options beyond it.
 
     With more than two views, an option beyond the method, the first half of them
     spikes and the rest is analog. Views of another size, such as the small crops of
@@ -80,9 +57,15 @@ class DualPathSSL(BaseSelfSupervisor):
             or ``'analog'`` for all views. PathScheduleHook changes it over training.
         train_time_steps: T in training mode, for still images; None for the
             backbone's, which evaluation uses in any case.
-        projector_bn: Batch statistics of the projector's batch norms: ``'joint'`` of
-            both halves of the views, or ``'per_view'``, those of each half. The
-            backbone has its own option ``bn``.
+        projector_bn: Batch statistics of the projector's and the predictor's batch
+            norms: ``'joint'`` of both halves of the views, or ``'per_view'``, those of
+            each half. The backbone has its own option ``bn``.
+        predictor: Config of a predictor of embeddings from embeddings, any mmpretrain
+            neck without pooling, for the losses that compare predictions with targets
+            (NegativeCosineLoss, NextStepLoss).
+        teacher: Options of a :class:`~snnssl_mm.models.Teacher`, whose projections are
+            the targets, such as ``dict(momentum=0.996, path='analog')``; TeacherHook
+            updates it. None for the projections themselves.
         data_preprocessor: Config; a TwoViewDataPreprocessor by default.
         init_cfg: Initialisation, see mmengine.
 
@@ -102,6 +85,8 @@ class DualPathSSL(BaseSelfSupervisor):
         train_path: str = "dual",
         train_time_steps: int | None = None,
         projector_bn: str = "joint",
+        predictor: dict[str, Any] | None = None,
+        teacher: dict[str, Any] | None = None,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: Any = None,
     ) -> None:
@@ -128,15 +113,36 @@ class DualPathSSL(BaseSelfSupervisor):
                 f"{type(self.backbone).__name__} has no MixedLIF neuron; DualPathSSL "
                 "needs a spiking backbone such as snnssl_mm.Spikformer"
             )
+        loss = getattr(self.head, "loss_module", None)
+        self.has_targets = getattr(loss, "takes_targets", False)
+        if (predictor or teacher) and not self.has_targets:
+            raise ValueError(
+                "a predictor and a teacher are for losses that compare predictions "
+                "with targets, such as snnssl_mm.NegativeCosineLoss; got "
+                f"{type(loss).__name__}"
+            )
+        self.predictor = None if predictor is None else MODELS.build(predictor)
+        self.teacher = None if teacher is None else Teacher(self, **teacher)
         self.train(self.training)
+
+    def init_weights(self) -> None:
+        """Initialise the weights; the teacher begins as a copy."""
+        super().init_weights()
+        if self.teacher is not None:
+            self.teacher.copy_student(self)
 
     def train(self, mode: bool = True) -> DualPathSSL:
         """Switch the mode; eval mode always uses the spiking path and the full T."""
         super().train(mode)
         steps = self.train_time_steps if mode else None
-        self.backbone.time_steps = steps or self.time_steps
-        set_path(self.backbone, self.train_path if mode else "spike")
-        set_views(self.backbone, 2 if mode else 1)
+        networks = [(self.backbone, self.train_path)]
+        if self.teacher is not None:
+            own = self.teacher.path or self.train_path
+            networks.append((self.teacher.backbone, own))
+        for backbone, path in networks:
+            backbone.time_steps = steps or self.time_steps
+            set_path(backbone, path if mode else "spike")
+            set_views(backbone, 2 if mode else 1)
         return self
 
     def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
@@ -151,22 +157,47 @@ class DualPathSSL(BaseSelfSupervisor):
         """Compute the backbone's time-averaged maps ``[N, C, H, W]``."""
         return tuple(features.mean(0) for features in self.run_backbone(inputs))
 
-    def run_backbone(self, inputs: Tensor) -> tuple[Tensor, ...]:
+    def run_backbone(
+        self, inputs: Tensor, networks: DualPathSSL | Teacher | None = None
+    ) -> tuple[Tensor, ...]:
         """Compute maps ``[T, N, C, H, W]`` of images, or of clips ``[N, T, ...]``."""
         if inputs.dim() == 5:  # [N, T, ...] from the loader, time first in the network
             inputs = inputs.transpose(0, 1)
-        return self.backbone(inputs)
+        maps: tuple[Tensor, ...] = (networks or self).backbone(inputs)
+        return maps
 
-    def project(self, inputs: Tensor) -> Tensor:
-        """Compute the embeddings ``[T, N, D]`` of ``inputs``."""
-        features = self.run_backbone(inputs)[-1]
+    def project(
+        self, inputs: Tensor, networks: DualPathSSL | Teacher | None = None
+    ) -> Tensor:
+        """Compute the embeddings ``[T, N, D]`` of ``inputs``.
+
+        Args:
+            inputs: Images, or clips.
+            networks: The model itself by default, or its teacher.
+        """
+        features = self.run_backbone(inputs, networks)[-1]
+        return self.apply_per_step((networks or self).neck, features)
+
+    def apply_per_step(self, neck: nn.Module, x: Tensor) -> Tensor:
+        """Apply a projector or predictor to ``x`` [T, N, ...] at each time step."""
         apart = self.training and self.projector_bn == "per_view"
-        halves = features.chunk(2, dim=1) if apart else (features,)
+        halves = x.chunk(2, dim=1) if apart else (x,)
         z = [
-            self.neck((half.flatten(0, 1),))[0].unflatten(0, half.shape[:2])
+            neck((half.flatten(0, 1),))[0].unflatten(0, half.shape[:2])
             for half in halves
         ]
         return torch.cat(z, dim=1)
+
+    def embed(self, inputs: Tensor) -> Embeddings:
+        """Compute what a loss of predictions and targets compares."""
+        z = self.project(inputs)
+        prediction, target = z, z.detach()
+        if self.predictor is not None:
+            prediction = self.apply_per_step(self.predictor, z)
+        if self.teacher is not None:
+            with torch.no_grad():
+                target = self.project(inputs, self.teacher)
+        return Embeddings(z, prediction, target)
 
     def loss(
         self, inputs: list[Tensor], data_samples: Any = None, **_: Any
@@ -186,7 +217,7 @@ class DualPathSSL(BaseSelfSupervisor):
                 "DualPathSSL needs two views of each image; use a two-view pipeline "
                 "with collate_fn=dict(type='default_collate')"
             )
-        z: list[Tensor] = []
+        groups: tuple[list[Tensor], ...] = ([], [], [])
         for shape, same_size in groupby(inputs, key=lambda view: view.shape):
             views = list(same_size)
             if len(views) % 2:
@@ -194,5 +225,9 @@ class DualPathSSL(BaseSelfSupervisor):
                     "half of the views spike, so DualPathSSL needs an even number of "
                     f"each size; got {len(views)} of shape {tuple(shape)}"
                 )
-            z += self.project(torch.cat(views)).chunk(len(views), dim=1)
-        return self.head.loss(*z)
+            for found, z in zip(groups, self.embed(torch.cat(views)), strict=True):
+                found += z.chunk(len(views), dim=1)
+        views, predictions, targets = groups
+        if not self.has_targets:
+            return self.head.loss(*views)
+        return self.head.loss(*views, predictions=predictions, targets=targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -29,10 +30,10 @@ def embedding_std(z: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class TemporalLossHead(BaseModule):
-    """Temporal loss, and values that show whether training is healthy.
+    """Loss over time steps, and values that show whether training is healthy.
 
     Args:
-        loss: Config of CrossTemporalLoss, BoundaryTemporalLoss or TimeFlattenedLoss.
+        loss: Config of a loss, such as CrossTemporalLoss or VICRegLoss.
         init_cfg: Initialisation, see mmengine.
     """
 
@@ -40,20 +41,35 @@ class TemporalLossHead(BaseModule):
         super().__init__(init_cfg)
         self.loss_module = MODELS.build(loss)
 
-    def loss(self, *views: Tensor) -> dict[str, Tensor]:
+    def loss(
+        self,
+        *views: Tensor,
+        predictions: Sequence[Tensor] | None = None,
+        targets: Sequence[Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Compute the loss and its parts for the projections of views, each [T, B, D].
 
+        Args:
+            *views: Projections, the spiking ones first.
+            predictions: What the loss compares instead, with ``targets``, if it takes
+                targets.
+            targets: See there.
+
         Returns:
-            ``loss`` (the only one with a gradient), its ``on_diagonal`` part and
-            ``off_diagonal`` part (weighted with lambda: they add up to the loss),
-            ``embedding_std`` of the first view, the spiking one. Under DDP the first
-            three use the global batch; ``embedding_std`` is per rank.
+            ``loss`` (the only one with a gradient); its weighted parts, which add up to
+            the loss, by their names (``on_diagonal`` and ``off_diagonal`` of CTL), if
+            it has several; and ``embedding_std`` of the first view, the spiking one.
+            Under DDP the loss and its parts use the global batch; ``embedding_std`` is
+            per rank.
         """
-        parts = self.loss_module.parts(*views)
+        if targets is None:
+            parts = self.loss_module.parts(*views)
+        else:
+            parts = self.loss_module.parts(*(predictions or views), targets=targets)
+        named = parts._asdict() if len(parts) > 1 else {}
         return {
-            "loss": parts.total(),
-            "on_diagonal": parts.on_diagonal.detach(),
-            "off_diagonal": parts.off_diagonal.detach(),
+            "loss": sum(parts),
+            **{name: part.detach() for name, part in named.items()},
             "embedding_std": embedding_std(views[0]),
         }
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from snnssl_mm.neurons import MixedNeuron
-from snnssl_mm.recording.spike_recording import layer_name
+from snnssl_mm.recording.spike_recording import layer_name, neurons_of
 
 FSDP_PREFIX = "_fsdp_wrapped_module."
 
@@ -147,8 +147,7 @@ class FiringRecorder:
     def __init__(self, model: nn.Module) -> None:
         self.neurons = {
             name.replace(FSDP_PREFIX, "").removeprefix("backbone."): module
-            for name, module in model.named_modules()
-            if isinstance(module, MixedNeuron)
+            for name, module in neurons_of(model).items()
         }
         if not self.neurons:
             raise ValueError(

@@ -29,8 +29,15 @@ def outputs_passed_to(
 
 
 def neurons_of(model: nn.Module) -> dict[str, nn.Module]:
-    """Return every MixedLIF of a model, by name."""
-    return {n: m for n, m in model.named_modules() if isinstance(m, MixedNeuron)}
+    """Return every MixedLIF of a model, by name, except those of a teacher.
+
+    The teacher of DualPathSSL is not trained, and no part of the result.
+    """
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, MixedNeuron) and not name.startswith("teacher.")
+    }
 
 
 @contextlib.contextmanager

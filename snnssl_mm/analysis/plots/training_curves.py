@@ -16,6 +16,10 @@ from snnssl_mm.recording.run_log import read_scalars
 PARTS = (
     ("on_diagonal", "alignment of views"),
     ("off_diagonal", "redundancy, weighted"),
+    ("invariance", "distance of views, weighted"),
+    ("variance", "lack of variance, weighted"),
+    ("covariance", "covariance, weighted"),
+    ("gaussianity", "distance to a Gaussian, weighted"),
 )
 LOSS = (("loss", "loss"),)
 
@@ -61,9 +65,11 @@ def plot_training(work_dir: Path, out: Path) -> Path:
     epochs = epochs_of(rows)
     with styled_figure(out, 3.0) as figure:
         axes = figure.subplots(1, 3)
-        for key, label in PARTS if all("on_diagonal" in r for r in rows) else LOSS:
+        parts = [part for part in PARTS if all(part[0] in row for row in rows)]
+        for key, label in parts or LOSS:
             axes[0].plot(epochs, [row[key] for row in rows], label=label, lw=1.2)
-        axes[0].set(title="Parts of the loss", yscale="log")
+        positive = all(row[key] > 0 for key, _ in parts or LOSS for row in rows)
+        axes[0].set(title="Parts of the loss", yscale="log" if positive else "linear")
         axes[0].legend()
         draw_knn(axes[1], Path(work_dir, "probes.json"))
         draw_firing_rate(axes[2], epochs, rows)

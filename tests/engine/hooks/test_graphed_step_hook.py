@@ -70,13 +70,27 @@ def assert_same(a, b):
     assert len(left) == 14
 
 
-def test_a_training_and_a_resumed_one_end_with_the_same_weights(train, tmp_path):
-    eager, _ = train("eager", graph=False)
-    graphed, step = train("graphed", graph=True)
+PREDICTOR = dict(type="mmpretrain.NonLinearNeck", in_channels=8, hid_channels=8)
+PREDICTOR |= dict(out_channels=8, with_avg_pool=False, norm_cfg=dict(type="BN1d"))
+BYOL = {
+    "model.predictor": PREDICTOR,
+    "model.teacher": dict(momentum=0.5, path="analog"),
+    "model.head.loss": dict(_delete_=True, type="snnssl_mm.NegativeCosineLoss"),
+}
+NT_XENT = {"model.head.loss": dict(_delete_=True, type="snnssl_mm.NTXentLoss")}
+
+
+@pytest.mark.parametrize("changes", [{}, BYOL, NT_XENT], ids=["CTL", "BYOL", "NT-Xent"])
+def test_a_training_and_a_resumed_one_end_with_the_same_weights(
+    train, changes, tmp_path
+):
+    eager, _ = train("eager", graph=False, **changes)
+    graphed, step = train("graphed", graph=True, **changes)
     assert_same(graphed, eager)
     # Of each epoch's seven: the first, the fifth (measured), the last (smaller).
     assert (step.replays, step.backend.captures) == (8, 2)
     first = str(tmp_path / "eager" / "epoch_1.pth")
-    resumed, step = train("resumed", graph=True, resume=True, load_from=first)
+    resume = dict(resume=True, load_from=first)
+    resumed, step = train("resumed", graph=True, **resume, **changes)
     assert_same(resumed, eager)
     assert step.replays == 4
