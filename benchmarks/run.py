@@ -6,16 +6,16 @@ usage: python benchmarks/run.py [--rows a b ...] [--quick] [--no-memory] [--out 
 Rows: a neuron, b losses, c attention, d training step, e inference, f data, g start, h
 parts with and without an optimisation, i anatomy of a training step, j training step
 inside mmengine's loop, with both projectors of the configs and with --amp, k training
-step of SDT-V1 and MaxFormer. Every case first compares the results of its sides (d, e
-and k those of a small network, in float64) and stops if they differ. Then the sides run
-in one process in turn, A B A B, after a warm-up; medians, quartiles and ratios within
-rounds are printed. Peak memory comes from one process per side. On a CPU, freed memory
-is kept for the next tensor, for all sides, as in training with KeepMemoryHook, since
-fresh pages would dominate; the processes that measure memory do not keep it. With a
-CUDA device everything except f and g runs there. A GPU's times are of queued work,
-without the host's latency; the time until a call returns is a column of its own.
-benchmarks/results/<machine>.json is written after every case; rows that are not run
-again are kept.
+step of SDT-V1 and MaxFormer, l objectives over time steps. Every case first compares
+the results of its sides (d, e and k those of a small network, in float64) and stops if
+they differ. Then the sides run in one process in turn, A B A B, after a warm-up;
+medians, quartiles and ratios within rounds are printed. Peak memory comes from one
+process per side. On a CPU, freed memory is kept for the next tensor, for all sides, as
+in training with KeepMemoryHook, since fresh pages would dominate; the processes that
+measure memory do not keep it. With a CUDA device everything except f and g runs there.
+A GPU's times are of queued work, without the host's latency; the time until a call
+returns is a column of its own. benchmarks/results/<machine>.json is written after every
+case; rows that are not run again are kept.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ ROWS = {
     "i": "step_anatomy",
     "j": "training_loop",
     "k": "transformers",
+    "l": "objectives",
 }
 ON_CPU = ("f", "g")
 

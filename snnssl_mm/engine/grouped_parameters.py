@@ -32,7 +32,9 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         prefix: str = "",
         is_dcn_module: Any = None,
     ) -> None:
-        """Add the groups of ``module`` to ``params``."""
+        """Add the groups of ``module`` to ``params``; a teacher has none."""
+        if prefix == "teacher":  # mmengine would warn of each frozen parameter
+            return
         super().add_params(params, module, prefix, is_dcn_module)
         if not prefix:  # the model itself
             params[:] = merged_groups(params)
