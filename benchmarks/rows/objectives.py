@@ -10,9 +10,9 @@ from functools import partial
 
 import torch
 from harness import Case, Run, Side
-from rows.loss import Size, projections
 from torch import Tensor
 
+from rows.loss import Size, projections
 from snnssl_mm.losses import (
     LeJEPALoss,
     NegativeCosineLoss,

@@ -29,8 +29,11 @@ class Teacher(nn.Module):
             ``'dual'``, or None for that of the student.
     """
 
+    backbone: nn.Module
+    neck: nn.Module
+
     def __init__(
-        self, student: nn.Module, momentum: float = 0.996, path: str | None = None
+        self, student: Any, momentum: float = 0.996, path: str | None = None
     ) -> None:
         super().__init__()
         if not 0 <= momentum <= 1:
@@ -46,13 +49,13 @@ class Teacher(nn.Module):
         self.requires_grad_(False)
 
     @torch.no_grad()
-    def copy_student(self, student: nn.Module) -> None:
+    def copy_student(self, student: Any) -> None:
         """Take over the weights and statistics of the student."""
         for own, of_student in self.networks(student):
             own.load_state_dict(of_student.state_dict())
 
     @torch.no_grad()
-    def update(self, student: nn.Module, momentum: float | None = None) -> None:
+    def update(self, student: Any, momentum: float | None = None) -> None:
         """Move the weights towards the student's: m teacher + (1 - m) student.
 
         Args:

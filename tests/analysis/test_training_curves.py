@@ -40,14 +40,16 @@ def test_picture_is_drawn_with_and_without_labels(tmp_path, probes):
     assert picture[..., :3].std() > 0.05
 
 
-@pytest.mark.parametrize("epoch", [{}, {"epoch": 1}])
-def test_runs_of_other_tasks_are_drawn(tmp_path, epoch):
+@pytest.mark.parametrize("sign", [1, -1], ids=["positive", "negative"])
+@pytest.mark.parametrize("epoch", [{}, {"epoch": 1}], ids=["iterations", "epochs"])
+def test_runs_of_other_losses_are_drawn(tmp_path, epoch, sign):
     file = tmp_path / "20260101_000000" / "vis_data" / "scalars.json"
     file.parent.mkdir(parents=True)
-    rows = [dict(step=step, loss=1 / step, **epoch) for step in (1, 2, 3)]
+    rows = [dict(step=step, loss=sign / step, **epoch) for step in (1, 2, 3)]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    picture = imread(plot_training(tmp_path, tmp_path / "curves.png"))
-    assert picture[..., :3].std() > 0.05
+    picture = imread(plot_training(tmp_path, tmp_path / "curves.png"))[..., :3]
+    curves = picture[:, : picture.shape[1] // 3]  # the left panel
+    assert (curves.max(-1) - curves.min(-1) > 0.2).sum() > 100, "coloured pixels"
 
 
 def test_a_line_that_a_killed_run_left_unfinished_is_not_read(tmp_path):

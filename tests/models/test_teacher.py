@@ -124,6 +124,8 @@ def test_optimizer_updates_what_has_a_gradient():
     )
     wrapper, before = make(model), copy.deepcopy(model.state_dict())
     wrapper.update_params(model(two_views(), mode="loss")["loss"])
+    updated = {id(p) for group in wrapper.param_groups for p in group["params"]}
+    assert not updated & {id(p) for p in model.teacher.parameters()}
     weights = dict(model.named_parameters())
     for name, tensor in weights.items():
         same = torch.equal(tensor, before[name])
