@@ -1,0 +1,1 @@
+"""Files of event recordings: one module per family of formats."""
