@@ -5,6 +5,10 @@ from snnssl_mm.compat import import_mmpretrain
 import_mmpretrain("datasets")
 
 from snnssl_mm.datasets.digit_scenes import DigitScenes, generate_digit_scenes
+from snnssl_mm.datasets.event_files.files import read_events, write_events
+from snnssl_mm.datasets.events.event_folder import EventFolder
+from snnssl_mm.datasets.events.loading import LoadEvents
+from snnssl_mm.datasets.events.recording import EVENT, Recording
 from snnssl_mm.datasets.image_folder import ImageFolder
 from snnssl_mm.datasets.labelled_fraction import labelled_fraction, repeated_fraction
 from snnssl_mm.datasets.loading import LoadIntactImage
@@ -20,17 +24,23 @@ from snnssl_mm.datasets.opencv_transforms import (
 from snnssl_mm.datasets.views import PhotometricFrames, RandomAffineScene
 
 __all__ = [
+    "EVENT",
     "DigitScenes",
+    "EventFolder",
     "ImageFolder",
+    "LoadEvents",
     "LoadIntactImage",
     "OpenCVColorJitter",
     "OpenCVGaussianBlur",
     "OpenCVRandomResizedCrop",
     "PhotometricFrames",
     "RandomAffineScene",
+    "Recording",
     "generate_digit_scenes",
     "labelled_fraction",
     "multi_digit_detection",
     "multi_digit_segmentation",
+    "read_events",
     "repeated_fraction",
+    "write_events",
 ]

@@ -72,13 +72,17 @@ class Listing(NamedTuple):
     passed_over: Counter[str]
     skipped_folders: int
 
-    def note(self) -> str | None:
-        """Describe in one line what was skipped; None if nothing was."""
+    def note(self, noun: str = "images") -> str | None:
+        """Describe in one line what was skipped; None if nothing was.
+
+        Args:
+            noun: What was listed.
+        """
         parts = []
         if total := self.passed_over.total():
-            verb = "file is not an image and was"
+            verb = f"file is not among the {noun} and was"
             if total > 1:
-                verb = "files are not images and were"
+                verb = f"files are not {noun} and were"
             kinds = [f"{n} {kind}" for kind, n in self.passed_over.most_common(6)]
             if len(self.passed_over) > 6:
                 kinds[5:] = ["others"]
@@ -88,9 +92,9 @@ class Listing(NamedTuple):
             parts.append(f"{number} {noun} not entered")
         return f"{self.folder}: {'; '.join(parts)}" if parts else None
 
-    def log_note(self) -> None:
+    def log_note(self, noun: str = "images") -> None:
         """Log what was skipped."""
-        if note := self.note():
+        if note := self.note(noun):
             log_once(note)
 
 

@@ -48,8 +48,10 @@ def samples_digest(dataset: Any) -> str:
         if isinstance(sample.get("img"), np.ndarray):
             digest.update(np.ascontiguousarray(sample["img"]).tobytes())
             continue
-        path = str(sample.get("img_path"))
+        path = str(sample.get("img_path") or sample.get("recording_path"))
         digest.update(path.encode())
+        if part := sample.get("time_range"):  # of a recording of events
+            digest.update(str(tuple(part)).encode())
         if index % every == 0 and Path(path).is_file():
             stat = Path(path).stat()
             digest.update(f"{stat.st_size} {stat.st_mtime_ns}".encode())

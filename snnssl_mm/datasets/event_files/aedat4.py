@@ -93,7 +93,9 @@ def decompressor(kind: int) -> Callable[[bytes], bytes]:
     if kind in (3, 4):
         zstandard = require_package("zstandard", "zstandard")
         # The frame's header need not have the size, without which .decompress fails.
-        return lambda body: zstandard.ZstdDecompressor().decompressobj().decompress(body)
+        return lambda body: (
+            zstandard.ZstdDecompressor().decompressobj().decompress(body)
+        )
     raise ValueError(f"its compression has the number {kind}; expected 0 to 4")
 
 

@@ -109,7 +109,9 @@ def read_hdf5(path: Path) -> Decoded:
                 node = node[name]
         if isinstance(node, h5py.Dataset):
             values = read_compound(node)
-            columns = {o: values[n] for o, n in find_columns(values.dtype.names).items()}
+            columns = {
+                o: values[n] for o, n in find_columns(values.dtype.names).items()
+            }
         else:
             columns = {ours: node[n][()] for ours, n in find_columns(node).items()}
         size = attributes_size(file.attrs) or attributes_size(node.attrs)

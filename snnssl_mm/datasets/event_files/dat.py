@@ -75,7 +75,8 @@ def write_dat(stream: BinaryIO, recording: Recording) -> None:
     require_fit(recording, ".dat", 2**14, 2**14, 2**32)
     stream.write(
         b"%% Data file containing CD events\n%% Version 2\n"
-        b"%% Width %d\n%% Height %d\n" % (recording.width, recording.height)
+        b"%% Width %d\n%% Height %d\n"
+        % (recording.width, recording.height)
         + bytes((12, STORED.itemsize))
     )
     events = recording.events

@@ -61,8 +61,8 @@ def header_lines(
 
     Args:
         content: Bytes of the file.
-        mark: How a line of the header begins. A line with other bytes than printable
-            ASCII is data that begins with the same byte.
+        mark: How a line of the header begins. What is not UTF-8 text, or has control
+            characters, is data that begins with the same byte.
         last: The line that ends the header, if the file has it.
 
     Returns:
@@ -72,15 +72,24 @@ def header_lines(
     start = 0
     while content[start : start + len(mark)].tobytes() == mark:
         line = content[start : start + 65536].tobytes().partition(b"\n")[0]
-        text = line.removesuffix(b"\r")
-        ended = start + len(line) < len(content)
-        if not ended or not all(32 <= byte < 127 or byte == 9 for byte in text):
+        text = as_text(line.removesuffix(b"\r"))
+        if text is None or start + len(line) == len(content):
             break
-        lines.append(text.removeprefix(mark).decode().strip())
+        lines.append(text[len(mark) :].strip())
         start += len(line) + 1
         if last and lines[-1] == last:
             break
     return lines, start
+
+
+def as_text(line: bytes) -> str | None:
+    """Decode a line; None if it is not UTF-8 or has control characters but tabs."""
+    if any(byte < 32 and byte != 9 for byte in line):
+        return None
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def pack_events(

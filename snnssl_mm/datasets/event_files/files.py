@@ -11,17 +11,19 @@ import numpy as np
 
 from snnssl_mm.checkpoints.atomic_files import open_atomically
 from snnssl_mm.datasets.data_error import DataError
-from snnssl_mm.datasets.event_files import (
-    aedat2,
-    aedat3,
-    aedat4,
-    arrays,
-    atis,
-    dat,
-    evt,
+from snnssl_mm.datasets.event_files import aedat2, aedat3, aedat4
+from snnssl_mm.datasets.event_files.arrays import (
+    read_hdf5,
+    read_npy,
+    read_npz,
+    write_npy,
+    write_npz,
 )
+from snnssl_mm.datasets.event_files.atis import read_atis, write_atis
 from snnssl_mm.datasets.event_files.checking import check
+from snnssl_mm.datasets.event_files.dat import read_dat, write_dat
 from snnssl_mm.datasets.event_files.decoding import Decoded
+from snnssl_mm.datasets.event_files.evt import read_raw, write_evt2, write_evt3
 from snnssl_mm.datasets.events.recording import Recording
 
 HEAD = 16
@@ -44,17 +46,20 @@ class Format(NamedTuple):
     write: Callable[[BinaryIO, Recording], None] | None = None
 
 
+AEDAT = (".aedat",)
+AEDAT4 = (".aedat4", ".aedat")
+HDF5 = (".h5", ".hdf5")
 FORMATS = {
-    "aedat2": Format((".aedat",), aedat2.MAGIC, aedat2.read_aedat2, aedat2.write_aedat2),
-    "aedat3": Format((".aedat",), aedat3.MAGIC, aedat3.read_aedat3, aedat3.write_aedat3),
-    "aedat4": Format((".aedat4", ".aedat"), aedat4.MAGIC, aedat4.read_aedat4),
-    "evt2": Format((".raw",), b"%", evt.read_raw, evt.write_evt2),
-    "evt3": Format((".raw",), b"%", evt.read_raw, evt.write_evt3),
-    "dat": Format((".dat",), b"", dat.read_dat, dat.write_dat),
-    "atis": Format((".bin",), b"", atis.read_atis, atis.write_atis),
-    "hdf5": Format((".h5", ".hdf5"), b"\x89HDF\r\n\x1a\n", arrays.read_hdf5),
-    "npz": Format((".npz",), b"PK", arrays.read_npz, arrays.write_npz),
-    "npy": Format((".npy",), b"\x93NUMPY", arrays.read_npy, arrays.write_npy),
+    "aedat2": Format(AEDAT, aedat2.MAGIC, aedat2.read_aedat2, aedat2.write_aedat2),
+    "aedat3": Format(AEDAT, aedat3.MAGIC, aedat3.read_aedat3, aedat3.write_aedat3),
+    "aedat4": Format(AEDAT4, aedat4.MAGIC, aedat4.read_aedat4),
+    "evt2": Format((".raw",), b"%", read_raw, write_evt2),
+    "evt3": Format((".raw",), b"%", read_raw, write_evt3),
+    "dat": Format((".dat",), b"", read_dat, write_dat),
+    "atis": Format((".bin",), b"", read_atis, write_atis),
+    "hdf5": Format(HDF5, b"\x89HDF\r\n\x1a\n", read_hdf5),
+    "npz": Format((".npz",), b"PK", read_npz, write_npz),
+    "npy": Format((".npy",), b"\x93NUMPY", read_npy, write_npy),
 }
 """The formats by name. The first that fits by beginning and suffix is taken."""
 

@@ -15,6 +15,8 @@ from snnssl_mm.datasets.events.recording import EVENT, Recording
 
 DECODING = 1
 """Version of the decoders; entries of an earlier one are not used."""
+SUFFIXES = (".npy", ".json")
+"""Suffixes of the two files of an entry."""
 
 
 class RecordingCache:
@@ -47,13 +49,17 @@ class RecordingCache:
             read: Reads the recording.
 
         Raises:
-            OSError: If the file is missing, or the cache cannot be written.
+            OSError: If the cache cannot be written.
         """
-        entry = self.folder / self.name(Path(path), settings)
-        found = self.load(entry)
+        try:
+            name = self.name(Path(path), settings)
+        except FileNotFoundError:
+            return read()  # raises an error that says what was expected
+        events_file, rest_file = (self.folder / f"{name}{end}" for end in SUFFIXES)
+        found = self.load(events_file, rest_file)
         if found is None:
             recording = read()
-            with open_atomically(entry.with_suffix(".npy")) as stream:
+            with open_atomically(events_file) as stream:
                 np.save(stream, np.ascontiguousarray(recording.events))
             rest = {
                 "source": str(path),
@@ -61,8 +67,8 @@ class RecordingCache:
                 "width": recording.width,
                 "repairs": dict(recording.repairs),
             }
-            write_atomically(entry.with_suffix(".json"), json.dumps(rest).encode())
-            found = self.load(entry) or recording
+            write_atomically(rest_file, json.dumps(rest).encode())
+            found = self.load(events_file, rest_file) or recording
         return found
 
     @staticmethod
@@ -70,7 +76,7 @@ class RecordingCache:
         """Return the name of an entry, without suffix.
 
         Raises:
-            OSError: If the file is missing.
+            FileNotFoundError: If there is no such recording.
         """
         stat = path.stat()
         source = [str(path.resolve()), stat.st_size, stat.st_mtime_ns, DECODING]
@@ -78,11 +84,11 @@ class RecordingCache:
         return f"{path.stem}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
 
     @staticmethod
-    def load(entry: Path) -> Recording | None:
+    def load(events_file: Path, rest_file: Path) -> Recording | None:
         """Map an entry; None if there is none, or something else damaged it."""
         try:
-            rest = json.loads(entry.with_suffix(".json").read_bytes())
-            events = np.load(entry.with_suffix(".npy"), mmap_mode="r")
+            rest = json.loads(rest_file.read_bytes())
+            events = np.load(events_file, mmap_mode="r")
             if events.dtype != EVENT:
                 return None
             events = events.view(np.ndarray)

@@ -15,6 +15,9 @@ from snnssl_mm.datasets.events.cache import RecordingCache
 from snnssl_mm.datasets.events.recording import Recording
 from snnssl_mm.registry import TRANSFORMS
 
+READ_ARGS = ("format", "height", "width", "clean", "transpose")
+"""Settings of :func:`snnssl_mm.datasets.read_events`."""
+
 
 def read_part(
     path: str | Path, time_range: tuple[int, int] | None = None, **settings: Any
@@ -52,21 +55,33 @@ class LoadEvents(BaseTransform):
     in memory, remains.
 
     Args:
+        height: Rows of the sensor, like the following three a setting of
+            :func:`snnssl_mm.datasets.read_events` that overrides the dataset's. None
+            leaves the dataset's.
+        width: Columns of the sensor.
+        format: Format of the files.
+        clean: Whether to repair damage.
         cache_dir: Folder for decoded recordings, written when they are read first and
             then mapped into memory, see
             :class:`snnssl_mm.datasets.events.cache.RecordingCache`. Worth its disk
             space (13 bytes per event) where a sample is a part of a long recording, or
             where decoding is slow. None reads the files.
-        **read_args: Settings that override those of the dataset, such as
-            ``height=34, width=34`` or ``clean=True``.
 
     Raises:
         DataError: If the recording is damaged, or the sensor's size is not known.
     """
 
-    def __init__(self, cache_dir: str | None = None, **read_args: Any) -> None:
+    def __init__(
+        self,
+        height: int | None = None,
+        width: int | None = None,
+        format: str | None = None,
+        clean: bool | None = None,
+        cache_dir: str | None = None,
+    ) -> None:
+        given = dict(height=height, width=width, format=format, clean=clean)
+        self.read_args = {k: v for k, v in given.items() if v is not None}
         self.cache = RecordingCache(cache_dir) if cache_dir else None
-        self.read_args = read_args
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Return ``results`` with the recording."""
