@@ -47,7 +47,7 @@ def read_aedat3(path: Path) -> Decoded:
     forms = [line for line in lines if line.startswith("Format:")]
     if forms and forms[0].partition(":")[2].strip() != "RAW":
         raise ValueError(f"it has the {forms[0]}; expected RAW")
-    packets, end = find_packets(content, start)
+    packets, end, missing = find_packets(content, start)
     sizes = [number for _, number, _ in packets]
     stored = np.empty(sum(sizes), STORED)
     position = 0
@@ -68,13 +68,13 @@ def read_aedat3(path: Path) -> Decoded:
     events["t"] = times
     source = "\n".join(line for line in lines if line.startswith("Source"))
     height, width = chip_size(source) or (None, None)
-    faults = counts(undecoded_bytes=len(content) - end)
+    faults = counts(undecoded_bytes=len(content) - end, missing_bytes=missing)
     return Decoded(events, height, width, faults, counts(invalid=invalid))
 
 
 def find_packets(
     content: np.ndarray, start: int
-) -> tuple[list[tuple[int, int, int]], int]:
+) -> tuple[list[tuple[int, int, int]], int, int]:
     """Find the packets of polarity events.
 
     Args:
@@ -83,7 +83,8 @@ def find_packets(
 
     Returns:
         tuple: For each packet the first byte, the number of events and the overflows of
-        the time; then the end of the last whole packet.
+        the time; the end of the last packet, or of what is there of it; how many bytes
+        of it are missing.
     """
     packets = []
     while start + PACKET.size <= len(content):
@@ -94,12 +95,13 @@ def find_packets(
         wrong_size = kind == POLARITY and size != STORED.itemsize
         if wrong_size or size <= 0 or not 0 <= number <= room or overflows < 0:
             break  # damaged
-        if first + size * room > len(content):
-            break
+        there = min(room, (len(content) - first) // size)
         if kind == POLARITY:
-            packets.append((first, number, overflows))
-        start = first + size * room
-    return packets, start
+            packets.append((first, min(number, there), overflows))
+        start = first + size * there
+        if there < room:
+            return packets, start, first + size * room - len(content)
+    return packets, start, 0
 
 
 def write_aedat3(stream: BinaryIO, recording: Recording) -> None:
