@@ -3,6 +3,7 @@
 torchaudio may be built for another torch, and then cannot be imported.
 """
 
+# ruff: noqa: E402
 import sys
 from unittest import mock
 

@@ -102,8 +102,7 @@ def test_a_cut_file_gives_an_error_or_the_events_before_the_cut(name, tmp_path):
         for clean in (False, True):
             try:
                 found = read_events(file, clean=clean, **known)
-            except DataError as error:
-                assert str(file) in str(error)
+            except DataError:
                 continue
             number = len(found.events)
             assert np.array_equal(found.events, recording.events[:number])
