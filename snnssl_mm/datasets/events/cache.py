@@ -88,7 +88,7 @@ class RecordingCache:
         """Map an entry; None if there is none, or something else damaged it."""
         try:
             rest = json.loads(rest_file.read_bytes())
-            events = np.load(events_file, mmap_mode="r")
+            events = np.lib.format.open_memmap(events_file, mode="r")
             if events.dtype != EVENT:
                 return None
             events = events.view(np.ndarray)
