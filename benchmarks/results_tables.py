@@ -99,6 +99,27 @@ def folding(report: dict[str, Any]) -> list[str]:
     return [*table(head, rows), "", f"On {device(report)}: `{command}`."]
 
 
+def event_readers(report: dict[str, Any]) -> list[str]:
+    """Render results of benchmarks/event_readers.py: a line a format."""
+    rates: dict[str, dict[str, str]] = {}
+    sizes: dict[str, str] = {}
+    for row in report["rows"]:
+        rate = row["events_per_second"]
+        low, high = (value / 1e6 for value in rate["quartiles"])
+        text = f"{rate['median'] / 1e6:.3g} ({low:.3g} to {high:.3g})"
+        rates.setdefault(row["format"], {})[row["reader"]] = text
+        sizes[row["format"]] = f"{row['bytes_per_event']:.3g}"
+    readers = ("snnssl_mm", "spikingjelly")
+    rows = [
+        [name, sizes[name], *(found.get(reader, "-") for reader in readers)]
+        for name, found in rates.items()
+    ]
+    head = ["format", "bytes per event", *readers]
+    where = f"Million events per second on one core of {device(report)}"
+    command = report["rows"][0]["command"]
+    return [*table(head, rows), "", f"{where}: `{command}`."]
+
+
 def detector_memory(report: dict[str, Any]) -> list[str]:
     """Render results of benchmarks/detector_memory.py."""
     heads = list(dict.fromkeys(row["heads"] for row in report["rows"]))
@@ -239,6 +260,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
         "training_cost": rows_as(lambda rows: [training_cost_table(rows)]),
         "backbone_memory": memory,
         "detector_memory": detector_memory,
+        "event_readers": event_readers,
         "folding": folding,
         "blood_cells": blood_cells,
         "busy_machine": busy_machine,

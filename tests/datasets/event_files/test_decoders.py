@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 from made_recordings import made_recording
-from spikingjelly_datasets import cifar10_dvs, nav_gesture, utils
+from rivals.events import cifar10_dvs, nav_gesture, utils
 
 from snnssl_mm.datasets import read_events, write_events
 from snnssl_mm.datasets.data_error import DataError

@@ -5,7 +5,7 @@ import pytest
 import torch
 from made_recordings import made_recording, write_recordings
 from mmengine.registry import DefaultScope
-from spikingjelly_datasets import utils
+from rivals.events import utils
 
 from snnssl_mm.datasets import EventFolder, labelled_fraction, write_events
 from snnssl_mm.datasets.data_error import DataError

@@ -1,6 +1,6 @@
 """spikingjelly's datasets, without torchaudio, which only its speech data need.
 
-torchaudio may be built for another torch, and then cannot be imported.
+It may be built for another torch, and then cannot be imported.
 """
 
 # ruff: noqa: E402
