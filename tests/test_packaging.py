@@ -113,7 +113,7 @@ def test_wheel_states_what_it_needs_and_offers(wheels: dict[str, Path]) -> None:
     assert found["Version"] == __version__
     assert found["License-Expression"] == "Apache-2.0"
     assert found["Requires-Python"] == ">=3.11"
-    extras = {"cupy12", "cupy13", "dev", "export", "hub", "slurm"}
+    extras = {"cupy12", "cupy13", "dev", "events", "export", "hub", "slurm"}
     assert extras == set(found.get_all("Provides-Extra"))
     assert "torch>=2.6" in found.get_all("Requires-Dist")
 

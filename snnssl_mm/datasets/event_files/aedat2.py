@@ -66,20 +66,22 @@ def read_aedat2(path: Path) -> Decoded:
     words = rows.reshape(-1).view(">u4")
     address, times = words[::2].astype(np.uint32), words[1::2].astype(np.uint32)
     layout = DVS if size == DVS128 else DAVIS
-    if layout is DVS and (address >> 16).any():
+    if layout is DVS and address.max(initial=0) >> 16:
         raise ValueError(
             "it has addresses of more than 16 bits, but its header names no chip "
             "(line 'AEChip') other than a DVS128"
         )
-    pixels = (address & layout.other) == 0
-    others = len(address) - int(np.count_nonzero(pixels))
+    marked = address & np.uint32(layout.other)
+    others = int(np.count_nonzero(marked))
     if others:
-        address, times = address[pixels], times[pixels]
+        address, times = address[marked == 0], times[marked == 0]
     events = np.empty(len(address), EVENT)
     for name, side in (("x", width), ("y", height)):
         low, mask = getattr(layout, name)
-        flipped = side - 1 - ((address >> low) & mask).astype(np.int32)
-        events[name] = flipped.astype(np.uint16)  # below 0 becomes huge, so outside
+        place = address >> np.uint32(low)
+        place &= np.uint32(mask)
+        # Below 0 wraps to a large number, which counts as outside of the sensor.
+        events[name] = np.subtract(np.uint32(side - 1), place, out=place)
     events["p"] = ((address >> layout.p) & 1) == layout.on
     events["t"] = unwrap(times)
     return Decoded(

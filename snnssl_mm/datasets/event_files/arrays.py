@@ -6,8 +6,8 @@
 * HDF5: four arrays in the file's root or in the group ``events`` (as DSEC), or a
   compound array ``events`` or ``CD/events`` (as Prophesee). Several names of the arrays
   are known, see :data:`NAMES`. Sizes are the attributes ``height`` and ``width``, or
-  Prophesee's ``geometry``. Floating-point times are seconds, as in MVSEC and in
-  recordings of the RPG.
+  Prophesee's ``geometry``. Floating-point times are seconds, as in recordings of the
+  Robotics and Perception Group.
 """
 
 from __future__ import annotations

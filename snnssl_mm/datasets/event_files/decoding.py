@@ -168,11 +168,11 @@ def unwrap(times: np.ndarray) -> np.ndarray:
         times: Times as the file has them, uint32.
 
     Returns:
-        numpy.ndarray: int64. Smaller steps back, of less than half of the clock, are
-        no overflow and remain.
+        numpy.ndarray: int64, or ``times`` if they never step back. A step back of less
+        than half of the clock is no overflow, and remains.
     """
+    if not (times[1:] < times[:-1]).any():
+        return times
     long = times.astype(np.int64)
-    wraps = long[1:] - long[:-1] < -(2**31)
-    if wraps.any():
-        long[1:] += np.cumsum(wraps) << 32
+    long[1:] += np.cumsum(np.diff(long) < -(2**31)) << 32
     return long
