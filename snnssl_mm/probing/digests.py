@@ -34,7 +34,7 @@ def weights_digest(module: nn.Module) -> str:
 def samples_digest(dataset: Any) -> str:
     """Hash a dataset's images and labels.
 
-    Covers the pixels of images in memory, and the paths of files with the size and the
+    Covers images and events in memory, and the paths of files with the size and the
     time of the last change for at most 10,000 of them.
 
     Args:
@@ -48,10 +48,14 @@ def samples_digest(dataset: Any) -> str:
         if isinstance(sample.get("img"), np.ndarray):
             digest.update(np.ascontiguousarray(sample["img"]).tobytes())
             continue
+        if (events := getattr(sample.get("recording"), "events", None)) is not None:
+            digest.update(np.ascontiguousarray(events).tobytes())
+            continue
         path = str(sample.get("img_path") or sample.get("recording_path"))
         digest.update(path.encode())
-        if part := sample.get("time_range"):  # of a recording of events
-            digest.update(str(tuple(part)).encode())
+        for key in ("time_range", "read_args"):  # of recordings of events
+            if key in sample:
+                digest.update(repr(sample[key]).encode())
         if index % every == 0 and Path(path).is_file():
             stat = Path(path).stat()
             digest.update(f"{stat.st_size} {stat.st_mtime_ns}".encode())

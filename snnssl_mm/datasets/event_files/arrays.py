@@ -64,7 +64,7 @@ def read_npz(path: Path) -> Decoded:
 
 def write_npz(stream: BinaryIO, recording: Recording) -> None:
     """Write a file, uncompressed."""
-    columns = {name: recording.events[name] for name in "txyp"}
+    columns: dict[str, Any] = {name: recording.events[name] for name in "txyp"}
     np.savez(stream, height=recording.height, width=recording.width, **columns)
 
 

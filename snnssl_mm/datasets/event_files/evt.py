@@ -23,7 +23,7 @@ from snnssl_mm.datasets.event_files.decoding import (
 from snnssl_mm.datasets.event_files.fitting import require_fit
 from snnssl_mm.datasets.events.recording import EVENT, Recording
 
-WORDS = {"2": np.dtype("<u4"), "3": np.dtype("<u2")}
+WORDS: dict[str, np.dtype] = {"2": np.dtype("<u4"), "3": np.dtype("<u2")}
 """Words by version."""
 LARGEST = 2**11
 SIZE = ("height", "width")

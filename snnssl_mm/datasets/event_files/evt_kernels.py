@@ -103,7 +103,8 @@ def decode_evt3(words, x, y, t, p):  # type: ignore[no-untyped-def]
         tuple: Number of events, and of events before the first time, row or base of a
         vector, which are left out.
     """
-    high, low, row, base, polarity = np.int64(-1), np.int64(0), -1, -1, 0
+    high = row = base = np.int64(-1)
+    low = polarity = np.int64(0)
     number, untimed = 0, 0
     for index in range(words.size):
         word = np.int64(words[index])

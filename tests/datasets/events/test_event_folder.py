@@ -10,6 +10,7 @@ from rivals.events import utils
 from snnssl_mm.datasets import EventFolder, labelled_fraction, write_events
 from snnssl_mm.datasets.data_error import DataError
 from snnssl_mm.datasets.events.layouts import CIFAR10, GESTURES, LAYOUTS
+from snnssl_mm.probing.digests import samples_digest
 
 SIZE = dict(height=34, width=34)
 LOAD = [dict(type="snnssl_mm.LoadEvents")]
@@ -235,3 +236,29 @@ def test_missing_files_of_gestures_are_named(name, gestures):
     (gestures / "DvsGesture" / name).unlink()
     with pytest.raises(DataError, match=name):
         EventFolder(gestures, layout="dvs128-gesture", split="train")
+
+
+def test_cached_features_know_recordings_and_their_parts(gestures, own):
+    def digest(folder, **settings):
+        return samples_digest(EventFolder(folder, **settings))
+
+    folder, _ = own
+    found = [digest(folder), digest(folder, read_args=SIZE)]
+    write_events(folder / "a" / "0.bin", made_recording(50))
+    found.append(digest(folder))
+    trials = dict(layout="dvs128-gesture", split="train")
+    found.append(digest(gestures, **trials))
+    table = gestures / "DvsGesture" / "user01_led_labels.csv"
+    table.write_text(table.read_text().replace("900000", "800000"))
+    found.append(digest(gestures, **trials))
+    assert len(set(found)) == 5
+    samples = [{"recording": made_recording(seed=seed)} for seed in (0, 0, 1)]
+    first, same, other = (samples_digest(Held([sample])) for sample in samples)
+    assert first == same != other
+
+
+class Held(list):
+    """A dataset in memory."""
+
+    def get_data_info(self, index):
+        return self[index]
