@@ -1,4 +1,4 @@
-"""Datasets, and transforms that make two views of an image."""
+"""Datasets, and transforms that make two views of an image or of a recording."""
 
 from snnssl_mm.compat import import_mmpretrain
 
@@ -9,6 +9,20 @@ from snnssl_mm.datasets.event_files.files import read_events, write_events
 from snnssl_mm.datasets.events.event_folder import EventFolder
 from snnssl_mm.datasets.events.loading import LoadEvents
 from snnssl_mm.datasets.events.recording import EVENT, Recording
+from snnssl_mm.datasets.events.event_changes import (
+    EventDrop,
+    EventNoise,
+    EventPolarityFlip,
+)
+from snnssl_mm.datasets.events.frames import EventFrames
+from snnssl_mm.datasets.events.recording import EVENT, Recording
+from snnssl_mm.datasets.events.spatial_views import (
+    EventFlip,
+    EventResizedCrop,
+    EventRotation,
+    EventShift,
+)
+from snnssl_mm.datasets.events.temporal_views import EventTimeJitter, EventTimeWindow
 from snnssl_mm.datasets.image_folder import ImageFolder
 from snnssl_mm.datasets.labelled_fraction import labelled_fraction, repeated_fraction
 from snnssl_mm.datasets.loading import LoadIntactImage
@@ -27,6 +41,16 @@ __all__ = [
     "EVENT",
     "DigitScenes",
     "EventFolder",
+    "EventDrop",
+    "EventFlip",
+    "EventFrames",
+    "EventNoise",
+    "EventPolarityFlip",
+    "EventResizedCrop",
+    "EventRotation",
+    "EventShift",
+    "EventTimeJitter",
+    "EventTimeWindow",
     "ImageFolder",
     "LoadEvents",
     "LoadIntactImage",

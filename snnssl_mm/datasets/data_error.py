@@ -27,6 +27,11 @@ class PreflightError(DataError):
     """Error for a training that would fail later, in a batch, loss or evaluation."""
 
 
+def file_of(info: Any) -> str | None:
+    """Return the image or recording file of a sample's info; None if in memory."""
+    return info.get("img_path") or info.get("recording_path")
+
+
 @contextlib.contextmanager
 def step(
     doing: str,

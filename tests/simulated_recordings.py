@@ -1,0 +1,52 @@
+"""Simulated random recordings in memory, and a data set of them."""
+
+from typing import ClassVar
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS
+
+from snnssl_mm.datasets import EVENT, Recording
+
+
+def simulated(count=1000, height=12, width=16, duration=10_000, seed=0, start=5):
+    """Return uniformly random events, with some at equal times."""
+    draw = np.random.default_rng(seed)
+    events = np.empty(count, EVENT)
+    events["x"] = draw.integers(0, width, count)
+    events["y"] = draw.integers(0, height, count)
+    events["t"] = start + np.sort(draw.integers(0, duration, count))
+    events["p"] = draw.integers(0, 2, count)
+    return Recording(events, height, width)
+
+
+def fields(recording):
+    """Return the events as spikingjelly takes them."""
+    return {name: recording.events[name] for name in ("t", "x", "y", "p")}
+
+
+def ordered(recording):
+    """Return the events in an order of their own, to compare sets of events."""
+    return np.sort(recording.events, order=("t", "x", "y", "p"))
+
+
+@DATASETS.register_module(force=True)
+class SimulatedRecordings(BaseDataset):
+    """Recordings of two classes: events in the left, or in the right half."""
+
+    METAINFO: ClassVar = {"classes": ("left", "right")}
+
+    def __init__(self, number=16, split="train", **options):
+        self.number, self.first_seed = number, 1000 * (split == "test")
+        super().__init__(**options)
+
+    def load_data_list(self):
+        """Simulate the recordings, one class in turn with the other."""
+        found = []
+        for index in range(self.number):
+            recording = simulated(400, 16, 8, seed=self.first_seed + index)
+            events = recording.events
+            events["x"] += 8 * (index % 2)
+            recording = Recording(events, 16, 16)
+            found.append(dict(recording=recording, gt_label=index % 2))
+        return found
