@@ -66,8 +66,8 @@ def first_still_image(model: Any, loaders: Loaders) -> Tensor:
     inputs, _ = next(iter(prepared_inputs(model, loaders.test)))
     if inputs.dim() != 4:
         raise ValueError(
-            f"the test data are clips of {inputs.shape[1]} frames, whose T is fixed; "
-            "other numbers of time steps need still images"
+            f"the test data are clips of {len(inputs)} frames, whose T is that of the "
+            "pipeline; other numbers of time steps need still images"
         )
     return inputs[:1]
 

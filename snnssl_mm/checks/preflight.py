@@ -36,11 +36,14 @@ from snnssl_mm.checks.labels import classes_of, require_labels_in_range
 from snnssl_mm.datasets.data_error import (
     DataError,
     PreflightError,
+    file_of,
     sampled,
     shortened,
     step,
 )
 from snnssl_mm.models import DualPathSSL
+from snnssl_mm.models.backbone import SpikingBackbone
+from snnssl_mm.models.clips import require_time_first
 
 TRAINED, EVALUATED = 32, 8  # maximum number of samples in a batch
 SHARDED = ("FullySharded", "DeepSpeed")
@@ -185,6 +188,8 @@ def require_finite_loss(runner: Any, model: BaseModel) -> None:
         with step(f"train_dataloader: the loss of {of}", PreflightError, twin):
             with autocast_context(runner.optim_wrapper, twin):
                 data = twin.data_preprocessor(batch, True)
+                if isinstance(getattr(twin, "backbone", None), SpikingBackbone):
+                    require_time_first(twin.data_preprocessor, data["inputs"], size)
                 losses = twin._run_forward(data, mode="loss")
             if bad := [name for name, value in losses.items() if not finite(value)]:
                 raise PreflightError(
@@ -269,10 +274,9 @@ def info_of(dataset: Any, index: int) -> Any:
 
 
 def image_names(dataset: Any, indices: Sequence[int]) -> list[str]:
-    """Name samples by their image files, or by their indices."""
+    """Name samples by their image or recording files, or by their indices."""
     return [
-        str(info_of(dataset, index).get("img_path", f"sample {index}"))
-        for index in indices
+        str(file_of(info_of(dataset, index)) or f"sample {index}") for index in indices
     ]
 
 

@@ -16,6 +16,7 @@ from snnssl_mm.losses import (
     VICRegLoss,
 )
 from snnssl_mm.models.batch_norm import PerViewBatchNorm2d
+from snnssl_mm.models.clips import ClipDataPreprocessor, TwoViewDataPreprocessor
 from snnssl_mm.models.dense_prediction.firing import Places
 from snnssl_mm.models.dense_prediction.heads import (
     SpikingATSSHead,
@@ -58,7 +59,6 @@ from snnssl_mm.models.qkformer import QKFormer
 from snnssl_mm.models.spikformer import Spikformer
 from snnssl_mm.models.spiking_resnet import SpikingResNet
 from snnssl_mm.models.teacher import Teacher
-from snnssl_mm.models.view_preprocessor import TwoViewDataPreprocessor
 from snnssl_mm.neurons import MixedILIF, MixedLIF, ReLUNeuron
 from snnssl_mm.registry import MODELS
 
@@ -81,6 +81,7 @@ for _module in (
 __all__ = [
     "BackboneInit",
     "BoundaryTemporalLoss",
+    "ClipDataPreprocessor",
     "CrossTemporalLoss",
     "DualPathSSL",
     "ESpikeFormer",

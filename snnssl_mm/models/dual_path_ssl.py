@@ -55,8 +55,9 @@ class DualPathSSL(BaseSelfSupervisor):
         head: Config of the head, such as TemporalLossHead.
         train_path: Path of the neurons in training mode: ``'dual'``, or ``'spike'``
             or ``'analog'`` for all views. PathScheduleHook changes it over training.
-        train_time_steps: T in training mode, for still images; None for the
-            backbone's, which evaluation uses in any case.
+        train_time_steps: T in training mode; None for the backbone's, or that of
+            clips, which evaluation uses in any case. Of clips, as many frames next to
+            each other as needed are averaged.
         projector_bn: Batch statistics of the projector's and the predictor's batch
             norms: ``'joint'`` of both halves of the views, or ``'per_view'``, those of
             each half. The backbone has its own option ``bn``.
@@ -154,17 +155,12 @@ class DualPathSSL(BaseSelfSupervisor):
         return self.graphed_step(self, inputs, optim_wrapper)
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Compute the backbone's time-averaged maps ``[N, C, H, W]``."""
-        return tuple(features.mean(0) for features in self.run_backbone(inputs))
+        """Compute the backbone's time-averaged maps ``[N, C, H, W]``.
 
-    def run_backbone(
-        self, inputs: Tensor, networks: DualPathSSL | Teacher | None = None
-    ) -> tuple[Tensor, ...]:
-        """Compute maps ``[T, N, C, H, W]`` of images, or of clips ``[N, T, ...]``."""
-        if inputs.dim() == 5:  # [N, T, ...] from the loader, time first in the network
-            inputs = inputs.transpose(0, 1)
-        maps: tuple[Tensor, ...] = (networks or self).backbone(inputs)
-        return maps
+        Args:
+            inputs: Preprocessed images ``[N, C, H, W]``, or clips ``[T, N, C, H, W]``.
+        """
+        return tuple(features.mean(0) for features in self.backbone(inputs))
 
     def project(
         self, inputs: Tensor, networks: DualPathSSL | Teacher | None = None
@@ -175,8 +171,8 @@ class DualPathSSL(BaseSelfSupervisor):
             inputs: Images, or clips.
             networks: The model itself by default, or its teacher.
         """
-        features = self.run_backbone(inputs, networks)[-1]
-        return self.apply_per_step((networks or self).neck, features)
+        networks = networks or self
+        return self.apply_per_step(networks.neck, networks.backbone(inputs)[-1])
 
     def apply_per_step(self, neck: nn.Module, x: Tensor) -> Tensor:
         """Apply a projector or predictor to ``x`` [T, N, ...] at each time step."""
@@ -205,12 +201,13 @@ class DualPathSSL(BaseSelfSupervisor):
         """Compute the loss and monitored values of one batch of views.
 
         Args:
-            inputs: Views, each ``[N, 3, H, W]`` (or ``[N, T, 3, H, W]``, images with a
-                time axis), those of one size next to each other.
+            inputs: Preprocessed views, images ``[N, C, H, W]`` or clips
+                ``[T, N, C, H, W]``, those of one size next to each other.
             data_samples: Not used; there are no labels.
 
         Raises:
-            ValueError: If there are fewer than two views, or an odd number of a size.
+            ValueError: If there are fewer than two views, or an odd number of a size,
+                or ``train_time_steps`` does not divide the T of clips.
         """
         if not isinstance(inputs, list) or len(inputs) < 2:
             raise ValueError(
@@ -218,16 +215,37 @@ class DualPathSSL(BaseSelfSupervisor):
                 "with collate_fn=dict(type='default_collate')"
             )
         groups: tuple[list[Tensor], ...] = ([], [], [])
-        for shape, same_size in groupby(inputs, key=lambda view: view.shape):
+        shown = [self.with_train_time_steps(view) for view in inputs]
+        for shape, same_size in groupby(shown, key=lambda view: view.shape):
             views = list(same_size)
             if len(views) % 2:
                 raise ValueError(
                     "half of the views spike, so DualPathSSL needs an even number of "
                     f"each size; got {len(views)} of shape {tuple(shape)}"
                 )
-            for found, z in zip(groups, self.embed(torch.cat(views)), strict=True):
+            batch = torch.cat(views, dim=-4)
+            for found, z in zip(groups, self.embed(batch), strict=True):
                 found += z.chunk(len(views), dim=1)
         views, predictions, targets = groups
         if not self.has_targets:
             return self.head.loss(*views)
         return self.head.loss(*views, predictions=predictions, targets=targets)
+
+    def with_train_time_steps(self, view: Tensor) -> Tensor:
+        """Reduce clips to ``train_time_steps`` by averaging frames.
+
+        As if events had been integrated over longer windows, but with the same level.
+
+        Raises:
+            ValueError: If the clips' T is not a multiple of it.
+        """
+        steps = self.train_time_steps if self.training else None
+        if view.dim() == 4 or steps is None:
+            return view
+        if len(view) % steps:
+            raise ValueError(
+                f"train_time_steps={steps} must divide the T={len(view)} frames of a "
+                "clip; change it, or the stages of PathScheduleHook, or time_steps of "
+                "the pipeline (EventFrames)"
+            )
+        return view.unflatten(0, (steps, -1)).mean(1)

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from snnssl_mm.datasets.data_error import file_of
+
 MAX_FILES = 10_000  # evenly spread files whose size and time are read
 LENGTH = 12  # hexadecimal digits, as in checkpoint names
 
@@ -32,10 +34,10 @@ def weights_digest(module: nn.Module) -> str:
 
 
 def samples_digest(dataset: Any) -> str:
-    """Hash a dataset's images and labels.
+    """Hash a dataset's images or recordings, and labels.
 
-    Covers images and events in memory, and the paths of files with the size and the
-    time of the last change for at most 10,000 of them.
+    Covers the pixels or events of those in memory, and the paths of files with the
+    size and the time of the last change for at most 10,000 of them.
 
     Args:
         dataset: An mmengine dataset.
@@ -45,13 +47,12 @@ def samples_digest(dataset: Any) -> str:
     for index in range(len(dataset)):
         sample = dataset.get_data_info(index)
         digest.update(str(sample.get("gt_label")).encode())
-        if isinstance(sample.get("img"), np.ndarray):
-            digest.update(np.ascontiguousarray(sample["img"]).tobytes())
+        recording = sample.get("recording")
+        pixels = sample.get("img") if recording is None else recording.events
+        if isinstance(pixels, np.ndarray):
+            digest.update(np.ascontiguousarray(pixels).tobytes())
             continue
-        if (events := getattr(sample.get("recording"), "events", None)) is not None:
-            digest.update(np.ascontiguousarray(events).tobytes())
-            continue
-        path = str(sample.get("img_path") or sample.get("recording_path"))
+        path = str(file_of(sample))
         digest.update(path.encode())
         for key in ("time_range", "read_args"):  # of recordings of events
             if key in sample:

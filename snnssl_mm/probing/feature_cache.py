@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
+from torch import Tensor
 
 from snnssl_mm.checkpoints import reading
 from snnssl_mm.checkpoints.atomic_files import open_atomically
@@ -139,7 +140,7 @@ class CachedBackbone:
         """Number of layers of the backbone and of channels of its features.
 
         Raises:
-            ValueError: If the images have a time axis, or layers have no depth.
+            ValueError: If layers have no depth.
         """
         layers = getattr(self.model.backbone, "layer_names", None)
         if layers is None:
@@ -148,16 +149,17 @@ class CachedBackbone:
                 f"have a depth, got {type(self.model.backbone).__name__}; use the "
                 "probes knn and linear"
             )
+        with torch.no_grad():
+            channels = self.model.extract_feat(self.first_inputs)[-1].shape[1]
+        return len(layers), int(channels)
+
+    @cached_property
+    def first_inputs(self) -> Tensor:
+        """First test image ``[1, C, H, W]`` or clip ``[T, 1, C, H, W]``, prepared."""
         batch = next(iter(self.loaders.test))
         inputs = self.model.data_preprocessor(batch, training=False)["inputs"]
-        if inputs.dim() != 4:
-            raise ValueError(
-                "probes that train a network need still images [N, 3, H, W], got "
-                f"{tuple(inputs.shape)}; use the probes knn and linear"
-            )
-        with torch.no_grad():
-            channels = self.model.extract_feat(inputs[:1])[-1].shape[1]
-        return len(layers), int(channels)
+        first: Tensor = inputs.narrow(-4, 0, 1)
+        return first
 
     def split(self, name: str) -> dict[str, np.ndarray]:
         """Return features ``[n, C]``, labels ``[n]`` and seconds of a split by name."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from snnssl_mm.datasets.labelled_fraction import draw_fraction
+from snnssl_mm.models.clips import samples_first
 from snnssl_mm.probing.labelled_images import Loaders
 from snnssl_mm.probing.probe_models import Model
 from snnssl_mm.recording.bn_statistics import norms_of, reestimated
@@ -128,7 +129,8 @@ def raw_pixels(model: Model, loaders: Loaders) -> LabelledFeatures:
 
 
 def flat_pixels(inputs: Tensor) -> Tensor:
-    """Flatten images or clips ``[N, ...]``, average-pooled to at most 32 x 32."""
+    """Flatten images or clips to ``[N, ...]``, average-pooled to at most 32 x 32."""
     height, width = (min(side, RAW_SIDE) for side in inputs.shape[-2:])
-    frames = inputs.flatten(0, -4)  # of clips; images have no axis to join
-    return adaptive_avg_pool2d(frames, (height, width)).reshape(len(inputs), -1)
+    samples = samples_first(inputs)
+    frames = samples.flatten(0, -4)  # of clips; images have no axis to join
+    return adaptive_avg_pool2d(frames, (height, width)).reshape(len(samples), -1)

@@ -61,7 +61,12 @@ def without_second_check(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def classifier_settings(
-    cfg: Config, protocol: Protocol, layers: int, channels: int, classes: int
+    cfg: Config,
+    protocol: Protocol,
+    layers: int,
+    channels: int,
+    classes: int,
+    clips: bool = False,
 ) -> dict[str, Any]:
     """Return the config of mmpretrain's classifier on the pretrained backbone.
 
@@ -71,8 +76,20 @@ def classifier_settings(
         layers: Number of the backbone's layers that can be frozen, including the stem.
         channels: Channels of the backbone's last map.
         classes: Number of classes.
+        clips: Whether the images are clips, with a time axis.
     """
     pixels = preprocessor_settings(cfg)
+    preprocessor = dict(
+        type="ClsDataPreprocessor",
+        mean=pixels.get("mean"),
+        std=pixels.get("std"),
+        to_rgb=exchanges_channels(pixels),
+        num_classes=classes,
+    )
+    if clips:
+        preprocessor = dict(
+            type="snnssl_mm.ClipDataPreprocessor", data_preprocessor=preprocessor
+        )
     # As in MAE's linear probe, so that one learning rate suits any backbone.
     norm = [dict(type="ClsBatchNormNeck", input_features=channels)]
     backbone = dict(
@@ -86,13 +103,7 @@ def classifier_settings(
         backbone["out_indices"] = backbone["out_indices"][-1:]
     return dict(
         type="ImageClassifier",
-        data_preprocessor=dict(
-            type="ClsDataPreprocessor",
-            mean=pixels.get("mean"),
-            std=pixels.get("std"),
-            to_rgb=exchanges_channels(pixels),
-            num_classes=classes,
-        ),
+        data_preprocessor=preprocessor,
         backbone=backbone,
         neck=[dict(type="GlobalAveragePooling"), *(norm if protocol.frozen else [])],
         head=dict(

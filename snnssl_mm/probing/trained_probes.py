@@ -44,7 +44,7 @@ class TrainedProbe:
         work_dir: Folder of checkpoints and logs, in the backbone's folder.
 
     Raises:
-        ValueError: If the config has no ``labelled_pipeline``, or the images are clips.
+        ValueError: If the config has no ``labelled_pipeline``.
     """
 
     def __init__(
@@ -64,7 +64,13 @@ class TrainedProbe:
         self.cfg = Config(
             {
                 "default_scope": "mmpretrain",
-                "model": classifier_settings(cfg, protocol, *backbone.shape, classes),
+                "model": classifier_settings(
+                    cfg,
+                    protocol,
+                    *backbone.shape,
+                    classes,
+                    clips=backbone.first_inputs.dim() == 5,
+                ),
                 **training_settings(cfg, protocol, dataset, self.images),
                 **testing_settings(cfg, classes),
                 **runtime_settings(cfg, self.seed),

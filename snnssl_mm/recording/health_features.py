@@ -72,7 +72,7 @@ def view_features(model: Any, views: Iterable[Batch]) -> dict[str, list[Tensor]]
 
 def pool_and_project(model: Any, inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Compute pooled features and embeddings ``[T, N, D]`` in one forward pass."""
-    maps = model.run_backbone(inputs)[-1]
+    maps = model.backbone(inputs)[-1]
     (embeddings,) = model.neck((maps.flatten(0, 1),))
     return maps.mean(dim=(-2, -1)), embeddings.unflatten(0, maps.shape[:2])
 
@@ -88,4 +88,4 @@ def estimate_statistics(model: Any, views: Iterable[Batch]) -> None:
         set_path(model.backbone, "spike")
         for batch in views:
             data = model.data_preprocessor(batch, training=False)
-            pool_and_project(model, torch.cat(data["inputs"]))
+            pool_and_project(model, torch.cat(data["inputs"], dim=-4))

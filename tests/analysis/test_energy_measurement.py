@@ -204,7 +204,7 @@ def test_measuring_leaves_the_model_as_it_was(pretraining):
 
 
 def test_clips_pass_the_first_layer_at_every_step(pretraining):
-    clips = torch.rand(2, 3, 3, 64, 64)  # [N, T, C, H, W]
+    clips = torch.rand(3, 2, 3, 64, 64)  # [T, N, C, H, W]
     layers, steps = measure_layers(
         pretraining.model, [clips], pretraining.model.extract_feat, 2
     )

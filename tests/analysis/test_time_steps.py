@@ -53,7 +53,7 @@ def test_a_number_of_steps_that_the_backbone_refuses(tiny_config):
 
 def test_clips_have_a_time_of_their_own():
     model = SimpleNamespace(data_preprocessor=lambda batch, training: batch)
-    clips = {"inputs": torch.zeros(5, 2, 3, 16, 16), "data_samples": []}
+    clips = {"inputs": torch.zeros(2, 5, 3, 16, 16), "data_samples": []}
     with pytest.raises(ValueError, match="2 frames"):
         first_still_image(model, Loaders([], [clips]))
 

@@ -142,12 +142,25 @@ def test_per_view_statistics_end_with_training_mode():
 
 def test_clip_of_equal_frames_gives_the_loss_of_the_image():
     model, views = build().train(), two_views()
-    clips = [view.unsqueeze(1).expand(-1, 3, -1, -1, -1) for view in views]
+    clips = [view.expand(3, *view.shape) for view in views]
     still, moving = (model(v, mode="loss")["loss"] for v in (views, clips))
     torch.testing.assert_close(moving, still)
     model.eval()
     still, moving = (model.extract_feat(v[0])[0] for v in (views, clips))
     torch.testing.assert_close(moving, still)
+
+
+def test_fewer_training_steps_average_the_frames_of_clips():
+    clips = [torch.randn(4, *view.shape) for view in two_views()]
+    halves = [clip.unflatten(0, (2, 2)).mean(1) for clip in clips]
+    model = build(train_time_steps=2).train()
+    reduced, expected = (model(v, mode="loss")["loss"] for v in (clips, halves))
+    torch.testing.assert_close(reduced, expected)
+    assert model.project(clips[0]).shape[0] == 4
+    model.eval()  # evaluation has the time steps of the data
+    assert torch.equal(model.with_train_time_steps(clips[0]), clips[0])
+    with pytest.raises(ValueError, match=r"train_time_steps=3.*T=4"):
+        build(train_time_steps=3).train()(clips, mode="loss")
 
 
 def test_embedding_std_tells_collapse():
@@ -172,7 +185,7 @@ def test_clips_are_converted_along_their_channels():
     preprocessor = MODELS.build(settings)
     clip = torch.rand(2, 4, 3, 8, 8)
     (out,) = preprocessor({"inputs": [clip], "data_samples": None})["inputs"]
-    assert torch.equal(out, clip.flip(2))
+    assert torch.equal(out, clip.flip(2).transpose(0, 1))
 
 
 def test_errors_name_the_value_and_the_remedy():

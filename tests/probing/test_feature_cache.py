@@ -158,17 +158,17 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert file.read_bytes() == b"all"
 
 
-def test_clips_are_refused_by_probes_that_train_a_network(tiny_config, tmp_path):
+def test_shape_is_that_of_one_image_or_clip(tiny_config, tmp_path):
     cfg = Config.fromfile(tiny_config)
     backbone = cached(cfg, tmp_path)
     assert backbone.shape == (2, 16)
-    clips = backbone.model.data_preprocessor.forward
+    images = backbone.model.data_preprocessor.forward
     backbone = cached(cfg, tmp_path)
     backbone.model.data_preprocessor.forward = lambda batch, training: {
-        "inputs": clips(batch, training)["inputs"].unsqueeze(1)
+        "inputs": images(batch, training)["inputs"].expand(3, -1, -1, -1, -1)
     }
-    with pytest.raises(ValueError, match=r"\(32, 1, 3, 16, 16\)"):
-        _ = backbone.shape
+    assert backbone.first_inputs.shape == (3, 1, 3, 16, 16)
+    assert backbone.shape == (2, 16)
 
 
 def test_backbones_whose_layers_have_no_depth_are_refused_by_training_probes(

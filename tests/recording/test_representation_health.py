@@ -63,7 +63,7 @@ def test_features_are_those_of_the_two_paths(model, views):
         ):
             set_path(model, path)
             embedding = model.project(view)
-            pooled = model.run_backbone(view)[-1].mean((-2, -1))
+            pooled = model.backbone(view)[-1].mean((-2, -1))
             torch.testing.assert_close(found["embedding"][index], embedding)
             torch.testing.assert_close(found["backbone"][index], pooled)
 

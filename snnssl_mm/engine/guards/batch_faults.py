@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snnssl_mm.models.clips import samples_first
+
 TOLERANCE = 2.0
 """Pixels by which a box may exceed its image, due to rounding in a resize."""
 HUGE = 1e4
@@ -37,7 +39,8 @@ def batch_faults(
     """Find the faults in all inputs of a model, certain ones first.
 
     Args:
-        inputs: Inputs of the network: ``[N, ...]``, or a list of such views.
+        inputs: Inputs of the network: ``[N, ...]``, clips ``[T, N, C, H, W]``, or a
+            list of such views.
         samples: Data samples of mmpretrain, mmdet or mmseg, N or none.
         classes: Number of classes, if known.
     """
@@ -68,6 +71,8 @@ def input_faults(inputs: Any, samples: Sequence[Any]) -> Iterator[Fault]:
     for view in views:
         if not isinstance(view, Tensor) or not view.is_floating_point():
             continue
+        if view.dim() == 5:
+            view = samples_first(view)
         flat = view.detach().reshape(len(view), -1)
         bad = (~torch.isfinite(flat)).sum(1).tolist()
         largest = flat.abs().nan_to_num(0.0, 0.0).amax(1).tolist()

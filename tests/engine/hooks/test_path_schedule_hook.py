@@ -39,7 +39,7 @@ def run_of(model, max_iters=8):
 
 def states(model):
     """Path and number of time steps that an image meets now."""
-    steps = model.run_backbone(torch.rand(2, 3, 8, 8))[0].shape[0]
+    steps = model.backbone(torch.rand(2, 3, 8, 8))[0].shape[0]
     (path,) = {m.path for m in model.modules() if isinstance(m, MixedLIF)}
     return path, steps
 

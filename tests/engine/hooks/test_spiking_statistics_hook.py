@@ -59,7 +59,7 @@ def test_statistics_are_those_of_spiking_batches(train):
             lambda norm, inputs: means.update({norm: channel_means(*inputs)})
         )
     expected = {norm: norm.running_mean.clone() for norm in norms_of(model.backbone)}
-    model.run_backbone(torch.cat(views))
+    model.backbone(torch.cat(views))
     assert len(means) > 5
     for norm, mean in means.items():
         torch.testing.assert_close(mean, expected[norm], atol=1e-4, rtol=1e-4)
