@@ -1,4 +1,4 @@
-"""Picture of the images that data loaders feed to a network."""
+"""Picture of the images or recordings that data loaders feed to a network."""
 
 from __future__ import annotations
 
@@ -8,22 +8,33 @@ from typing import Any
 import numpy as np
 import torch
 
+from snnssl_mm.analysis.event_pictures import (
+    clip_picture,
+    recording_of,
+    recording_picture,
+)
 from snnssl_mm.analysis.plots.plot_style import SMALL, styled_figure
+from snnssl_mm.checks.preflight import image_names
 from snnssl_mm.datasets.data_error import DataError, described
 from snnssl_mm.datasets.loading import read_image
 
 Row = tuple[str, list[np.ndarray], list[str]]
 """Heading, pictures and their titles."""
 ENLARGED = 128  # pixels; smaller pictures are enlarged without interpolation
+CELL, ROW, FRAME, FRAMES = 1.3, 1.45, 0.95, 12
+"""Inches of an image and its row, of a clip's frame; frames in a row of clips."""
 
 
 def to_picture(inputs: torch.Tensor, bgr: bool) -> np.ndarray:
     """Return uint8 RGB ``[H, W, 3]``; frames of ``[T, C, H, W]`` are side by side.
 
+    Frames of two channels are those of events, see :func:`.event_pictures.colored`.
     ``PackInputs`` yields intensities of 0..255, which the data preprocessor normalises
     later, so no normalisation has to be undone.
     """
     frames = inputs if inputs.ndim == 4 else inputs[None]
+    if frames.shape[1] == 2:
+        return clip_picture(frames.numpy())
     image = np.concatenate([f.permute(1, 2, 0).numpy() for f in frames], axis=1)
     image = np.clip(image, 0, 255).astype(np.uint8)
     if image.shape[2] == 1:
@@ -31,8 +42,20 @@ def to_picture(inputs: torch.Tensor, bgr: bool) -> np.ndarray:
     return image[..., ::-1] if bgr else image
 
 
-def read_original(info: dict[str, Any], bgr: bool) -> np.ndarray:
-    """Return a sample's image before the pipeline, uint8 RGB ``[H, W, 3]``."""
+def read_original(
+    dataset: Any, index: int, view: torch.Tensor, bgr: bool
+) -> np.ndarray:
+    """Return a sample's image or recording before any view, uint8 RGB ``[H, W, 3]``.
+
+    Args:
+        dataset: The dataset.
+        index: Index of the sample.
+        view: A view of it: of a recording, as many frames are drawn.
+        bgr: Whether the channels are stored as BGR.
+    """
+    if view.ndim == 4 and view.shape[1] == 2:
+        return recording_picture(recording_of(dataset, index), len(view))
+    info = dataset.get_data_info(index)
     if "img" not in info:
         return read_image(info["img_path"])
     return info["img"][..., ::-1] if bgr else info["img"]
@@ -44,7 +67,7 @@ def read_rows(dataset: Any, name: str, num: int, seed: int, bgr: bool) -> list[R
     Args:
         dataset: A built dataset.
         name: Heading of the rows.
-        num: Samples per row.
+        num: Samples per row; of clips fewer, so that all their frames can be seen.
         seed: Seed of the choice of samples.
         bgr: Whether the channels are stored as BGR.
 
@@ -52,18 +75,24 @@ def read_rows(dataset: Any, name: str, num: int, seed: int, bgr: bool) -> list[R
         list: For every row its heading, pictures and titles.
     """
     chosen = np.random.default_rng(seed).permutation(len(dataset))[:num].tolist()
+    inputs = [inputs_of(dataset, index) for index in chosen[:1]]
+    first = inputs[0] if isinstance(inputs[0], torch.Tensor) else inputs[0][0]
+    if first.ndim == 4:
+        chosen = chosen[: max(1, FRAMES // len(first))]
+    inputs += [inputs_of(dataset, index) for index in chosen[1:]]
     infos = [dataset.get_data_info(index) for index in chosen]
     classes = dataset.metainfo.get("classes")
     titles = [""] * len(infos)
     if all("gt_label" in info for info in infos):
         labels = [int(info["gt_label"]) for info in infos]
         titles = [classes[label] if classes else str(label) for label in labels]
-    inputs = [inputs_of(dataset, index) for index in chosen]
     if isinstance(inputs[0], torch.Tensor):
         return [(name, [to_picture(image, bgr) for image in inputs], titles)]
-    rows: list[Row] = [
-        (f"{name}\noriginal", [read_original(info, bgr) for info in infos], titles)
+    originals = [
+        read_original(dataset, index, views[0], bgr)
+        for index, views in zip(chosen, inputs, strict=True)
     ]
+    rows: list[Row] = [(f"{name}\noriginal", originals, titles)]
     for letter, views in zip("ABCDEFGH", zip(*inputs, strict=True), strict=False):
         pictures = [to_picture(view, bgr) for view in views]
         rows.append((f"view {letter}", pictures, [""] * len(infos)))
@@ -79,7 +108,7 @@ def inputs_of(dataset: Any, index: int) -> Any:
     try:
         return dataset[index]["inputs"]
     except Exception as error:  # from any decoder or transform
-        path = dataset.get_data_info(index).get("img_path", f"sample {index}")
+        path = image_names(dataset, [index])[0]
         raise DataError(
             f"{path} cannot be shown: {described(error)}; repair or remove it, or "
             "check the transforms"
@@ -89,7 +118,10 @@ def inputs_of(dataset: Any, index: int) -> Any:
 def draw_rows(rows: list[Row], title: str, out: Path) -> Path:
     """Draw the rows below one another; return the picture's file."""
     columns = max(len(pictures) for _, pictures, _ in rows)
-    height, width = 1.45 * len(rows) + 0.4, 1.3 * columns + 1.2
+    shapes = [image.shape for _, pictures, _ in rows for image in pictures]
+    cell = max(CELL, FRAME * max(width / height for height, width, _ in shapes))
+    row = ROW if cell == CELL else FRAME + 0.25
+    height, width = row * len(rows) + 0.4, cell * columns + 1.2
     with styled_figure(out, height, width, images=True) as figure:
         figure.suptitle(title)
         grid = figure.subplots(len(rows), columns, squeeze=False)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from snnssl_mm.analysis.event_pictures import colored
 from snnssl_mm.analysis.plots.picture_grid import label_row, picture_grid, write_title
 from snnssl_mm.analysis.plots.plot_style import BLUE, RED
 from snnssl_mm.probing.features import Arrays, LabelledFeatures
@@ -15,7 +16,16 @@ from snnssl_mm.probing.frozen_probes import find_neighbours
 
 
 def to_pictures(inputs: np.ndarray) -> np.ndarray:
-    """Turn inputs ``[N, 3, H, W]`` into pictures ``[N, H, W, 3]`` from 0 to 1."""
+    """Turn inputs into pictures ``[N, H, W, 3]`` from 0 to 1.
+
+    Args:
+        inputs: Images ``[N, 3, H, W]``, or clips ``[N, T, C, H, W]``, whose mean over
+            time is drawn; of events, see :func:`.event_pictures.colored`.
+    """
+    if inputs.ndim == 5:
+        inputs = inputs.mean(1)
+    if inputs.shape[1] == 2:
+        return colored(inputs - inputs.min()) / 255
     pictures = inputs.transpose(0, 2, 3, 1)
     low, high = np.quantile(pictures, [0.001, 0.999])
     return np.clip((pictures - low) / (high - low), 0, 1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from snnssl_mm.analysis.dataset_pictures import to_picture
 from snnssl_mm.analysis.images import NetworkImage
 
 
@@ -16,8 +17,9 @@ class SampleImages(NamedTuple):
     """Some images as pictures and as inputs, with their labels.
 
     Attributes:
-        pictures: RGB, uint8 ``[H, W, 3]`` each.
-        inputs: The same images, prepared for the network, ``[N, 3, H, W]``.
+        pictures: RGB, uint8 ``[H, W, 3]`` each; of clips, the mean over time.
+        inputs: The same images, prepared for the network, ``[N, C, H, W]`` or
+            ``[T, N, C, H, W]``.
         labels: Their classes, integers ``[N]``.
         classes: Names of the classes.
     """
@@ -29,7 +31,7 @@ class SampleImages(NamedTuple):
 
     def single(self, index: int) -> NetworkImage:
         """Return one of the images."""
-        return NetworkImage(self.pictures[index], self.inputs[index : index + 1])
+        return NetworkImage(self.pictures[index], self.inputs.narrow(-4, index, 1))
 
 
 def sample_images(model: Any, loader: DataLoader, number: int) -> SampleImages:
@@ -53,7 +55,7 @@ def sample_images(model: Any, loader: DataLoader, number: int) -> SampleImages:
     batch = {"inputs": raw, "data_samples": [s["data_samples"] for s in samples]}
     prepared = model.data_preprocessor(batch, training=False)["inputs"]
     bgr = getattr(model.data_preprocessor, "_channel_conversion", False)
-    frames: Any = raw.permute(0, 2, 3, 1).numpy().astype(np.uint8)
-    pictures = list(frames[..., ::-1] if bgr else frames)
+    flat = raw.float().mean(1) if raw.dim() == 5 else raw  # clips: mean over time
+    pictures = [to_picture(image, bgr) for image in flat]
     names = dataset.metainfo.get("classes") or sorted(map(str, set(labels)))
     return SampleImages(pictures, prepared, np.array(labels)[chosen], tuple(names))

@@ -1,6 +1,7 @@
 """Draw the network's inputs of a config, as one picture.
 
 Originals above their augmented views, then the images of the evaluation loaders.
+Recordings of event cameras are clips of frames (ON red, OFF blue).
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_config_arguments(parser)
     parser.add_argument(
-        "--num", type=positive(int), default=8, help="samples per row (8)"
+        "--num",
+        type=positive(int),
+        default=8,
+        help="samples per row (8); of clips as many as fit",
     )
     parser.add_argument(
         "--seed", type=seed_number, default=0, help="seed for samples and views (0)"

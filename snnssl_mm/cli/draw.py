@@ -1,4 +1,4 @@
-"""Draw a network's maps and spikes, its features and predictions, or training curves.
+"""Draw a network's maps, spikes, features, predictions or curves, or a recording.
 
 Maps and spikes support configs of pretraining, classification, detection and
 segmentation; embeddings and neighbours support pretraining.
@@ -174,6 +174,7 @@ def add_neighbours(parser: Parser) -> None:
 def draw_neighbours(args: Arguments) -> None:
     """Draw test images next to their nearest training images."""
     from snnssl_mm.analysis.neighbours import plot_neighbours, to_pictures
+    from snnssl_mm.models.clips import samples_first
     from snnssl_mm.probing import (
         compute_features,
         eval_loaders,
@@ -189,7 +190,7 @@ def draw_neighbours(args: Arguments) -> None:
     cfg.max_probe_samples = 5_000
     loaders = eval_loaders(cfg)
     train, test = (
-        to_pictures(compute_features(model, loader, lambda inputs: inputs)[0])
+        to_pictures(compute_features(model, loader, samples_first)[0])
         for loader in loaders
     )
     features, names = labelled_features(model, loaders), class_names(loaders[1].dataset)
@@ -224,6 +225,50 @@ def draw_predictions(args: Arguments) -> None:
     with errors_as_messages():
         columns = columns_of(models, args.count)
     print(plot_predictions(columns, out, args.score_thr))
+
+
+def add_recording(parser: Parser) -> None:
+    """Add the arguments of ``recording``."""
+    add_config_arguments(parser)
+    parser.add_argument(
+        "--index", type=seed_number, default=0, help="number of the recording (0)"
+    )
+    parser.add_argument(
+        "--loader",
+        default="train",
+        help="data loader that it is from: train (the default), eval_test, ...",
+    )
+    parser.add_argument(
+        "--frames", type=positive(int), default=60, help="number of frames (60)"
+    )
+    parser.add_argument(
+        "--seconds", type=positive(float), default=3.0, help="length to play (3)"
+    )
+    add_out_argument(parser, "recording.gif", "animation to draw, .gif or .png")
+
+
+def draw_recording(args: Arguments) -> None:
+    """Draw an animation of a recording."""
+    from mmengine.registry import DATASETS, init_default_scope
+
+    from snnssl_mm.analysis.event_pictures import animate, recording_of
+
+    config = load_config(args)
+    with errors_as_messages():
+        loader = config.get(f"{args.loader}_dataloader")
+        if loader is None:
+            raise ValueError(
+                f"the config has no {args.loader}_dataloader; give another --loader"
+            )
+        init_default_scope(config.get("default_scope", "mmpretrain"))
+        dataset = DATASETS.build(loader["dataset"])
+        if args.index >= len(dataset):
+            raise ValueError(
+                f"{args.loader}_dataloader has {len(dataset):,} recordings; give an "
+                f"--index below that, got {args.index}"
+            )
+        recording = recording_of(dataset, args.index)
+    print(animate(recording, args.out, args.frames, args.seconds))
 
 
 def add_training(parser: Parser) -> None:
@@ -281,6 +326,12 @@ KINDS = {
         "The first detector and the first segmentor define the ground truth columns.",
         add_predictions,
         draw_predictions,
+    ),
+    "recording": Kind(
+        "Animation of a recording of an event camera, as GIF or animated PNG.\n\n"
+        "ON events are red, OFF events blue; the bar below shows the time.",
+        add_recording,
+        draw_recording,
     ),
     "training": Kind(
         "Loss parts, k-NN accuracy and firing rate of a run over its epochs.",

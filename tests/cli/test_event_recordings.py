@@ -54,3 +54,63 @@ def test_every_probe_takes_clips(job, run_tool):
     found = rows("probes.json")
     assert {row["probe"] for row in found} == set(probes)
     assert all(0 <= row["top1"] <= 1 for row in found)
+
+
+def test_measurements_take_clips(job, run_tool):
+    run_tool("measure firing-rates", *job, "--images", 8, "--out", "rates.json")
+    (row,) = rows("rates.json")
+    assert row["images_used"] == 8
+    assert {len(layer["rates"]) for layer in row["layers"]} == {4}
+    run_tool("measure energy", *job, "--images", 8, "--out", "energy.json")
+    (row,) = rows("energy.json")
+    assert row["time_steps"] == 4
+    run_tool("measure health", *job, "--out", "health.json")
+    assert rows("health.json")
+
+
+def test_other_time_steps_need_still_images(job, run_tool):
+    with pytest.raises(SystemExit, match="clips of 4 frames"):
+        run_tool("measure time-steps", *job, "--time-steps", 1, 2, "--out", "t.json")
+
+
+def test_browse_shows_recordings_and_views(job, run_tool):
+    run_tool("browse", job[0], "--num", 2, "--out", "browse.png")
+    picture = imread("browse.png")[..., :3]
+    red, blue = (picture[..., a] - picture[..., b] > 0.3 for a, b in ((0, 2), (2, 0)))
+    assert red.mean() > 0.01
+    assert blue.mean() > 0.01
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png"])
+def test_recordings_are_animated(job, run_tool, suffix):
+    out = f"recording{suffix}"
+    options = ["--index", 1, "--frames", 10, "--seconds", 0.5, "--out", out]
+    run_tool("draw recording", job[0], *options)
+    with Image.open(out) as animation:
+        assert animation.n_frames == 10
+        frames = []
+        for index in range(10):
+            animation.seek(index)
+            assert animation.info["duration"] == 50
+            frames.append(np.asarray(animation.convert("RGB")))
+    left, right = np.split(np.stack(frames), 2, axis=2)
+    assert len(np.unique(left[:, :300].reshape(-1, 3), axis=0)) == 1  # no event
+    assert len(np.unique(right[:, :300].reshape(-1, 3), axis=0)) > 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--index", 99], "32 recordings"),
+        (["--loader", "val"], "val_dataloader"),
+    ],
+)
+def test_recordings_that_do_not_exist(job, run_tool, options, message):
+    with pytest.raises(SystemExit, match=message):
+        run_tool("draw recording", job[0], *options)
+
+
+@pytest.mark.parametrize("kind", ["spike-raster", "embedding", "neighbours"])
+def test_pictures_of_features_and_spikes(job, run_tool, kind):
+    run_tool(f"draw {kind}", *job, "--out", f"{kind}.png")
+    assert imread(f"{kind}.png").std() > 0.01

@@ -21,6 +21,7 @@ from snnssl_mm.analysis.report.report import Picture, Section
 from snnssl_mm.analysis.sample_images import SampleImages
 from snnssl_mm.analysis.spike_maps import plot_spike_maps, spike_maps
 from snnssl_mm.analysis.spike_raster import plot_spike_rasters, spike_rasters
+from snnssl_mm.models.clips import samples_first
 from snnssl_mm.probing import (
     Loaders,
     compute_features,
@@ -117,7 +118,7 @@ def embedding_section(cfg: Config, model: Any, loaders: Loaders, out: Path) -> S
 def neighbours_section(model: Any, loaders: Loaders, out: Path) -> Section:
     """Draw the nearest training images of unseen images."""
     train, test = (
-        to_pictures(compute_features(model, loader, lambda inputs: inputs)[0])
+        to_pictures(compute_features(model, loader, samples_first)[0])
         for loader in loaders
     )
     names = class_names(loaders.test.dataset)

@@ -14,6 +14,8 @@ PICTURES = (
     *(".pdf", ".svg", ".eps", ".ps"),
 )
 """Suffixes, in lower case, that matplotlib writes."""
+ANIMATIONS = (".gif", ".png")
+"""Suffixes, in lower case, of animations that Pillow writes and browsers show."""
 NUMBERS = {int: "a whole number", float: "a number"}
 
 
@@ -52,6 +54,15 @@ def picture(text: str) -> Path:
     )
 
 
+def animation(text: str) -> Path:
+    """Read the file name of an animation to draw."""
+    if Path(text).suffix.lower() in ANIMATIONS:
+        return Path(text)
+    raise argparse.ArgumentTypeError(
+        f"expected an animation ({' '.join(ANIMATIONS)}), got {text}"
+    )
+
+
 def results_file(text: str) -> Path:
     """Read the name of a JSON file; a picture may be drawn next to it."""
     if Path(text).suffix.lower() not in PICTURES:
@@ -74,7 +85,8 @@ def pattern(text: str) -> str:
 
 def output_type(default: str) -> Callable[[str], Path]:
     """Return the argparse type of an output, given its default name."""
-    return {".png": picture, ".json": results_file}.get(Path(default).suffix, Path)
+    types = {".png": picture, ".json": results_file, ".gif": animation}
+    return types.get(Path(default).suffix, Path)
 
 
 def one_of(table: str, *more: str) -> Callable[[str], str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from snnssl_mm.datasets.events.recording import Recording
 from snnssl_mm.datasets.events.views import (
     EventView,
     Range,
     placed,
     places,
+    points,
     range_within,
     uniform,
     within,
@@ -23,8 +22,7 @@ from snnssl_mm.registry import TRANSFORMS
 class EventResizedCrop(EventView):
     """Cut out a random part of the sensor and enlarge it to the sensor's size.
 
-    A pixel is enlarged by the place of its upper left corner, so that a grid of empty
-    rows and columns appears at full resolution; frames of half the size hide it.
+    The events of an enlarged pixel are spread at random over the pixels it covers.
 
     Args:
         scale: Range of the part's area, as a share of the sensor's.
@@ -51,7 +49,7 @@ class EventResizedCrop(EventView):
         height = min(1.0, math.sqrt(area / stretch)) * recording.height
         left = right * (recording.width - width)
         top = down * (recording.height - height)
-        x, y = places(recording)
+        x, y = points(recording)
         return placed(
             recording,
             (x - left) * (recording.width / width),
@@ -102,7 +100,9 @@ class EventFlip(EventView):
 
 @TRANSFORMS.register_module()
 class EventRotation(EventView):
-    """Rotate a recording about the middle of the sensor, to the nearest pixels.
+    """Rotate a recording about the middle of the sensor.
+
+    The events of a turned pixel are spread at random over the pixels it covers.
 
     Args:
         rotation: Largest angle to either side, in radians.
@@ -117,10 +117,10 @@ class EventRotation(EventView):
         """Return the rotated recording."""
         angle = uniform((-self.rotation, self.rotation))
         cosine, sine = math.cos(angle), math.sin(angle)
-        middle = ((recording.width - 1) / 2, (recording.height - 1) / 2)
-        x, y = (axis - mid for axis, mid in zip(places(recording), middle, strict=True))
+        x, y = points(recording)
+        x, y = x - recording.width / 2, y - recording.height / 2
         return placed(
             recording,
-            np.rint(cosine * x - sine * y + middle[0]),
-            np.rint(sine * x + cosine * y + middle[1]),
+            cosine * x - sine * y + recording.width / 2,
+            sine * x + cosine * y + recording.height / 2,
         )

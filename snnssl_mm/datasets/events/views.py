@@ -77,6 +77,16 @@ def places(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
+def points(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a point in the pixel of each event; return it as :func:`places` does.
+
+    Where pixels are enlarged or turned, events then spread over the new pixels that
+    theirs covers, and leave no gaps.
+    """
+    x, y = np.random.random_sample((2, len(recording.events))) + places(recording)  # noqa: NPY002
+    return x, y
+
+
 def placed(recording: Recording, x: np.ndarray, y: np.ndarray) -> Recording:
     """Move the events of a recording, and drop those that leave the sensor.
 
