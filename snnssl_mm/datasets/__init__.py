@@ -6,15 +6,14 @@ import_mmpretrain("datasets")
 
 from snnssl_mm.datasets.digit_scenes import DigitScenes, generate_digit_scenes
 from snnssl_mm.datasets.event_files.files import read_events, write_events
-from snnssl_mm.datasets.events.event_folder import EventFolder
-from snnssl_mm.datasets.events.loading import LoadEvents
-from snnssl_mm.datasets.events.recording import EVENT, Recording
 from snnssl_mm.datasets.events.event_changes import (
     EventDrop,
     EventNoise,
     EventPolarityFlip,
 )
+from snnssl_mm.datasets.events.event_folder import EventFolder
 from snnssl_mm.datasets.events.frames import EventFrames
+from snnssl_mm.datasets.events.loading import LoadEvents
 from snnssl_mm.datasets.events.recording import EVENT, Recording
 from snnssl_mm.datasets.events.spatial_views import (
     EventFlip,
@@ -40,9 +39,9 @@ from snnssl_mm.datasets.views import PhotometricFrames, RandomAffineScene
 __all__ = [
     "EVENT",
     "DigitScenes",
-    "EventFolder",
     "EventDrop",
     "EventFlip",
+    "EventFolder",
     "EventFrames",
     "EventNoise",
     "EventPolarityFlip",
