@@ -17,7 +17,10 @@ from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
 from snnssl_mm.analysis.plots.plot_style import BLUE, styled_figure
+from snnssl_mm.checkpoints.preprocessing import first_pipeline, nested_steps
+from snnssl_mm.checkpoints.stored_config import type_name
 from snnssl_mm.probing import Loaders, prepared_inputs
+from snnssl_mm.probing.labelled_images import EVAL_LOADERS
 from snnssl_mm.recording.machine import is_busy
 from snnssl_mm.recording.probe_names import probe_title
 from snnssl_mm.recording.table import Table
@@ -30,10 +33,21 @@ ENERGIES = {
 """Keys of a row's energy, and their titles."""
 
 
+FRAMES = ("EventFrames", "PhotometricFrames")
+"""Transforms that make clips; their ``time_steps`` is T."""
+
+
 def config_at(cfg: Config, steps: int) -> Config:
-    """Return a copy of a config whose backbone runs ``steps`` time steps."""
+    """Return a copy of a config whose evaluation runs ``steps`` time steps.
+
+    This is a setting of the backbone for still images, and of the pipelines for clips.
+    """
     cfg = copy.deepcopy(cfg)
     cfg.model.backbone.time_steps = steps
+    for name in EVAL_LOADERS:
+        for transform in nested_steps(first_pipeline(cfg.get(name))):
+            if type_name(transform["type"]) in FRAMES:
+                transform["time_steps"] = steps  # type: ignore[index]
     return cfg
 
 
@@ -57,24 +71,34 @@ def require_time_steps(cfg: Config, all_steps: Sequence[int]) -> None:
             ) from error
 
 
-def first_still_image(model: Any, loaders: Loaders) -> Tensor:
-    """Return the first test image ``[1, 3, H, W]``, prepared for the network.
+def first_input(model: Any, loaders: Loaders, steps: int | None = None) -> Tensor:
+    """Return the first test image or clip, prepared for the network.
+
+    Args:
+        model: The model; its data preprocessor is used.
+        loaders: Loaders of labelled images.
+        steps: Required T of clips.
+
+    Returns:
+        ``[1, C, H, W]`` or ``[T, 1, C, H, W]``.
 
     Raises:
-        ValueError: If the data are clips with a time axis.
+        ValueError: If a clip has another T.
     """
     inputs, _ = next(iter(prepared_inputs(model, loaders.test)))
-    if inputs.dim() != 4:
+    if inputs.dim() == 5 and steps not in (None, len(inputs)):
         raise ValueError(
-            f"the test data are clips of {len(inputs)} frames, whose T is that of the "
-            "pipeline; other numbers of time steps need still images"
+            f"the test data are clips of {len(inputs)} frames, expected T = {steps}; "
+            f"T is set in the pipeline of a loader, by {' or '.join(FRAMES)}"
         )
-    return inputs[:1]
+    return inputs.narrow(-4, 0, 1)
 
 
 @torch.no_grad()
 def latencies_ms(
-    networks: Mapping[int, nn.Module], images: Tensor, seconds: float = 2.0
+    networks: Mapping[int, nn.Module],
+    inputs: Mapping[int, Tensor],
+    seconds: float = 2.0,
 ) -> dict[int, list[float]]:
     """Measure a forward pass in ms: lower quartile, median, upper quartile.
 
@@ -82,13 +106,14 @@ def latencies_ms(
 
     Args:
         networks: Networks in evaluation mode, by T.
-        images: Images ``[N, 3, H, W]``; the time is for all N.
+        inputs: Images ``[N, C, H, W]`` or clips ``[T, N, C, H, W]``, by T; the time is
+            for all N.
         seconds: Measuring time per network; at least one pass is measured.
     """
     timers = {
         steps: Timer(
-            "network(images)",
-            globals={"network": network, "images": images},
+            "network(inputs)",
+            globals={"network": network, "inputs": inputs[steps]},
             num_threads=torch.get_num_threads(),
         )
         for steps, network in networks.items()

@@ -11,7 +11,7 @@ from torch import nn
 
 from snnssl_mm.analysis.time_steps import (
     config_at,
-    first_still_image,
+    first_input,
     latencies_ms,
     plot_time_steps,
     require_time_steps,
@@ -51,11 +51,24 @@ def test_a_number_of_steps_that_the_backbone_refuses(tiny_config):
         require_time_steps(cfg, [4, 0])
 
 
-def test_clips_have_a_time_of_their_own():
+def test_time_steps_of_clips_are_those_of_the_pipeline(tiny_config):
+    cfg = Config.fromfile(tiny_config)
+    for kind in ("PhotometricFrames", "snnssl_mm.EventFrames"):
+        frames = dict(type=kind, time_steps=4)
+        view = dict(type="MultiView", num_views=2, transforms=[[frames]])
+        cfg.eval_test_dataloader.dataset.pipeline = [view]
+        pipeline = config_at(cfg, 7).eval_test_dataloader.dataset.pipeline
+        assert pipeline[0].transforms[0][0].time_steps == 7
+        assert frames["time_steps"] == 4
+
+
+def test_clips_of_a_fixed_time_are_refused():
     model = SimpleNamespace(data_preprocessor=lambda batch, training: batch)
     clips = {"inputs": torch.zeros(2, 5, 3, 16, 16), "data_samples": []}
-    with pytest.raises(ValueError, match="2 frames"):
-        first_still_image(model, Loaders([], [clips]))
+    loaders = Loaders([], [clips])
+    assert first_input(model, loaders, 2).shape == (2, 1, 3, 16, 16)
+    with pytest.raises(ValueError, match="2 frames, expected T = 3"):
+        first_input(model, loaders, 3)
 
 
 def test_latency_is_of_passes_in_turn():
@@ -70,7 +83,8 @@ def test_latency_is_of_passes_in_turn():
             passes.append((self.steps, x.shape))
 
     networks = {steps: Network(steps) for steps in (1, 4)}
-    found = latencies_ms(networks, torch.zeros(1, 3, 4, 4), seconds=0.01)
+    images = dict.fromkeys(networks, torch.zeros(1, 3, 4, 4))
+    found = latencies_ms(networks, images, seconds=0.01)
     assert set(passes) == {(steps, (1, 3, 4, 4)) for steps in (1, 4)}
     half = len(passes) // 2
     assert {steps for steps, _ in passes[:half]} == {1, 4}, "not one after the other"

@@ -68,9 +68,15 @@ def test_measurements_take_clips(job, run_tool):
     assert rows("health.json")
 
 
-def test_other_time_steps_need_still_images(job, run_tool):
-    with pytest.raises(SystemExit, match="clips of 4 frames"):
-        run_tool("measure time-steps", *job, "--time-steps", 1, 2, "--out", "t.json")
+def test_time_steps_of_the_pipeline_are_swept(job, run_tool):
+    options = ["--latency-seconds", 0.01, "--out", "t.json"]
+    run_tool("measure time-steps", *job, "--time-steps", 1, 3, *options)
+    found = {row["time_steps"]: row for row in rows("t.json")}
+    assert sorted(found) == [1, 3]
+    assert {row["trained_at"] for row in found.values()} == {4}
+    # All layers, the first one too, run at each step.
+    energies = [found[steps]["energy_uj"]["integers_as_macs"] for steps in (1, 3)]
+    assert energies[1] / energies[0] == pytest.approx(3, rel=0.3)
 
 
 def test_browse_shows_recordings_and_views(job, run_tool):

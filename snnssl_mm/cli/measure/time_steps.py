@@ -22,10 +22,7 @@ from snnssl_mm.recording.command import command_line
 
 if TYPE_CHECKING:
     from mmengine.config import Config
-    from torch import Tensor
-    from torch.utils.data import DataLoader
 
-    from snnssl_mm.probing import Loaders
     from snnssl_mm.recording.results_file import Row
 
 
@@ -61,23 +58,21 @@ class Sweep(NamedTuple):
     Attributes:
         cfg: The pretraining's config.
         checkpoint: Its weights.
-        loaders: Labelled images for the accuracy.
-        images: Unseen images for the energy.
         classifier: Linear probe fitted at the pretraining's T.
     """
 
     cfg: Config
     checkpoint: str
-    loaders: Loaders
-    images: DataLoader
     classifier: Any
 
     def at(self, steps: int) -> Row:
         """Measure at T = ``steps``."""
         from snnssl_mm.analysis.energy_measurement import backbone_energy_uj
         from snnssl_mm.analysis.time_steps import config_at
+        from snnssl_mm.analysis.unseen_images import unseen_images
         from snnssl_mm.apis.loaded_models import load_pictured_model
         from snnssl_mm.probing import (
+            eval_loaders,
             fit_linear,
             knn_accuracy,
             labelled_features,
@@ -85,9 +80,11 @@ class Sweep(NamedTuple):
         )
 
         start = time.monotonic()
-        model = load_pictured_model(config_at(self.cfg, steps), self.checkpoint)
-        recalibrate(model, self.loaders.train)
-        features = labelled_features(model, self.loaders, recalibrate_bn=False)
+        cfg = config_at(self.cfg, steps)
+        loaders, images = eval_loaders(cfg), unseen_images(cfg, ENERGY_IMAGES)
+        model = load_pictured_model(cfg, self.checkpoint)
+        recalibrate(model, loaders.train)
+        features = labelled_features(model, loaders, recalibrate_bn=False)
         return {
             "time_steps": steps,
             "accuracy": {
@@ -95,33 +92,32 @@ class Sweep(NamedTuple):
                 "linear_of_trained_T": float(self.classifier.score(*features.test)),
                 "knn": knn_accuracy(features),
             },
-            "energy_uj": backbone_energy_uj(model, self.cfg, self.images),
+            "energy_uj": backbone_energy_uj(model, cfg, images),
             "seconds": round(time.monotonic() - start, 1),
         }
 
 
-def with_latencies(
-    rows: list[Row], cfg: Config, args: argparse.Namespace, image: Tensor
-) -> list[Row]:
+def with_latencies(rows: list[Row], cfg: Config, args: argparse.Namespace) -> list[Row]:
     """Measure the latency at every T of the rows, interleaved."""
     import torch
 
-    from snnssl_mm.analysis.time_steps import config_at, latencies_ms
+    from snnssl_mm.analysis.time_steps import config_at, first_input, latencies_ms
     from snnssl_mm.apis.loaded_models import load_pictured_model
+    from snnssl_mm.probing import eval_loaders
     from snnssl_mm.recording.machine import load_text, measured_load
 
-    networks = {
-        row["time_steps"]: load_pictured_model(
-            config_at(cfg, row["time_steps"]), args.checkpoint
-        ).backbone
-        for row in rows
-    }
+    networks, inputs = {}, {}
+    for steps in (row["time_steps"] for row in rows):
+        own = config_at(cfg, steps)
+        model = load_pictured_model(own, args.checkpoint)
+        networks[steps] = model.backbone
+        inputs[steps] = first_input(model, eval_loaders(own), steps)
     print(f"measuring latency for {args.latency_seconds * len(rows):.0f} s")
     with measured_load() as load:
-        found = latencies_ms(networks, image, args.latency_seconds)
+        found = latencies_ms(networks, inputs, args.latency_seconds)
     print(f"latency: {load_text(load)}")
-    own = {"threads": torch.get_num_threads(), "command": command_line(), "load": load}
-    return [row | own | {"latency_ms": found[row["time_steps"]]} for row in rows]
+    new = {"threads": torch.get_num_threads(), "command": command_line(), "load": load}
+    return [row | new | {"latency_ms": found[row["time_steps"]]} for row in rows]
 
 
 def run(args: argparse.Namespace) -> None:
@@ -129,12 +125,12 @@ def run(args: argparse.Namespace) -> None:
     from mmengine.runner import set_random_seed
 
     from snnssl_mm.analysis.time_steps import (
-        first_still_image,
+        config_at,
+        first_input,
         plot_time_steps,
         require_time_steps,
         time_steps_table,
     )
-    from snnssl_mm.analysis.unseen_images import unseen_images
     from snnssl_mm.apis.loaded_models import load_pictured_model
     from snnssl_mm.probing import eval_loaders, fit_linear, labelled_features
     from snnssl_mm.recording.progress import progress
@@ -149,22 +145,26 @@ def run(args: argparse.Namespace) -> None:
         results = ResultsFile(out, "time_steps", KEY)
         loaders = eval_loaders(cfg)
         trained = load_pictured_model(cfg, args.checkpoint)
-        image = first_still_image(trained, loaders)
-        images = unseen_images(cfg, ENERGY_IMAGES)
+        given = first_input(trained, loaders)
+        if given.dim() == 5:  # T of clips is that of the pipeline: can it be changed?
+            other = args.time_steps[-1]
+            first_input(trained, eval_loaders(config_at(cfg, other)), other)
     source = provenance(args.config, args.checkpoint, cfg)
     source["options"] = args.cfg_options or {}
     same = {name: source[name] for name in KEY[:-1]}
-    source["trained_at"] = trained.backbone.time_steps
+    source["trained_at"] = (
+        len(given) if given.dim() == 5 else trained.backbone.time_steps
+    )
     missing = [t for t in args.time_steps if not results.find(**same, time_steps=t)]
     set_random_seed(source["seed"])
     if missing:
         classifier = fit_linear(labelled_features(trained, loaders))
-        sweep = Sweep(cfg, args.checkpoint, loaders, images, classifier)
+        sweep = Sweep(cfg, args.checkpoint, classifier)
         for steps in progress(missing, "time steps"):
             results.append(source | sweep.at(steps))
     rows = [row for row in results.rows if same.items() <= row.items()]
     if any("latency_ms" not in row for row in rows):
-        rows = [results.append(row) for row in with_latencies(rows, cfg, args, image)]
+        rows = [results.append(row) for row in with_latencies(rows, cfg, args)]
     time_steps_table(rows).print()
     plot = plot_time_steps(rows, source["trained_at"], out.with_suffix(".png"))
     print(f"wrote {out} and {plot}")
