@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from mmengine.runner import Runner
 from mmengine_state import forget_runs
 from PIL import Image
 from pycocotools import mask as coco_mask
+from simulated_recordings import write_events_config
 from toy_runs import toy_run
 
 from snnssl_mm.checks.coco import decode_run_lengths
@@ -21,6 +23,7 @@ from snnssl_mm.checks.preflight import run_preflight
 from snnssl_mm.datasets.data_error import DataError, PreflightError
 from snnssl_mm.engine import DataCheckHook
 
+ROOT = Path(__file__).parents[2]
 TRAIN, VAL = "train_dataloader.dataset", "val_dataloader.dataset"
 
 
@@ -285,6 +288,26 @@ def test_last_batch_that_the_loss_refuses(tiny_config, tmp_path):
     with pytest.raises(PreflightError, match="drop_last=True.* 1 training image"):
         run_preflight(built(cfg, tmp_path))
     cfg.train_dataloader.drop_last = True
+    run_preflight(built(cfg, tmp_path))
+
+
+def test_classifiers_of_clips_need_the_time_axis_first(tmp_path):
+    cfg = Config.fromfile(write_events_config(tmp_path / "events.py", ROOT))
+    stock = dict(type="ClsDataPreprocessor")
+    cfg.train_dataloader.dataset.pipeline = cfg.labelled_pipeline
+    cfg.model = dict(
+        type="ImageClassifier",
+        data_preprocessor=stock,
+        backbone=cfg.model.backbone,
+        neck=dict(type="GlobalAveragePooling"),
+        head=dict(type="LinearClsHead", num_classes=2, in_channels=16),
+    )
+    with pytest.raises(PreflightError, match=r"\(16, 4, 2, 32, 32\).*ClipData"):
+        run_preflight(built(cfg, tmp_path))
+    cfg.model.data_preprocessor = dict(
+        type="snnssl_mm.ClipDataPreprocessor", data_preprocessor=stock
+    )
+    cfg.experiment_name = "wrapped"
     run_preflight(built(cfg, tmp_path))
 
 

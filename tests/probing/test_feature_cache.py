@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
+from simulated_recordings import SimulatedRecordings  # noqa: F401  (registers it)
 from torch import nn
 
 from snnssl_mm import probing as probes
@@ -119,6 +120,28 @@ def folder_dataset(root, labels="ab"):
         if not file.exists():
             cv2.imwrite(str(file), np.full((8, 8, 3), index, np.uint8))
     return DATASETS.build(dict(type="snnssl_mm.ImageFolder", data_root=str(root)))
+
+
+@pytest.mark.parametrize("change", ["x", "t", "p"])
+def test_a_changed_event_changes_the_digest_of_recordings(change):
+    settings = dict(type="SimulatedRecordings", number=3, serialize_data=False)
+    digest = samples_digest(DATASETS.build(settings))
+    dataset = DATASETS.build(settings)
+    assert samples_digest(dataset) == digest
+    dataset.data_list[1]["recording"].events[change][7] ^= 1
+    assert samples_digest(dataset) != digest
+
+
+@pytest.mark.parametrize("key", ["recording_path", "time_range"])
+def test_parts_and_files_of_recordings_have_their_own_digest(key):
+    class Parts(list):
+        get_data_info = list.__getitem__
+
+    info = dict(recording_path="a.aedat", time_range=(0, 9), gt_label=0)
+    other = {"recording_path": "b.aedat", "time_range": (9, 20)}[key]
+    digest = samples_digest(Parts([info]))
+    assert samples_digest(Parts([dict(info)])) == digest
+    assert samples_digest(Parts([{**info, key: other}])) != digest
 
 
 def test_a_changed_file_or_label_changes_the_digest_of_images(tmp_path):

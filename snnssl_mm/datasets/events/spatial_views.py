@@ -43,7 +43,7 @@ class EventResizedCrop(EventView):
 
     def change(self, recording: Recording) -> Recording:
         """Return the part; a side that is too long is cut to the sensor's."""
-        area, right, down = uniform(self.scale), *uniform((0, 1), 2)
+        area, (right, down) = uniform(self.scale), uniform((0, 1), 2)
         stretch = math.exp(uniform((math.log(self.ratio[0]), math.log(self.ratio[1]))))
         width = min(1.0, math.sqrt(area * stretch)) * recording.width
         height = min(1.0, math.sqrt(area / stretch)) * recording.height

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from rivals.events import utils
 from simulated_recordings import fields, simulated
-from spikingjelly_events import utils
 
 from snnssl_mm.datasets import EVENT, EventFrames, Recording
 from snnssl_mm.datasets.events.integration import filled_windows, voxel_grid
