@@ -244,7 +244,7 @@ def add_recording(parser: Parser) -> None:
     parser.add_argument(
         "--seconds", type=positive(float), default=3.0, help="length to play (3)"
     )
-    add_out_argument(parser, "recording.gif", "animation to draw, .gif or .png")
+    add_out_argument(parser, "recording.gif", "animated picture to draw, .gif or .png")
 
 
 def draw_recording(args: Arguments) -> None:
