@@ -83,7 +83,7 @@ def test_damaged_recordings_stop_or_are_left_out(own):
     dataset = EventFolder(folder, **settings)
     assert len(dataset) == 6
     assert len(loaded(dataset)) == 6  # another one instead of the damaged one
-    assert dataset.num_skipped == 1
+    assert dataset.num_skipped >= 1  # the drawn one can be the damaged one again
     testing = EventFolder(folder, test_mode=True, **settings)
     with pytest.raises(DataError, match=r"cut\.bin"):
         loaded(testing)
