@@ -6,17 +6,24 @@ and sizes of digits, clutter and noise. One folder has both kinds of annotation,
 mmseg's ``BaseSegDataset`` can read it.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from snnssl_mm.datasets.digit_scenes import SPLITS, split_digits
 from snnssl_mm.datasets.generated_folder import generate_once
+from snnssl_mm.datasets.scene_annotations import (
+    Instance,
+    Room,
+    ade_dataset,
+    coco_dataset,
+    generate_by_options,
+    save_image,
+    write_annotated,
+)
 from snnssl_mm.datasets.scene_drawing import (
     COVERAGE,
     draw_clutter,
@@ -36,31 +43,6 @@ UNIT = 16
 MAX_DIGITS = 6
 ATTEMPTS = 20
 """Number of random placements tried before an overlapping digit is left out."""
-
-DIGITS = tuple("0123456789")
-FOLDERS = {"train": "training", "test": "validation"}
-"""ADE20K's names of the splits."""
-
-UNLABELLED, BACKGROUND, FIRST_DIGIT = 0, 1, 2
-"""Values of the label images, numbered as in ADE20K: 0 is ignored."""
-
-PALETTE = [
-    [0, 0, 0], [31, 119, 180], [255, 127, 14], [44, 160, 44], [214, 39, 40],
-    [148, 103, 189], [140, 86, 75], [227, 119, 194], [127, 127, 127], [188, 189, 34],
-    [23, 190, 207],
-]  # fmt: skip
-
-
-class Instance(NamedTuple):
-    """One digit of a scene: its label and its boolean mask ``[size, size]``."""
-
-    label: int
-    mask: np.ndarray
-
-    @property
-    def box(self) -> tuple[int, int, int, int]:
-        """Tight box (x, y, width, height) in pixels."""
-        return tuple(cv2.boundingRect(self.mask.astype(np.uint8)))
 
 
 def iter_multi_digit_scenes(
@@ -83,19 +65,14 @@ def iter_multi_digit_scenes(
     for index in range(count):
         rng = np.random.default_rng((seed, 2 + SPLITS.index(split), index))
         canvas = np.zeros((size, size), np.float32)
-        taken = np.zeros((size, size), bool)
+        room = Room(size)
         instances = []
         for chosen in rng.integers(len(digits), size=rng.integers(2, MAX_DIGITS + 1)):
             for _ in range(ATTEMPTS):
                 placement = random_placement(digits[chosen], rng, (low, high))
                 drawn, mask = place_digit(digits[chosen], placement, size)
                 instance = Instance(int(labels[chosen]), mask)
-                x, y, width, height = instance.box
-                room = taken[
-                    max(y - 1, 0) : y + height + 1, max(x - 1, 0) : x + width + 1
-                ]
-                if not room.any():
-                    taken[y : y + height, x : x + width] = True
+                if room.take(instance.box):
                     canvas = np.maximum(canvas, drawn)
                     instances.append(instance)
                     break
@@ -142,71 +119,28 @@ def generate_multi_digit_scenes(
     asked |= {"num_train": num_train, "num_test": num_test, "seed": seed}
 
     def write(folder: Path) -> dict[str, Any]:
-        digits = [
-            _write_split(
-                folder, split, iter_multi_digit_scenes(split, count, size, seed), count
+        digits = {
+            split: write_annotated(
+                folder,
+                split,
+                progress(
+                    iter_multi_digit_scenes(split, count, size, seed),
+                    f"multi-digit scenes, {split}",
+                    count,
+                ),
+                media="images",
+                suffix=".png",
+                save=_save,
             )
             for split, count in counts.items()
-        ]
-        return {"digits": dict(zip(counts, digits, strict=True))}
+        }
+        return {"digits": digits}
 
     return generate_once(root, "multi-digit scenes", asked, write)
 
 
-def _write_split(
-    root: Path,
-    split: str,
-    scenes: Iterator[tuple[np.ndarray, list[Instance]]],
-    count: int,
-) -> int:
-    """Write images and annotations of one split; return the number of digits."""
-    images_folder = root / "images" / FOLDERS[split]
-    labels_folder = root / "annotations" / FOLDERS[split]
-    images_folder.mkdir(parents=True)
-    labels_folder.mkdir(parents=True)
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    shown = progress(scenes, f"multi-digit scenes, {split}", count)
-    for index, (scene, instances) in enumerate(shown):
-        name = f"{index:05d}.png"
-        height, width = scene.shape
-        images.append(dict(id=index, file_name=name, height=height, width=width))
-        label_image = np.full_like(scene, BACKGROUND)
-        for instance in instances:
-            label_image[instance.mask] = FIRST_DIGIT + instance.label
-            run_lengths = coco_mask.encode(np.asfortranarray(instance.mask, np.uint8))
-            run_lengths["counts"] = run_lengths["counts"].decode()
-            annotations.append(
-                dict(
-                    id=len(annotations) + 1,
-                    image_id=index,
-                    category_id=instance.label + 1,
-                    bbox=instance.box,
-                    area=int(instance.mask.sum()),
-                    iscrowd=0,
-                    segmentation=run_lengths,
-                )
-            )
-        image = cv2.cvtColor(scene, cv2.COLOR_GRAY2BGR)
-        if not cv2.imwrite(str(images_folder / name), image) or not cv2.imwrite(
-            str(labels_folder / name), label_image
-        ):
-            raise OSError(f"Cannot write to {images_folder}: is the disk full?")
-    categories = [dict(id=i + 1, name=name) for i, name in enumerate(DIGITS)]
-    coco = dict(images=images, annotations=annotations, categories=categories)
-    file = root / "annotations" / f"instances_{FOLDERS[split]}.json"
-    file.write_text(json.dumps(coco))
-    return len(annotations)
-
-
-def generate_by_options(data_root: str, split: str, options: dict[str, Any]) -> Path:
-    """Generate the scenes; remove the arguments for it from ``options``."""
-    if split not in SPLITS:
-        raise ValueError(f"multi-digit scenes have the splits {SPLITS}, got {split!r}")
-    known = ("size", "num_train", "num_test", "seed")
-    return generate_multi_digit_scenes(
-        data_root, **{k: options.pop(k) for k in known if k in options}
-    )
+def _save(file: Path, scene: np.ndarray) -> None:
+    save_image(file, cv2.cvtColor(scene, cv2.COLOR_GRAY2BGR))
 
 
 @DATASETS.register_module(name="MultiDigitDetection")
@@ -222,16 +156,8 @@ def multi_digit_detection(
             :func:`generate_multi_digit_scenes`; the others go to
             :class:`mmdet.datasets.CocoDataset`.
     """
-    from mmdet.datasets import CocoDataset  # pretraining does not need mmdet
-
-    root = generate_by_options(data_root, split, kwargs)
-    return CocoDataset(
-        data_root=str(root),
-        ann_file=f"annotations/instances_{FOLDERS[split]}.json",
-        data_prefix=dict(img=f"images/{FOLDERS[split]}"),
-        metainfo=dict(classes=DIGITS, palette=[tuple(c) for c in PALETTE[1:]]),
-        **kwargs,
-    )
+    root = generate_by_options(generate_multi_digit_scenes, data_root, split, kwargs)
+    return coco_dataset(root, split, "images", **kwargs)
 
 
 @DATASETS.register_module(name="MultiDigitSegmentation")
@@ -249,18 +175,5 @@ def multi_digit_segmentation(
             :func:`generate_multi_digit_scenes`; the others go to
             :class:`mmseg.datasets.BaseSegDataset`.
     """
-    from mmseg.datasets import BaseSegDataset
-
-    root = generate_by_options(data_root, split, kwargs)
-    return BaseSegDataset(
-        img_suffix=".png",
-        seg_map_suffix=".png",
-        reduce_zero_label=True,
-        data_root=str(root),
-        data_prefix=dict(
-            img_path=f"images/{FOLDERS[split]}",
-            seg_map_path=f"annotations/{FOLDERS[split]}",
-        ),
-        metainfo=dict(classes=("background", *DIGITS), palette=PALETTE),
-        **kwargs,
-    )
+    root = generate_by_options(generate_multi_digit_scenes, data_root, split, kwargs)
+    return ade_dataset(root, split, "images", ".png", **kwargs)

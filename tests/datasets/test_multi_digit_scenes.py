@@ -11,10 +11,10 @@ from mmseg.datasets import BaseSegDataset
 from pycocotools.coco import COCO
 
 from snnssl_mm.datasets.multi_digit_scenes import (
-    FOLDERS,
     generate_multi_digit_scenes,
     iter_multi_digit_scenes,
 )
+from snnssl_mm.datasets.scene_annotations import FOLDERS
 
 COUNTS = dict(num_train=20, num_test=8)
 
