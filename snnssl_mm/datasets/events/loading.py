@@ -49,7 +49,8 @@ def read_part(
 class LoadEvents(BaseTransform):
     """Load a recording of an event camera.
 
-    Requires ``recording_path``, and takes ``time_range`` and ``read_args`` (settings of
+    Requires ``recording_path``, or ``img_path`` as the datasets of mmdet and mmseg name
+    it, and takes ``time_range`` and ``read_args`` (settings of
     :func:`snnssl_mm.datasets.read_events`) as :class:`EventFolder` gives them. Adds
     ``recording``, a :class:`~snnssl_mm.datasets.Recording`. One that is there already,
     in memory, remains.
@@ -92,7 +93,7 @@ class LoadEvents(BaseTransform):
             **self.read_args,
             "time_range": results.get("time_range"),
         }
-        path = results["recording_path"]
+        path = results.get("recording_path") or results["img_path"]
         if self.cache is None:
             results["recording"] = read_part(path, **settings)
         else:
