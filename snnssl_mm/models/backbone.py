@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.checkpoint import checkpoint
 
+from snnssl_mm.models.clips import unfold_frames
 from snnssl_mm.models.layers import channels_last
 
 
@@ -84,7 +85,8 @@ class SpikingBackbone(BaseModule):
     ``self.run(module, *inputs)``. :func:`snnssl_mm.testing.check_backbone` tests it.
 
     Args:
-        time_steps: T, number of time steps for which a still image is shown.
+        time_steps: T, number of time steps for which a still image is shown, and of
+            the frames of a clip that are folded into channels.
         out_indices: Indices of the maps to return.
         time_readout: ``'mean'`` over time, or ``'none'`` to keep the time axis.
         norm_eval: Whether normalisations stay in eval mode while training: they use
@@ -154,7 +156,13 @@ class SpikingBackbone(BaseModule):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps of ``out_indices`` for images or clips."""
+        """Return the maps of ``out_indices`` for images or clips.
+
+        Args:
+            x: ``[N, C, H, W]``, ``[T, N, C, H, W]``, or a clip that passed a stock
+                pipeline as an image, see :func:`unfold_frames`.
+        """
+        x = unfold_frames(x, self.time_steps, self.in_channels)
         self._check_input(x)
         maps = self.extract_maps(channels_last(x))
         outputs = (maps[i] for i in self.out_indices)
@@ -167,8 +175,9 @@ class SpikingBackbone(BaseModule):
         name, channels = type(self).__name__, self.in_channels
         if x.dim() not in (4, 5) or x.shape[-3] != channels:
             raise ValueError(
-                f"{name} expects [N, {channels}, H, W] or [T, N, {channels}, H, W], "
-                f"got {tuple(x.shape)}"
+                f"{name} expects [N, {channels}, H, W] or [T, N, {channels}, H, W], or "
+                f"frames folded into {self.time_steps} x {channels} channels as its "
+                f"time_steps and in_channels say, got {tuple(x.shape)}"
             )
         height, width = x.shape[-2:]
         divisor = 1 if self.any_size else self.stride

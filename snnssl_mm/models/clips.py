@@ -4,7 +4,8 @@ A loader stacks samples, so the time axis comes second; spiking networks read it
 and cannot tell the two orders apart. Data preprocessors exchange the axes, by
 :func:`time_first` and nowhere else: what they return, and every network takes, is
 ``[T, N, C, H, W]``. T is that of the data; a backbone's ``time_steps`` is for still
-images.
+images. Detectors and segmentors know images only: there a clip is an image of T C
+channels on its way, which the backbone takes apart, see :func:`unfold_frames`.
 """
 
 from __future__ import annotations
@@ -42,6 +43,32 @@ def samples_first(inputs: Tensor) -> Tensor:
     For what is computed per sample without a network. Images stay as they are.
     """
     return inputs.movedim(-4, 0)
+
+
+def unfold_frames(x: Tensor, time_steps: int, in_channels: int) -> Tensor:
+    """Return a clip whose frames are folded into channels as ``[T, N, C, H, W]``.
+
+    Pipelines, data preprocessors and sliding windows of detectors and segmentors know
+    images only; for them a clip is an image ``[N, T C, H, W]`` with channel ``t C + c``
+    for channel c of frame t, as the transform FoldFrames makes it. Any other input is
+    returned unchanged.
+
+    Args:
+        x: The input of a backbone.
+        time_steps: T.
+        in_channels: C.
+
+    Raises:
+        ValueError: If three channels may be three frames or the colours of an image.
+    """
+    if x.dim() != 4 or time_steps == 1 or x.shape[1] != time_steps * in_channels:
+        return x
+    if x.shape[1] == 3:
+        raise ValueError(
+            f"three channels of {tuple(x.shape)} may be colours or three frames of one "
+            "channel; give frames as [T, N, 1, H, W], or set in_channels=3 for colours"
+        )
+    return time_first(x.unflatten(1, (time_steps, in_channels)))
 
 
 def require_time_first(preprocessor: Any, inputs: Any, samples: int) -> None:

@@ -50,6 +50,19 @@ def test_checkpointing_changes_nothing(path, bn, clip, autocast):
     assert checkpointed.stem.position.bn.num_batches_tracked == 2
 
 
+def test_frames_are_folded_only_as_the_options_say():
+    clip = torch.rand(2, 6, 16, 16)
+    with pytest.raises(ValueError, match="3 x 3"):
+        tiny()(clip)  # T C is 9
+    with pytest.raises(ValueError, match="colours"):
+        tiny(in_channels=1)(torch.rand(2, 3, 16, 16))
+    with torch.no_grad():
+        still = tiny(in_channels=6, time_steps=1).eval()
+        once = torch.stack([clip])
+        pairs = zip(still(clip), still(once), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+
+
 def test_checkpointing_keeps_the_buffers_that_others_hold():
     """Their identity too: DDP and the EMA hook keep references."""
     model = tiny(with_cp=True)

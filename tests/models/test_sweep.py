@@ -11,6 +11,7 @@ from snnssl_mm.models.backbone import SpikingBackbone
 from snnssl_mm.neurons.surrogate import DEFAULT_WIDTH
 from snnssl_mm.registry import MODELS
 from snnssl_mm.testing import INVARIANTS, check_backbone
+from snnssl_mm.testing.subject import Subject, compute_maps
 
 STEPS = 3
 BACKBONES = {
@@ -199,6 +200,18 @@ def test_many_options(name, data):
     invariant = data.draw(st.sampled_from(OF_ANY))
     channels = options.get("in_channels", 3)
     check_backbone(factory(name, options), in_channels=channels, invariants=[invariant])
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_folded_frames_are_the_clip(name):
+    """A clip that passed a stock pipeline as an image gives the maps of the clip."""
+    subject = Subject(factory(name, dict(in_channels=2)), in_channels=2)
+    model = subject.build()
+    clip = subject.images(model, STEPS)
+    image = clip.transpose(0, 1).flatten(1, 2)  # [N, T C, H, W]
+    maps, expected = compute_maps(model, image), compute_maps(model, clip)
+    assert any(m.any() for m in maps)
+    assert all(torch.equal(a, b) for a, b in zip(maps, expected, strict=True))
 
 
 def test_no_backbone_and_no_option_is_forgotten():
