@@ -6,14 +6,20 @@ import_mmpretrain("datasets")
 
 from snnssl_mm.datasets.digit_scenes import DigitScenes, generate_digit_scenes
 from snnssl_mm.datasets.event_files.files import read_events, write_events
+from snnssl_mm.datasets.events.digit_events import DigitEvents, generate_digit_events
 from snnssl_mm.datasets.events.event_changes import (
     EventDrop,
     EventNoise,
     EventPolarityFlip,
 )
 from snnssl_mm.datasets.events.event_folder import EventFolder
+from snnssl_mm.datasets.events.folded_frames import FoldFrames
 from snnssl_mm.datasets.events.frames import EventFrames
 from snnssl_mm.datasets.events.loading import LoadEvents
+from snnssl_mm.datasets.events.multi_digit_events import (
+    multi_digit_event_detection,
+    multi_digit_event_segmentation,
+)
 from snnssl_mm.datasets.events.recording import EVENT, Recording
 from snnssl_mm.datasets.events.spatial_views import (
     EventFlip,
@@ -38,6 +44,7 @@ from snnssl_mm.datasets.views import PhotometricFrames, RandomAffineScene
 
 __all__ = [
     "EVENT",
+    "DigitEvents",
     "DigitScenes",
     "EventDrop",
     "EventFlip",
@@ -50,6 +57,7 @@ __all__ = [
     "EventShift",
     "EventTimeJitter",
     "EventTimeWindow",
+    "FoldFrames",
     "ImageFolder",
     "LoadEvents",
     "LoadIntactImage",
@@ -59,9 +67,12 @@ __all__ = [
     "PhotometricFrames",
     "RandomAffineScene",
     "Recording",
+    "generate_digit_events",
     "generate_digit_scenes",
     "labelled_fraction",
     "multi_digit_detection",
+    "multi_digit_event_detection",
+    "multi_digit_event_segmentation",
     "multi_digit_segmentation",
     "read_events",
     "repeated_fraction",
