@@ -7,6 +7,9 @@ import pickle
 import cv2
 import numpy as np
 from mmdet.datasets import CocoDataset
+from simulated_recordings import simulated
+
+from snnssl_mm.datasets import write_events
 
 
 def write_image(file, rng, height=64, width=96):
@@ -95,3 +98,39 @@ def write_cifar10(root, rng):
         (folder / name).write_bytes(content)
         checksums[name] = hashlib.md5(content).hexdigest()
     return checksums
+
+
+def write_recordings(root):
+    """N-MNIST, CIFAR10-DVS and DVS128 Gesture as published: random events.
+
+    Four recordings each for training, in two classes, and two for tests; CIFAR10-DVS
+    has no part for tests.
+    """
+    small, large = simulated(height=34, width=34), simulated(height=128, width=128)
+    for index in range(6):
+        part, label = ("Train", "Test")[index // 4], index % 2
+        write_events(root / "n-mnist" / part / str(label) / f"{index}.bin", small)
+    for index in range(4):
+        name = ("cat", "dog")[index % 2]
+        file = root / "cifar10-dvs" / name / f"cifar10_{name}_{index}.aedat"
+        write_events(file, large, "aedat2")
+    for name, part, number in (("user01", "train", 4), ("user24", "test", 2)):
+        folder = root / "dvs-gesture"
+        write_events(folder / f"{name}.aedat", large, "aedat3")
+        rows = [f"{1 + i},{2000 * i},{2000 * i + 2000}" for i in range(number)]
+        table = folder / f"{name}_labels.csv"
+        table.write_text("\n".join(["class,start,end", *rows]) + "\n")
+        (folder / f"trials_to_{part}.txt").write_text(f"{name}.aedat\n")
+
+
+def shrink_frames(pipeline, side, time_steps=None):
+    """Limit the frames of events to a side, and set T, in place and at any depth."""
+    for transform in pipeline:
+        if isinstance(transform, list):
+            shrink_frames(transform, side, time_steps)
+            continue
+        shrink_frames(transform.get("transforms", []), side, time_steps)
+        if transform["type"] == "snnssl_mm.EventFrames":
+            size = transform.get("size")
+            transform["size"] = size and tuple(min(s, side) for s in size)
+            transform["time_steps"] = time_steps or transform["time_steps"]

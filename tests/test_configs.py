@@ -19,6 +19,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from monitors import MONITORS, without_monitors
+from stand_in_data import shrink_frames, write_recordings
 
 ROOT = Path(__file__).parents[1]
 load = functools.cache(Config.fromfile)  # for tests that change nothing in it
@@ -65,6 +66,14 @@ def image_folder(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """Folder with recordings where the configs expect them, below data/."""
+    root = tmp_path_factory.mktemp("recordings")
+    write_recordings(root / "data")
+    return root
+
+
 def shrink_crops(pipeline):
     """Replace the sizes of crops by SIZE, in place, at any depth."""
     for transform in pipeline:
@@ -78,7 +87,10 @@ def shrink_crops(pipeline):
 
 
 def with_stand_in_data(cfg, image_folder):
-    """Keep the config's pipelines; take the images from ``image_folder``."""
+    """Keep the config's pipelines; take the images from ``image_folder``.
+
+    Recordings come from where the config expects them.
+    """
     for name in ("train_dataloader", "eval_train_dataloader", "eval_test_dataloader"):
         loader = cfg[name]
         if loader is None:
@@ -88,6 +100,11 @@ def with_stand_in_data(cfg, image_folder):
         loader.pop("persistent_workers", None)
         loader.pop("pin_memory", None)
         pipeline = loader.dataset.pipeline
+        if pipeline[0].type == "snnssl_mm.LoadEvents":
+            shrink_frames(pipeline, SIZE)
+            if "Digit" in loader.dataset.type:  # it generates its recordings
+                loader.dataset.update(num_train=4, num_test=2)
+            continue
         if pipeline[0].type in ("MultiView", "PackInputs"):
             pipeline.insert(0, dict(type="LoadImageFromFile"))
             if "eval" in name:
@@ -107,7 +124,10 @@ def of_the_runner(file):
 
 
 @pytest.mark.parametrize("file", small_first(filter(of_the_runner, CONFIGS)))
-def test_config_trains_for_two_iterations(file, image_folder, tmp_path):
+def test_config_trains_for_two_iterations(
+    file, image_folder, recordings, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(recordings)
     cfg = Config.fromfile(inheriting(file, tmp_path))
     if cfg.optim_wrapper.type == "AmpOptimWrapper" and not torch.cuda.is_available():
         cfg.optim_wrapper = dict(

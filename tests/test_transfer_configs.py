@@ -12,11 +12,13 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.datasets import CIFAR10
 from stand_in_data import (
+    shrink_frames,
     write_ade20k,
     write_blood_cells,
     write_cifar10,
     write_coco,
     write_imagenet,
+    write_recordings,
 )
 
 from snnssl_mm.models.membrane_shortcut.e_spike_former import E_ARCHS
@@ -36,6 +38,9 @@ VALIDATED = {
     "semantic-fpn_spikformer-4-384_80k_ade20k-512x512": "mIoU",
     "spikformer-4-384_linear_cifar10": "accuracy/top1",
     "spikformer-16-512_finetune-1pct_in1k": "accuracy/top5",
+    "mask-rcnn_spikformer_fpn_events": "coco/segm_mAP",
+    "semantic-fpn_spikformer_events": "mIoU",
+    "spikformer_linear_nmnist": "accuracy/top1",
 }
 SIZE = 64
 SHALLOW = {
@@ -58,6 +63,7 @@ def data(tmp_path_factory):
     write_blood_cells(root / "data/blood-cells", rng)
     write_ade20k(root / "data/ade/ADEChallengeData2016", rng)
     write_imagenet(root / "data/imagenet", rng)
+    write_recordings(root / "data")
     checksums = write_cifar10(root / "data/cifar10", rng)
     for files in (CIFAR10.train_list, CIFAR10.test_list):
         assert {name for name, _ in files} <= set(checksums)
@@ -119,9 +125,10 @@ def shrunk(file, validate=False):
         loader.persistent_workers = False
         dataset = loader.dataset
         dataset = dataset.get("dataset", dataset)
-        if dataset.type.startswith("snnssl_mm."):  # it generates its images
+        if "Digit" in dataset.type:  # it generates its images or recordings
             dataset.update(num_train=4, num_test=2)
         shrink_images(dataset.pipeline)
+        shrink_frames(dataset.pipeline, SIZE, cfg.model.backbone.time_steps)
     cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
     if not validate:
         cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
@@ -144,7 +151,7 @@ def write_pretrained(cfg, file):
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0
     with torch.no_grad():
-        backbone(torch.randn(4, 3, SIZE, SIZE))
+        backbone(torch.randn(4, backbone.in_channels, SIZE, SIZE))
     state = {f"backbone.{name}": value for name, value in backbone.state_dict().items()}
     torch.save({"state_dict": state}, file)
     return state

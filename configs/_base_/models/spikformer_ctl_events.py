@@ -1,0 +1,10 @@
+# A small Spikformer for recordings of event cameras, pretrained with MixedLIF and CTL
+_base_ = 'spikformer_ctl.py'
+model = dict(
+    # A view normalised with its partner's statistics could see the partner through them.
+    projector_bn='per_view',
+    backbone=dict(
+        in_channels=2,  # OFF and ON events; T is that of the frames
+        arch=dict(embed_dims=64, depth=1, num_heads=4),
+        bn='per_view'),
+    neck=dict(in_channels=64, hid_channels=512, out_channels=512))
