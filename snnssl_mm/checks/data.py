@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger, print_log
 from mmengine.registry import DATASETS, init_default_scope
 
 from snnssl_mm.checkpoints.preprocessing import loads_file
+from snnssl_mm.checkpoints.stored_config import type_name
 from snnssl_mm.checks import coco
 from snnssl_mm.checks.coco_boxes import check_outlines, require_sides
 from snnssl_mm.checks.evaluators import check_evaluator_files
@@ -41,6 +42,8 @@ from snnssl_mm.datasets.data_error import (
 )
 
 COVERED = {"CocoDataset", "BaseSegDataset", "CustomDataset"}
+FRAMES = {"EventFrames", "FoldFrames"}
+"""Transforms that make an image of a recording."""
 
 
 def say(text: str) -> None:
@@ -225,7 +228,8 @@ def built(settings: Any) -> Any:
     loading = [
         transform
         for transform in settings.get("pipeline") or ()
-        if isinstance(transform, Mapping) and loads_file(transform)
+        if isinstance(transform, Mapping)
+        and (loads_file(transform) or type_name(transform.get("type")) in FRAMES)
     ]
     with DATASETS.switch_scope_and_registry(settings.get("_scope_")) as registry:
         kind = settings["type"]

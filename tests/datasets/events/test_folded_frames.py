@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import TRANSFORMS, init_default_scope
 from mmengine.runner import Runner
 
+from snnssl_mm.checks.data import check_data
 from snnssl_mm.datasets.events.folded_frames import FoldFrames
 from snnssl_mm.models.clips import unfold_frames
 
@@ -68,6 +69,7 @@ def test_an_image_is_no_clip(clip):
 @pytest.mark.parametrize(
     "name",
     [
+        "detection/mask-rcnn_spikformer_fpn_events",
         "detection/retinanet_spikformer_fpn_events",
         "segmentation/semantic-fpn_spikformer_events",
     ],
@@ -82,6 +84,7 @@ def test_stock_data_preprocessors_and_models_take_them(name, tmp_path):
     loader.dataset.update(data_root=str(tmp_path / "data"), num_train=2, num_test=2)
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
+    check_data(cfg)
     cfg.work_dir = str(tmp_path)
     cfg.experiment_name = f"{cfg.default_scope}-{tmp_path.name}"
     runner = Runner.from_cfg(cfg)
