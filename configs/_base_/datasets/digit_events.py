@@ -9,8 +9,8 @@ pack = dict(type='PackInputs')
 view = [
     dict(type='snnssl_mm.EventTimeWindow', share=(0.7, 1.0)),
     dict(type='snnssl_mm.EventRotation', rotation=0.25),
-    dict(type='snnssl_mm.EventResizedCrop', scale=(0.6, 1.0)),
-    dict(type='snnssl_mm.EventShift', shift=0.15),
+    dict(type='snnssl_mm.EventResizedCrop', scale=(0.75, 1.0)),
+    dict(type='snnssl_mm.EventShift', shift=0.1),
     dict(type='snnssl_mm.EventDrop', share=(0.0, 0.5)),
     dict(type='snnssl_mm.EventNoise', rate=(0.0, 2.0)),
     frames,
