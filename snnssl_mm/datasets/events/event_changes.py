@@ -9,7 +9,6 @@ import numpy as np
 from snnssl_mm.datasets.events.recording import EVENT, Recording
 from snnssl_mm.datasets.events.views import (
     EventView,
-    Range,
     range_within,
     sorted_by_time,
     uniform,
@@ -53,7 +52,10 @@ class EventDrop(EventView):
     """
 
     def __init__(
-        self, by: str = "chance", share: Range = (0.0, 0.3), prob: float = 1.0
+        self,
+        by: str = "chance",
+        share: tuple[float, float] = (0.0, 0.3),
+        prob: float = 1.0,
     ) -> None:
         super().__init__(prob)
         if by not in DROPS:
@@ -93,7 +95,9 @@ class EventNoise(EventView):
         prob: Probability of changing anything.
     """
 
-    def __init__(self, rate: Range = (0.0, 1.0), prob: float = 1.0) -> None:
+    def __init__(
+        self, rate: tuple[float, float] = (0.0, 1.0), prob: float = 1.0
+    ) -> None:
         super().__init__(prob)
         self.rate = range_within("rate", rate, 0, float("inf"))
 

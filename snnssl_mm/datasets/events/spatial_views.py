@@ -7,7 +7,6 @@ import math
 from snnssl_mm.datasets.events.recording import Recording
 from snnssl_mm.datasets.events.views import (
     EventView,
-    Range,
     placed,
     places,
     points,
@@ -33,8 +32,8 @@ class EventResizedCrop(EventView):
 
     def __init__(
         self,
-        scale: Range = (0.5, 1.0),
-        ratio: Range = (3 / 4, 4 / 3),
+        scale: tuple[float, float] = (0.5, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
         prob: float = 1.0,
     ) -> None:
         super().__init__(prob)

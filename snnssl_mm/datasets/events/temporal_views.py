@@ -7,7 +7,6 @@ import numpy as np
 from snnssl_mm.datasets.events.recording import Recording
 from snnssl_mm.datasets.events.views import (
     EventView,
-    Range,
     range_within,
     sorted_by_time,
     uniform,
@@ -29,7 +28,10 @@ class EventTimeWindow(EventView):
     """
 
     def __init__(
-        self, share: Range = (0.5, 1.0), within: Range = (0.0, 1.0), prob: float = 1.0
+        self,
+        share: tuple[float, float] = (0.5, 1.0),
+        within: tuple[float, float] = (0.0, 1.0),
+        prob: float = 1.0,
     ) -> None:
         super().__init__(prob)
         self.share = range_within("share", share, 0, 1)
@@ -56,7 +58,9 @@ class EventTimeJitter(EventView):
         prob: Probability of changing anything.
     """
 
-    def __init__(self, std: Range = (0.0, 2000.0), prob: float = 1.0) -> None:
+    def __init__(
+        self, std: tuple[float, float] = (0.0, 2000.0), prob: float = 1.0
+    ) -> None:
         super().__init__(prob)
         self.std = range_within("std", std, 0, float("inf"))
 

@@ -9,8 +9,6 @@ from mmcv.transforms import BaseTransform
 
 from snnssl_mm.datasets.events.recording import Recording
 
-Range = tuple[float, float]
-
 
 class EventView(BaseTransform):
     """Base class of transforms that change a recording before it is integrated.
@@ -41,7 +39,7 @@ class EventView(BaseTransform):
         raise NotImplementedError
 
 
-def uniform(limits: Range, count: int | None = None) -> Any:
+def uniform(limits: tuple[float, float], count: int | None = None) -> Any:
     """Draw numbers uniformly from a range."""
     return np.random.uniform(*limits, count)  # noqa: NPY002
 
@@ -57,7 +55,9 @@ def within(name: str, value: float, low: float, high: float) -> float:
     return value
 
 
-def range_within(name: str, limits: Range, low: float, high: float) -> Range:
+def range_within(
+    name: str, limits: tuple[float, float], low: float, high: float
+) -> tuple[float, float]:
     """Return an argument that is a range.
 
     Raises:
