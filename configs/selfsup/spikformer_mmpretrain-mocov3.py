@@ -1,0 +1,14 @@
+# mmpretrain's MoCo v3 takes a spiking backbone as it is: time-averaged features, no analog path
+_base_ = ['spikformer_ctl.py', '../_base_/models/spikformer_mmpretrain.py']
+model = dict(
+    _delete_=True,
+    type='MoCoV3',
+    backbone=_base_.spikformer,
+    neck=_base_.projector,
+    head=dict(
+        type='MoCoV3Head',
+        loss=dict(type='CrossEntropyLoss', loss_weight=2 * 0.2),
+        predictor=_base_.predictor,
+        temperature=0.2))
+data_preprocessor = dict(type='snnssl_mm.TwoViewDataPreprocessor')
+default_hooks = _base_.without_paths

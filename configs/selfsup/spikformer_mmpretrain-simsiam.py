@@ -1,0 +1,13 @@
+# mmpretrain's SimSiam takes a spiking backbone as it is: time-averaged features, no analog path
+_base_ = ['spikformer_ctl.py', '../_base_/models/spikformer_mmpretrain.py']
+model = dict(
+    _delete_=True,
+    type='SimSiam',
+    backbone=_base_.spikformer,
+    neck=_base_.projector,
+    head=dict(
+        type='LatentPredictHead',
+        loss=dict(type='CosineSimilarityLoss'),
+        predictor=_base_.predictor))
+data_preprocessor = dict(type='snnssl_mm.TwoViewDataPreprocessor')
+default_hooks = _base_.without_paths
