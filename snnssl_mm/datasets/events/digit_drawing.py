@@ -146,11 +146,13 @@ def draw_clutter(
     Returns:
         numpy.ndarray: int64 ``[height, width]``, 0 to 102, two fifths of full scale.
     """
-    canvas = np.zeros(shape, np.int64)
+    canvas: np.ndarray = np.zeros(shape, np.int64)
     for _ in range(num_strokes):
         y, x = rng.integers(LENGTH * np.array(shape)).tolist()
         axes = turned_coordinates(shape, 0, (x, y), int(rng.integers(180)))
-        covered = np.full(shape, int(rng.integers(51, 102, endpoint=True)), np.int64)
+        covered: np.ndarray = np.full(
+            shape, int(rng.integers(51, 102, endpoint=True)), np.int64
+        )
         for axis, extent in zip(axes, (length, max(LENGTH, length // 8)), strict=True):
             inside = (extent + LENGTH) // 2 - (np.abs(axis) >> 15)
             covered = covered * np.clip(inside, 0, LENGTH) // LENGTH

@@ -16,7 +16,8 @@ class FoldFrames(BaseTransform):
 
     Stock transforms (resize, flip, pad), data preprocessors and sliding windows then
     treat a clip as an image with T C channels, and a backbone of ``time_steps=T`` and
-    ``in_channels=C`` takes it apart again, see :class:`SpikingBackbone`. Channel
+    ``in_channels=C`` takes it apart again, see
+    :func:`snnssl_mm.models.clips.unfold_frames`. Channel
     ``t C + c`` is channel c of frame t.
 
     Requires ``img`` (``[T, C, H, W]``, as of ``EventFrames``) and changes it to
