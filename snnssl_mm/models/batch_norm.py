@@ -27,7 +27,7 @@ class PerViewBatchNorm2d(_NormBase):
     """BatchNorm2d with batch statistics of each view.
 
     The views of a batch have different statistics, because their augmentations differ
-    and because the outputs of the two MixedLIF paths do. While :attr:`views` is 2 and
+    and because the outputs of the two MixedLIF paths do. While ``views`` is 2 and
     the module trains, the first half of the samples (A, the spiking one) and the second
     (B) are normalised each by its own batch statistics, with shared affine parameters;
     the running statistics follow A, the only one that inference sees. In several
