@@ -131,22 +131,6 @@ def detector_memory(report: dict[str, Any]) -> list[str]:
     return [*lines, "", f"On {device(report)}: `{report['command']}`."]
 
 
-def blood_cells(report: dict[str, Any]) -> list[str]:
-    """Render AP50 over epochs, as recorded before there was the suite ``cells``."""
-    epochs = list(report["runs"][0]["results"]["pretrained"])
-    rows = [
-        [
-            probe_title(start),
-            str(run["seed"]),
-            *(f"{100 * row[e]['AP50']:.1f}" for e in epochs),
-        ]
-        for run in report["runs"]
-        for start, row in run["results"].items()
-    ]
-    lines = table(["AP50, %", "seed", *(f"epoch {e}" for e in epochs)], rows)
-    return [*lines, "", f"On {device(report)}: `{report['command']}`."]
-
-
 def busy_machine(report: dict[str, Any]) -> list[str]:
     """Render results of benchmarks/busy_machine.py: seconds per step."""
     rows = [
@@ -262,7 +246,6 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
         "detector_memory": detector_memory,
         "event_readers": event_readers,
         "folding": folding,
-        "blood_cells": blood_cells,
         "busy_machine": busy_machine,
         "growth": growth,
         "kernel_resources": kernel_resources,

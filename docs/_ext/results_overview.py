@@ -53,11 +53,9 @@ CARDS = (
     Card(
         "blood_cells",
         "Blood cells",
-        "Does it help a detector with 205 labelled photographs?",
-        "AP50 {blood_cells|pretrained|epoch 4} against "
-        "{blood_cells|random weights|epoch 4} after 4 epochs, "
-        "{blood_cells|pretrained|epoch 10} against "
-        "{blood_cells|random weights|epoch 10} after 10",
+        "Does it help a detector with few labelled photographs?",
+        "AP50 {blood_cells|detection|pretrained} from pretrained, "
+        "{blood_cells|detection|random} from random weights with 20 labelled images",
     ),
     Card(
         "probes",
