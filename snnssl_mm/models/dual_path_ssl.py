@@ -7,12 +7,10 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import torch
-from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
-from snnssl_mm.models.batch_norm import set_views
+from snnssl_mm.models.spiking_ssl import SpikingSSL
 from snnssl_mm.models.teacher import Teacher
-from snnssl_mm.neurons import ReLUNeuron, set_path
 from snnssl_mm.registry import MODELS
 
 
@@ -32,7 +30,7 @@ class Embeddings(NamedTuple):
 
 
 @MODELS.register_module()
-class DualPathSSL(BaseSelfSupervisor):
+class DualPathSSL(SpikingSSL):
     """Self-supervised learning with MixedLIF: spiking view A against analog view B.
 
     The two views are concatenated and pass the network once; in training mode every
@@ -91,29 +89,21 @@ class DualPathSSL(BaseSelfSupervisor):
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: Any = None,
     ) -> None:
-        data_preprocessor = dict(data_preprocessor or {})
-        data_preprocessor.setdefault("type", "snnssl_mm.TwoViewDataPreprocessor")
         super().__init__(
-            backbone={**backbone, "time_readout": "none"},
-            neck=neck,
-            head=head,
-            data_preprocessor=data_preprocessor,
-            init_cfg=init_cfg,
+            backbone,
+            neck,
+            head,
+            train_path,
+            train_time_steps,
+            data_preprocessor,
+            init_cfg,
+            views=2,
         )
         if projector_bn not in ("joint", "per_view"):
             raise ValueError(
                 f"projector_bn must be 'joint' or 'per_view', got {projector_bn!r}"
             )
-        self.train_path = train_path
-        self.time_steps: int = getattr(self.backbone, "time_steps", 1)
-        self.train_time_steps = train_time_steps
         self.projector_bn = projector_bn
-        relus = (isinstance(m, ReLUNeuron) for m in self.backbone.modules())
-        if set_path(self.backbone, "spike") == 0 and not any(relus):
-            raise ValueError(
-                f"{type(self.backbone).__name__} has no MixedLIF neuron; DualPathSSL "
-                "needs a spiking backbone such as snnssl_mm.Spikformer"
-            )
         loss = getattr(self.head, "loss_module", None)
         self.has_targets = getattr(loss, "takes_targets", False)
         if (predictor or teacher) and not self.has_targets:
@@ -132,19 +122,12 @@ class DualPathSSL(BaseSelfSupervisor):
         if self.teacher is not None:
             self.teacher.copy_student(self)
 
-    def train(self, mode: bool = True) -> DualPathSSL:
-        """Switch the mode; eval mode always uses the spiking path and the full T."""
-        super().train(mode)
-        steps = self.train_time_steps if mode else None
-        networks = [(self.backbone, self.train_path)]
-        if self.teacher is not None:
-            own = self.teacher.path or self.train_path
-            networks.append((self.teacher.backbone, own))
-        for backbone, path in networks:
-            backbone.time_steps = steps or self.time_steps
-            set_path(backbone, path if mode else "spike")
-            set_views(backbone, 2 if mode else 1)
-        return self
+    def backbones(self) -> list[tuple[Any, str]]:
+        """Return the backbones, each with its path in training."""
+        found = super().backbones()
+        if (teacher := getattr(self, "teacher", None)) is not None:
+            found.append((teacher.backbone, teacher.path or self.train_path))
+        return found
 
     def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
         """Preprocess a batch, and update the weights; return the logged values."""
@@ -153,14 +136,6 @@ class DualPathSSL(BaseSelfSupervisor):
             return values
         inputs = self.data_preprocessor(data, True)["inputs"]
         return self.graphed_step(self, inputs, optim_wrapper)
-
-    def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Compute the backbone's time-averaged maps ``[N, C, H, W]``.
-
-        Args:
-            inputs: Preprocessed images ``[N, C, H, W]``, or clips ``[T, N, C, H, W]``.
-        """
-        return tuple(features.mean(0) for features in self.backbone(inputs))
 
     def project(
         self, inputs: Tensor, networks: DualPathSSL | Teacher | None = None
@@ -230,22 +205,3 @@ class DualPathSSL(BaseSelfSupervisor):
         if not self.has_targets:
             return self.head.loss(*views)
         return self.head.loss(*views, predictions=predictions, targets=targets)
-
-    def with_train_time_steps(self, view: Tensor) -> Tensor:
-        """Reduce clips to ``train_time_steps`` by averaging frames.
-
-        As if events had been integrated over longer windows, but with the same level.
-
-        Raises:
-            ValueError: If the clips' T is not a multiple of it.
-        """
-        steps = self.train_time_steps if self.training else None
-        if view.dim() == 4 or steps is None:
-            return view
-        if len(view) % steps:
-            raise ValueError(
-                f"train_time_steps={steps} must divide the T={len(view)} frames of a "
-                "clip; change it, or the stages of PathScheduleHook, or time_steps of "
-                "the pipeline (EventFrames)"
-            )
-        return view.unflatten(0, (steps, -1)).mean(1)
