@@ -14,6 +14,7 @@ from snnssl_mm.losses.gather import GatherBatch
 from snnssl_mm.losses.ntxent import Contrast, ContrastGradient
 from snnssl_mm.losses.pairs import GramGradients, GramSums, Pairs
 from snnssl_mm.models.layers import ZeroGradient
+from snnssl_mm.models.masking import TakeRows
 from snnssl_mm.neurons import MixedILIF, MixedLIF
 from snnssl_mm.neurons.kernels import ops
 from snnssl_mm.neurons.kernels.integer_reference import IntegerFire
@@ -74,6 +75,7 @@ FUNCTIONS = {
         Pairs(2, True), torch.ones(()), x[None, :, 0], torch.zeros(1, 4, 4, CHANNELS)
     ),
     ZeroGradient: lambda x: ZeroGradient.apply(x, torch.ones(CHANNELS)),
+    TakeRows: lambda x: TakeRows.apply(x[..., 0], torch.tensor([1])),
 }
 NEURONS = {
     backend: MixedLIF(tau=1.5, surrogate="atan", backend=backend)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Self
 
 from mmengine.model import BaseModule
@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from snnssl_mm.models.clips import unfold_frames
 from snnssl_mm.models.layers import channels_last
+from snnssl_mm.models.masking import only_visible, visible_patches
 
 
 @contextmanager
@@ -43,6 +44,18 @@ def copied_buffers(module: nn.Module) -> list[dict[str, Tensor | None]]:
     ]
 
 
+def circumstances(module: nn.Module) -> AbstractContextManager[None]:
+    """Return a context in which ``module`` computes later what it would now."""
+    buffers, patches = copied_buffers(module), visible_patches()
+
+    @contextmanager
+    def restored() -> Iterator[None]:
+        with buffers_replaced(module, buffers), only_visible(patches):
+            yield
+
+    return restored()
+
+
 def run_checkpointed(
     module: nn.Module, *inputs: Any, function: Callable[..., Any] | None = None
 ) -> Any:
@@ -51,7 +64,8 @@ def run_checkpointed(
     The backward pass recomputes the activations. Outputs, gradients and buffers are
     those of a plain call; parameters get gradients also if no input requires one. The
     recomputation starts from the buffers as they were, so that BatchNorm's running
-    statistics, which it must not update again, are the same wherever they are used.
+    statistics, which it must not update again, are the same wherever they are used; and
+    it sees the same patches of masked images.
 
     Args:
         module: Module whose buffers a recomputation must not change.
@@ -62,10 +76,7 @@ def run_checkpointed(
         function or module,
         *inputs,
         use_reentrant=False,
-        context_fn=lambda: (
-            nullcontext(),
-            buffers_replaced(module, copied_buffers(module)),
-        ),
+        context_fn=lambda: (nullcontext(), circumstances(module)),
     )
 
 

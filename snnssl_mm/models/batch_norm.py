@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _NormBase
 
+from snnssl_mm.models.masking import visible_patches
 from snnssl_mm.neurons import (
     BatchNormalization,
     MixedILIF,
@@ -148,8 +149,18 @@ def normalize(norm: nn.Module, x: Tensor) -> Tensor:
     """Apply ``norm`` to ``x`` [T, N, C, H, W].
 
     Layers other than PerViewBatchNorm2d get [T N, C, H, W], so that SyncBatchNorm and
-    every other 4-D layer can replace nn.BatchNorm2d.
+    every other 4-D layer can replace nn.BatchNorm2d. Of a masked input they get the
+    visible positions alone, see :mod:`snnssl_mm.models.masking`.
     """
+    patches = visible_patches()
+    if patches is not None:
+        y = normalize_all(norm, patches.gather(x))
+        return patches.scatter(y, *x.shape[-2:])
+    return normalize_all(norm, x)
+
+
+def normalize_all(norm: nn.Module, x: Tensor) -> Tensor:
+    """Apply ``norm`` to every position of ``x`` [T, N, C, H, W]."""
     if isinstance(norm, PerViewBatchNorm2d):
         return norm(x)
     return norm(x.flatten(0, 1)).unflatten(0, x.shape[:2])
@@ -167,9 +178,20 @@ def normalize_and_fire(
             all time steps.
         time_steps: T.
     """
+    patches = visible_patches()
+    if patches is not None:
+        y = normalize_and_fire_all(norm, neuron, patches.gather(x), time_steps)
+        return patches.scatter(y, *x.shape[-2:])
+    return normalize_and_fire_all(norm, neuron, x, time_steps)
+
+
+def normalize_and_fire_all(
+    norm: nn.Module, neuron: nn.Module, x: Tensor, time_steps: int
+) -> Tensor:
+    """Compute :func:`normalize_and_fire` at every position."""
     if is_plain(norm) and takes_norm(neuron, x):
         return neuron(x, current_normalization(norm, x), time_steps)
-    y = normalize(norm, x)
+    y = normalize_all(norm, x)
     return neuron(y.expand(time_steps, *y.shape[1:]))
 
 

@@ -19,6 +19,7 @@ from snnssl_mm.models.batch_norm import (
     normalize_and_fire,
     takes_norm,
 )
+from snnssl_mm.models.masking import hide, visible_patches
 from snnssl_mm.neurons.kernels import ops
 from snnssl_mm.neurons.kernels.backends import is_usable, takes
 from snnssl_mm.neurons.kernels.layout import is_channels_last
@@ -33,8 +34,11 @@ def build_neuron(neuron: NeuronConfig, **overrides: Any) -> nn.Module:
 
 
 def convolve(conv: nn.Module, x: Tensor) -> Tensor:
-    """Apply ``conv`` to each time step of ``x`` [T, N, C, H, W]."""
-    frames: Tensor = conv(x.flatten(0, 1))
+    """Apply ``conv`` to each time step of ``x`` [T, N, C, H, W].
+
+    It sees zeros at masked positions, see :mod:`snnssl_mm.models.masking`.
+    """
+    frames: Tensor = conv(hide(x).flatten(0, 1))
     return frames.unflatten(0, x.shape[:2])
 
 
@@ -120,7 +124,7 @@ class ConvNorm(nn.Module):
         if not is_idle_bias(self.conv, self.bn):
             return convolve(self.conv, x)
         weight, bias = self.conv.weight, cast(Tensor, self.conv.bias)
-        frames = self.conv._conv_forward(x.flatten(0, 1), weight, None)
+        frames = self.conv._conv_forward(hide(x).flatten(0, 1), weight, None)
         # The mean becomes (1 - m) mean + m (mean of the batch), and lacks m bias.
         share = self.bn.momentum / (1 - self.bn.momentum)
         self.bn.running_mean.add_(bias.detach(), alpha=share)
@@ -204,7 +208,8 @@ def normalize_fire_and_halve(
     Spikes of full size are then never written. A hook on the neuron expects to see
     them.
     """
-    fused = is_plain(norm) and takes_norm(neuron, x) and x.dim() == 5
+    whole = x.dim() == 5 and visible_patches() is None
+    fused = is_plain(norm) and takes_norm(neuron, x) and whole
     if fused and is_channels_last(x) and not is_watched(neuron):
         return neuron(x, current_normalization(norm, x), time_steps, pooled=True)
     return halve(normalize_and_fire(norm, neuron, x, time_steps))
