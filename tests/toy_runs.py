@@ -81,11 +81,12 @@ def toy_run(
     hooks=(),
     validate=False,
     stop_at=None,
+    model=None,
     **more,
 ):
     """Train; return the runner, also if it is stopped at a step."""
     forget_runs()
-    model = Line()
+    model = model or Line()
     model.stop_at = stop_at
     validation = {}
     if validate:

@@ -48,6 +48,9 @@ from snnssl_mm.models.heads import (
     TemporalLossHead,
 )
 from snnssl_mm.models.init import BackboneInit
+from snnssl_mm.models.masked_patches import MaskedPatchDecoder, MaskedPatchHead
+from snnssl_mm.models.masked_ssl import MaskedSSL
+from snnssl_mm.models.masking import VisiblePatches, only_visible
 from snnssl_mm.models.membrane_shortcut.e_spike_former import ESpikeFormer
 from snnssl_mm.models.membrane_shortcut.max_former import MaxFormer
 from snnssl_mm.models.membrane_shortcut.meta_spike_former import MetaSpikeFormer
@@ -58,6 +61,7 @@ from snnssl_mm.models.membrane_shortcut.spikingformer import Spikingformer
 from snnssl_mm.models.qkformer import QKFormer
 from snnssl_mm.models.spikformer import Spikformer
 from snnssl_mm.models.spiking_resnet import SpikingResNet
+from snnssl_mm.models.spiking_ssl import SpikingSSL
 from snnssl_mm.models.teacher import Teacher
 from snnssl_mm.neurons import MixedILIF, MixedLIF, ReLUNeuron
 from snnssl_mm.registry import MODELS
@@ -87,6 +91,9 @@ __all__ = [
     "ESpikeFormer",
     "Embeddings",
     "LeJEPALoss",
+    "MaskedPatchDecoder",
+    "MaskedPatchHead",
+    "MaskedSSL",
     "MaxFormer",
     "MetaSpikeFormer",
     "MixedILIF",
@@ -120,6 +127,7 @@ __all__ = [
     "SpikingRetinaHead",
     "SpikingRetinaSepBNHead",
     "SpikingRoIHead",
+    "SpikingSSL",
     "SpikingShared2FCBBoxHead",
     "SpikingSingleRoIExtractor",
     "SpikingStandardRoIHead",
@@ -130,6 +138,8 @@ __all__ = [
     "TimeFlattenedLoss",
     "TwoViewDataPreprocessor",
     "VICRegLoss",
+    "VisiblePatches",
     "load_backbone",
     "load_full_model",
+    "only_visible",
 ]
