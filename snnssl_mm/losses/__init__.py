@@ -1,5 +1,6 @@
 """Self-supervised losses over time steps and views, in pure torch."""
 
+from snnssl_mm.losses.distillation import FeatureDistillationLoss
 from snnssl_mm.losses.lejepa import LeJEPALoss, LeJEPAParts
 from snnssl_mm.losses.ntxent import NTXentLoss, NTXentParts
 from snnssl_mm.losses.prediction import (
@@ -21,6 +22,7 @@ from snnssl_mm.losses.vicreg import VICRegLoss, VICRegParts
 __all__ = [
     "BoundaryTemporalLoss",
     "CrossTemporalLoss",
+    "FeatureDistillationLoss",
     "LeJEPALoss",
     "LeJEPAParts",
     "LossParts",

@@ -56,7 +56,7 @@ class PredictionLoss(SliceLoss):
             )
         with torch.autocast(views[0].device.type, enabled=False):
             goals = wide(*(z.detach() for z in targets))
-            distance = -self.mean_cosine(wide(*views), goals)
+            distance = self.compare(wide(*views), goals)
             return PredictionParts(average_over_processes(distance))
 
     def forward(
@@ -64,6 +64,10 @@ class PredictionLoss(SliceLoss):
     ) -> Tensor:
         """Loss (a scalar) for predictions and targets, see :meth:`parts`."""
         return self.parts(*views, targets=targets).distance
+
+    def compare(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """Average the distance of ``[V, T, B, D]`` over pairs and samples."""
+        return -self.mean_cosine(predictions, targets)
 
     def mean_cosine(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Average the cosine similarity of ``[V, T, B, D]`` over pairs and samples."""
