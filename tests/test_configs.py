@@ -118,6 +118,14 @@ def with_stand_in_data(cfg, image_folder):
         )
 
 
+def with_stand_in_teacher(cfg, folder):
+    """Give a frozen teacher random weights: a user trains it, or downloads it."""
+    if teacher := cfg.model.get("frozen_teacher"):
+        teacher.checkpoint = str(folder / "teacher.pth")
+        network = MODELS.build(teacher.backbone)
+        torch.save({"state_dict": network.state_dict()}, teacher.checkpoint)
+
+
 def of_the_runner(file):
     """Whether it uses Runner; test_train_distributed.py trains the others."""
     return "runner_type" not in load(file)
@@ -134,6 +142,7 @@ def test_config_trains_for_two_iterations(
             type="OptimWrapper", optimizer=cfg.optim_wrapper.optimizer
         )  # without what needs a GPU
     with_stand_in_data(cfg, image_folder)
+    with_stand_in_teacher(cfg, tmp_path)
     cfg.work_dir = str(tmp_path)
     cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=2)
     firing_rate = dict(type="snnssl_mm.FiringRateHook", interval=1)

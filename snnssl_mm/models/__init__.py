@@ -8,6 +8,7 @@ from snnssl_mm.checkpoints.loading import load_backbone, load_full_model
 from snnssl_mm.losses import (
     BoundaryTemporalLoss,
     CrossTemporalLoss,
+    FeatureDistillationLoss,
     LeJEPALoss,
     NegativeCosineLoss,
     NextStepLoss,
@@ -42,6 +43,7 @@ from snnssl_mm.models.dense_prediction.heads import (
 from snnssl_mm.models.dense_prediction.neck import SpikingNeck
 from snnssl_mm.models.dense_prediction.simple_pyramid import SimpleFeaturePyramid
 from snnssl_mm.models.dual_path_ssl import DualPathSSL, Embeddings
+from snnssl_mm.models.frozen_teacher import FrozenTeacher
 from snnssl_mm.models.heads import (
     NormalizedLinearClsHead,
     SpikingLinearClsHead,
@@ -79,6 +81,7 @@ for _module in (
     NegativeCosineLoss,
     NextStepLoss,
     LeJEPALoss,
+    FeatureDistillationLoss,
 ):
     MODELS.register_module(module=_module)
 
@@ -90,6 +93,8 @@ __all__ = [
     "DualPathSSL",
     "ESpikeFormer",
     "Embeddings",
+    "FeatureDistillationLoss",
+    "FrozenTeacher",
     "LeJEPALoss",
     "MaskedPatchDecoder",
     "MaskedPatchHead",

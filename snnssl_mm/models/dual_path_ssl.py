@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from snnssl_mm.models.frozen_teacher import FrozenTeacher
 from snnssl_mm.models.spiking_ssl import SpikingSSL
 from snnssl_mm.models.teacher import Teacher
 from snnssl_mm.registry import MODELS
@@ -21,7 +22,7 @@ class Embeddings(NamedTuple):
         projections: Of the projector.
         predictions: Of the predictor, from the projections; the same without one.
         targets: What the predictions should be, without a gradient: the teacher's
-            projections, or without one the projections.
+            projections, a frozen teacher's features, or without one the projections.
     """
 
     projections: Tensor
@@ -65,6 +66,10 @@ class DualPathSSL(SpikingSSL):
         teacher: Options of a :class:`~snnssl_mm.models.Teacher`, whose projections are
             the targets, such as ``dict(momentum=0.996, path='analog')``; TeacherHook
             updates it. None for the projections themselves.
+        frozen_teacher: Options of a :class:`~snnssl_mm.models.FrozenTeacher` instead,
+            whose features of the same images are the targets, for distillation
+            (FeatureDistillationLoss). The projector has as many outputs. It is no part
+            of the model's state: checkpoints do not contain it.
         data_preprocessor: Config; a TwoViewDataPreprocessor by default.
         init_cfg: Initialisation, see mmengine.
 
@@ -75,6 +80,7 @@ class DualPathSSL(SpikingSSL):
 
     graphed_step: Callable[[DualPathSSL, list[Tensor], Any], dict[str, Tensor]] | None
     graphed_step = None
+    frozen_teacher: FrozenTeacher | None
 
     def __init__(
         self,
@@ -86,6 +92,7 @@ class DualPathSSL(SpikingSSL):
         projector_bn: str = "joint",
         predictor: dict[str, Any] | None = None,
         teacher: dict[str, Any] | None = None,
+        frozen_teacher: dict[str, Any] | None = None,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: Any = None,
     ) -> None:
@@ -106,7 +113,9 @@ class DualPathSSL(SpikingSSL):
         self.projector_bn = projector_bn
         loss = getattr(self.head, "loss_module", None)
         self.has_targets = getattr(loss, "takes_targets", False)
-        if (predictor or teacher) and not self.has_targets:
+        if teacher and frozen_teacher:
+            raise ValueError("a teacher is an average of past weights, or frozen: one")
+        if (predictor or teacher or frozen_teacher) and not self.has_targets:
             raise ValueError(
                 "a predictor and a teacher are for losses that compare predictions "
                 "with targets, such as snnssl_mm.NegativeCosineLoss; got "
@@ -114,6 +123,9 @@ class DualPathSSL(SpikingSSL):
             )
         self.predictor = None if predictor is None else MODELS.build(predictor)
         self.teacher = None if teacher is None else Teacher(self, **teacher)
+        frozen = None if frozen_teacher is None else FrozenTeacher(**frozen_teacher)
+        # Not registered: no parameter, no tensor of a checkpoint, always in eval mode.
+        object.__setattr__(self, "frozen_teacher", frozen)
         self.train(self.training)
 
     def init_weights(self) -> None:
@@ -121,6 +133,13 @@ class DualPathSSL(SpikingSSL):
         super().init_weights()
         if self.teacher is not None:
             self.teacher.copy_student(self)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> DualPathSSL:
+        """Move the frozen teacher too, which is no submodule."""
+        if (frozen := getattr(self, "frozen_teacher", None)) is not None:
+            frozen._apply(*args, **kwargs)
+        moved: DualPathSSL = super()._apply(*args, **kwargs)
+        return moved
 
     def backbones(self) -> list[tuple[Any, str]]:
         """Return the backbones, each with its path in training."""
@@ -168,6 +187,15 @@ class DualPathSSL(SpikingSSL):
         if self.teacher is not None:
             with torch.no_grad():
                 target = self.project(inputs, self.teacher)
+        if self.frozen_teacher is not None:
+            features = self.frozen_teacher(inputs, self.data_preprocessor)
+            if features.shape[-1] != prediction.shape[-1]:
+                raise ValueError(
+                    f"the frozen teacher has {features.shape[-1]} features and the "
+                    f"student predicts {prediction.shape[-1]}; set neck.out_channels="
+                    f"{features.shape[-1]}"
+                )
+            target = features.expand(len(z), *features.shape)
         return Embeddings(z, prediction, target)
 
     def loss(
