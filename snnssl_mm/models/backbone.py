@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from snnssl_mm.models.clips import unfold_frames
 from snnssl_mm.models.layers import channels_last
-from snnssl_mm.models.masking import only_visible, visible_patches
+from snnssl_mm.models.masking import hide, only_visible, visible_patches
 
 
 @contextmanager
@@ -176,7 +176,7 @@ class SpikingBackbone(BaseModule):
         x = unfold_frames(x, self.time_steps, self.in_channels)
         self._check_input(x)
         maps = self.extract_maps(channels_last(x))
-        outputs = (maps[i] for i in self.out_indices)
+        outputs = (hide(maps[i]) for i in self.out_indices)
         if self.time_readout == "mean":
             # mmcv's operators read maps of another order as if they were contiguous.
             return tuple(m.mean(0).contiguous() for m in outputs)

@@ -121,7 +121,8 @@ class MaskedSSL(SpikingSSL):
     def encode(self, images: Tensor, patches: VisiblePatches) -> Tensor:
         """Compute the last map ``[T, N, C, h, w]`` of the visible patches."""
         with only_visible(patches):
-            return patches.hide(self.backbone(images)[-1])
+            maps: Tensor = self.backbone(images)[-1]
+        return maps
 
     def loss(
         self,

@@ -3,9 +3,9 @@
 Tian et al., "Designing BERT for Convolutional Networks: Sparse and Hierarchical Masked
 Modeling" (SparK), ICLR 2023, arXiv 2301.03580, on dense maps: every convolution gets
 zeros at the hidden positions, and every norm and the neuron behind it run on the
-visible positions alone. What hidden pixels contain then changes no output, and batch
-statistics are those of the visible positions. Attention sums over tokens whose spikes
-are zero where they are hidden.
+visible positions alone. What hidden pixels contain then changes no output, maps that a
+backbone returns are zero at hidden positions, and batch statistics are those of the
+visible ones. Attention sums over tokens whose spikes are zero where they are hidden.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Positions(NamedTuple):
 
     Attributes:
         hidden: ``[N, 1, H, W]``, whether a position is hidden.
-        index: ``[N K]``, the visible ones, counted through all N images.
+        rows: ``[N K]``, the visible ones, counted through all N images.
     """
 
     hidden: Tensor
-    index: Tensor
+    rows: Tensor
 
 
 class VisiblePatches:
@@ -104,7 +104,7 @@ class VisiblePatches:
     def gather(self, x: Tensor) -> Tensor:
         """Return the visible positions of ``x`` [T, N, C, H, W]: [T, N, C, K, 1]."""
         steps, samples, channels = x.shape[:3]
-        index = self.positions(*x.shape[-2:]).index
+        index = self.positions(*x.shape[-2:]).rows
         rows = x.permute(0, 1, 3, 4, 2).reshape(steps, -1, channels)
         found = TakeRows.apply(rows, index).unflatten(1, (samples, -1))
         # Not transpose(2, 3).unsqueeze(-1), whose last stride is 1: torch 2.13 computes
@@ -114,7 +114,7 @@ class VisiblePatches:
     def scatter(self, packed: Tensor, height: int, width: int) -> Tensor:
         """Return ``[T, N, C, H, W]``, zero but for what :meth:`gather` has taken."""
         rows = packed.squeeze(-1).transpose(2, 3).flatten(1, 2)
-        index = self.positions(height, width).index
+        index = self.positions(height, width).rows
         whole = put_rows(rows, index, len(packed[0]) * height * width)
         return whole.unflatten(1, (-1, height, width)).permute(0, 1, 4, 2, 3)
 
