@@ -36,6 +36,7 @@ from snnssl_mm.engine.guards.disk_space import (
 from snnssl_mm.engine.guards.run_lock import locked_folder
 from snnssl_mm.engine.guards.worker_errors import explain_errors
 from snnssl_mm.engine.hooks.atomic_checkpoint_hook import use_atomic_checkpoints
+from snnssl_mm.engine.hooks.teacher_hook import require_updates
 from snnssl_mm.engine.screen import opening, quiet_runner
 
 NAMING_WEIGHTS = ("checkpoint", "pretrained", "frozen_stages")
@@ -83,6 +84,7 @@ def train(
         with explain_disk_errors(cfg.work_dir), lock:
             runner = build_runner(cfg, launcher, local_rank)
             model = unwrapped(runner.model)
+            require_updates(runner)
             build_loops(runner)
             loop = runner.train_loop
             require_training_batches(loop.dataloader)

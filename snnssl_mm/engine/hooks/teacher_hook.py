@@ -8,7 +8,25 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from snnssl_mm.checkpoints.loading import unwrapped
+from snnssl_mm.checks.config.problem import ConfigError
 from snnssl_mm.registry import HOOKS
+
+
+def require_updates(runner: Any) -> None:
+    """Refuse a model whose teacher no hook updates.
+
+    Args:
+        runner: Runner with the model and the hooks.
+
+    Raises:
+        ConfigError: If the teacher would stay as it is.
+    """
+    has_teacher = getattr(unwrapped(runner.model), "teacher", None) is not None
+    if has_teacher and not any(isinstance(h, TeacherHook) for h in runner.hooks):
+        raise ConfigError(
+            "the model has a teacher, but nothing updates it; add "
+            "default_hooks=dict(teacher=dict(type='snnssl_mm.TeacherHook'))"
+        )
 
 
 @HOOKS.register_module()

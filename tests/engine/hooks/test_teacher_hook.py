@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from snnssl_mm.checks.config.problem import ConfigError
 from snnssl_mm.engine import TeacherHook
+from snnssl_mm.engine.hooks.teacher_hook import require_updates
 from snnssl_mm.models import Teacher
 
 EXPECTED = [0.9, 0.9146446609, 0.95, 0.9853553391]  # of 4 iterations from 0.9
@@ -54,6 +56,17 @@ def test_no_update_while_gradients_are_accumulated():
     nn.init.normal_(model.neck.weight)
     TeacherHook().after_train_iter(run_of(model, should_update=lambda: False), 0)
     assert torch.equal(model.teacher.neck.weight, before["neck.weight"])
+
+
+def test_a_teacher_that_nothing_updates_is_refused():
+    runner = run_of(Student())
+    runner.hooks = [TeacherHook()]
+    require_updates(runner)
+    runner.hooks = []
+    with pytest.raises(ConfigError):
+        require_updates(runner)
+    runner.model.teacher = None
+    require_updates(runner)
 
 
 def test_hook_is_off_without_a_teacher():
