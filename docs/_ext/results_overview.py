@@ -55,7 +55,7 @@ CARDS = (
         "Blood cells",
         "Does it help a detector with few labelled photographs?",
         "AP50 {blood_cells|detection|pretrained} from pretrained, "
-        "{blood_cells|detection|random} from random weights with 20 labelled images",
+        "{blood_cells|detection|random} from random weights with 51 labelled images",
     ),
     Card(
         "probes",
