@@ -73,4 +73,5 @@ python_use_unqualified_type_names = True
 nitpick_ignore = [
     ("py:class", "torch.nn.modules.batchnorm._NormBase"),  # private, without a page
     ("py:class", "NeuronConfig"),  # Mapping[str, Any]
+    ("py:class", "Tensor"),  # of constructors, whose annotations stay text
 ]
