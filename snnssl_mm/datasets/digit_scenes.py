@@ -6,18 +6,17 @@ downloaded. The random positions make raw pixels weak features, so that a benefi
 pretraining is visible. Digits of training scenes never appear in test scenes.
 """
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from mmpretrain.datasets import CustomDataset
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from snnssl_mm.datasets.generated_folder import generate_once, read_meta
+from snnssl_mm.datasets.generated_digits import GeneratedDigits, write_by_digit
+from snnssl_mm.datasets.generated_folder import SPLITS, generate_splits
 from snnssl_mm.datasets.scene_drawing import (
     draw_clutter,
     finish,
@@ -30,7 +29,6 @@ from snnssl_mm.registry import DATASETS
 GENERATOR_VERSION = 1
 """Version of the generator; incremented if the same parameters give other scenes."""
 
-SPLITS = ("train", "test")
 TEST_SHARE = 0.25
 
 
@@ -90,7 +88,7 @@ def generate_digit_scenes(
 
     The layout is ``root/{train,test}/<digit>/<scene index>.png`` and
     ``root/meta.json`` with the parameters and a SHA-256 of each split's pixels. The
-    folder is written atomically, see :func:`generate_once`.
+    folder is written atomically, see :func:`.generated_folder.generate_once`.
 
     Args:
         root: Folder to write.
@@ -111,38 +109,34 @@ def generate_digit_scenes(
             "Digit scenes need size >= 16 and at least one scene per split, got "
             f"size={size}, num_train={num_train}, num_test={num_test}"
         )
-    counts = {"train": num_train, "test": num_test}
-    asked: dict[str, Any] = {"generator_version": GENERATOR_VERSION, "size": size}
-    asked |= {"num_train": num_train, "num_test": num_test, "seed": seed}
 
-    def write(folder: Path) -> dict[str, Any]:
-        digests = {
-            split: _write_split(folder / split, split, count, size, seed)
-            for split, count in counts.items()
-        }
-        return {"sha256": digests}
+    def write(folder: Path, split: str, count: int) -> str:
+        scenes = iter_digit_scenes(split, count, size, seed)
+        shown = progress(scenes, f"digit scenes, {split}", count)
+        return write_by_digit(folder / split, shown, ".png", _save)
 
-    return generate_once(root, "digit scenes", asked, write)
-
-
-def _write_split(folder: Path, split: str, count: int, size: int, seed: int) -> str:
-    """Write one split; return the SHA-256 of its pixels in the order of the scenes."""
-    for digit in range(10):
-        (folder / str(digit)).mkdir(parents=True)
-    digest = hashlib.sha256()
-    scenes = progress(
-        iter_digit_scenes(split, count, size, seed), f"digit scenes, {split}", count
+    return generate_splits(
+        root,
+        "digit scenes",
+        GENERATOR_VERSION,
+        write,
+        size=size,
+        num_train=num_train,
+        num_test=num_test,
+        seed=seed,
+        entry="sha256",
     )
-    for index, (scene, label) in enumerate(scenes):
-        digest.update(scene.tobytes())
-        image = cv2.cvtColor(scene, cv2.COLOR_GRAY2BGR)
-        if not cv2.imwrite(str(folder / str(label) / f"{index:05d}.png"), image):
-            raise OSError(f"Cannot write to {folder}: is the disk full?")
-    return digest.hexdigest()
+
+
+def _save(file: Path, scene: np.ndarray) -> bytes:
+    """Write a scene; return its pixels."""
+    if not cv2.imwrite(str(file), cv2.cvtColor(scene, cv2.COLOR_GRAY2BGR)):
+        raise OSError(f"Cannot write to {file.parent.parent}: is the disk full?")
+    return scene.tobytes()
 
 
 @DATASETS.register_module()
-class DigitScenes(CustomDataset):
+class DigitScenes(GeneratedDigits):
     """Digit scenes with their labels, generated on first use and kept in memory.
 
     A sample has ``img`` (uint8 of shape ``[size, size, 3]``) and ``gt_label``, so the
@@ -164,8 +158,6 @@ class DigitScenes(CustomDataset):
         RuntimeError: If files in ``data_root`` were changed after the generation.
     """
 
-    METAINFO = {"classes": tuple("0123456789")}  # noqa: RUF012
-
     def __init__(
         self,
         data_root: str = "data/digit_scenes",
@@ -176,28 +168,13 @@ class DigitScenes(CustomDataset):
         num_test: int = 1000,
         **kwargs: Any,
     ) -> None:
-        if split not in SPLITS:
-            raise ValueError(f"DigitScenes has the splits {SPLITS}, got {split!r}")
-        self.split = split
-        self.parameters = {"size": size, "seed": seed}
-        self.parameters |= {"num_train": num_train, "num_test": num_test}
-        kwargs.setdefault("test_mode", split == "test")
-        root = str(Path(data_root).expanduser())
-        super().__init__(data_root=root, data_prefix=split, **kwargs)
+        super().__init__(data_root, split, size, seed, num_train, num_test, **kwargs)
 
-    def load_data_list(self) -> list[dict[str, Any]]:
-        """Generate the scenes if necessary and read them into memory."""
-        root = generate_digit_scenes(self.data_root, **self.parameters)
-        samples = super().load_data_list()
-        samples.sort(key=lambda sample: Path(sample["img_path"]).name)
-        digest = hashlib.sha256()
-        for sample in samples:
-            sample["img"] = cv2.imread(sample["img_path"], cv2.IMREAD_COLOR)
-            if sample["img"] is not None:
-                digest.update(sample["img"][..., 0].tobytes())
-        if digest.hexdigest() != read_meta(root)["sha256"][self.split]:
-            raise RuntimeError(
-                f"The images in {root / self.split} differ from the generated ones "
-                "(SHA-256); remove the folder, and it is generated again"
-            )
-        return samples
+    def generate(self) -> Path:
+        """Generate the scenes if necessary."""
+        return generate_digit_scenes(self.data_root, **self.parameters)
+
+    def load(self, sample: dict[str, Any]) -> bytes:
+        """Read a scene into memory."""
+        image = sample["img"] = cv2.imread(sample["img_path"], cv2.IMREAD_COLOR)
+        return b"" if image is None else image[..., 0].tobytes()

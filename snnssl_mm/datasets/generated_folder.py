@@ -1,4 +1,4 @@
-"""Atomic generation of image folders."""
+"""Atomic generation of folders of images or recordings."""
 
 import json
 import tempfile
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 META_FILE = "meta.json"
+SPLITS = ("train", "test")
 
 
 def generate_once(
@@ -50,6 +51,49 @@ def generate_once(
             if not _is_complete(root, what, parameters):
                 raise
     return root
+
+
+def generate_splits(
+    root: str | Path,
+    what: str,
+    version: int,
+    write_split: Callable[[Path, str, int], Any],
+    *,
+    size: int,
+    num_train: int,
+    num_test: int,
+    seed: int,
+    entry: str,
+) -> Path:
+    """Generate both splits of an embedded dataset by :func:`generate_once`.
+
+    Args:
+        root: Folder to write.
+        what: Name of the content for messages.
+        version: Version of the generator.
+        write_split: Writes one split into the whole's folder, given its name and its
+            number of samples.
+        size: Side of a sample in pixels.
+        num_train: Number of training samples.
+        num_test: Number of test samples.
+        seed: Seed of the generation.
+        entry: Entry of ``meta.json`` for what ``write_split`` returns, by split.
+
+    Returns:
+        pathlib.Path: ``root``, absolute.
+
+    Raises:
+        FileExistsError: If ``root`` has other parameters, or was not generated.
+    """
+    parameters = {"generator_version": version, "size": size}
+    parameters |= {"num_train": num_train, "num_test": num_test, "seed": seed}
+    counts = dict(zip(SPLITS, (num_train, num_test), strict=True))
+
+    def write(folder: Path) -> dict[str, Any]:
+        written = {split: write_split(folder, split, n) for split, n in counts.items()}
+        return {entry: written}
+
+    return generate_once(root, what, parameters, write)
 
 
 def read_meta(root: Path) -> dict[str, Any]:

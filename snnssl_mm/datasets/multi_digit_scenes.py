@@ -13,8 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from snnssl_mm.datasets.digit_scenes import SPLITS, split_digits
-from snnssl_mm.datasets.generated_folder import generate_once
+from snnssl_mm.datasets.digit_scenes import split_digits
+from snnssl_mm.datasets.generated_folder import SPLITS, generate_splits
 from snnssl_mm.datasets.scene_annotations import (
     Instance,
     Room,
@@ -93,7 +93,7 @@ def generate_multi_digit_scenes(
     The layout is that of ADE20K, ``root/{images,annotations}/{training,validation}``
     with label images (0 unlabelled, 1 background, 2 to 11 the digits), and COCO's
     ``root/annotations/instances_{training,validation}.json`` for the same images. See
-    :func:`generate_once`.
+    :func:`.generated_folder.generate_once`.
 
     Args:
         root: Folder to write.
@@ -114,29 +114,25 @@ def generate_multi_digit_scenes(
             f"Multi-digit scenes need size >= {2 * UNIT} and at least one scene per "
             f"split, got size={size}, num_train={num_train}, num_test={num_test}"
         )
-    counts = {"train": num_train, "test": num_test}
-    asked: dict[str, Any] = {"generator_version": GENERATOR_VERSION, "size": size}
-    asked |= {"num_train": num_train, "num_test": num_test, "seed": seed}
 
-    def write(folder: Path) -> dict[str, Any]:
-        digits = {
-            split: write_annotated(
-                folder,
-                split,
-                progress(
-                    iter_multi_digit_scenes(split, count, size, seed),
-                    f"multi-digit scenes, {split}",
-                    count,
-                ),
-                media="images",
-                suffix=".png",
-                save=_save,
-            )
-            for split, count in counts.items()
-        }
-        return {"digits": digits}
+    def write(folder: Path, split: str, count: int) -> int:
+        samples = iter_multi_digit_scenes(split, count, size, seed)
+        shown = progress(samples, f"multi-digit scenes, {split}", count)
+        return write_annotated(
+            folder, split, shown, media="images", suffix=".png", save=_save
+        )
 
-    return generate_once(root, "multi-digit scenes", asked, write)
+    return generate_splits(
+        root,
+        "multi-digit scenes",
+        GENERATOR_VERSION,
+        write,
+        size=size,
+        num_train=num_train,
+        num_test=num_test,
+        seed=seed,
+        entry="digits",
+    )
 
 
 def _save(file: Path, scene: np.ndarray) -> None:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from snnssl_mm.datasets.digit_scenes import SPLITS
+from snnssl_mm.datasets.generated_folder import SPLITS
 
 DIGITS = tuple("0123456789")
 FOLDERS = {"train": "training", "test": "validation"}

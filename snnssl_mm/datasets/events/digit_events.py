@@ -7,20 +7,19 @@ recordings never appear in test recordings.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmpretrain.datasets import CustomDataset
 
-from snnssl_mm.datasets.digit_scenes import SPLITS, split_digits
+from snnssl_mm.datasets.digit_scenes import split_digits
 from snnssl_mm.datasets.event_files.atis import write_atis
 from snnssl_mm.datasets.events.digit_drawing import MAX_INK
 from snnssl_mm.datasets.events.digit_scene import DigitSceneRecorder
 from snnssl_mm.datasets.events.recording import Recording
-from snnssl_mm.datasets.generated_folder import generate_once, read_meta
+from snnssl_mm.datasets.generated_digits import GeneratedDigits, write_by_digit
+from snnssl_mm.datasets.generated_folder import SPLITS, generate_splits
 from snnssl_mm.recording.progress import progress
 from snnssl_mm.registry import DATASETS
 
@@ -77,7 +76,7 @@ def generate_digit_events(
 
     The layout is ``root/{train,test}/<digit>/<index>.bin`` and ``root/meta.json`` with
     the parameters and a SHA-256 of each split's files. The folder is written
-    atomically, see :func:`generate_once`.
+    atomically, see :func:`.generated_folder.generate_once`.
 
     Args:
         root: Folder to write.
@@ -99,43 +98,37 @@ def generate_digit_events(
             f"recording per split, got size={size}, num_train={num_train}, "
             f"num_test={num_test}"
         )
-    counts = {"train": num_train, "test": num_test}
-    asked: dict[str, Any] = {"generator_version": GENERATOR_VERSION, "size": size}
-    asked |= {"num_train": num_train, "num_test": num_test, "seed": seed}
 
-    def write(folder: Path) -> dict[str, Any]:
-        digests = {
-            split: _write_split(folder / split, split, count, size, seed)
-            for split, count in counts.items()
-        }
-        return {"sha256": digests}
+    def write(folder: Path, split: str, count: int) -> str:
+        recordings = iter_digit_events(split, count, size, seed)
+        shown = progress(recordings, f"digit events, {split}", count)
+        return write_by_digit(folder / split, shown, ".bin", save)
 
-    return generate_once(root, "digit events", asked, write)
-
-
-def _write_split(folder: Path, split: str, count: int, size: int, seed: int) -> str:
-    """Write one split; return the SHA-256 of its files in the order of recordings."""
-    for digit in range(10):
-        (folder / str(digit)).mkdir(parents=True)
-    digest = hashlib.sha256()
-    recordings = progress(
-        iter_digit_events(split, count, size, seed), f"digit events, {split}", count
+    return generate_splits(
+        root,
+        "digit events",
+        GENERATOR_VERSION,
+        write,
+        size=size,
+        num_train=num_train,
+        num_test=num_test,
+        seed=seed,
+        entry="sha256",
     )
-    for index, (recording, label) in enumerate(recordings):
-        file = folder / str(label) / f"{index:05d}.bin"
-        save(file, recording)
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
-def save(file: Path, recording: Recording) -> None:
-    """Write a recording in N-MNIST's format; the caller's folder is atomic."""
+def save(file: Path, recording: Recording) -> bytes:
+    """Write a recording in N-MNIST's format; return the bytes.
+
+    The caller's folder is atomic.
+    """
     with file.open("wb") as stream:
         write_atis(stream, recording)
+    return file.read_bytes()
 
 
 @DATASETS.register_module()
-class DigitEvents(CustomDataset):
+class DigitEvents(GeneratedDigits):
     """Digit events with their labels, generated on first use.
 
     A sample has ``recording_path``, ``read_args`` and ``gt_label``; a pipeline begins
@@ -157,8 +150,6 @@ class DigitEvents(CustomDataset):
         RuntimeError: If files in ``data_root`` were changed after the generation.
     """
 
-    METAINFO = {"classes": tuple("0123456789")}  # noqa: RUF012
-
     def __init__(
         self,
         data_root: str = "data/digit_events",
@@ -169,31 +160,16 @@ class DigitEvents(CustomDataset):
         num_test: int = 1000,
         **kwargs: Any,
     ) -> None:
-        if split not in SPLITS:
-            raise ValueError(f"DigitEvents has the splits {SPLITS}, got {split!r}")
-        self.split = split
-        self.parameters = {"size": size, "seed": seed}
-        self.parameters |= {"num_train": num_train, "num_test": num_test}
-        kwargs.setdefault("test_mode", split == "test")
-        root = str(Path(data_root).expanduser())
-        super().__init__(
-            data_root=root, data_prefix=split, extensions=(".bin",), **kwargs
-        )
+        kwargs["extensions"] = (".bin",)
+        super().__init__(data_root, split, size, seed, num_train, num_test, **kwargs)
 
-    def load_data_list(self) -> list[dict[str, Any]]:
-        """Generate the recordings if necessary, and list their files."""
-        root = generate_digit_events(self.data_root, **self.parameters)
-        samples = super().load_data_list()
-        samples.sort(key=lambda sample: Path(sample["img_path"]).name)
-        digest = hashlib.sha256()
+    def generate(self) -> Path:
+        """Generate the recordings if necessary."""
+        return generate_digit_events(self.data_root, **self.parameters)
+
+    def load(self, sample: dict[str, Any]) -> bytes:
+        """Turn an image's sample into a recording's."""
+        file = sample["recording_path"] = sample.pop("img_path")
         size = self.parameters["size"]
-        for sample in samples:
-            sample["recording_path"] = sample.pop("img_path")
-            sample["read_args"] = {"height": size, "width": size}
-            digest.update(Path(sample["recording_path"]).read_bytes())
-        if digest.hexdigest() != read_meta(root)["sha256"][self.split]:
-            raise RuntimeError(
-                f"The recordings in {root / self.split} differ from the generated ones "
-                "(SHA-256); remove the folder, and it is generated again"
-            )
-        return samples
+        sample["read_args"] = {"height": size, "width": size}
+        return Path(file).read_bytes()

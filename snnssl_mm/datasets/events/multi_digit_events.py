@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from snnssl_mm.datasets.digit_scenes import SPLITS
 from snnssl_mm.datasets.events.digit_events import (
     MAX_SIZE,
     save,
@@ -21,7 +20,7 @@ from snnssl_mm.datasets.events.digit_events import (
 )
 from snnssl_mm.datasets.events.digit_scene import DigitSceneRecorder
 from snnssl_mm.datasets.events.recording import Recording
-from snnssl_mm.datasets.generated_folder import generate_once
+from snnssl_mm.datasets.generated_folder import SPLITS, generate_splits
 from snnssl_mm.datasets.multi_digit_scenes import ATTEMPTS, MAX_DIGITS
 from snnssl_mm.datasets.scene_annotations import (
     Instance,
@@ -88,7 +87,7 @@ def generate_multi_digit_events(
 
     The layout is ``root/{recordings,annotations}/{training,validation}``, see
     :func:`write_annotated`; recordings have N-MNIST's format. See
-    :func:`generate_once`.
+    :func:`.generated_folder.generate_once`.
 
     Args:
         root: Folder to write.
@@ -110,29 +109,25 @@ def generate_multi_digit_events(
             f"recording per split, got size={size}, num_train={num_train}, "
             f"num_test={num_test}"
         )
-    counts = {"train": num_train, "test": num_test}
-    asked: dict[str, Any] = {"generator_version": GENERATOR_VERSION, "size": size}
-    asked |= {"num_train": num_train, "num_test": num_test, "seed": seed}
 
-    def write(folder: Path) -> dict[str, Any]:
-        digits = {
-            split: write_annotated(
-                folder,
-                split,
-                progress(
-                    iter_multi_digit_events(split, count, size, seed),
-                    f"multi-digit events, {split}",
-                    count,
-                ),
-                media="recordings",
-                suffix=".bin",
-                save=save,
-            )
-            for split, count in counts.items()
-        }
-        return {"digits": digits}
+    def write(folder: Path, split: str, count: int) -> int:
+        samples = iter_multi_digit_events(split, count, size, seed)
+        shown = progress(samples, f"multi-digit events, {split}", count)
+        return write_annotated(
+            folder, split, shown, media="recordings", suffix=".bin", save=save
+        )
 
-    return generate_once(root, "multi-digit events", asked, write)
+    return generate_splits(
+        root,
+        "multi-digit events",
+        GENERATOR_VERSION,
+        write,
+        size=size,
+        num_train=num_train,
+        num_test=num_test,
+        seed=seed,
+        entry="digits",
+    )
 
 
 @DATASETS.register_module(name="MultiDigitEventDetection")
