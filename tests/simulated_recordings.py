@@ -3,23 +3,18 @@
 from typing import ClassVar
 
 import numpy as np
+from made_recordings import made_recording
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
-from snnssl_mm.datasets import EVENT, Recording
+from snnssl_mm.datasets import Recording
 from snnssl_mm.probing.protocols import PROTOCOLS
 
 
 def simulated(count=1000, height=12, width=16, duration=10_000, seed=0, start=5):
     """Return uniformly random events, with some at equal times."""
-    draw = np.random.default_rng(seed)
-    events = np.empty(count, EVENT)
-    events["x"] = draw.integers(0, width, count)
-    events["y"] = draw.integers(0, height, count)
-    events["t"] = start + np.sort(draw.integers(0, duration, count))
-    events["p"] = draw.integers(0, 2, count)
-    return Recording(events, height, width)
+    return made_recording(count, height, width, seed, start, start + duration)
 
 
 def fields(recording):

@@ -42,16 +42,12 @@ from snnssl_mm.models.dense_prediction.heads import (
 )
 from snnssl_mm.models.dense_prediction.neck import SpikingNeck
 from snnssl_mm.models.dense_prediction.simple_pyramid import SimpleFeaturePyramid
-from snnssl_mm.models.dual_path_ssl import DualPathSSL, Embeddings
-from snnssl_mm.models.frozen_teacher import FrozenTeacher
 from snnssl_mm.models.heads import (
     NormalizedLinearClsHead,
     SpikingLinearClsHead,
     TemporalLossHead,
 )
 from snnssl_mm.models.init import BackboneInit
-from snnssl_mm.models.masked_patches import MaskedPatchDecoder, MaskedPatchHead
-from snnssl_mm.models.masked_ssl import MaskedSSL
 from snnssl_mm.models.masking import VisiblePatches, only_visible
 from snnssl_mm.models.membrane_shortcut.e_spike_former import ESpikeFormer
 from snnssl_mm.models.membrane_shortcut.max_former import MaxFormer
@@ -61,10 +57,14 @@ from snnssl_mm.models.membrane_shortcut.spike_driven_transformer import (
 )
 from snnssl_mm.models.membrane_shortcut.spikingformer import Spikingformer
 from snnssl_mm.models.qkformer import QKFormer
+from snnssl_mm.models.selfsup.dual_path_ssl import DualPathSSL, Embeddings
+from snnssl_mm.models.selfsup.frozen_teacher import FrozenTeacher
+from snnssl_mm.models.selfsup.masked_patches import MaskedPatchDecoder, MaskedPatchHead
+from snnssl_mm.models.selfsup.masked_ssl import MaskedSSL
+from snnssl_mm.models.selfsup.spiking_ssl import SpikingSSL
+from snnssl_mm.models.selfsup.teacher import Teacher
 from snnssl_mm.models.spikformer import Spikformer
 from snnssl_mm.models.spiking_resnet import SpikingResNet
-from snnssl_mm.models.spiking_ssl import SpikingSSL
-from snnssl_mm.models.teacher import Teacher
 from snnssl_mm.neurons import MixedILIF, MixedLIF, ReLUNeuron
 from snnssl_mm.registry import MODELS
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from snnssl_mm.models.masking import VisiblePatches, only_visible
-from snnssl_mm.models.spiking_ssl import SpikingSSL
+from snnssl_mm.models.selfsup.spiking_ssl import SpikingSSL
 from snnssl_mm.registry import MODELS
 
 READOUTS = ("mean", "last", "none")

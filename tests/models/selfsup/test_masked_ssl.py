@@ -13,7 +13,7 @@ from toy_runs import toy_run
 
 from snnssl_mm.engine import PathScheduleHook
 from snnssl_mm.models import MaskedPatchDecoder, load_backbone
-from snnssl_mm.models.masked_patches import cut_patches
+from snnssl_mm.models.selfsup.masked_patches import cut_patches
 from snnssl_mm.neurons import MixedNeuron
 from snnssl_mm.testing.subject import LIVELY, randomize_norms
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from snnssl_mm.models.frozen_teacher import FrozenTeacher
-from snnssl_mm.models.spiking_ssl import SpikingSSL
-from snnssl_mm.models.teacher import Teacher
+from snnssl_mm.models.selfsup.frozen_teacher import FrozenTeacher
+from snnssl_mm.models.selfsup.spiking_ssl import SpikingSSL
+from snnssl_mm.models.selfsup.teacher import Teacher
 from snnssl_mm.registry import MODELS
 
 

@@ -1,0 +1,1 @@
+"""Self-supervised models: two paths and two views, masked autoencoding, teachers."""
