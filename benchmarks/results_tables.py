@@ -120,6 +120,25 @@ def event_readers(report: dict[str, Any]) -> list[str]:
     return [*table(head, rows), "", f"{where}: `{command}`."]
 
 
+def event_frames(report: dict[str, Any]) -> list[str]:
+    """Render results of benchmarks/event_frames.py: a line a sensor and kind."""
+    rows = []
+    for row in report["rows"]:
+        rates = {
+            name: f"{rate['median'] / 1e6:.3g}"
+            for name, rate in row["events_per_second"].items()
+        }
+        sizes = [row["sensor"], f"equal {row['by']}", row["value"]]
+        rows.append([*sizes, rates["ours"], rates.get("spikingjelly", "-")])
+    head = ["sensor", "frames", "value", "snnssl_mm", "spikingjelly"]
+    first = report["rows"][0]
+    where = (
+        f"Million events per second on one core of {device(report)}, "
+        f"T = {first['time_steps']}, {first['events']:,} random events"
+    )
+    return [*table(head, rows), "", f"{where}: `{first['command']}`."]
+
+
 def detector_memory(report: dict[str, Any]) -> list[str]:
     """Render results of benchmarks/detector_memory.py."""
     heads = list(dict.fromkeys(row["heads"] for row in report["rows"]))
@@ -244,6 +263,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
         "training_cost": rows_as(lambda rows: [training_cost_table(rows)]),
         "backbone_memory": memory,
         "detector_memory": detector_memory,
+        "event_frames": event_frames,
         "event_readers": event_readers,
         "folding": folding,
         "busy_machine": busy_machine,

@@ -58,6 +58,14 @@ CARDS = (
         "{blood_cells|detection|random} from random weights with 51 labelled images",
     ),
     Card(
+        "events",
+        "Events",
+        "What is measured on recordings of event cameras?",
+        "A first pretraining on simulated digits, not tuned: k-NN "
+        "{probes_events|knn|pretrained, %} %, on raw frames "
+        "{probes_events|knn|raw pixels, %} %",
+    ),
+    Card(
         "probes",
         "Probes",
         "How good are the features, with how many labels?",

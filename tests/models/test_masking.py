@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from test_sweep import BACKBONES, SMALL
+from small_backbones import BACKBONES, SMALL
 from torch import nn
 
 from snnssl_mm.models import PerViewBatchNorm2d, VisiblePatches, only_visible

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 from mmpretrain.models.heads import MAEPretrainHead
-from test_sweep import BACKBONES, SMALL
+from small_backbones import BACKBONES, SMALL
 from torch.utils.data import Dataset
 from toy_runs import toy_run
 
