@@ -6,6 +6,7 @@ import_mmpretrain("datasets")
 
 from snnssl_mm.datasets.digit_scenes import DigitScenes, generate_digit_scenes
 from snnssl_mm.datasets.event_files.files import read_events, write_events
+from snnssl_mm.datasets.events.denoising import EventDenoise
 from snnssl_mm.datasets.events.digit_events import DigitEvents, generate_digit_events
 from snnssl_mm.datasets.events.event_changes import (
     EventDrop,
@@ -46,6 +47,7 @@ __all__ = [
     "EVENT",
     "DigitEvents",
     "DigitScenes",
+    "EventDenoise",
     "EventDrop",
     "EventFlip",
     "EventFolder",

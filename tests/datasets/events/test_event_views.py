@@ -10,6 +10,7 @@ from simulated_recordings import ordered, simulated
 
 from snnssl_mm.datasets import (
     EVENT,
+    EventDenoise,
     EventDrop,
     EventFlip,
     EventFrames,
@@ -32,6 +33,7 @@ VIEWS = {
     "polarity": EventPolarityFlip(prob=1),
     "window": EventTimeWindow(share=(0.2, 0.6)),
     "jitter": EventTimeJitter(std=(500, 1000)),
+    "denoise": EventDenoise(window=200),
     "chance": EventDrop("chance", (0.3, 0.5)),
     "time": EventDrop("time", (0.3, 0.5)),
     "area": EventDrop("area", (0.3, 0.5)),
@@ -72,7 +74,7 @@ def test_views_depend_on_the_seed_of_numpy_only(name):
         view(VIEWS[name], recording, seed).events for seed in (3, 3, 4, 5)
     )
     np.testing.assert_array_equal(first, again)
-    if name not in ("flip", "polarity"):  # nothing to draw
+    if name not in ("flip", "polarity", "denoise"):  # nothing to draw
         assert any(not np.array_equal(first, other) for other in others)
 
 
@@ -118,6 +120,18 @@ def test_flips_are_their_own_inverse(name):
     clip, flipped = (EventFrames(3)({"recording": r})["img"] for r in (recording, once))
     axis = {"flip": 3, "polarity": 1}[name]
     np.testing.assert_array_equal(np.flip(clip, axis), flipped)
+
+
+def test_denoise_keeps_events_in_company():
+    recording = simulated(400)
+    events = recording.events
+    x, y, t = (events[name].astype(int) for name in "xyt")
+    for window in (0, 300, 2000):
+        apart = np.maximum(abs(x[:, None] - x), abs(y[:, None] - y))
+        earlier = np.tri(len(events), k=-1, dtype=bool)  # in the order of the file
+        company = (apart == 1) & (t[:, None] - t <= window) & earlier
+        found = view(EventDenoise(window), recording).events
+        np.testing.assert_array_equal(found, events[company.any(1)])
 
 
 def test_shift_moves_frames_by_whole_pixels():
@@ -252,10 +266,11 @@ def test_noise_adds_events_at_the_given_rate():
         lambda: EventTimeWindow(within=(0.5, 0.2)),
         lambda: EventDrop("row"),
         lambda: EventDrop("time", (0, 2)),
+        lambda: EventDenoise(-1),
         lambda: EventNoise((-1, 1)),
         lambda: EventTimeJitter((5, 1)),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_wrong_options_are_refused(build):
     with pytest.raises(ValueError, match="got"):
