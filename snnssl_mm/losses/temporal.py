@@ -16,7 +16,7 @@ steps. The cheaper of the two forms is chosen by shape, see pairs.py.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -92,6 +92,10 @@ class TemporalLoss(nn.Module):
         """Choose the slices of a view ``z`` [T, B, D] that take part."""
         return z
 
+    def groups(self, z: Tensor) -> tuple[Tensor, ...]:
+        """Divide the slices of a view into groups; pairs are within a group."""
+        return (z,)
+
     def paper_divisor(self, steps: int) -> int:
         """Divisor of ``normalize='paper'`` for slices of ``steps`` time steps."""
         return steps
@@ -110,18 +114,20 @@ class TemporalLoss(nn.Module):
             wide = torch.promote_types(views[0].dtype, torch.float32)
             slices = [self.select(z).to(wide) for z in views]
             steps, own, dims = slices[0].shape
+            groups = list(zip(*map(self.groups, slices), strict=True))
             batch = own * process_count()
             if batch < 2:
                 raise ValueError(
                     f"{name} normalises over the batch and needs at "
                     f"least 2 samples, got B={batch}; use a larger batch size"
                 )
-            pairs = Pairs(steps, self.within_view, len(views))
+            pairs = Pairs(steps // len(groups), self.within_view, len(views))
             mean = self.normalize == "mean"
-            divisor = pairs.number if mean else self.paper_divisor(steps)
-            on, off = sum_over_pairs(
-                pairs, *slices, dtype=GATHER_DTYPES[self.gather_dtype]
-            )
+            number = len(groups) * pairs.number
+            divisor = number if mean else self.paper_divisor(steps)
+            dtype = GATHER_DTYPES[self.gather_dtype]
+            sums = [sum_over_pairs(pairs, *group, dtype=dtype) for group in groups]
+            on, off = torch.stack([torch.stack(pair) for pair in sums]).sum(0)
             return LossParts(on / divisor, self.weight(dims) * off / divisor)
 
     def weight(self, dims: int) -> float:
@@ -147,11 +153,33 @@ class CrossTemporalLoss(TemporalLoss):
     ``'paper'``: sum over ordered pairs / T, for two views 2 (2T - 1) times the mean.
     With T = 1 and ``'mean'`` it is plain Barlow Twins.
 
+    Args:
+        time: ``'all'`` pairs, or an option beyond the method, ``'step'``: only those of
+            different views at the same time step, Barlow Twins of each step.
+        **options: See :class:`TemporalLoss`.
+
     Example:
         >>> z_a, z_b = torch.randn(2, 4, 32, 16)  # T = 4, B = 32, D = 16
         >>> CrossTemporalLoss()(z_a, z_b).shape
         torch.Size([])
     """
+
+    def __init__(self, *args: Any, time: str = "all", **options: Any) -> None:
+        super().__init__(*args, **options)
+        if time not in ("all", "step"):
+            raise ValueError(
+                f"CrossTemporalLoss takes time='all' or 'step', got {time!r}; "
+                "BoundaryTemporalLoss and TimeFlattenedLoss are the others"
+            )
+        self.time = time
+
+    def groups(self, z: Tensor) -> tuple[Tensor, ...]:
+        """Group the slices: all, or those of each time step."""
+        return (z,) if self.time == "all" else z.split(1)
+
+    def extra_repr(self) -> str:
+        """Show the settings."""
+        return f"{super().extra_repr()}, time={self.time!r}"
 
 
 class BoundaryTemporalLoss(TemporalLoss):

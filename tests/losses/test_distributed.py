@@ -1,5 +1,7 @@
 """Loss and gradients over several processes equal those on the whole batch."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -12,7 +14,12 @@ from snnssl_mm.losses import (
     TimeFlattenedLoss,
 )
 
-LOSSES = (CrossTemporalLoss, BoundaryTemporalLoss, TimeFlattenedLoss)
+LOSSES = (
+    CrossTemporalLoss,
+    partial(CrossTemporalLoss, time="step"),
+    BoundaryTemporalLoss,
+    TimeFlattenedLoss,
+)
 STEPS, BATCH, DIMS = 3, 8, 5
 
 

@@ -75,6 +75,30 @@ def test_time_flattened_equals_one_large_batch(batch, dims, number):
     torch.testing.assert_close(z.grad, z_naive.grad)
 
 
+@pytest.mark.parametrize("batch", [2, 8, 40])  # both forms of the sums
+@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("normalize", ["mean", "paper"])
+def test_each_step_by_itself_equals_a_loop(normalize, number, batch):
+    z, z_naive = (random_views(batch=batch, number=number) for _ in "ab")
+    loss = CrossTemporalLoss(0.02, normalize, time="step")(*z)
+    loss.backward()
+    terms = [
+        naive_pair_loss(p[t], q[t], 0.02)
+        for t in range(3)
+        for p, q in itertools.permutations(z_naive, 2)
+    ]
+    expected = sum(terms) / (len(terms) if normalize == "mean" else 3)
+    expected.backward()
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(z.grad, z_naive.grad)
+
+
+@pytest.mark.parametrize("time", ["flat", "boundary", None])
+def test_other_time_structures_have_names_of_their_own(time):
+    with pytest.raises(ValueError, match=repr(time)):
+        CrossTemporalLoss(time=time)
+
+
 def test_float32_gram_form_keeps_its_precision():
     z = random_views(steps=4, batch=64, dims=256).detach()
     exact = naive_loss(CrossTemporalLoss, *z)
