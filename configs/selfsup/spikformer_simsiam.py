@@ -4,9 +4,7 @@ model = dict(
     neck=dict(with_last_bn=True, with_last_bn_affine=False),
     predictor=dict(
         type='NonLinearNeck',
-        in_channels=512,
         hid_channels=128,
-        out_channels=512,
         with_avg_pool=False,
         with_last_bn=False,
         with_last_bias=True,

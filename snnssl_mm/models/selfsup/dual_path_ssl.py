@@ -62,7 +62,8 @@ class DualPathSSL(SpikingSSL):
             each half. The backbone has its own option ``bn``.
         predictor: Config of a predictor of embeddings from embeddings, any mmpretrain
             neck without pooling, for the losses that compare predictions with targets
-            (NegativeCosineLoss, NextStepLoss).
+            (NegativeCosineLoss, NextStepLoss). ``in_channels`` and ``out_channels``
+            are by default those of the embeddings.
         teacher: Options of a :class:`~snnssl_mm.models.Teacher`, whose projections are
             the targets, such as ``dict(momentum=0.996, path='analog')``; TeacherHook
             updates it. None for the projections themselves.
@@ -113,6 +114,7 @@ class DualPathSSL(SpikingSSL):
         self.projector_bn = projector_bn
         loss = getattr(self.head, "loss_module", None)
         self.has_targets = getattr(loss, "takes_targets", False)
+        embedded = neck.get("out_channels")
         if teacher and frozen_teacher:
             raise ValueError("a teacher is an average of past weights, or frozen: one")
         if (predictor or teacher or frozen_teacher) and not self.has_targets:
@@ -121,6 +123,9 @@ class DualPathSSL(SpikingSSL):
                 "with targets, such as snnssl_mm.NegativeCosineLoss; got "
                 f"{type(loss).__name__}"
             )
+        if predictor is not None:
+            channels = dict.fromkeys(("in_channels", "out_channels"), embedded)
+            predictor = (channels if embedded else {}) | predictor
         self.predictor = None if predictor is None else MODELS.build(predictor)
         self.teacher = None if teacher is None else Teacher(self, **teacher)
         frozen = None if frozen_teacher is None else FrozenTeacher(**frozen_teacher)
