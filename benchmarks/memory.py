@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from snnssl_mm.recording.memory import peak_resident
+
 MIB = 2**20
 
 
@@ -50,18 +52,6 @@ def resident() -> int:
     """Return the resident memory of this process in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
-
-
-def peak_resident() -> int:
-    """Return the peak resident memory of this program in bytes.
-
-    getrusage's ``ru_maxrss`` is not used, since it starts at the size of the parent
-    process, so that a child of a large process would show its parent's peak.
-    """
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise OSError("peak memory needs VmHWM in /proc/self/status, which Linux has")
 
 
 def run_child(script: str, *arguments: str) -> dict[str, Any]:

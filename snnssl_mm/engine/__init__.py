@@ -18,6 +18,7 @@ from snnssl_mm.engine.hooks.keep_memory_hook import KeepMemoryHook
 from snnssl_mm.engine.hooks.lazy_info_hook import LazyInfoHook
 from snnssl_mm.engine.hooks.non_finite_hook import NonFiniteHook
 from snnssl_mm.engine.hooks.path_schedule_hook import PathScheduleHook
+from snnssl_mm.engine.hooks.peak_memory_hook import PeakMemoryHook
 from snnssl_mm.engine.hooks.pretrained_check_hook import PretrainedCheckHook
 from snnssl_mm.engine.hooks.probe_hooks import KNNHook, LinearProbeHook
 from snnssl_mm.engine.hooks.representation_health_hook import RepresentationHealthHook
@@ -45,6 +46,7 @@ __all__ = [
     "LinearProbeHook",
     "NonFiniteHook",
     "PathScheduleHook",
+    "PeakMemoryHook",
     "PretrainedCheckHook",
     "RepresentationHealthHook",
     "SpikingStatisticsHook",
