@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from snnssl_mm.analysis.ablation_cells import CHOICES, Cell, cell_labels, cell_of
+from snnssl_mm.analysis.ablation_cells import (
+    CHOICES,
+    FURTHER,
+    NEURON_TITLES,
+    Cell,
+    cell_labels,
+    cell_of,
+    further_labels,
+)
+from snnssl_mm.analysis.ablation_objectives import (
+    OBJECTIVES,
+    REDUNDANCY,
+    SLICES,
+    TITLES,
+)
 from snnssl_mm.analysis.plots.plot_style import BLUE, ORANGE, styled_figure
 from snnssl_mm.analysis.seed_statistics import Summary
 from snnssl_mm.recording.probe_names import FROZEN, probe_title
 from snnssl_mm.recording.table import Table
 
+COSTS = {"step_ms": "step, ms", "memory": "memory, MiB"}
 STATISTICS = ("recalibrated", "trained")
 """BatchNorm statistics: averages over the spiking path, or those of training."""
 
@@ -32,8 +48,29 @@ def summarise_cell(
 
 
 def cells_in(rows: Iterable[Mapping[str, Any]]) -> list[Cell]:
-    """Return the cells of a results file, the default one first, then by axis."""
-    return sorted({cell_of(row) for row in rows}, key=sort_key)
+    """Return the cells of a results file.
+
+    The default one comes first, then the others by axis; in a comparison of objectives
+    each objective's cells stand together.
+    """
+    cells = sorted({cell_of(row) for row in rows}, key=sort_key)
+    if compares_objectives(cells):
+        cells.sort(key=by_objective)
+    return cells
+
+
+def compares_objectives(cells: Iterable[Cell]) -> bool:
+    """Whether there are other objectives than those of the method."""
+    return any(cell.loss not in REDUNDANCY for cell in cells)
+
+
+def by_objective(cell: Cell) -> tuple[int, int, int]:
+    """Sort by objective, time structure and neuron."""
+    return (
+        [*OBJECTIVES].index(cell.loss),
+        SLICES.index(cell.structure),
+        [*NEURON_TITLES].index(cell.neuron),
+    )
 
 
 def sort_key(cell: Cell) -> tuple[Any, ...]:
@@ -47,19 +84,62 @@ def sort_key(cell: Cell) -> tuple[Any, ...]:
 
 
 def ablation_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Make the table of means and deviations (with trained statistics in brackets)."""
-    lines = []
-    for cell in cells_in(rows):
+    """Make the table of means and deviations (with trained statistics in brackets).
+
+    If objectives are compared, objective, time structure and neuron have columns of
+    their own. Time and memory of a training step are means over the seeds.
+    """
+    cells, lines = cells_in(rows), []
+    names, label = columns_of_names(cells)
+    costs = {
+        title: key for key, title in COSTS.items() if any(row.get(key) for row in rows)
+    }
+    for cell in cells:
         texts = []
         for probe in FROZEN:
             recalibrated, trained = (
                 summarise_cell(rows, cell, probe, kind) for kind in STATISTICS
             )
             texts.append(f"{recalibrated} ({trained})")
-        number = summarise_cell(rows, cell, "knn", STATISTICS[0]).number
-        lines.append([", ".join(cell_labels(cell)), *texts, str(number)])
+        of_cell = [row for row in rows if cell_of(row) == cell]
+        texts += [mean_cost(of_cell, key) for key in costs.values()]
+        lines.append([*label(cell), *texts, str(len(of_cell))])
     caption = "top-1 on unseen images, %: BN statistics recalibrated (as trained)"
-    return Table(["cell", *FROZEN.values(), "seeds"], lines, caption)
+    head = [*names, *FROZEN.values(), *costs, "seeds"]
+    return Table(head, lines, caption, words=len(names))
+
+
+def columns_of_names(
+    cells: Sequence[Cell],
+) -> tuple[list[str], Callable[[Cell], list[str]]]:
+    """Return the heads of the columns that name a cell, and a function of their texts.
+
+    Example:
+        >>> names, texts = columns_of_names([Cell(), Cell(loss="vicreg")])
+        >>> names
+        ['objective', 'time', 'neuron']
+        >>> texts(Cell(loss="vicreg", time="step"))
+        ['VICReg', 'step', 'MixedLIF']
+    """
+    if not compares_objectives(cells):
+        return ["cell"], lambda cell: [", ".join(cell_labels(cell))]
+    axes = [axis for axis in FURTHER if axis != "time"]
+
+    def texts(cell: Cell) -> list[str]:
+        title = TITLES.get(cell.loss, "Barlow Twins")
+        named = [title, cell.structure, NEURON_TITLES[cell.neuron]]
+        return [*named, ", ".join(further_labels(cell, axes))][: len(names)]
+
+    names = ["objective", "time", "neuron"]
+    if any(further_labels(cell, axes) for cell in cells):
+        names.append("further")
+    return names, texts
+
+
+def mean_cost(rows: Iterable[Mapping[str, Any]], key: str) -> str:
+    """Average a cost over the rows that have it; ``'-'`` if none has."""
+    values = [row[key] for row in rows if row.get(key)]
+    return f"{fmean(values):.0f}" if values else "-"
 
 
 def plot_ablation(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:

@@ -7,11 +7,15 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
-LOSSES = {
-    "flat": "snnssl_mm.TimeFlattenedLoss",
-    "btl": "snnssl_mm.BoundaryTemporalLoss",
-    "ctl": "snnssl_mm.CrossTemporalLoss",
-}
+from snnssl_mm.analysis.ablation_objectives import (
+    OBJECTIVES,
+    ONE_VIEW,
+    PAIRED,
+    REDUNDANCY,
+    SLICES,
+    TITLES,
+)
+
 NEURONS = {
     "lif": ("spike", "spike"),
     "mixed": ("dual", "dual"),
@@ -34,7 +38,7 @@ class Cell(NamedTuple):
     """One choice on every axis; the defaults are those of the method.
 
     Attributes:
-        loss: ``'flat'``, ``'btl'`` or ``'ctl'``.
+        loss: A key of :data:`~snnssl_mm.analysis.ablation_objectives.OBJECTIVES`.
         neuron: A key of :data:`NEURONS`.
         bn: Batch statistics of the backbone, ``'joint'`` or ``'per_view'``.
         pairs: ``'all'`` pairs of slices, or ``'cross-view'`` without those of two
@@ -48,6 +52,8 @@ class Cell(NamedTuple):
         attention: Scale of the attention, ``'fixed'`` or ``'auto'``.
         threshold: Firing threshold of all neurons but those of attention.
         surrogate: Width of the rectangle, beyond which there is no gradient.
+        time: Slices that the loss compares, such as ``'step'``; ``'default'`` for
+            those of its config.
     """
 
     loss: str = "ctl"
@@ -63,6 +69,20 @@ class Cell(NamedTuple):
     attention: str = "fixed"
     threshold: float = 1.0
     surrogate: float = 1.0
+    time: str = "default"
+
+    @property
+    def structure(self) -> str:
+        """Time structure of the loss: which slices it compares."""
+        return OBJECTIVES[self.loss][0] if self.time == "default" else self.time
+
+    @property
+    def canonical(self) -> Cell:
+        """The same cell by its only name: CTL with two slices, or one, has its own."""
+        names = {("ctl", "flat"): "flat", ("ctl", "boundary"): "btl"}
+        loss = names.get((self.loss, self.time), self.loss)
+        named = loss != self.loss or self.time == OBJECTIVES[loss][0]
+        return self._replace(loss=loss, time="default" if named else self.time)
 
     @property
     def time_steps(self) -> tuple[int, int]:
@@ -80,26 +100,35 @@ class Cell(NamedTuple):
     def possible(self) -> bool:
         """Whether the cell is defined and not equivalent to another one."""
         one_step = 1 in self.time_steps
+        needs_two = self.loss == "predict" or self.structure == "boundary"
+        two_views = (self.views, self.jitter) != (Cell().views, Cell().jitter)
         return not (
             (self.time_steps == (1, 1) and self.pairs != "all")
-            or (one_step and self.loss == "btl")
-            or (self.loss == "flat" and self.pairs != "all")
+            or (self.time_steps == (1, 1) and self.time != "default")
+            or (one_step and needs_two)
+            or self.structure not in OBJECTIVES[self.loss]
+            or (self.loss not in PAIRED and self.pairs != "all")
+            or (self.structure in ("step", "flat", "mean") and self.pairs != "all")
+            or (self.loss not in REDUNDANCY and self.width != WIDTH)
+            or (self.loss in ONE_VIEW and two_views)
             or (not self.switches and self.switch != Cell().switch)
             or (self.jitter != "none" and "-" in str(self.steps))
         )
 
     def config_options(self) -> dict[str, Any]:
-        """Return the settings that turn the main config into this cell's."""
+        """Return the settings of this cell, beside those of its objective."""
         paths, steps = NEURONS[self.neuron], self.time_steps
         options: dict[str, Any] = {
-            "model.head.loss.type": LOSSES[self.loss],
             "model.train_path": paths[1],
             "model.backbone.bn": self.bn,
             "model.backbone.time_steps": steps[1],
-            "model.projector_bn": self.projector,
         }
-        if self.loss != "flat":
+        if self.loss not in ONE_VIEW:
+            options["model.projector_bn"] = self.projector
+        if self.loss in PAIRED:
             options["model.head.loss.within_view"] = PAIRS[self.pairs]
+        if self.time != "default":
+            options["model.head.loss.time"] = self.time
         if self.switches:
             stages = [
                 dict(begin=begin, train_path=path, train_time_steps=number)
@@ -150,7 +179,7 @@ class Cell(NamedTuple):
 
 
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "loss": tuple(LOSSES),
+    "loss": tuple(OBJECTIVES),
     "neuron": tuple(NEURONS),
     "bn": BATCH_NORMS,
     "pairs": tuple(PAIRS),
@@ -163,6 +192,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "attention": ("fixed", "auto"),
     "threshold": (1.0, 0.5),
     "surrogate": (1.0, 2.0),
+    "time": SLICES,
 }
 NUMBERS = {
     "steps": int,
@@ -175,7 +205,7 @@ NUMBERS = {
 RECIPE = "bn=per_view projector=per_view steps=2-4 switch=0.8"
 """What the digits' recipe sets beside its neuron, ``analog-mixed``."""
 DEFAULT_GRIDS = (
-    "loss neuron=lif,mixed,analog",
+    "loss=flat,btl,ctl neuron=lif,mixed,analog",
     *list(CHOICES)[2:],
     f"neuron {RECIPE}",
 )
@@ -221,13 +251,25 @@ def parse_grid(text: str) -> dict[str, tuple[Any, ...]]:
 
 
 def cells_of(grids: Iterable[str]) -> list[Cell]:
-    """Return the cells of all grids, each a cross product around the default cell."""
+    """Return the cells of all grids, each a cross product around the default cell.
+
+    Raises:
+        ValueError: If no cell of a grid is possible, or an axis or choice is unknown.
+    """
     cells: dict[Cell, None] = {}
-    for grid in map(parse_grid, grids):
-        for values in product(*grid.values()):
-            cell = Cell()._replace(**dict(zip(grid, values, strict=True)))
-            if cell.possible:
-                cells[cell] = None
+    for text in grids:
+        grid = parse_grid(text)
+        found = [
+            Cell()._replace(**dict(zip(grid, values, strict=True))).canonical
+            for values in product(*grid.values())
+        ]
+        possible = [cell for cell in found if cell.possible]
+        if not possible:
+            raise ValueError(
+                f"the grid {text!r} has no possible cell; the time structures of the "
+                f"losses are {OBJECTIVES}"
+            )
+        cells.update(dict.fromkeys(possible))
     return list(cells)
 
 
@@ -236,33 +278,41 @@ def cell_of(row: Mapping[str, Any]) -> Cell:
     return Cell(**{axis: row[axis] for axis in Cell._fields if axis in row})
 
 
+NEURON_TITLES = {
+    "lif": "LIF, both views",
+    "mixed": "MixedLIF",
+    "analog": "analog, both",
+    "analog-mixed": "analog, then MixedLIF",
+    "analog-lif": "analog, then LIF",
+    "lif-mixed": "LIF, then MixedLIF",
+}
+FURTHER = {
+    "time": "time: {}",
+    "bn": "BN per view",
+    "pairs": "cross-view pairs only",
+    "steps": "T = {}",
+    "switch": "switch at {}",
+    "projector": "projector BN per view",
+    "views": "{} views",
+    "width": "D = {}",
+    "jitter": "jitter per step",
+    "attention": "attention scale {}",
+    "threshold": "threshold {}",
+    "surrogate": "surrogate width {}",
+}
+"""Axes besides loss and neuron, and how a choice other than the default is named."""
+
+
 def cell_labels(cell: Cell) -> list[str]:
     """Name a cell by its loss, its neuron and what differs from the default."""
-    names = {
-        "lif": "LIF, both views",
-        "mixed": "MixedLIF",
-        "analog": "analog, both",
-        "analog-mixed": "analog, then MixedLIF",
-        "analog-lif": "analog, then LIF",
-        "lif-mixed": "LIF, then MixedLIF",
-    }
-    texts = {
-        "bn": "BN per view",
-        "pairs": "cross-view pairs only",
-        "steps": "T = {}",
-        "switch": "switch at {}",
-        "projector": "projector BN per view",
-        "views": "{} views",
-        "width": "D = {}",
-        "jitter": "jitter per step",
-        "attention": "attention scale {}",
-        "threshold": "threshold {}",
-        "surrogate": "surrogate width {}",
-    }
-    labels = [cell.loss.upper() if cell.loss != "flat" else "flat", names[cell.neuron]]
-    labels += [
-        text.format(getattr(cell, axis))
-        for axis, text in texts.items()
+    title = TITLES.get(cell.loss, cell.loss)
+    return [title, NEURON_TITLES[cell.neuron], *further_labels(cell, FURTHER)]
+
+
+def further_labels(cell: Cell, axes: Iterable[str]) -> list[str]:
+    """Name the choices of a cell on ``axes`` that differ from the default."""
+    return [
+        FURTHER[axis].format(getattr(cell, axis))
+        for axis in axes
         if getattr(cell, axis) != getattr(Cell(), axis)
     ]
-    return labels

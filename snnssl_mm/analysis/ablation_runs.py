@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from mmengine.config import Config
 
 from snnssl_mm.analysis.ablation import STATISTICS
 from snnssl_mm.analysis.ablation_cells import Cell
+from snnssl_mm.analysis.ablation_objectives import apply_objective
 from snnssl_mm.checkpoints.resuming import recorded_checkpoint
 from snnssl_mm.probing import (
     eval_loaders,
@@ -25,10 +28,23 @@ from snnssl_mm.recording.run_log import read_scalars
 PROBED = "probes.json"
 
 
-def write_config(config: str, cell: Cell, seed: int, folder: Path) -> Path:
-    """Write the config of a run; ``snnssl train`` accepts it, too."""
+def write_config(
+    config: str, cell: Cell, seed: int, folder: Path, find: Callable[[str], str]
+) -> Path:
+    """Write the config of a run; ``snnssl train`` accepts it, too.
+
+    Args:
+        config: Config of pretraining with a loss of the method's.
+        cell: What is changed in it.
+        seed: Seed of the run.
+        folder: Work directory of the run.
+        find: Finds a config of the package, see :func:`apply_objective`.
+    """
     cfg = Config.fromfile(config)
-    (cfg.get("default_hooks") or {}).pop("path_schedule", None)  # the cell has its own
+    apply_objective(cfg, cell.loss, find)
+    hooks = cfg.setdefault("default_hooks", {})
+    hooks.pop("path_schedule", None)  # the cell has its own
+    hooks["peak_memory"] = dict(type="snnssl_mm.PeakMemoryHook")
     cfg.merge_from_dict({**cell.config_options(), "randomness.seed": seed})
     file = folder / "config.py"
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,8 +67,13 @@ def evaluate(folder: Path) -> dict[str, Any]:
 
 
 def row_of(folder: Path) -> Row:
-    """Return what a finished run adds to its row: accuracies, health, length."""
-    last = [row for row in read_scalars(folder)[-1] if "loss" in row][-1]
+    """Return what a finished run adds to its row: accuracies, health, length, cost.
+
+    ``step_ms`` is the mean time of an iteration, data included and without the first
+    logged ones, and ``memory`` the peak in MiB: of torch on a GPU, else resident.
+    """
+    logged = [row for row in read_scalars(folder)[-1] if "loss" in row]
+    last, times = logged[-1], [row["time"] for row in logged[1:] if "time" in row]
     # If both views train on the analog path, there are no spikes and no firing rate.
     health = {name: last.get(name) for name in ("embedding_std", "firing_rate")}
     return {
@@ -60,4 +81,6 @@ def row_of(folder: Path) -> Row:
         **health,
         "epochs": last["epoch"],
         "iterations": last["step"],
+        "step_ms": round(1000 * fmean(times), 1) if times else None,
+        "memory": round(last["memory"]) if "memory" in last else None,
     }

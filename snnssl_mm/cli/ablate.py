@@ -2,7 +2,10 @@
 
 Axes and their choices:
 
-    loss       flat, btl, ctl
+    loss       flat, btl, ctl, or another objective, with all that its config in
+               configs/selfsup/spikformer_NAME.py changes in the main job: vicreg,
+               simclr, lejepa, simsiam, byol, predict, mae, and distill (train its
+               teacher before)
     neuron     path of the two views in training: lif, mixed, analog, or one after the
                other: analog-mixed, analog-lif, lif-mixed
     bn         joint, per_view: batch statistics of the backbone
@@ -16,11 +19,14 @@ Axes and their choices:
     attention  fixed, auto: scale of the attention
     threshold  1.0, 0.5: firing threshold
     surrogate  1.0, 2.0: width of the rectangle, beyond which there is no gradient
+    time       all, boundary, step, flat, mean: slices that the loss compares, instead
+               of those of its config; of ctl, boundary is btl and flat is flat
 
 A --grid crosses its axes with each other and leaves the others at the method's
-defaults; without --grid, loss x neuron is crossed, the other axes are varied one by
-one, and the neuron once more in the recipe of the digits. Every run is evaluated twice,
-with BatchNorm statistics as trained and recalibrated on the spiking path.
+defaults; without --grid, loss=flat,btl,ctl x neuron is crossed, the other axes are
+varied one by one, and the neuron once more in the recipe of the digits. Every run is
+evaluated twice, with BatchNorm statistics as trained and recalibrated on the spiking
+path.
 
 Runs are executed in parallel, one per core. Results are appended to the file when a
 run ends; run the same command again to continue an interrupted grid.
@@ -35,7 +41,7 @@ from typing import TYPE_CHECKING
 
 from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared.arguments import positive, seed_number
-from snnssl_mm.cli.shared.config_files import read_config
+from snnssl_mm.cli.shared.config_files import find_config, read_config
 from snnssl_mm.cli.shared.parallel import (
     Place,
     RunsBar,
@@ -112,13 +118,14 @@ def run_all(
     args: argparse.Namespace, tasks: list[tuple[Cell, int]], results: ResultsFile
 ) -> None:
     """Compute the missing rows, ``args.jobs`` at a time."""
-    from snnssl_mm.analysis.ablation_cells import cell_labels
+    from snnssl_mm.analysis.ablation_cells import cell_labels, cell_of
 
-    missing = [
-        (cell, seed)
-        for cell, seed in tasks
-        if results.find(config=args.config, seed=seed, **cell._asdict()) is None
-    ]
+    done = {
+        (row["seed"], cell_of(row))
+        for row in results.rows
+        if row["config"] == args.config
+    }
+    missing = [(cell, seed) for cell, seed in tasks if (seed, cell) not in done]
     bar = RunsBar(len(tasks), len(tasks) - len(missing), missing)
 
     def report(task: tuple[Cell, int], row: Row) -> str:
@@ -140,7 +147,7 @@ def compute(args: argparse.Namespace, cell: Cell, seed: int, place: Place) -> Ro
 
     folder = args.work_dir / Path(args.config).stem / f"{cell}_seed{seed}"
     start = time.monotonic()
-    config = write_config(args.config, cell, seed, folder)
+    config = write_config(args.config, cell, seed, folder, find_config)
     log = folder / "output.txt"
     command = ["train", str(config), "--work-dir", str(folder), "--resume"]
     start_child(command + ["--amp"] * args.amp, log, place)

@@ -4,11 +4,12 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
-from snnssl_mm.analysis.ablation import cells_in, summarise_cell
+from snnssl_mm.analysis.ablation import ablation_table, cells_in, summarise_cell
 from snnssl_mm.analysis.ablation_cells import (
     CHOICES,
     DEFAULT_GRIDS,
@@ -19,6 +20,8 @@ from snnssl_mm.analysis.ablation_cells import (
     cells_of,
     parse_grid,
 )
+from snnssl_mm.analysis.ablation_runs import write_config
+from snnssl_mm.cli.shared.config_files import find_config
 from snnssl_mm.engine import PathScheduleHook
 from snnssl_mm.neurons import MixedLIF
 
@@ -29,7 +32,7 @@ def test_default_grids_cross_loss_and_neuron_and_vary_the_rest_alone():
     cells = cells_of(DEFAULT_GRIDS[:-1])
     crossed = {(cell.loss, cell.neuron) for cell in cells}
     neurons = ("lif", "mixed", "analog")
-    assert crossed == {(a, b) for a in CHOICES["loss"] for b in neurons}
+    assert crossed == {(a, b) for a in ("flat", "btl", "ctl") for b in neurons}
     assert Cell() in cells
     assert len(set(cells)) == len(cells)
     for cell in cells:
@@ -62,7 +65,8 @@ def test_full_grid_leaves_out_what_is_impossible_or_the_same():
     ("text", "message"),
     [
         ("los=ctl", "'los'"),
-        ("loss=vicreg", "loss.*'vicreg'"),
+        ("loss=supervised", "loss.*'supervised'"),
+        ("time=never", "time.*'never'"),
         ("steps=0", "steps.*'0'"),
         ("steps=two", "steps.*'two'"),
         ("steps=1-0", "steps.*'1-0'"),
@@ -76,12 +80,18 @@ def test_wrong_grids_are_refused(text, message):
 
 @pytest.mark.parametrize(
     "cell",
-    cells_of(["loss neuron=lif,mixed,analog", "bn pairs", "steps=1,3", "projector"]),
+    cells_of(
+        [
+            "loss=flat,btl,ctl neuron=lif,mixed,analog",
+            "bn pairs",
+            "steps=1,3",
+            "projector",
+        ]
+    ),
     ids=str,
 )
-def test_every_cell_builds_what_it_says(cell, tiny_config):
-    cfg = Config.fromfile(tiny_config)
-    cfg.merge_from_dict(cell.config_options())
+def test_every_cell_builds_what_it_says(cell, tiny_config, tmp_path):
+    cfg = Config.fromfile(write_config(tiny_config, cell, 0, tmp_path, find_config))
     init_default_scope("mmpretrain")
     model = MODELS.build(cfg.model).train()
     names = {"flat": "TimeFlattened", "btl": "BoundaryTemporal", "ctl": "CrossTemporal"}
@@ -94,6 +104,60 @@ def test_every_cell_builds_what_it_says(cell, tiny_config):
     assert model.projector_bn == cell.projector
     norm = type(model.backbone.stem.position.bn).__name__
     assert norm == {"joint": "BatchNorm2d", "per_view": "PerViewBatchNorm2d"}[cell.bn]
+
+
+COMPARISON = "loss=ctl,vicreg,simclr,lejepa,simsiam,byol,predict,mae time"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [*cells_of([COMPARISON]), *cells_of(["loss=simclr,mae neuron=lif,analog"])],
+    ids=str,
+)
+def test_objectives_compute_a_loss_in_their_time_structure(cell, tiny_config, tmp_path):
+    cfg = Config.fromfile(write_config(tiny_config, cell, 0, tmp_path, find_config))
+    init_default_scope("mmpretrain")
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model).train()
+    loss = model.head.loss_module
+    own = {"TimeFlattenedLoss": "flat", "BoundaryTemporalLoss": "boundary"}
+    found = own.get(type(loss).__name__, getattr(loss, "time", "mean"))
+    assert found == cell.structure
+    paths = {m.path for m in model.backbone.modules() if isinstance(m, MixedLIF)}
+    assert paths == {NEURONS[cell.neuron][0]}
+    views = [torch.randn(4, 3, 16, 16) for _ in range(1 if cell.loss == "mae" else 2)]
+    value = model.loss(views)["loss"]
+    assert torch.isfinite(value)
+    value.backward()
+    assert any(p.grad is not None and p.grad.any() for p in model.backbone.parameters())
+
+
+def test_time_structures_of_ctl_have_one_name_each():
+    cells = cells_of(["loss=ctl time=all,boundary,flat,step", "loss=btl,flat,ctl"])
+    assert cells == [
+        Cell(),
+        Cell(loss="btl"),
+        Cell(loss="flat"),
+        Cell(time="step"),
+    ]
+    assert [cell.structure for cell in cells] == ["all", "boundary", "flat", "step"]
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        "loss=btl time=all",
+        "loss=simsiam time=flat",
+        "loss=predict steps=1",
+        "loss=vicreg time=boundary steps=1",
+        "loss=lejepa pairs=cross-view",
+        "loss=simclr width=2048",
+        "loss=mae views=4",
+    ],
+)
+def test_a_grid_without_a_possible_cell_is_refused(grid):
+    with pytest.raises(ValueError, match="no possible cell"):
+        cells_of([grid])
 
 
 def test_other_numbers_than_the_listed_ones():
@@ -151,3 +215,31 @@ def test_the_method_comes_first_and_names_tell_cells_apart():
     assert shown[0] == Cell()
     assert set(shown) == set(cells)
     assert len({", ".join(cell_labels(cell)) for cell in cells}) == len(cells)
+
+
+def test_a_comparison_has_a_column_for_each_axis_and_the_costs():
+    cells = cells_of(["loss=vicreg,ctl time=step,all neuron=mixed,lif"])
+    rows = [
+        {**row(cell, seed, 0.5), "step_ms": 100.0 + seed, "memory": 7}
+        for cell in cells
+        for seed in (0, 2)
+    ]
+    table = ablation_table(rows)
+    assert table.words == 3
+    assert [line[:2] for line in table.rows] == [
+        [name, time]
+        for name in ("CTL", "VICReg")
+        for time in ("all", "step")
+        for _ in "ab"
+    ]
+    assert {tuple(line[-3:]) for line in table.rows} == {("101", "7", "2")}
+    del rows[0]["step_ms"], rows[0]["memory"]
+    assert ablation_table(rows).rows[-1][-3] == "102", "the other seed"
+    further = ablation_table([*rows, row(Cell(loss="mae", steps=2), 0, 0.5)])
+    assert further.words == 4
+
+
+def test_a_table_of_the_methods_losses_names_each_cell_in_one_column():
+    table = ablation_table([row(cell, 0, 0.5) for cell in cells_of(DEFAULT_GRIDS)])
+    assert table.words == 1
+    assert len(table.head) == 4, "no cost was measured"

@@ -8,46 +8,96 @@ from mmengine.config import Config
 
 from snnssl_mm.analysis.ablation import STATISTICS
 from snnssl_mm.analysis.ablation_cells import Cell
+from snnssl_mm.analysis.ablation_objectives import OBJECTIVES, apply_changes
 from snnssl_mm.analysis.ablation_runs import evaluate, row_of, write_config
+from snnssl_mm.cli.shared.config_files import find_config
 from snnssl_mm.probing import build_eval_model
 
 SWITCHING = Cell(neuron="analog-mixed")
 
 
+def written(config, cell, folder, seed=0):
+    return Config.fromfile(write_config(config, cell, seed, folder, find_config))
+
+
 def test_a_run_has_the_settings_of_its_cell_and_seed(tiny_config, tmp_path):
     cell = Cell(loss="btl", bn="per_view", steps=2)
-    cfg = Config.fromfile(write_config(tiny_config, cell, 7, tmp_path / "run"))
+    cfg = written(tiny_config, cell, tmp_path / "run", seed=7)
     for key, value in cell.config_options().items():
         found = cfg
         for part in key.split("."):
             found = found[part]
         assert found == value
     assert cfg.randomness.seed == 7
+    assert cfg.model.head.loss.type == "snnssl_mm.BoundaryTemporalLoss"
+
+
+def own_settings(cfg):
+    """What an objective's config decides: all but network, images and length."""
+    model = {**cfg.model, "backbone": None, "projector_bn": None, "train_path": None}
+    neck = {k: v for k, v in model["neck"].items() if k != "hid_channels"}
+    return {**model, "neck": neck}, cfg.optim_wrapper
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_an_objective_has_the_settings_of_its_config(objective, tiny_config, tmp_path):
+    cfg = written(tiny_config, Cell(loss=objective), tmp_path / "run")
+    complete = Config.fromfile(
+        find_config(f"configs/selfsup/spikformer_{objective}.py")
+    )
+    (model, optimizer), (expected, its) = map(own_settings, (cfg, complete))
+    model["head"]["loss"].pop("within_view", None)
+    assert model == expected
+    assert optimizer == its
+    tiny = Config.fromfile(tiny_config)
+    assert cfg.model.backbone.arch == tiny.model.backbone.arch
+    assert cfg.train_cfg == tiny.train_cfg
+    assert cfg.train_dataloader.batch_size == tiny.train_dataloader.batch_size
+
+
+def test_changes_keep_what_both_versions_share():
+    before = {"a": 1, "b": {"c": 2, "d": 3}, "e": 4, "f": {"type": "A", "x": 1}}
+    after = {"a": 1, "b": {"c": 5, "d": 3}, "f": {"type": "B", "y": 2}, "g": {"h": 6}}
+    own = {"a": 7, "b": {"c": 2, "d": 8, "i": 9}, "e": 0, "f": {"type": "A", "x": 1}}
+    apply_changes(own, before, after)
+    expected_b = {"c": 5, "d": 8, "i": 9}
+    assert own == {"a": 7, "b": expected_b, "f": {"type": "B", "y": 2}, "g": {"h": 6}}
+    own["g"]["h"] = 0
+    assert after["g"] == {"h": 6}, "a copy"
+
+
+def test_no_changes_change_nothing():
+    own = {"a": {"b": 1}, "c": None}
+    apply_changes(own, {"a": {"b": 2}, "c": 3}, {"a": {"b": 2}, "c": 3})
+    assert own == {"a": {"b": 1}, "c": None}
 
 
 def test_a_cell_without_a_switch_has_no_schedule(tiny_config, tmp_path):
-    cfg = Config.fromfile(write_config(tiny_config, SWITCHING, 0, tmp_path / "first"))
+    cfg = written(tiny_config, SWITCHING, tmp_path / "first")
     assert cfg.default_hooks.path_schedule.stages[1].begin == 0.5
     inherited = tmp_path / "first" / "config.py"
-    cfg = Config.fromfile(write_config(inherited, Cell(), 0, tmp_path / "second"))
+    cfg = written(inherited, Cell(), tmp_path / "second")
     assert "path_schedule" not in cfg.default_hooks
 
 
 @pytest.mark.slow
 def test_a_row_holds_accuracies_and_the_last_iteration(tiny_config, tmp_path):
     torch.manual_seed(0)
-    model = build_eval_model(
-        Config.fromfile(write_config(tiny_config, Cell(), 0, tmp_path))
-    )
+    model = build_eval_model(written(tiny_config, Cell(), tmp_path))
     torch.save({"state_dict": model.state_dict()}, tmp_path / "epoch_2.pth")
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_2.pth"))
     log = tmp_path / "20260101_000000" / "vis_data" / "scalars.json"
     log.parent.mkdir(parents=True)
-    steps = [dict(loss=9.0 - step, step=step, epoch=1) for step in (1, 2)]
+    times = (None, 8.0, 0.1, 0.3)
+    steps = [
+        dict(loss=9.0 - step, step=step, epoch=1, time=times[step], memory=100.0 * step)
+        for step in (1, 2, 3)
+    ]
     steps.append(dict(accuracy=0.5, step=1))
     log.write_text("".join(json.dumps(step) + "\n" for step in steps))
     judged = evaluate(tmp_path)
     row = row_of(tmp_path)
     assert {kind: row[kind] for kind in STATISTICS} == judged
     assert all(0 <= value <= 1 for kind in STATISTICS for value in row[kind].values())
-    assert (row["epochs"], row["iterations"], row["firing_rate"]) == (1, 2, None)
+    assert (row["epochs"], row["iterations"], row["firing_rate"]) == (1, 3, None)
+    assert (row["step_ms"], row["memory"]) == (200.0, 300)
