@@ -1,0 +1,3 @@
+# Spikformer-4-384 on CIFAR-10 with VICReg in place of CTL; not run yet
+_base_ = 'spikformer-4-384_ctl_cifar10.py'
+model = dict(head=dict(loss=dict(_delete_=True, type='snnssl_mm.VICRegLoss')))
