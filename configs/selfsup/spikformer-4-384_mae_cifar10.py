@@ -12,5 +12,6 @@ train_dataloader = dict(
     dataset=dict(pipeline=[one_view, dict(type='PackInputs')]))
 default_hooks = dict(
     path_schedule=_base_.analog_first_masked,
+    collapse=dict(levels=(0.1, 0.025)),  # of features, lower than of embeddings
     health=None,  # it compares two views
     logger=dict(interval=50), checkpoint=dict(interval=10))

@@ -25,6 +25,7 @@ param_scheduler = [
 sync_bn = 'torch'
 default_hooks = dict(
     path_schedule=_base_.analog_first_masked,
+    collapse=dict(levels=(0.1, 0.025)),  # of features, lower than of embeddings
     health=None,  # it compares two views
     logger=dict(interval=100), knn=dict(interval=10))
 max_probe_samples = 10_000

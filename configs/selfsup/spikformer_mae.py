@@ -35,4 +35,5 @@ default_hooks = dict(
             dict(train_path='analog', train_time_steps=2),
             dict(begin=0.8, train_path='spike', train_time_steps=4),
         ]),
+    collapse=dict(levels=(0.1, 0.025)),  # of features; 0.28 with random weights
     health=None)  # it compares two views

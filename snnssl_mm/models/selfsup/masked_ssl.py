@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snnssl_mm.models.heads import embedding_std
 from snnssl_mm.models.masking import VisiblePatches, only_visible
 from snnssl_mm.models.selfsup.spiking_ssl import SpikingSSL
 from snnssl_mm.registry import MODELS
@@ -131,18 +132,25 @@ class MaskedSSL(SpikingSSL):
         patches: VisiblePatches | None = None,
         **_: Any,
     ) -> dict[str, Tensor]:
-        """Compute the loss of a batch.
+        """Compute the loss and a monitored value of a batch.
 
         Args:
             inputs: Preprocessed images ``[N, C, H, W]`` or clips ``[T, N, C, H, W]``,
                 or a list of such views of one size.
             data_samples: Not used; there are no labels.
             patches: What the backbone sees; drawn by default.
+
+        Returns:
+            ``loss``, and ``embedding_std`` of each image's features, averaged over its
+            visible patches: the decoder could draw the mean image without them.
         """
         views = inputs if isinstance(inputs, list) else [inputs]
         images = torch.cat([self.with_train_time_steps(view) for view in views], -4)
         patches = patches or self.draw_patches(images)
         maps = self.encode(images, patches)
+        spread = embedding_std(
+            maps.mean((-2, -1))
+        )  # hidden ones are 0, as many in each
         frames = images.unsqueeze(0) if images.dim() == 4 else images
         if self.time_readout == "none":
             frames = frames.expand(len(maps), *frames.shape[1:])
@@ -153,4 +161,5 @@ class MaskedSSL(SpikingSSL):
         visible = patches.visible.repeat(len(maps), 1, 1)
         predicted = self.neck(maps.flatten(0, 1), visible)
         hidden = (~visible).flatten(1).to(images.dtype)
-        return {"loss": self.head.loss(predicted, frames.flatten(0, 1), hidden)}
+        loss = self.head.loss(predicted, frames.flatten(0, 1), hidden)
+        return {"loss": loss, "embedding_std": spread}

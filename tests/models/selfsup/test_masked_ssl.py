@@ -56,6 +56,28 @@ def test_every_image_hides_the_given_share_of_its_patches(ratio, hidden):
     assert not patches.visible.all(0).any(), "and hidden"
 
 
+def test_spread_of_the_features_is_monitored(monkeypatch):
+    model = build()
+    images = images_of(model, samples=5)
+    patches = model.draw_patches(images)
+    (channels,) = model.neck.in_norm.normalized_shape
+    maps = torch.rand(2, 5, channels, 2, 3).double() * patches.visible[:, None]
+    monkeypatch.setattr(model, "encode", lambda *_: maps)
+    features = torch.stack(
+        [
+            maps[:, n, :, patches.visible[n]].mean(-1)  # [T, C]
+            for n in range(5)
+        ],
+        dim=1,
+    )
+    directions = features / features.norm(dim=-1, keepdim=True)
+    expected = directions.std(1, correction=0).mean() * channels**0.5
+    found = model.loss(images, patches=patches)["embedding_std"]
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
+    maps[:] = maps[:, :1].amax((-2, -1), keepdim=True)  # the same for all images
+    assert model.loss(images, patches=patches)["embedding_std"] < 1e-6
+
+
 def test_masks_follow_the_global_generator():
     model = build()
     images, seen = images_of(model, 4, 4), []
