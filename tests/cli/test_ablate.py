@@ -45,6 +45,25 @@ def test_a_grid_that_goes_on(ablate, started, tmp_path, capsys):
     assert (tmp_path / "runs" / "ablation.png").exists()
 
 
+@pytest.mark.slow
+def test_other_objectives_give_rows_with_their_costs(
+    run_tool, tiny_config, tmp_path, started, capsys
+):
+    """One with a teacher and one without a second view."""
+    where = ("--work-dir", tmp_path, "--jobs", 1, "--seeds", 3, "--grid")
+    for _ in range(2):
+        run_tool("ablate", "--config", tiny_config, *where, "loss=byol,mae time=mean")
+    rows = json.loads((tmp_path / "ablation.json").read_text())["rows"]
+    assert [(row["loss"], row["time"]) for row in rows] == [
+        ("byol", "mean"),
+        ("mae", "default"),
+    ]
+    assert started == ["train", "ablate"] * 2, "the second time nothing is left"
+    for row in rows:
+        assert 0 < row["embedding_std"]
+        assert 0 <= row["recalibrated"]["knn"] <= 1
+
+
 def test_a_run_that_fails_is_named(ablate, monkeypatch):
     def run_child(command, log, **_):
         raise children.ChildError(f"failed, see {log}")
