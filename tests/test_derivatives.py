@@ -15,6 +15,7 @@ from snnssl_mm.losses.ntxent import Contrast, ContrastGradient
 from snnssl_mm.losses.pairs import GramGradients, GramSums, Pairs
 from snnssl_mm.models.layers import ZeroGradient
 from snnssl_mm.models.masking import TakeRows
+from snnssl_mm.models.spike_products import WideProduct
 from snnssl_mm.neurons import MixedILIF, MixedLIF
 from snnssl_mm.neurons.kernels import ops
 from snnssl_mm.neurons.kernels.integer_reference import IntegerFire
@@ -76,6 +77,7 @@ FUNCTIONS = {
     ),
     ZeroGradient: lambda x: ZeroGradient.apply(x, torch.ones(CHANNELS)),
     TakeRows: lambda x: TakeRows.apply(x[..., 0], torch.tensor([1])),
+    WideProduct: lambda x: WideProduct.apply(x[0], x[1].mT),
 }
 NEURONS = {
     backend: MixedLIF(tau=1.5, surrogate="atan", backend=backend)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from snnssl_mm.models.layers import ConvNormNeuron, NeuronConfig, build_neuron
+from snnssl_mm.models.spike_products import (
+    counts_of_counts,
+    counts_of_pairs,
+    exact_products,
+    multiplies_bf16,
+)
+from snnssl_mm.neurons import MixedLIF
 from snnssl_mm.neurons.expansion import hold_steps, mean_of_steps
 from snnssl_mm.neurons.kernels.reference import has_exact_inverse
 
@@ -21,27 +26,11 @@ initialisation, for every ``arch`` and image size: benchmarks/attention_rates.py
 ATTENTION_THRESHOLD = 0.5
 
 
-@contextmanager
-def exact_products(device: torch.device) -> Iterator[None]:
-    """Multiply in full float32: no autocast, no TF32.
-
-    Products of spikes are counts. bf16 is exact for integers up to 256, fp16 and TF32
-    up to 2048.
-    """
-    with torch.autocast(device.type, enabled=False):
-        if device.type != "cuda" or torch.get_float32_matmul_precision() == "highest":
-            yield
-            return
-        precision = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(precision)
-
-
 def spiking_attention(q: Tensor, k: Tensor, v: Tensor, factor: float = 1.0) -> Tensor:
     """Attention without softmax, (q k^T) v = q (k^T v), in the cheaper order.
+
+    Of binary spikes the counts are exact in each type, see
+    :mod:`snnssl_mm.models.spike_products`.
 
     Args:
         q: Spikes ``[..., L, d]``, tokens by head channels.
@@ -50,16 +39,17 @@ def spiking_attention(q: Tensor, k: Tensor, v: Tensor, factor: float = 1.0) -> T
         factor: Factor of the result.
 
     Returns:
-        ``[..., L, e]``. Cost 2 d e L operations, or (d + e) L^2 if that is less.
+        ``[..., L, e]``, in float32 for bfloat16 spikes. Cost 2 d e L operations, or
+        (d + e) L^2 if that is less.
     """
     tokens, channels = q.shape[-2:]
     values = v.shape[-1]
     # The smaller matrix is scaled; times a power of two, its counts stay exact.
     early = factor if has_exact_inverse(factor) else 1.0
     if 2 * channels * values < (channels + values) * tokens:
-        out = q @ (early * (k.transpose(-2, -1) @ v))
+        out = counts_of_counts(q, early * counts_of_pairs(k.mT, v))
     else:
-        out = (early * (q @ k.transpose(-2, -1))) @ v
+        out = counts_of_counts(early * counts_of_pairs(q, k.mT), v)
     return out if early == factor else factor * out
 
 
@@ -151,14 +141,25 @@ class SpikingSelfAttention(nn.Module):
         """Build the last layer."""
         return ConvNormNeuron(self.value_channels, self.dims, 1, True, neuron, bn)
 
+    def product_type(self, x: Tensor) -> torch.dtype:
+        """Return the type of the products' operands for spikes ``x``.
+
+        That of the spikes if it is bfloat16 and they are binary, else at least float32:
+        integers of D levels would fill bfloat16 D^2 times as fast.
+        """
+        binary = isinstance(self.attention_neuron, MixedLIF)
+        if binary and x.dtype == torch.bfloat16 and multiplies_bf16(x.device):
+            return x.dtype
+        return torch.promote_types(x.dtype, torch.float32)
+
     def heads_of(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
         """Divide ``x`` [T, N, parts C, H, W] into parts [T, N, heads, L, d].
 
-        At least float32. One copy: products would copy strided batches.
+        One copy: products would copy strided batches.
         """
         apart = x.reshape(*x.shape[:2], parts, self.num_heads, -1, x[0, 0, 0].numel())
-        wide = torch.promote_types(x.dtype, torch.float32)
-        return apart.permute(2, 0, 1, 3, 5, 4).contiguous().to(wide).unbind()
+        kind = self.product_type(x)
+        return apart.permute(2, 0, 1, 3, 5, 4).contiguous().to(kind).unbind()
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within each time step of ``x`` [T, N, C, H, W]."""

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from snnssl_mm.models import Spikformer
-from snnssl_mm.models.attention import exact_products, spiking_attention
+from snnssl_mm.models.attention import spiking_attention
+from snnssl_mm.models.spike_products import exact_products
 from snnssl_mm.neurons import MixedLIF
 
 # Backbone parameters in millions: Spikformer's ImageNet models without their head, and
@@ -54,8 +55,12 @@ def test_both_attention_orders_are_the_same(channels, tokens):
 def test_attention_counts_are_exact_under_autocast():
     q, k, v = torch.ones(3, 1, 1, 64, 8, dtype=torch.bfloat16)
     with torch.autocast("cpu", dtype=torch.bfloat16), exact_products(q.device):
-        counts = spiking_attention(q.float(), k.float(), v.float())
-    assert torch.equal(counts, torch.full_like(counts, 512))
+        counts = [
+            spiking_attention(q.to(dtype), k.to(dtype), v.to(dtype))
+            for dtype in (torch.bfloat16, torch.float32)
+        ]
+    for found in counts:
+        assert torch.equal(found, torch.full((1, 1, 64, 8), 512.0))
 
 
 @pytest.mark.parametrize(
