@@ -16,7 +16,8 @@ from rows.training_step import step
 
 from gpu_parts.context import Context, Jobs, device_ms, step_ms
 from gpu_parts.graphs import captured
-from snnssl_mm.models import backbone, batch_norm, layers
+from snnssl_mm.models import attention, backbone, layers
+from snnssl_mm.neurons import MixedNeuron
 
 
 @contextlib.contextmanager
@@ -63,7 +64,10 @@ VARIANTS = {
         without(layers, "is_idle_bias", lambda conv, norm: False)
     ),
     "norm and neuron apart": Variant(
-        without(batch_norm, "is_plain", lambda norm: False)
+        without(MixedNeuron, "fuses_norm", lambda neuron, x: False)
+    ),
+    "attention in float32": Variant(
+        without(attention, "multiplies_bf16", lambda device: False)
     ),
     "without cudnn.benchmark": Variant(partial(cudnn_benchmark, False)),
     "AdamW not fused": Variant(options=dict(fused=False)),

@@ -19,7 +19,8 @@ from results_tables import markdown
 from rows.training_step import step
 
 from snnssl_mm.checkpoints.loading import read_checkpoint
-from snnssl_mm.models import backbone, batch_norm, layers
+from snnssl_mm.models import attention, backbone, layers
+from snnssl_mm.neurons import MixedNeuron
 from snnssl_mm.recording.results_file import ResultsFile
 
 
@@ -113,8 +114,10 @@ def test_a_part_continues_repeats_failures_and_ends_in_time(tmp_path):
 
 
 def switches():
-    functions = (backbone.channels_last, layers.is_idle_bias, batch_norm.is_plain)
-    return (*functions, torch.backends.cudnn.benchmark)
+    return (
+        *(backbone.channels_last, layers.is_idle_bias, MixedNeuron.fuses_norm),
+        *(attention.multiplies_bf16, torch.backends.cudnn.benchmark),
+    )
 
 
 @pytest.mark.parametrize("name", variants.VARIANTS)
