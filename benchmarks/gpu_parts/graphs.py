@@ -1,11 +1,11 @@
-"""CUDA graphs of a run: the only place where the script captures one."""
+"""CUDA graphs of a run, captured as the graphs of training are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import torch
+from snnssl_mm.engine.graphed_step import CUDAGraphs
 
 WARM_UP = 3
 """Runs before the capture, which compile kernels and allocate optimizer states."""
@@ -24,28 +24,10 @@ def captured(run: Callable[[], Any], device: str, number: int = 1) -> Callable[[
         device: On ``'cpu'`` nothing is captured: the run is repeated instead.
         number: Runs in the graph.
     """
-    if device == "cpu":
 
-        def repeat() -> Any:
-            results = [run() for _ in range(number)]
-            return results[-1]
+    def repeated() -> Any:
+        return [run() for _ in range(number)][-1]
 
-        for _ in range(WARM_UP):
-            run()
-        return repeat
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UP):
-            run()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for _ in range(number):
-            result = run()
-
-    def replay() -> Any:
-        graph.replay()
-        return result
-
-    return replay
+    for _ in range(WARM_UP):
+        run()
+    return repeated if device == "cpu" else CUDAGraphs().capture(repeated)

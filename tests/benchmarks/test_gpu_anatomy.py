@@ -10,9 +10,8 @@ from pathlib import Path
 import gpu_anatomy
 import pytest
 import torch
-from gpu_parts import correctness, pretraining, variants
+from gpu_parts import correctness, graphs, pretraining, variants
 from gpu_parts.context import Context
-from gpu_parts.graphs import captured
 from gpu_parts.predictions import PREDICTIONS, compared
 from mmengine.config import Config
 from results_tables import markdown
@@ -136,9 +135,22 @@ def test_variants_compute_the_same_step(name, context, monkeypatch):
 
 def test_captured_run_is_repeated_on_a_cpu():
     calls = itertools.count()
-    replay = captured(lambda: next(calls), "cpu", number=4)
+    replay = graphs.captured(lambda: next(calls), "cpu", number=4)
     assert replay() == 6  # three to warm up, then four
     assert replay() == 10
+
+
+def test_graph_holds_the_runs_after_the_warm_up(monkeypatch):
+    class Recorder:
+        def capture(self, step):
+            result = step()
+            return lambda: result
+
+    monkeypatch.setattr(graphs, "CUDAGraphs", Recorder)
+    calls = itertools.count()
+    replay = graphs.captured(lambda: next(calls), "cuda", number=4)
+    assert replay() == replay() == 6  # three to warm up, then four
+    assert next(calls) == 7
 
 
 def test_graph_and_eager_steps_agree(context):
