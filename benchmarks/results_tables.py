@@ -99,6 +99,26 @@ def folding(report: dict[str, Any]) -> list[str]:
     return [*table(head, rows), "", f"On {device(report)}: `{command}`."]
 
 
+def attention_fusion(report: dict[str, Any]) -> list[str]:
+    """Render results of benchmarks/attention_fusion.py: a line a network and type."""
+    rows = []
+    for row in report["rows"]:
+        low, high = row["percent_of_step"]["quartiles"]
+        rows.append(
+            [
+                f"{row['network']}, {row['images']} x {row['pixels']} px",
+                row["precision"],
+                f"{row['step_s']['median']:.3g} s",
+                f"{row['blocks']} x {row['product_mib']:.3g} MiB",
+                f"{row['percent_of_step']['median']:.2g} % ({low:.2g} to {high:.2g})",
+            ]
+        )
+    head = ["network", "type", "step", "products", "of a step, at most"]
+    row = report["rows"][0]
+    text = f"On {device(report)}, {row['threads']} thread(s): `{row['command']}`."
+    return [*table(head, rows), "", text]
+
+
 def event_readers(report: dict[str, Any]) -> list[str]:
     """Render results of benchmarks/event_readers.py: a line a format."""
     rates: dict[str, dict[str, str]] = {}
@@ -261,6 +281,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
         "time_steps": rows_as(lambda rows: [time_steps_table(rows)]),
         "transfer": rows_as(transfer_tables),
         "training_cost": rows_as(lambda rows: [training_cost_table(rows)]),
+        "attention_fusion": attention_fusion,
         "backbone_memory": memory,
         "detector_memory": detector_memory,
         "event_frames": event_frames,

@@ -203,3 +203,18 @@ def test_folded_backbones_are_the_same_before_they_are_timed(run_benchmark, tmp_
     assert 0 < folded < row["norms"] == 81
     assert row["largest_difference_in_float64"]["folded"] < 1e-9
     assert f"{folded} of 81 norms" in markdown(out)
+
+
+def test_fusion_of_attention_saves_at_most_two_copies_a_block(run_benchmark, tmp_path):
+    out = tmp_path / "fusion.json"
+    run_benchmark("attention_fusion.py", "--small", "--rounds", 3, "--out", out)
+    single, half = json.loads(out.read_text())["rows"]
+    for row in (single, half):
+        # T = 4, both views of two images, 32 channels, 8x8 positions, float32
+        assert row["product_mib"] == pytest.approx(
+            4 * 4 * 32 * 64 * 4 / 2**20, rel=1e-3
+        )
+        assert row["blocks"] == 1
+        assert row["percent_of_step"]["median"] > 0
+    assert (single["precision"], half["precision"]) == ("float32", "bf16")
+    assert "tiny, 2 x 32 px" in markdown(out)
