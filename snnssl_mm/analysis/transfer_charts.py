@@ -14,6 +14,7 @@ from snnssl_mm.analysis.transfer_statistics import (
     Measure,
     Row,
     entries_of,
+    most_labels,
     transfer_cells,
     unique_rows,
 )
@@ -72,12 +73,10 @@ def charts_of_time(rows: Iterable[Row]) -> list[Chart]:
     A line averages score and time at the steps that all seeds have in common.
     """
     rows = unique_rows(rows)
-    largest: dict[str, float] = {}
-    for row in rows:
-        largest[row["task"]] = max(row["fraction"], largest.get(row["task"], 0))
+    largest = most_labels((row["task"], row["fraction"]) for row in rows)
     curves: dict[Measure, dict[str, list[Mapping[int, tuple[float, float]]]]] = {}
     for row in rows:
-        if row["fraction"] < largest[row["task"]]:
+        if row["fraction"] != largest[row["task"]]:
             continue
         for metric in {name: 0 for at in row["curve"] for name in at["metrics"]}:
             seeds = curves.setdefault(Measure(row["task"], metric), {})

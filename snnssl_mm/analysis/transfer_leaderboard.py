@@ -30,7 +30,7 @@ from snnssl_mm.analysis.transfer_statistics import (
 from snnssl_mm.analysis.transfer_table import explanation, transfer_tables
 from snnssl_mm.checkpoints.atomic_files import write_atomically
 from snnssl_mm.recording.machine import machine_text
-from snnssl_mm.recording.probe_names import probe_title
+from snnssl_mm.recording.probe_names import labels_title, probe_title
 from snnssl_mm.recording.table import Table
 
 SHOWN_MISSING = 6
@@ -194,7 +194,7 @@ def origin_section(rows: Sequence[Row]) -> Section:
     lines = [
         [
             *(probe_title(row["task"]), probe_title(row["entry"]), str(row["seed"])),
-            *(f"{row['labelled_images']:,}", f"{100 * row['fraction']:g}"),
+            *(f"{row['labelled_images']:,}", labels_title(row["fraction"])),
             ", ".join(
                 f"{probe_title(k)} {'-' if v is None else f'{100 * v:.2f}'}"
                 for k, v in row["metrics"].items()
@@ -204,7 +204,7 @@ def origin_section(rows: Sequence[Row]) -> Section:
         ]
         for row in rows
     ]
-    head = ["task", "entry", "seed", "labelled images", "share, %", "scores, %"]
+    head = ["task", "entry", "seed", "labelled images", "share", "scores, %"]
     head += ["time, s", "threads", "config", "digest", "sha256"]
     commands = dict.fromkeys(row["command"] for row in rows)
     text = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from math import isfinite
@@ -9,7 +10,12 @@ from statistics import median_low
 from typing import Any, NamedTuple
 
 from snnssl_mm.analysis.seed_statistics import Gain, Summary, gain_over
-from snnssl_mm.recording.probe_names import STARTS, probe_title
+from snnssl_mm.recording.probe_names import (
+    STARTS,
+    label_order,
+    labels_title,
+    probe_title,
+)
 
 Row = Mapping[str, Any]
 """A row of the results file of ``snnssl transfer``."""
@@ -32,7 +38,7 @@ class Cell(NamedTuple):
 
     Attributes:
         measure: Task and metric.
-        fraction: Share of the labelled training images, from 0 to 1.
+        fraction: Share of the labelled training images, or labels a class (> 1).
         entry: ``'random'``, ``'pixels'``, or the name of a checkpoint.
         labelled_images: Number of labelled training images.
         scores: Score in percent, by seed.
@@ -55,7 +61,7 @@ class Comparison(NamedTuple):
 
     Attributes:
         measure: Task and metric.
-        fraction: Share of the labelled training images, from 0 to 1.
+        fraction: Share of the labelled training images, or labels a class (> 1).
         entry: Name of the checkpoint.
         checkpoint: Its scores.
         random: Scores of random weights.
@@ -133,7 +139,8 @@ def transfer_cells(rows: Iterable[Row]) -> list[Cell]:
         scores,
         key=lambda key: (
             *(tasks.index(key[0].task), measures.index(key[0])),
-            *(-key[1], entries.index(key[2])),
+            *map(operator.neg, label_order(key[1])),
+            entries.index(key[2]),
         ),
     )
     return [
@@ -165,11 +172,13 @@ def compare(cells: Sequence[Cell]) -> list[Comparison]:
 
 def at_all_labels(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """Keep the largest share of labelled images of every task."""
-    largest: dict[str, float] = {}
-    for one in comparisons:
-        task = one.measure.task
-        largest[task] = max(one.fraction, largest.get(task, 0))
+    largest = most_labels((one.measure.task, one.fraction) for one in comparisons)
     return [one for one in comparisons if one.fraction == largest[one.measure.task]]
+
+
+def most_labels(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Return the largest share of the labels of each task, from pairs of both."""
+    return dict(sorted(pairs, key=lambda pair: label_order(pair[1])))
 
 
 class Missing(NamedTuple):
@@ -182,9 +191,7 @@ class Missing(NamedTuple):
 
     def __str__(self) -> str:
         """Describe the rows in words."""
-        share = (
-            "" if self.fraction == 1 else f" with {100 * self.fraction:g} % of labels"
-        )
+        share = "" if self.fraction == 1 else f", labels: {labels_title(self.fraction)}"
         word = "seed" if len(self.seeds) == 1 else "seeds"
         seeds = ", ".join(map(str, self.seeds))
         names = (probe_title(self.task) + share, probe_title(self.entry))

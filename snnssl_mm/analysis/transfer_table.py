@@ -13,7 +13,7 @@ from snnssl_mm.analysis.transfer_statistics import (
     compare,
     transfer_cells,
 )
-from snnssl_mm.recording.probe_names import probe_title
+from snnssl_mm.recording.probe_names import labels_title, probe_title
 from snnssl_mm.recording.table import Table
 
 WELCH_MARK = "†"
@@ -121,7 +121,7 @@ def gain_text(gain: Gain | None) -> str:
 
 def images_text(one: Comparison) -> str:
     """Format the number of labelled images, and its share unless it is all."""
-    share = "" if one.fraction == 1 else f" ({100 * one.fraction:g} %)"
+    share = "" if one.fraction == 1 else f" ({labels_title(one.fraction)})"
     return f"{one.labelled_images:,}{share}"
 
 

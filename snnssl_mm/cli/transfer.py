@@ -72,7 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fractions",
         nargs="+",
         type=fraction,
-        help="only these fractions of the labelled images, from 0 to 1",
+        help="only these fractions of the labelled images, from 0 to 1, or numbers of "
+        "labels a class, such as 10",
     )
     parser.add_argument(
         "--data",
@@ -164,15 +165,16 @@ def show(results: ResultsFile, keys: Sequence[Row], out: Path) -> None:
 
 
 def fraction(text: str) -> float:
-    """Convert a fraction of the labelled images.
+    """Convert a fraction of the labelled images, or a number of labels a class.
 
     Raises:
-        ArgumentTypeError: If it is not above 0 and at most 1.
+        ArgumentTypeError: If it is not in (0, 1], and no integer above 1.
     """
     value = float(text)
-    if not 0 < value <= 1:
+    if not 0 < value <= 1 and (value < 2 or value % 1):
         raise argparse.ArgumentTypeError(
-            f"expected a fraction above 0 and at most 1, got {text}; 10 % is 0.1"
+            "expected a fraction above 0 and at most 1, or an integer above 1 as the "
+            f"number of labels a class, got {text}; 10 % is 0.1"
         )
     return value
 

@@ -1,4 +1,7 @@
-"""Seeded subsets of labelled datasets; smaller fractions are parts of larger ones."""
+"""Seeded subsets of labelled datasets; smaller ones are parts of larger ones.
+
+Their size is a fraction of each class, or a number of samples of each class.
+"""
 
 from __future__ import annotations
 
@@ -39,20 +42,23 @@ def labelled_fraction(
     """Build a labelled dataset and keep a fraction of each class.
 
     Of the n samples of a class, max(1, round(fraction n)) are drawn without
-    replacement. The same seed draws the same samples in every process and epoch. A
-    smaller fraction gives a subset: the 1 % are part of the 10 %. For semi-supervised
+    replacement, or as many as an integer above 1 says: 10 keeps ten labels a class.
+    The same seed draws the same samples in every process and epoch. Fewer are part of
+    more: the 1 % of the 10 %, ten a class of thirty a class. For semi-supervised
     training: ``dict(type='snnssl_mm.LabelledFraction', fraction=0.01, dataset=...)``.
 
     Args:
         dataset: Config of a classification dataset, such as mmpretrain's ``ImageNet``.
-        fraction: Fraction to keep, in (0, 1].
+        fraction: Fraction to keep, in (0, 1], or number of samples of each class, an
+            integer above 1.
         seed: Seed of the draw.
 
     Returns:
         The dataset with the drawn samples, in their original order.
 
     Raises:
-        ValueError: If ``fraction`` is out of range or the samples have no labels.
+        ValueError: If ``fraction`` is out of range, a class has fewer samples, or the
+            samples have no labels.
     """
     require_fraction(fraction)
     full = DATASETS.build(dict(dataset))
@@ -60,23 +66,30 @@ def labelled_fraction(
 
 
 def draw_fraction(labels: np.ndarray, fraction: float, seed: int) -> list[int]:
-    """Draw a fraction of each class; return sorted indices.
+    """Draw a fraction of each class, or so many of each; return sorted indices.
 
     Args:
         labels: Class of each sample, ``[n]``. With a single class, samples are drawn
             from all.
-        fraction: Fraction to keep, in (0, 1].
+        fraction: Fraction to keep, in (0, 1], or number of samples of each class, an
+            integer above 1.
         seed: Seed of the draw.
 
     Raises:
-        ValueError: If ``fraction`` is out of range.
+        ValueError: If ``fraction`` is out of range, or a class has fewer samples.
     """
     require_fraction(fraction)
     rng = np.random.default_rng(seed)
     kept: list[int] = []
     for label in np.unique(labels):
         samples = rng.permutation(np.flatnonzero(labels == label))
-        kept += samples[: max(1, round(fraction * len(samples)))].tolist()
+        number = fraction if fraction > 1 else round(fraction * len(samples))
+        if number > len(samples):
+            raise ValueError(
+                f"class {label} has {len(samples)} labelled samples, expected at least "
+                f"{fraction:g} of each class; take fewer, or 1.0 for all labels"
+            )
+        kept += samples[: max(1, int(number))].tolist()
     return sorted(kept)
 
 
@@ -84,11 +97,12 @@ def require_fraction(fraction: float) -> None:
     """Refuse a fraction that is out of range.
 
     Raises:
-        ValueError: If it is not in (0, 1].
+        ValueError: If it is not in (0, 1], and no integer above 1 (samples a class).
     """
-    if not 0 < fraction <= 1:
+    if not 0 < fraction <= 1 and (fraction < 2 or fraction % 1):
         raise ValueError(
-            f"fraction must be above 0 and at most 1, got {fraction}; 1 % is 0.01"
+            "fraction must be above 0 and at most 1, or an integer above 1 as the "
+            f"number of labels a class, got {fraction}; 1 % is 0.01"
         )
 
 
@@ -101,12 +115,14 @@ def repeated_fraction(
     So an epoch has as many iterations as with all samples, and trainings with few and
     with many labelled images differ in the images only. Samples with one class each are
     drawn as by :func:`labelled_fraction`; others (boxes, masks, label maps) from all:
-    max(1, round(fraction n)) of n, after the dataset's own filter. Each drawn sample
+    max(1, round(fraction n)) of n, after the dataset's own filter, or an integer
+    above 1. Each drawn sample
     occurs floor(n / kept) times or once more.
 
     Args:
         dataset: Config of a dataset of mmpretrain, mmdet or mmseg.
-        fraction: Fraction to keep, in (0, 1].
+        fraction: Fraction to keep, in (0, 1], or number of samples of each class, an
+            integer above 1.
         seed: Seed of the draw.
 
     Returns:

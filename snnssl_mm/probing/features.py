@@ -36,9 +36,9 @@ class LabelledFeatures(NamedTuple):
     test: Arrays
 
     def fraction(self, fraction: float, seed: int) -> LabelledFeatures:
-        """Keep a fraction of each class's training images, drawn by the seed.
+        """Keep a fraction of each class's training images, or so many of each class.
 
-        They are those of ``snnssl_mm.LabelledFraction``.
+        They are those of ``snnssl_mm.LabelledFraction``, drawn by the seed.
         """
         if fraction == 1:
             return self

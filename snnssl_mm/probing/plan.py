@@ -49,8 +49,8 @@ class Request(NamedTuple):
         recalibrate: Whether to re-estimate BatchNorm statistics on the spiking path.
         cache: Folder of features and trained probes.
         data: Name of the labelled images in the rows; None for those of the config.
-        fraction: Fraction of each class's training images that frozen probes use, drawn
-            by the config's seed.
+        fraction: Fraction of each class's training images that frozen probes use, or
+            their number in each class if above 1, drawn by the config's seed.
     """
 
     checkpoint: str
@@ -66,7 +66,7 @@ class Request(NamedTuple):
     def settings_of(self, probe: str, cfg: Config) -> Iterator[Row]:
         """Yield the settings of each row of a probe."""
         common: Row = {"recalibrated": self.recalibrate}
-        if probe in FROZEN and self.fraction < 1:
+        if probe in FROZEN and self.fraction != 1:
             common["fraction"] = self.fraction
         if probe == "knn":
             for k in self.k:

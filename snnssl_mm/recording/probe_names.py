@@ -41,6 +41,23 @@ def probe_title(name: str) -> str:
     return TITLES.get(name, name)
 
 
+def labels_title(fraction: float) -> str:
+    """Name a share of the labels, or a number of labels a class above 1.
+
+    Example:
+        >>> labels_title(0.1), labels_title(10)
+        ('10 %', '10 a class')
+    """
+    if fraction > 1:
+        return f"{fraction:g} a class"
+    return f"{100 * fraction:g} %"
+
+
+def label_order(fraction: float) -> tuple[bool, float]:
+    """Return a key that sorts labels a class (above 1) before shares of the labels."""
+    return fraction <= 1, fraction
+
+
 def current_names(content: Any) -> Any:
     """Replace the names of earlier versions in the content of a results file."""
     if isinstance(content, list):

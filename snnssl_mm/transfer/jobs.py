@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from snnssl_mm.checkpoints.atomic_files import write_atomically
 from snnssl_mm.probing.digests import settings_digest
+from snnssl_mm.recording.probe_names import labels_title
 from snnssl_mm.recording.results_file import ResultsFile, Row
 from snnssl_mm.transfer.entries import Entry, Weights
 from snnssl_mm.transfer.suites import Suite, SuiteTask
@@ -33,7 +34,7 @@ class Job(NamedTuple):
         entry: Name of the entry.
         weights: The checkpoint; None for random weights and raw pixels.
         seed: Seed.
-        fraction: Fraction of the labelled training images.
+        fraction: Fraction of the labelled training images, or labels a class (> 1).
         cfg: Complete config.
         digest: Digest of the complete config and the checkpoint's SHA-256.
     """
@@ -49,7 +50,7 @@ class Job(NamedTuple):
 
     def __str__(self) -> str:
         """Name the job for the terminal."""
-        share = "" if self.fraction == 1 else f", {100 * self.fraction:g} % of labels"
+        share = "" if self.fraction == 1 else f", labels: {labels_title(self.fraction)}"
         return f"{self.task.name}, {self.entry}, seed {self.seed}{share}"
 
     @property

@@ -11,6 +11,7 @@ A suite is a Python config with ``tasks``, a dict of settings by name::
             fractions=[0.25, 1.0],
             options={'train_cfg.val_interval': 4}))
 
+A fraction above 1 is a number of labels a class, as in ``fractions=[10, 30, 1.0]``.
 Paths of configs are relative to the suite's file.
 """
 
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple
 from snnssl_mm.checks.config.problem import closest
 from snnssl_mm.datasets.labelled_fraction import require_fraction
 from snnssl_mm.probing.protocols import PROTOCOLS
-from snnssl_mm.recording.probe_names import FROZEN
+from snnssl_mm.recording.probe_names import FROZEN, label_order
 
 PERCENT = (
     *("mIoU", "mAcc", "aAcc", "mDice", "mFscore", "mPrecision", "mRecall"),
@@ -56,7 +57,7 @@ class SuiteTask(NamedTuple):
         config: Config file: the task's, or the pretraining's for probes.
         probe: Name of the probe; None for a task with its own config.
         metrics: Metrics by the names of their columns.
-        fractions: Fractions of the labelled training images.
+        fractions: Fractions of the labelled training images, or labels a class (> 1).
         options: Settings that replace the config's, by dotted keys.
     """
 
@@ -204,7 +205,7 @@ def metric(value: Any) -> Metric:
 
 
 def fractions(values: Any, where: str) -> tuple[float, ...]:
-    """Read fractions of the labelled images, sorted.
+    """Read fractions of the labelled images, after numbers of labels a class.
 
     Raises:
         SuiteError: If one is out of range.
@@ -215,7 +216,7 @@ def fractions(values: Any, where: str) -> tuple[float, ...]:
             require_fraction(value)
     except (ValueError, TypeError) as error:
         raise SuiteError(f"{where}: {error}") from None
-    return tuple(sorted({float(value) for value in found}))
+    return tuple(sorted({float(value) for value in found}, key=label_order))
 
 
 def require_name(name: str, known: Sequence[str], text: str) -> None:

@@ -79,14 +79,16 @@ def job_config(task: SuiteTask, cfg: Config, seed: int, fraction: float) -> Conf
         task: The task.
         cfg: From :func:`task_config`; not changed.
         seed: Seed of the weights, the training and the fraction.
-        fraction: Fraction in (0, 1]; frozen probes apply it to the features.
+        fraction: Fraction in (0, 1], or labels a class above 1, whatever the probe's
+            protocol has; frozen probes apply it to the features.
     """
     cfg = copy.deepcopy(cfg)
     cfg.randomness = {**(cfg.get("randomness") or {}), "seed": seed}
     if fraction == 1 or task.frozen:
         return cfg
     if task.probe:
-        share = fraction * protocol_of(cfg, task.probe).fraction
+        own = protocol_of(cfg, task.probe).fraction
+        share = fraction * own if fraction < 1 else fraction
         cfg.merge_from_dict({"probes": {task.probe: {"fraction": share}}})
         return cfg
     inside = (cfg.get("train_dataloader") or {}).get("dataset")

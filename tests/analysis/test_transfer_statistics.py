@@ -207,3 +207,27 @@ def test_without_baselines_there_is_no_gain(suite_rows):
 
 def test_no_rows_make_no_table():
     assert transfer_tables([]) == []
+
+
+def test_numbers_of_labels_a_class_stand_below_all_labels():
+    rows = [
+        dict(
+            transfer_row("linear", entry, 0, share, **{"top-1": score}),
+            labelled_images=images,
+        )
+        for entry in ("ctl", "random")
+        for share, images, score in (
+            (10.0, 100, 0.5),
+            (1.0, 1000, 0.9),
+            (30.0, 300, 0.7),
+        )
+    ]
+    compared = compare(transfer_cells(rows))
+    assert [one.fraction for one in compared] == [1.0, 30.0, 10.0]
+    assert [one.fraction for one in at_all_labels(compared)] == [1.0]
+    labels = transfer_tables(rows)[1].rows
+    assert [line[2] for line in labels] == [
+        "1,000",
+        "300 (30 a class)",
+        "100 (10 a class)",
+    ]

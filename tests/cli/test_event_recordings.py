@@ -5,11 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from made_recordings import write_recordings
 from matplotlib.image import imread
+from mmengine.config import Config
+from mmpretrain.registry import MODELS
 from PIL import Image
 from simulated_recordings import write_events_config
 
+from snnssl_mm.cli.shared import children
 from snnssl_mm.probing import probe_configs
+from snnssl_mm.transfer import execution
 
 ROOT = Path(__file__).parents[2]
 
@@ -120,3 +126,29 @@ def test_recordings_that_do_not_exist(job, run_tool, options, message):
 def test_pictures_of_features_and_spikes(job, run_tool, kind):
     run_tool(f"draw {kind}", *job, "--out", f"{kind}.png")
     assert imread(f"{kind}.png").std() > 0.01
+
+
+def test_the_suite_of_nmnist_counts_labels_a_class(tmp_path, run_tool, monkeypatch):
+    def run_child(command, *_, **__):  # in this process
+        execution.execute_all(list(map(Path, command[2:])))
+
+    monkeypatch.setattr(children, "run_child", run_child)
+    for label, number in enumerate((12, 15)):
+        names = [f"Train/{label}/{index}.bin" for index in range(number)]
+        write_recordings(tmp_path / "few", [*names, f"Test/{label}/a.bin"])
+    cfg = Config.fromfile(ROOT / "configs" / "selfsup" / "spikformer_ctl_nmnist.py")
+    torch.save(MODELS.build(cfg.model).state_dict(), "random.pth")
+    run_tool(
+        *("transfer", "ctl=random.pth", "--suite", "nmnist", "--data", "few"),
+        *("--fractions", 10, 1, "--seeds", 0, "--jobs", 1, "--out", "nmnist.json"),
+    )
+    found = {
+        (row["task"], row["entry"], row["fraction"]): row["labelled_images"]
+        for row in rows("nmnist.json")
+    }
+    assert found == {
+        (task, entry, share): images
+        for task in ("knn", "linear")
+        for entry in ("ctl", "random", "pixels")
+        for share, images in ((10, 20), (1, 27))
+    }

@@ -2,11 +2,14 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.registry import DATASETS, init_default_scope
+
+from snnssl_mm.datasets.labelled_fraction import draw_fraction
 
 SIZES = {"a": 40, "b": 20, "c": 1}
 
@@ -81,7 +84,22 @@ def test_samples_load_with_the_pipeline_of_the_dataset(folder):
     assert dataset.metainfo["classes"] == tuple(SIZES)
 
 
-@pytest.mark.parametrize("fraction", [0, -0.1, 1.5, 10])
+def test_a_number_above_one_is_that_of_each_class(draw):
+    with pytest.raises(ValueError, match=r"class 2 has 1 .* 10 of"):
+        draw(10)  # class c has a single image
+
+
+def test_numbers_and_fractions_are_parts_of_each_other():
+    labels = np.repeat([0, 1, 2], [20, 25, 30])
+    drawn = [set(draw_fraction(labels, share, 3)) for share in (5, 0.5, 15, 1)]
+    for smaller, larger in pairwise(drawn):
+        assert smaller < larger
+    assert [Counter(labels[sorted(one)].tolist()) for one in (drawn[0], drawn[2])] == [
+        {0: number, 1: number, 2: number} for number in (5, 15)
+    ]
+
+
+@pytest.mark.parametrize("fraction", [0, -0.1, 1.5, 10.5])
 def test_a_fraction_out_of_range_is_refused(draw, fraction):
     with pytest.raises(ValueError, match=f"fraction.*{fraction}"):
         draw(fraction)

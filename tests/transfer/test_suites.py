@@ -26,7 +26,7 @@ def test_defaults_and_scales():
             seg=dict(
                 config="b.py",
                 metrics={"mIoU": "mIoU", "x": ("y", 0.5)},
-                fractions=[1.0, 0.5, 0.5],
+                fractions=[1.0, 0.5, 30, 10, 0.5],
             ),
         ),
     )
@@ -35,7 +35,7 @@ def test_defaults_and_scales():
     knn, seg = suite.tasks
     assert (knn.config, knn.fractions, knn.frozen) == ("p.py", (1.0,), True)
     assert seg.metrics == {"mIoU": Metric("mIoU", 0.01), "x": Metric("y", 0.5)}
-    assert seg.fractions == (0.5, 1.0)
+    assert seg.fractions == (10, 30, 0.5, 1.0)  # labels a class, then shares
     assert [task.name for task in suite.only(["seg"]).tasks] == ["seg"]
     (half,) = suite.only(None, [0.5]).tasks
     assert (half.name, half.fractions) == ("seg", (0.5,))
@@ -55,6 +55,7 @@ def test_defaults_and_scales():
         (dict(tasks=dict(a=dict(TASK, fraction=[1]))), "fractions"),
         (dict(tasks=dict(a=dict(TASK, fractions=[0, 1]))), "got 0"),
         (dict(tasks=dict(a=dict(TASK, fractions=["all"]))), "task a"),
+        (dict(tasks=dict(a=dict(TASK, fractions=[2.5]))), r"got 2\.5"),
         (dict(tasks=dict(a=TASK), baselines=["pixel"]), "pixels"),
         (dict(tasks=dict(a="a.py")), "task a"),
     ],

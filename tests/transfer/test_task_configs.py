@@ -73,6 +73,8 @@ def test_probes_take_the_fraction_of_their_protocol(suite_of):
         cfg = job_config(task, Config(dict()), 3, 0.5)
         assert cfg.probes[task.probe].fraction == pytest.approx(share)
         assert cfg.randomness.seed == 3
+        cfg = job_config(task, Config(dict()), 3, 10)
+        assert cfg.probes[task.probe].fraction == 10  # labels a class
 
 
 def test_options_for_all_tasks_and_for_one(suite_of):
