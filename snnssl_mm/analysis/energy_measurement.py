@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from snnssl_mm.analysis.unseen_images import is_pretraining
+from snnssl_mm.models.clips import unfold_frames
 from snnssl_mm.neurons import MixedNeuron, expand_to_spikes
 from snnssl_mm.recording.energy import (
     ACCOUNTINGS,
@@ -22,7 +23,12 @@ from snnssl_mm.recording.energy import (
     MICROJOULE,
     compare,
 )
-from snnssl_mm.recording.operations import LayerOperations, OperationCounter
+from snnssl_mm.recording.operations import (
+    MAX_EVENTS,
+    MAX_SPIKES,
+    LayerOperations,
+    OperationCounter,
+)
 
 
 def deployed(model: Any, cfg: Config) -> nn.Module:
@@ -104,6 +110,11 @@ def one_time_step(backbone: Any) -> Iterator[None]:
         backbone.time_steps = steps
 
 
+def counts_events(backbone: Any) -> bool:
+    """Tell whether a backbone reads frames of events: OFF and ON, two channels."""
+    return getattr(backbone, "in_channels", None) == 2
+
+
 @torch.no_grad()
 def measure_layers(
     model: Any,
@@ -117,7 +128,7 @@ def measure_layers(
     In addition, a spiking backbone runs on the same inputs with one time step, which
     gives the operations of the equal non-spiking network. A spiking neck or head does
     everything T times; an ordinary one receives an average over time, so it is the same
-    in both networks.
+    in both networks. A count n in a frame of events is n spikes, however large.
 
     Args:
         model: Model with a ``backbone``, in evaluation mode; not changed.
@@ -138,8 +149,9 @@ def measure_layers(
     backbone = model.backbone
     spiking = is_spiking(backbone)
     single = backbone if single is None else single
-    counter = OperationCounter(model)
-    once = OperationCounter(nn.ModuleDict({BACKBONE: single}))
+    largest = MAX_EVENTS if counts_events(backbone) else MAX_SPIKES
+    counter = OperationCounter(model, largest)
+    once = OperationCounter(nn.ModuleDict({BACKBONE: single}), largest)
     steps = 1
     for batch in batches:
         calls: list[tuple[Tensor, ...]] = []
@@ -147,6 +159,8 @@ def measure_layers(
         with watch, counter:
             predict(batch)
         for (x,) in calls if spiking else ():
+            channels = getattr(backbone, "in_channels", 3)
+            x = unfold_frames(x, backbone.time_steps, channels)
             clip = x.dim() == 5  # [T, N, C, H, W]
             frames = x.shape[0] * getattr(backbone, "spike_steps", 1)
             steps = frames if clip else backbone.time_steps

@@ -97,6 +97,33 @@ def require_time_first(preprocessor: Any, inputs: Any, samples: int) -> None:
             )
 
 
+def refuse_ambiguous_clips(model: Any) -> None:
+    """Let a model refuse, at its first batch, clips whose axes are not exchanged.
+
+    Args:
+        model: Model of OpenMMLab; without spiking backbone nothing is checked.
+
+    Raises:
+        ValueError: When the data preprocessor is called, from
+            :func:`require_time_first`.
+    """
+    preprocessor = getattr(model, "data_preprocessor", None)
+    spiking = hasattr(getattr(model, "backbone", None), "time_steps")
+    if not spiking or not isinstance(preprocessor, torch.nn.Module):
+        return
+
+    def check(module: Any, given: tuple[Any, ...], result: Any) -> None:
+        handle.remove()
+        inputs = given[0]["inputs"]
+        if not isinstance(inputs, (Tensor, list, tuple)):
+            return
+        views = not isinstance(inputs, Tensor) and inputs[0].dim() == 5
+        samples = len(inputs[0] if views else inputs)
+        require_time_first(module, result["inputs"], samples)
+
+    handle = preprocessor.register_forward_hook(check)
+
+
 @MODELS.register_module()
 class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
     """mmpretrain's preprocessor, for clips too, with a check for NaN and inf.

@@ -25,6 +25,7 @@ from snnssl_mm.checkpoints.preprocessing import (
 from snnssl_mm.checkpoints.random_states import random_states_kept
 from snnssl_mm.checkpoints.read_once import files_kept
 from snnssl_mm.checkpoints.stored_config import stored_config
+from snnssl_mm.models.clips import refuse_ambiguous_clips
 
 Model = Any  # a DualPathSSL; nn.Module hides the types of its children
 
@@ -41,7 +42,9 @@ def build_eval_model(cfg: Config) -> Model:
             "pretraining, classification, detection or segmentation"
         )
     init_default_scope(cfg.get("default_scope", "mmpretrain"))
-    return MODELS.build(model_settings(cfg)).to(get_device()).eval()
+    model: Model = MODELS.build(model_settings(cfg)).to(get_device()).eval()
+    refuse_ambiguous_clips(model)
+    return model
 
 
 def load_trained_model(cfg: Config, checkpoint: str) -> Model:

@@ -36,6 +36,9 @@ The trunk of a Spikformer holds at most 2, and 2 more after each block: 34 after
 blocks. The pixels of an unnormalised image go up to 255.
 """
 
+MAX_EVENTS = 2**24
+"""Largest count of events: float32 holds no larger ones exactly."""
+
 OPERANDS = {
     aten.mm: (0, 1),
     aten.bmm: (0, 1),
@@ -113,12 +116,15 @@ class LayerOperations:
         return None if self.kind == "real" else self.sops / self.macs
 
 
-def kind_and_mean(x: Tensor, levels: int = 1) -> tuple[str, float]:
+def kind_and_mean(
+    x: Tensor, levels: int = 1, largest: float = MAX_SPIKES
+) -> tuple[str, float]:
     """Return the kind of ``x`` [...], one of :data:`KINDS`, and its mean.
 
     Args:
         x: Input of a layer.
         levels: D of integer neurons whose output is divided by it: n / D is n spikes.
+        largest: Largest integer that counts as a sum of spikes.
     """
     if x.dtype == torch.bool:
         x = x.to(torch.uint8)
@@ -128,7 +134,7 @@ def kind_and_mean(x: Tensor, levels: int = 1) -> tuple[str, float]:
         if not bool((x == counts / levels).all()):  # also if NaN
             return "real", 1.0
     low, high = counts.aminmax()
-    if not (low >= 0 and high <= MAX_SPIKES):
+    if not (low >= 0 and high <= largest):
         return "real", 1.0
     mean = float(counts.sum(dtype=torch.float64)) / counts.numel()
     return ("spikes" if high <= 1 else "integers"), mean
@@ -174,6 +180,8 @@ class OperationCounter:
 
     Args:
         model: Gives the layers their names; the block may also run a submodule only.
+        largest: Largest integer that counts as a sum of spikes; :data:`MAX_EVENTS`
+            for a network that reads frames of events.
 
     Attributes:
         layers: Operations of each layer, in the order of execution.
@@ -187,7 +195,8 @@ class OperationCounter:
         ('Linear', 'spikes', 32, 16.0)
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, largest: float = MAX_SPIKES) -> None:
+        self.largest = largest
         self.root = type(model).__name__
         self.scales = scales_of(model)
         self.names = {m: name or self.root for name, m in model.named_modules()}
@@ -255,7 +264,7 @@ class OperationCounter:
 
     def _kind_and_mean(self, x: Tensor) -> tuple[str, float]:
         """Read ``x`` by the smallest D that makes spikes of it."""
-        found = (kind_and_mean(x, levels) for levels in self.scales)
+        found = (kind_and_mean(x, levels, self.largest) for levels in self.scales)
         return next((f for f in found if f[0] != "real"), ("real", 1.0))
 
 

@@ -21,7 +21,7 @@ from snnssl_mm.analysis.energy_measurement import (
     spiking_parts,
 )
 from snnssl_mm.analysis.unseen_images import unseen_images
-from snnssl_mm.models import ESpikeFormer, load_backbone
+from snnssl_mm.models import ESpikeFormer, Spikformer, load_backbone
 from snnssl_mm.neurons import MixedLIF, expand_to_spikes
 from snnssl_mm.probing import build_eval_model
 from snnssl_mm.recording.bn_statistics import norms_of
@@ -295,3 +295,25 @@ def test_pretrained_weights_change_rates_not_macs(downstream, pretraining, tmp_p
     after, _ = measured(job, images=4)
     assert (column(after, "macs") == column(before, "macs")).all()
     assert (column(after, "rate") != column(before, "rate")).any()
+
+
+def test_events_are_spikes_however_many_and_however_folded():
+    """A count n is n accumulations, in clips and in frames that are channels."""
+    arch = dict(embed_dims=16, depth=1, num_heads=2, mlp_ratio=1)
+    model = nn.Module()
+    model.backbone = Spikformer(arch, "cifar", time_steps=4, in_channels=2).eval()
+    torch.manual_seed(0)
+    clip = torch.randint(0, 1000, (4, 3, 2, 16, 16)).float()
+    folded = clip.transpose(0, 1).flatten(1, 2)
+    found = [measure_layers(model, [x], model.backbone, 3) for x in (clip, folded)]
+    assert found[0] == found[1]
+    layers, steps = found[0]
+    assert steps == 4
+    assert (layers[0]["kind"], layers[0]["rate"]) == ("integers", clip.mean())
+    assert share_of_real_macs(layers) == 0
+    for layer in layers:
+        if "product" not in layer["name"]:
+            assert layer["macs"] == 4 * layer["non_spiking_macs"]
+    averages = clip + 0.5  # such as resized frames
+    layers, _ = measure_layers(model, [averages], model.backbone, 3)
+    assert layers[0]["kind"] == "real"

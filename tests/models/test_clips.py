@@ -6,7 +6,12 @@ from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 
 from snnssl_mm.models import ClipDataPreprocessor, TwoViewDataPreprocessor
-from snnssl_mm.models.clips import require_time_first, samples_first, time_first
+from snnssl_mm.models.clips import (
+    refuse_ambiguous_clips,
+    require_time_first,
+    samples_first,
+    time_first,
+)
 
 CLS = "mmpretrain.ClsDataPreprocessor"
 BACKBONE = dict(
@@ -145,3 +150,15 @@ def test_stock_preprocessors_are_refused_for_clips():
         require_time_first(stock, [equal, equal], 3)
     # Another one that exchanges the axes, too.
     require_time_first(stock, time_first(clips()), 3)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_model_refuses_them_at_its_first_batch(packed):
+    model = classifier(dict(type=CLS), train_cfg=None).eval()
+    refuse_ambiguous_clips(model)
+    inputs = list(clips()) if packed else clips()
+    with pytest.raises(ValueError, match="ClipDataPreprocessor"):
+        model.test_step({"inputs": inputs, "data_samples": labelled()})
+    model = classifier(dict(type=CLS), train_cfg=None).eval()
+    refuse_ambiguous_clips(model)
+    assert model.test_step({"inputs": clips()[:, 0], "data_samples": labelled()})

@@ -10,6 +10,7 @@ from snnssl_mm.checkpoints.loading import unwrapped
 from snnssl_mm.checks.data import check_data
 from snnssl_mm.checks.labels import classes_of, require_labels_in_range
 from snnssl_mm.checks.preflight import require_training_batches, run_preflight
+from snnssl_mm.models.clips import refuse_ambiguous_clips
 from snnssl_mm.registry import HOOKS
 
 
@@ -42,6 +43,10 @@ class DataCheckHook(Hook):
             run_preflight(runner)
         else:
             require_training_batches(runner.train_dataloader)
+
+    def before_test(self, runner: Any) -> None:
+        """Refuse clips whose axes are not exchanged, as the pre-flight does."""
+        refuse_ambiguous_clips(unwrapped(runner.model))
 
     def before_run(self, runner: Any) -> None:
         """Read the number of classes from the model."""
