@@ -54,6 +54,8 @@ class Cell(NamedTuple):
         surrogate: Width of the rectangle, beyond which there is no gradient.
         time: Slices that the loss compares, such as ``'step'``; ``'default'`` for
             those of its config.
+        windows: Views of recordings in time, see
+            :mod:`snnssl_mm.analysis.ablation_events`.
     """
 
     loss: str = "ctl"
@@ -70,6 +72,7 @@ class Cell(NamedTuple):
     threshold: float = 1.0
     surrogate: float = 1.0
     time: str = "default"
+    windows: str = "config"
 
     @property
     def structure(self) -> str:
@@ -193,6 +196,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "threshold": (1.0, 0.5),
     "surrogate": (1.0, 2.0),
     "time": SLICES,
+    "windows": ("config", "none", "same", "halves", "jitter", "drop"),
 }
 NUMBERS = {
     "steps": int,
@@ -299,6 +303,7 @@ FURTHER = {
     "attention": "attention scale {}",
     "threshold": "threshold {}",
     "surrogate": "surrogate width {}",
+    "windows": "windows: {}",
 }
 """Axes besides loss and neuron, and how a choice other than the default is named."""
 

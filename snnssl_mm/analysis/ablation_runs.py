@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from snnssl_mm.analysis.ablation import STATISTICS
 from snnssl_mm.analysis.ablation_cells import Cell
+from snnssl_mm.analysis.ablation_events import apply_data_axes
 from snnssl_mm.analysis.ablation_objectives import apply_objective
 from snnssl_mm.checkpoints.resuming import recorded_checkpoint
 from snnssl_mm.probing import (
@@ -46,6 +47,7 @@ def write_config(
     hooks.pop("path_schedule", None)  # the cell has its own
     hooks["peak_memory"] = dict(type="snnssl_mm.PeakMemoryHook")
     cfg.merge_from_dict({**cell.config_options(), "randomness.seed": seed})
+    apply_data_axes(cfg, cell)
     file = folder / "config.py"
     folder.mkdir(parents=True, exist_ok=True)
     cfg.dump(file)

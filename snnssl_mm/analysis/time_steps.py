@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,16 @@ def config_at(cfg: Config, steps: int) -> Config:
     """
     cfg = copy.deepcopy(cfg)
     cfg.model.backbone.time_steps = steps
-    for name in EVAL_LOADERS:
+    set_frames(cfg, EVAL_LOADERS, steps)
+    return cfg
+
+
+def set_frames(cfg: Config, loaders: Iterable[str], steps: int) -> None:
+    """Set T of the transforms that make clips in the pipelines of loaders."""
+    for name in loaders:
         for transform in nested_steps(first_pipeline(cfg.get(name))):
             if type_name(transform["type"]) in FRAMES:
                 transform["time_steps"] = steps  # type: ignore[index]
-    return cfg
 
 
 def require_time_steps(cfg: Config, all_steps: Sequence[int]) -> None:

@@ -21,12 +21,15 @@ Axes and their choices:
     surrogate  1.0, 2.0: width of the rectangle, beyond which there is no gradient
     time       all, boundary, step, flat, mean: slices that the loss compares, instead
                of those of its config; of ctl, boundary is btl and flat is flat
+    windows    config, none, same, halves, jitter, drop: views in time, of recordings of
+               events only; none has no view in time, same one window for both views,
+               halves a different half for each, jitter and drop add to the config's
 
 A --grid crosses its axes with each other and leaves the others at the method's
 defaults; without --grid, loss=flat,btl,ctl x neuron is crossed, the other axes are
-varied one by one, and the neuron once more in the recipe of the digits. Every run is
-evaluated twice, with BatchNorm statistics as trained and recalibrated on the spiking
-path.
+varied one by one, and the neuron once more in the recipe of the digits. On events, T is
+that of the frames, and views and jitter are not varied. Every run is evaluated twice,
+with BatchNorm statistics as trained and recalibrated on the spiking path.
 
 Runs are executed in parallel, one per core. Results are appended to the file when a
 run ends; run the same command again to continue an interrupted grid.
@@ -95,6 +98,7 @@ def run(args: argparse.Namespace) -> None:
     """Run the grid, or evaluate one of its runs."""
     from snnssl_mm.analysis.ablation import ablation_table, plot_ablation
     from snnssl_mm.analysis.ablation_cells import DEFAULT_GRIDS, Cell, cells_of
+    from snnssl_mm.analysis.ablation_events import default_grids_for, require_data_axes
     from snnssl_mm.analysis.ablation_runs import evaluate
     from snnssl_mm.recording.results_file import ResultsFile
 
@@ -104,9 +108,10 @@ def run(args: argparse.Namespace) -> None:
     out = args.out or args.work_dir / "ablation.json"
     with errors_as_messages():
         require_writable(out, args.work_dir / "any")
-        cells = cells_of(args.grid or DEFAULT_GRIDS)
+        cfg = read_config(args.config)
+        cells = cells_of(args.grid or default_grids_for(cfg, DEFAULT_GRIDS))
+        require_data_axes(cfg, cells)
         results = ResultsFile(out, "ablation", (*KEY, *Cell._fields))
-        read_config(args.config)
     tasks = [(cell, seed) for seed in args.seeds for cell in cells]
     run_all(args, tasks, results)
     rows = [row for row in results.rows if row["config"] == args.config]

@@ -1,0 +1,143 @@
+"""Ablation of views in time: what a cell changes in a pipeline of recordings."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config
+
+from snnssl_mm.analysis.ablation_cells import Cell
+from snnssl_mm.analysis.time_steps import set_frames
+from snnssl_mm.checkpoints.preprocessing import first_pipeline, innermost, nested_steps
+from snnssl_mm.checkpoints.stored_config import type_name
+from snnssl_mm.probing.labelled_images import EVAL_LOADERS
+
+LOADER = "train_dataloader"
+WINDOW = dict(type="snnssl_mm.EventTimeWindow")
+ADDED: dict[str, dict[str, Any]] = {
+    "jitter": dict(type="snnssl_mm.EventTimeJitter", std=(0.0, 20_000.0)),
+    "drop": dict(type="snnssl_mm.EventDrop", by="time", share=(0.0, 0.3)),
+}
+"""Views that a choice of ``windows`` puts in front of the frames. 20 ms are a quarter
+of one of four frames of N-MNIST and of digit events."""
+
+
+def reads_events(cfg: Config) -> bool:
+    """Tell whether a config's training integrates events into frames."""
+    steps = nested_steps(first_pipeline(cfg.get(LOADER)))
+    return any(type_name(step["type"]) == "EventFrames" for step in steps)
+
+
+def require_data_axes(cfg: Config, cells: Iterable[Cell]) -> None:
+    """Refuse cells whose axes the config's data do not have.
+
+    Raises:
+        ValueError: If views in time are asked of images, other views or a jitter of
+            brightness of recordings, or the pipeline has no fitting ``MultiView``.
+    """
+    events, default = reads_events(cfg), Cell()
+    for cell in cells:
+        for axis in ("views", "jitter") if events else ("windows",):
+            if getattr(cell, axis) == getattr(default, axis):
+                continue
+            if events:
+                raise ValueError(
+                    f"the axis {axis} changes views of images, but {LOADER} reads "
+                    f"recordings of events; leave {axis} at {getattr(default, axis)!r}"
+                    ", or vary the axis windows"
+                )
+            raise ValueError(
+                f"the axis windows changes views in time, but {LOADER} has no "
+                "EventFrames; take a config of events, such as "
+                "configs/selfsup/spikformer_ctl_events.py"
+            )
+        if events:
+            with_windows(copy.deepcopy(cfg), cell.windows)
+
+
+def apply_data_axes(cfg: Config, cell: Cell) -> None:
+    """Set T in the pipelines that make frames, and the views in time; in place."""
+    set_frames(cfg, (LOADER, *EVAL_LOADERS), cell.time_steps[1])
+    if cell.windows != Cell().windows:
+        with_windows(cfg, cell.windows)
+
+
+def with_windows(cfg: Config, windows: str) -> None:
+    """Change the views in time of the training, in place.
+
+    Args:
+        cfg: Config of a pretraining on events.
+        windows: ``'none'`` removes window, jitter and drop in time, so that both views
+            are of the whole recording; ``'same'`` draws one window for both;
+            ``'halves'`` gives one view the first and the other the second half;
+            ``'jitter'`` and ``'drop'`` add a view of :data:`ADDED`; ``'config'``
+            changes nothing.
+
+    Raises:
+        ValueError: If there is no ``MultiView`` of two views that ends with frames.
+    """
+    if windows == "config":
+        return
+    pipeline, place = find_views(cfg)
+    step = pipeline[place]
+    numbers, views = step["num_views"], [list(view) for view in step["transforms"]]
+    loaded = not any(named(one, "LoadEvents") for view in views for one in view)
+    counts = [numbers] * len(views) if isinstance(numbers, int) else list(numbers)
+    if sum(counts) != 2 or not loaded:
+        raise ValueError(
+            f"the axis windows needs LoadEvents in front of a MultiView of two views, "
+            f"got {sum(counts)} views, and LoadEvents "
+            f"{'in front' if loaded else 'inside'}; see "
+            "configs/_base_/datasets/digit_events.py"
+        )
+    pair = [view for view, count in zip(views, counts, strict=True)
+            for _ in range(count)]  # fmt: skip
+    drawn = [one for one in pair[0] if named(one, "EventTimeWindow")] or [WINDOW]
+    if windows in ADDED:
+        pair = [[*view[:-1], ADDED[windows], view[-1]] for view in pair]
+    else:
+        pair = [[one for one in view if not in_time(one)] for view in pair]
+    if windows == "halves":
+        pair = [
+            [dict(drawn[0], within=within), *view]
+            for view, within in zip(pair, ((0.0, 0.5), (0.5, 1.0)), strict=True)
+        ]
+    step["num_views"], step["transforms"] = [1, 1], pair
+    if windows == "same":
+        pipeline[place:place] = drawn[:1]
+
+
+def find_views(cfg: Config) -> tuple[list[Any], int]:
+    """Return the training pipeline that has a ``MultiView``, and its place there.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    for dataset in innermost(cfg.get(LOADER)):
+        pipeline = dataset.get("pipeline") or []
+        for place, step in enumerate(pipeline):
+            if named(step, "MultiView"):
+                return pipeline, place
+    raise ValueError(
+        f"the axis windows changes the views of {LOADER}, which has no MultiView; see "
+        "configs/_base_/datasets/digit_events.py"
+    )
+
+
+def named(step: Mapping[str, Any], *names: str) -> bool:
+    """Tell whether a transform has one of these names."""
+    return type_name(step["type"]) in names
+
+
+def in_time(step: Mapping[str, Any]) -> bool:
+    """Tell whether a transform changes the time of events."""
+    by_time = named(step, "EventDrop") and step.get("by") == "time"
+    return by_time or named(step, "EventTimeWindow", "EventTimeJitter")
+
+
+def default_grids_for(cfg: Config, grids: Sequence[str]) -> list[str]:
+    """Leave out the grids of single axes that the config's data do not have."""
+    absent = ("views", "jitter") if reads_events(cfg) else ("windows",)
+    return [grid for grid in grids if grid not in absent]
