@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from snnssl_mm.analysis.unseen_images import is_pretraining
-from snnssl_mm.models.clips import unfold_frames
+from snnssl_mm.models.clips import reads_events, unfold_frames
 from snnssl_mm.neurons import MixedNeuron, expand_to_spikes
 from snnssl_mm.recording.energy import (
     ACCOUNTINGS,
@@ -110,11 +110,6 @@ def one_time_step(backbone: Any) -> Iterator[None]:
         backbone.time_steps = steps
 
 
-def counts_events(backbone: Any) -> bool:
-    """Tell whether a backbone reads frames of events: OFF and ON, two channels."""
-    return getattr(backbone, "in_channels", None) == 2
-
-
 @torch.no_grad()
 def measure_layers(
     model: Any,
@@ -149,7 +144,7 @@ def measure_layers(
     backbone = model.backbone
     spiking = is_spiking(backbone)
     single = backbone if single is None else single
-    largest = MAX_EVENTS if counts_events(backbone) else MAX_SPIKES
+    largest = MAX_EVENTS if reads_events(backbone) else MAX_SPIKES
     counter = OperationCounter(model, largest)
     once = OperationCounter(nn.ModuleDict({BACKBONE: single}), largest)
     steps = 1

@@ -56,6 +56,16 @@ def set_frames(cfg: Config, loaders: Iterable[str], steps: int) -> None:
                 transform["time_steps"] = steps  # type: ignore[index]
 
 
+def clip_steps(cfg: Config) -> int | None:
+    """Return T that the test pipeline sets for clips; None without."""
+    for name in ("test_dataloader", "eval_test_dataloader"):
+        for transform in nested_steps(first_pipeline(cfg.get(name))):
+            if type_name(transform["type"]) in FRAMES:
+                found: int | None = transform.get("time_steps")
+                return found
+    return None
+
+
 def require_time_steps(cfg: Config, all_steps: Sequence[int]) -> None:
     """Build the config's backbone for every T, without weights, as a check.
 

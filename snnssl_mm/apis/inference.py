@@ -21,6 +21,8 @@ from torch import Tensor
 
 from snnssl_mm import compat
 from snnssl_mm.checkpoints.loading import load_full_model, read_checkpoint
+from snnssl_mm.checkpoints.preprocessing import first_pipeline, nested_steps
+from snnssl_mm.checkpoints.stored_config import type_name
 from snnssl_mm.datasets.image_check import examine, unusual_note
 from snnssl_mm.datasets.image_files import find_images as find_images
 from snnssl_mm.datasets.image_files import log_once
@@ -170,6 +172,21 @@ class Inferencer:
             draw_gt=False,
             out_file=str(out),
             **options,
+        )
+
+
+def require_images(cfg: Config) -> None:
+    """Refuse a config whose test pipeline reads recordings of events.
+
+    Raises:
+        ValueError: Names the commands that take recordings.
+    """
+    steps = nested_steps(first_pipeline(cfg.test_dataloader))
+    if any(type_name(step["type"]) == "LoadEvents" for step in steps):
+        raise ValueError(
+            "the config's test_dataloader reads recordings of events, but snnssl infer "
+            "predicts on image files; use snnssl test for metrics, or snnssl draw "
+            "recording to look at recordings"
         )
 
 

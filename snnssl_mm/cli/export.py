@@ -1,10 +1,11 @@
 """Export a pretrained backbone to NIR, torch.export's .pt2 or ONNX.
 
 Only the backbone of a config's model is exported, in eval mode and fully spiking, for
-normalised images of one size; mean and standard deviation are stored in the file's
-metadata. The file is read again, compared with the backbone, and kept only if it gives
-the same results. NIR has no node for a product of signals, so Spikformers can be
-exported to pt2 and ONNX only.
+normalised images of one size; for events, of clips [N, T C, H, W] with the frames in
+the channels (pt2 and onnx), or of single frames (nir). Mean and standard deviation are
+stored in the file's metadata. The file is read again, compared with the backbone, and
+kept only if it gives the same results. NIR has no node for a product of signals, so
+Spikformers can be exported to pt2 and ONNX only.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--time-steps",
         type=positive(int),
         metavar="T",
-        help="number of time steps; the config's by default",
+        help="number of time steps; the config's by default, of events the pipeline's",
     )
     parser.add_argument(
         "--time-readout",
@@ -82,6 +83,7 @@ def origin(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
 
 def run(args: argparse.Namespace) -> None:
     """Export and verify."""
+    from snnssl_mm.analysis.time_steps import clip_steps
     from snnssl_mm.apis.loaded_models import load_pictured_model
     from snnssl_mm.export import default_image_size, export_backbone, require_packages
 
@@ -99,8 +101,8 @@ def run(args: argparse.Namespace) -> None:
     with errors_as_messages():
         require_writable(out)
         backbone = load_pictured_model(cfg, args.checkpoint).backbone
-        if args.time_steps is not None:
-            backbone.time_steps = args.time_steps
+        if steps := args.time_steps or clip_steps(cfg):
+            backbone.time_steps = steps
         backbone.time_readout = args.time_readout
         height, width = args.image_size or default_image_size(backbone)
         out.parent.mkdir(parents=True, exist_ok=True)

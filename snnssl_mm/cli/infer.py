@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> None:
     from snnssl_mm.apis.inference import (
         Inferencer,
         find_images,
+        require_images,
         require_own_names,
         split_readable,
     )
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace) -> None:
     # folder, boxes that touch the border.
     warnings.filterwarnings("ignore", module=r"mm(engine|det|seg|pretrain)\.")
     with errors_as_messages():
+        if cfg.get("test_dataloader") is not None:
+            require_images(cfg)
         found = find_images(args.images)
         require_own_names(found)
         inferencer = Inferencer(

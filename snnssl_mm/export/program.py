@@ -1,9 +1,10 @@
 """Export of a spiking backbone as a program: torch.export (.pt2) and ONNX.
 
 Both contain path 'spike' in eval mode, T time steps unrolled, for any number of images
-``[N, C, H, W]`` of one size, normalised; their outputs are those of the backbone, with
-its ``time_readout``. They use plain operators only, so that a ``.pt2`` runs where
-snnssl_mm is not installed.
+``[N, C, H, W]`` of one size, normalised; for a network that reads events, of clips
+``[N, T C, H, W]``, whose frames are folded into channels. Their outputs are those of
+the backbone, with its ``time_readout``. They use plain operators only, so that a
+``.pt2`` runs where snnssl_mm is not installed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch.export import Dim, ExportedProgram
 
 from snnssl_mm.export.plain import plain_copy
 from snnssl_mm.models.backbone import SpikingBackbone
+from snnssl_mm.models.clips import reads_events
 from snnssl_mm.neurons.kernels.ops import halve_op
 
 
@@ -30,6 +32,12 @@ PLAIN = {halve_op.op: _plain_halve}
 """Plain replacements of operators that networks use with any neuron backend."""
 
 
+def input_channels(backbone: SpikingBackbone) -> int:
+    """Return the channels of a program's input: T C of clips of events, else C."""
+    steps = backbone.time_steps if reads_events(backbone) else 1
+    return int(steps * backbone.in_channels)
+
+
 def to_program(
     backbone: SpikingBackbone, image_size: tuple[int, int]
 ) -> ExportedProgram:
@@ -40,7 +48,7 @@ def to_program(
         image_size: Height and width, multiples of the backbone's stride.
     """
     network = plain_copy(backbone, torch.float32)
-    images = torch.zeros(2, backbone.in_channels, *image_size)
+    images = torch.zeros(2, input_channels(backbone), *image_size)
     with torch.no_grad():
         program = torch.export.export(
             network, (images,), dynamic_shapes=({0: Dim("batch")},)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from snnssl_mm.export.plain import plain_copy
+from snnssl_mm.export.program import input_channels
 from snnssl_mm.models.backbone import SpikingBackbone
 from snnssl_mm.neurons import MixedLIF
 
@@ -27,13 +28,13 @@ TOLERANCE = 1e-6
 
 def random_images(
     number: int,
-    backbone: SpikingBackbone,
+    channels: int,
     image_size: tuple[int, int],
     dtype: torch.dtype,
 ) -> Tensor:
     """Return ``[N, C, H, W]`` normalised random images, the same in every call."""
     generator = torch.Generator().manual_seed(0)
-    shape = (number, backbone.in_channels, *image_size)
+    shape = (number, channels, *image_size)
     return torch.randn(shape, generator=generator).to(dtype)
 
 
@@ -85,7 +86,7 @@ def moved_by_folding(
         backbone: Backbone that it was made from.
         image_size: Height and width.
     """
-    images = random_images(1, backbone, image_size, torch.float64)
+    images = random_images(1, backbone.in_channels, image_size, torch.float64)
     exact = plain_copy(backbone, torch.float64)(images)
     return count_differing(exact, folded(images))[0]
 
@@ -104,7 +105,7 @@ def verify_nir(file: Path, folded: SpikingBackbone, image_size: tuple[int, int])
     from snnssl_mm.export.nir_graph import output_names
     from snnssl_mm.export.nir_run import NIRRunner
 
-    clip = random_images(1, folded, image_size, torch.float64)
+    clip = random_images(1, folded.in_channels, image_size, torch.float64)
     clip = clip.expand(folded.time_steps, *clip.shape)
     every = folded.extract_maps(clip)
     read = NIRRunner(nir.read(file))(clip)
@@ -120,7 +121,7 @@ def verify_pt2(
 
     Both run the same operators in the same order, so rounding is the same too.
     """
-    images = random_images(3, backbone, image_size, torch.float32)
+    images = random_images(3, input_channels(backbone), image_size, torch.float32)
     program = torch.export.load(file).module()
     maps = plain_copy(backbone, torch.float32)(images)
     return verdict(maps, program(images))
@@ -134,7 +135,7 @@ def verify_onnx(
     import onnx
     from onnx.reference import ReferenceEvaluator
 
-    images = random_images(3, backbone, image_size, torch.float64)
+    images = random_images(3, input_channels(backbone), image_size, torch.float64)
     network = rounded_settings(plain_copy(backbone, torch.float32).double())
     model = to_float64(onnx.load(file))
     by_definition = ReferenceEvaluator(model).run(None, {"images": images.numpy()})

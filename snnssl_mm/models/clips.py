@@ -71,6 +71,11 @@ def unfold_frames(x: Tensor, time_steps: int, in_channels: int) -> Tensor:
     return time_first(x.unflatten(1, (time_steps, in_channels)))
 
 
+def reads_events(backbone: Any) -> bool:
+    """Tell whether a backbone reads frames of events: OFF and ON, two channels."""
+    return getattr(backbone, "in_channels", None) == 2
+
+
 def require_time_first(preprocessor: Any, inputs: Any, samples: int) -> None:
     """Refuse clips whose axes a data preprocessor did not exchange.
 

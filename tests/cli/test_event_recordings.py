@@ -152,3 +152,32 @@ def test_the_suite_of_nmnist_counts_labels_a_class(tmp_path, run_tool, monkeypat
         for entry in ("ctl", "random", "pixels")
         for share, images in ((10, 20), (1, 27))
     }
+
+
+@pytest.fixture
+def stock_classifier(tmp_path):
+    """Config and random weights of a classifier whose clips are not time-first."""
+    cfg = Config.fromfile(ROOT / "configs/classification/spikformer_linear_events.py")
+    cfg.model.data_preprocessor = dict(type="ClsDataPreprocessor")
+    cfg.model.head.num_classes = 2
+    cfg.model.backbone.init_cfg = None
+    frames = dict(type="snnssl_mm.EventFrames", time_steps=4, size=(32, 32))
+    cfg.test_dataloader.dataset = dict(
+        type="SimulatedRecordings", pipeline=[frames, dict(type="PackInputs")]
+    )
+    cfg.dump(tmp_path / "stock.py")
+    weights = {"state_dict": MODELS.build(cfg.model).state_dict()}
+    torch.save(weights, tmp_path / "stock.pth")
+    return tmp_path / "stock.py", tmp_path / "stock.pth"
+
+
+@pytest.mark.parametrize("command", ["test", "measure energy", "measure firing-rates"])
+def test_clips_of_stock_classifiers_are_refused(stock_classifier, run_tool, command):
+    with pytest.raises((SystemExit, ValueError), match="ClipDataPreprocessor"):
+        run_tool(command, *stock_classifier)
+
+
+def test_pictures_are_not_predicted_by_a_network_of_recordings(job, run_tool):
+    config = ROOT / "configs" / "classification" / "spikformer_linear_events.py"
+    with pytest.raises(SystemExit, match="test_dataloader"):
+        run_tool("infer", config, job[1], ".")

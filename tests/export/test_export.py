@@ -193,6 +193,17 @@ def test_images_have_the_channels_of_the_network(kind, tmp_path):
     assert file.exists()
 
 
+def test_programs_of_events_take_clips(tmp_path):
+    """Each time step has its own frame."""
+    backbone, file = resnet(in_channels=2, num_stages=1), tmp_path / "network.pt2"
+    export_backbone(backbone, file, "pt2", SIZE)
+    clip = 3 * torch.rand(backbone.time_steps, 2, 2, *SIZE)
+    program = torch.export.load(file).module()
+    found = program(clip.transpose(0, 1).flatten(1, 2))
+    for one, expected in zip(found, backbone.eval()(clip), strict=True):
+        torch.testing.assert_close(one, expected)
+
+
 def test_export_leaves_the_backbone_as_it_was(tmp_path):
     backbone = resnet(num_stages=1).train()
     before = {name: x.clone() for name, x in backbone.state_dict().items()}
