@@ -101,7 +101,13 @@ def pooled_features(model: Model, loader: Iterable[Any], progress: str = "") -> 
     """Compute the backbone's last map, averaged over time and space, and labels."""
 
     def pooled(inputs: Tensor) -> Tensor:
-        return model.extract_feat(inputs)[-1].mean(dim=(-2, -1))
+        maps: Tensor = model.extract_feat(inputs)[-1]
+        if maps.dim() != 4:
+            raise ValueError(
+                f"{type(model).__name__} gives features {tuple(maps.shape)}, expected "
+                "maps [N, C, H, W] of a backbone; give the config of the pretraining"
+            )
+        return maps.mean(dim=(-2, -1))
 
     return compute_features(model, loader, pooled, progress)
 

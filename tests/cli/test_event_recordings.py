@@ -181,3 +181,5 @@ def test_pictures_are_not_predicted_by_a_network_of_recordings(job, run_tool):
     config = ROOT / "configs" / "classification" / "spikformer_linear_events.py"
     with pytest.raises(SystemExit, match="test_dataloader"):
         run_tool("infer", config, job[1], ".")
+    with pytest.raises(SystemExit, match="downstream"):
+        run_tool("measure time-steps", config, job[1], "--time-steps", 2)

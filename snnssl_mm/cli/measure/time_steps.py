@@ -131,6 +131,7 @@ def run(args: argparse.Namespace) -> None:
         require_time_steps,
         time_steps_table,
     )
+    from snnssl_mm.analysis.unseen_images import is_pretraining
     from snnssl_mm.apis.loaded_models import load_pictured_model
     from snnssl_mm.probing import eval_loaders, fit_linear, labelled_features
     from snnssl_mm.recording.progress import progress
@@ -141,6 +142,12 @@ def run(args: argparse.Namespace) -> None:
     out = args.out
     with errors_as_messages():
         require_writable(out)
+        if not is_pretraining(cfg):
+            raise ValueError(
+                "time steps are swept for the features of a pretrained backbone, but "
+                f"{args.config} is a config of a downstream task; give the config of "
+                "the pretraining"
+            )
         require_time_steps(cfg, args.time_steps)
         results = ResultsFile(out, "time_steps", KEY)
         loaders = eval_loaders(cfg)
