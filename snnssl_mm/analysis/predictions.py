@@ -17,8 +17,12 @@ from matplotlib.patches import Patch, Rectangle
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from snnssl_mm.analysis.event_pictures import colored, recording_of
 from snnssl_mm.analysis.plots.label_places import Box, place_labels
 from snnssl_mm.analysis.plots.plot_style import QUIET, SMALL, WIDTH, styled_figure
+from snnssl_mm.checkpoints.preprocessing import first_pipeline, nested_steps
+from snnssl_mm.checkpoints.stored_config import type_name
+from snnssl_mm.datasets.events.frames import EventFrames
 from snnssl_mm.datasets.loading import read_image
 from snnssl_mm.probing import load_trained_model
 
@@ -26,6 +30,8 @@ TRUTH = {"mmdet": "annotated boxes", "mmseg": "annotated classes"}
 """Scopes whose predictions are drawn, and the title of the ground truth's column."""
 
 FONT = 7.0  # points; size of names and scores in the images
+PICTURE = "picture"
+"""Entry of a data sample's metainfo with the picture of a recording."""
 SHOWN = 15
 """Largest number of drawn boxes per image, those with the highest scores."""
 CELL = (1.35, 2.6)
@@ -70,6 +76,8 @@ def columns_of(models: Sequence[tuple[str, Config, str]], count: int) -> list[Co
         network = load_trained_model(cfg, checkpoint)
         loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
         samples = predict(network, loader, count)
+        for index, sample in enumerate(samples if reads_recordings(cfg) else ()):
+            sample.set_metainfo({PICTURE: counts_of(loader.dataset, index)})
         metainfo = loader.dataset.metainfo
         if cfg.default_scope not in scopes:
             truth = TRUTH[cfg.default_scope]
@@ -93,6 +101,24 @@ def require_task(cfg: Config) -> None:
         )
 
 
+def reads_recordings(cfg: Config) -> bool:
+    """Tell whether the test pipeline loads recordings of an event camera."""
+    steps = nested_steps(first_pipeline(cfg.test_dataloader))
+    return any(type_name(step["type"]) == "LoadEvents" for step in steps)
+
+
+def counts_of(dataset: Any, index: int) -> np.ndarray:
+    """Draw all events of a recording as one picture, RGB ``[H, W, 3]``."""
+    frames = EventFrames(1)({"recording": recording_of(dataset, index)})["img"]
+    return np.array(colored(frames)[0])
+
+
+def picture_of(sample: Any) -> np.ndarray:
+    """Return the picture of a data sample: that of its events, or its image file."""
+    found = sample.get(PICTURE)
+    return read_image(sample.img_path) if found is None else np.array(found)
+
+
 @torch.no_grad()
 def predict(model: Any, loader: Any, count: int) -> list[Any]:
     """Predict the first ``count`` images of a test loader; return the data samples."""
@@ -110,7 +136,7 @@ def plot_predictions(columns: Sequence[Column], out: Path, score: float = 0.3) -
         out: Picture to write.
         score: Lowest score of a drawn box.
     """
-    first = read_image(columns[0].samples[0].img_path)
+    first = picture_of(columns[0].samples[0])
     cell = float(np.clip(WIDTH / len(columns), *CELL))
     size = (cell * first.shape[0] / first.shape[1]) * len(columns[0].samples)
     maps = [column for column in columns if "pred_sem_seg" in column.samples[0]]
@@ -159,7 +185,7 @@ def draw(
     axis: Any, sample: Any, column: Column, score: float, width: float = CELL[1]
 ) -> None:
     """Draw one image, ``width`` inches wide, with its boxes or its label image."""
-    image = read_image(sample.img_path)
+    image = picture_of(sample)
     axis.imshow(image, interpolation="nearest")
     axis.set(xticks=[], yticks=[])
     colors = np.array(column.metainfo["palette"]) / 255

@@ -20,9 +20,8 @@ from PIL import Image
 from torch import Tensor
 
 from snnssl_mm import compat
+from snnssl_mm.analysis.predictions import reads_recordings
 from snnssl_mm.checkpoints.loading import load_full_model, read_checkpoint
-from snnssl_mm.checkpoints.preprocessing import first_pipeline, nested_steps
-from snnssl_mm.checkpoints.stored_config import type_name
 from snnssl_mm.datasets.image_check import examine, unusual_note
 from snnssl_mm.datasets.image_files import find_images as find_images
 from snnssl_mm.datasets.image_files import log_once
@@ -181,12 +180,11 @@ def require_images(cfg: Config) -> None:
     Raises:
         ValueError: Names the commands that take recordings.
     """
-    steps = nested_steps(first_pipeline(cfg.test_dataloader))
-    if any(type_name(step["type"]) == "LoadEvents" for step in steps):
+    if reads_recordings(cfg):
         raise ValueError(
             "the config's test_dataloader reads recordings of events, but snnssl infer "
-            "predicts on image files; use snnssl test for metrics, or snnssl draw "
-            "recording to look at recordings"
+            "predicts on image files; use snnssl test for metrics, and snnssl draw "
+            "predictions for pictures of a detector's or segmentor's results"
         )
 
 

@@ -1,16 +1,22 @@
 """Drawn boxes lie where the data samples say; label images keep their classes."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
-from snnssl_mm.analysis.predictions import Column, draw
+from snnssl_mm.analysis.event_pictures import BACKGROUND as BACKGROUND_OF_EVENTS
+from snnssl_mm.analysis.predictions import Column, counts_of, draw, reads_recordings
 
+CONFIGS = Path(__file__).parents[2] / "configs" / "detection"
 CLASSES = dict(classes=("a", "b"), palette=[[255, 0, 0], [0, 255, 0]])
 BACKGROUND = dict(classes=("background", "b"), palette=[[0, 0, 0], [0, 255, 0]])
 
@@ -64,3 +70,20 @@ def test_background_of_a_label_image_stays_clear(axis, image):
     shown = axis.images[-1].get_array()
     np.testing.assert_array_equal(shown[..., 3] > 0, labels[0].numpy() == 1)
     assert [text.get_text() for text in axis.texts] == ["b"]
+
+
+def test_recordings_are_drawn_as_their_events(axis, tmp_path, monkeypatch):
+    cfg = Config.fromfile(CONFIGS / "mask-rcnn_spikformer_fpn_events.py")
+    assert reads_recordings(cfg)
+    monkeypatch.chdir(tmp_path)
+    settings = dict(cfg.test_dataloader.dataset, num_train=1, num_test=2)
+    init_default_scope("mmdet")
+    dataset = DATASETS.build(settings)
+    picture = counts_of(dataset, 1)
+    counts = dataset[1]["inputs"].numpy().sum(0)
+    background = np.rint(255 * np.array(BACKGROUND_OF_EVENTS))
+    assert np.array_equal((picture == background).all(-1), counts == 0)
+    sample = detected("no file")
+    sample.set_metainfo(dict(picture=picture))
+    draw(axis, sample, Column("", [sample], CLASSES), score=0.3)
+    assert np.array_equal(axis.images[0].get_array(), picture)
