@@ -51,6 +51,14 @@ CARDS = (
         "{cifar10_jpeg_cpu|knn|raw pixels, %} %",
     ),
     Card(
+        "imagenette",
+        "Imagenette",
+        "And on larger photographs, within the same hour?",
+        "k-NN {imagenette_cpu|knn|pretrained, %} % after 15 epochs on a CPU, random "
+        "weights {imagenette_cpu|knn|random weights, %} %, raw pixels "
+        "{imagenette_cpu|knn|raw pixels, %} %",
+    ),
+    Card(
         "blood_cells",
         "Blood cells",
         "Does it help a detector with few labelled photographs?",

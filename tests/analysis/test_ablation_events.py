@@ -12,6 +12,7 @@ from mmengine.registry import init_default_scope
 from snnssl_mm.analysis.ablation_cells import CHOICES, DEFAULT_GRIDS, Cell, cells_of
 from snnssl_mm.analysis.ablation_events import default_grids_for, require_data_axes
 from snnssl_mm.analysis.ablation_runs import write_config
+from snnssl_mm.cli.shared.config_files import find_config
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "selfsup"
 EVENTS, IMAGES = CONFIGS / "spikformer_ctl_events.py", CONFIGS / "spikformer_ctl.py"
@@ -32,7 +33,7 @@ def config_of(tmp_path):
         ]
         file = tmp_path / "events.py"
         cfg.dump(file)
-        made = write_config(str(file), Cell(**axes), 0, tmp_path / "run")
+        made = write_config(str(file), Cell(**axes), 0, tmp_path / "run", find_config)
         return Config.fromfile(made)
 
     return write
