@@ -21,10 +21,12 @@ from snnssl_mm.registry import TRANSFORMS
 class EventResizedCrop(EventView):
     """Cut out a random part of the sensor and enlarge it to the sensor's size.
 
-    The events of an enlarged pixel are spread at random over the pixels it covers.
+    The events of an enlarged pixel are spread at random over the pixels it covers. An
+    area above 1 is larger than the sensor, which it contains at a random place: the
+    recording shrinks.
 
     Args:
-        scale: Range of the part's area, as a share of the sensor's.
+        scale: Range of the part's area, in areas of the sensor.
         ratio: Range of the part's width by its height (log-uniform), in units of the
             sensor's.
         prob: Probability of changing anything.
@@ -37,15 +39,16 @@ class EventResizedCrop(EventView):
         prob: float = 1.0,
     ) -> None:
         super().__init__(prob)
-        self.scale = range_within("scale", scale, 1e-4, 1)
+        self.scale = range_within("scale", scale, 1e-4, 1e4)
         self.ratio = range_within("ratio", ratio, 1e-2, 1e2)
 
     def change(self, recording: Recording) -> Recording:
-        """Return the part; a side that is too long is cut to the sensor's."""
+        """Return the part; in one inside the sensor, sides are cut to the sensor's."""
         area, (right, down) = uniform(self.scale), uniform((0, 1), 2)
         stretch = math.exp(uniform((math.log(self.ratio[0]), math.log(self.ratio[1]))))
-        width = min(1.0, math.sqrt(area * stretch)) * recording.width
-        height = min(1.0, math.sqrt(area / stretch)) * recording.height
+        longest = 1.0 if area <= 1 else math.inf
+        width = min(longest, math.sqrt(area * stretch)) * recording.width
+        height = min(longest, math.sqrt(area / stretch)) * recording.height
         left = right * (recording.width - width)
         top = down * (recording.height - height)
         x, y = points(recording)

@@ -27,6 +27,7 @@ from snnssl_mm.engine.hooks.epoch_seed_hook import seed_worker
 
 VIEWS = {
     "crop": EventResizedCrop(scale=(0.2, 0.6)),
+    "shrink": EventResizedCrop(scale=(1.5, 4)),
     "shift": EventShift(0.4),
     "flip": EventFlip(prob=1),
     "rotation": EventRotation(1.0),
@@ -120,6 +121,15 @@ def test_flips_are_their_own_inverse(name):
     clip, flipped = (EventFrames(3)({"recording": r})["img"] for r in (recording, once))
     axis = {"flip": 3, "polarity": 1}[name]
     np.testing.assert_array_equal(np.flip(clip, axis), flipped)
+
+
+def test_an_area_above_one_shrinks_and_keeps_every_event():
+    recording = simulated(500)
+    before = [np.ptp(recording.events[name].astype(int)) for name in "xy"]
+    for found in several(EventResizedCrop(scale=(4, 4), ratio=(1, 1)), recording):
+        assert len(found.events) == 500
+        after = [np.ptp(found.events[name].astype(int)) for name in "xy"]
+        assert np.abs(np.array(before) / 2 - after).max() <= 1
 
 
 def test_denoise_keeps_events_in_company():
@@ -261,7 +271,7 @@ def test_noise_adds_events_at_the_given_rate():
     [
         lambda: EventFlip(prob=1.5),
         lambda: EventShift(-0.1),
-        lambda: EventResizedCrop(scale=(0.5, 1.5)),
+        lambda: EventResizedCrop(scale=(0, 0.5)),
         lambda: EventResizedCrop(scale=(1, 0.5)),
         lambda: EventTimeWindow(within=(0.5, 0.2)),
         lambda: EventDrop("row"),
