@@ -4,10 +4,9 @@ _base_ = [
     '../_base_/models/spikformer_ctl_events.py',
     '../_base_/datasets/digit_events.py',
     '../_base_/schedules/adamw.py',
-    '../_base_/schedules/analog_first.py',
     '../_base_/default_runtime.py',
 ]
-# 20 epochs of 62 iterations, so few that they need a high learning rate
+# 20 epochs of 125 iterations, so few that they need a high learning rate
 optim_wrapper = dict(optimizer=dict(lr=1e-2))
 train_cfg = dict(by_epoch=True, max_epochs=20)
 param_scheduler = [
@@ -16,7 +15,7 @@ param_scheduler = [
          convert_to_iter_based=True),
 ]
 default_hooks = dict(
-    path_schedule=_base_.analog_first,
+    path_schedule=_base_.analog_first_frames,
     checkpoint=dict(interval=5),
     health=dict(interval=10),
     knn=dict(interval=5))

@@ -4,10 +4,9 @@ _base_ = [
     '../_base_/models/spikformer_ctl_events.py',
     '../_base_/datasets/nmnist.py',
     '../_base_/schedules/adamw.py',
-    '../_base_/schedules/analog_first.py',
     '../_base_/default_runtime.py',
 ]
-# 80 epochs of 15 iterations: as many as on digit events
+# 80 epochs of 31 iterations: as many as on digit events
 optim_wrapper = dict(optimizer=dict(lr=1e-2))
 train_cfg = dict(by_epoch=True, max_epochs=80)
 param_scheduler = [
@@ -16,7 +15,7 @@ param_scheduler = [
          convert_to_iter_based=True),
 ]
 default_hooks = dict(
-    path_schedule=_base_.analog_first,
+    path_schedule=_base_.analog_first_frames,
     checkpoint=dict(interval=20),
     health=dict(interval=40),
     knn=dict(interval=20))

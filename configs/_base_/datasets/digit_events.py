@@ -2,22 +2,22 @@
 # pretraining, labels for k-NN; frames [T, 2, H, W] of OFF and ON events
 recordings = dict(type='snnssl_mm.DigitEvents', data_root='data/digit_events', size=32)
 load = dict(type='snnssl_mm.LoadEvents')
-frames = dict(type='snnssl_mm.EventFrames', time_steps=4, size=(32, 32))
+denoise = dict(type='snnssl_mm.EventDenoise')
+# Four pixels of the sensor are one of a frame, as large as the digit scenes'.
+frames = dict(type='snnssl_mm.EventFrames', time_steps=4, size=(16, 16))
 pack = dict(type='PackInputs')
 
 # On the events, before integration. No flips: digits are not symmetric.
 view = [
-    dict(type='snnssl_mm.EventTimeWindow', share=(0.7, 1.0)),
+    denoise,
     dict(type='snnssl_mm.EventRotation', rotation=0.25),
-    dict(type='snnssl_mm.EventResizedCrop', scale=(0.75, 1.0)),
+    dict(type='snnssl_mm.EventResizedCrop', scale=(0.55, 1.8)),
     dict(type='snnssl_mm.EventShift', shift=0.1),
-    dict(type='snnssl_mm.EventDrop', share=(0.0, 0.5)),
-    dict(type='snnssl_mm.EventNoise', rate=(0.0, 2.0)),
     frames,
 ]
 two_views = dict(type='MultiView', num_views=2, transforms=[view])
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=32,
     num_workers=0,
     persistent_workers=False,
     drop_last=True,
@@ -28,7 +28,7 @@ train_dataloader = dict(
 # For snnssl probe: augmentation of labelled recordings
 labelled_pipeline = [load, *view, pack]
 
-eval_pipeline = [load, frames, pack]
+eval_pipeline = [load, denoise, frames, pack]
 eval_train_dataloader = dict(
     batch_size=256,
     num_workers=0,

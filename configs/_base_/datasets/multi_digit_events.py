@@ -5,6 +5,7 @@
 recordings = dict(data_root='data/multi_digit_events', size=64)
 event_frames = [
     dict(type='snnssl_mm.LoadEvents', height=64, width=64),
+    dict(type='snnssl_mm.EventDenoise'),
     dict(type='snnssl_mm.EventFrames', time_steps=4),
     dict(type='snnssl_mm.FoldFrames'),
 ]
