@@ -196,7 +196,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "threshold": (1.0, 0.5),
     "surrogate": (1.0, 2.0),
     "time": SLICES,
-    "windows": ("config", "none", "same", "halves", "jitter", "drop"),
+    "windows": ("config", "none", "same", "window", "halves", "jitter", "drop"),
 }
 NUMBERS = {
     "steps": int,

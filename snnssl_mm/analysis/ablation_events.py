@@ -17,6 +17,7 @@ from snnssl_mm.probing.labelled_images import EVAL_LOADERS
 LOADER = "train_dataloader"
 WINDOW = dict(type="snnssl_mm.EventTimeWindow")
 ADDED: dict[str, dict[str, Any]] = {
+    "window": WINDOW,
     "jitter": dict(type="snnssl_mm.EventTimeJitter", std=(0.0, 20_000.0)),
     "drop": dict(type="snnssl_mm.EventDrop", by="time", share=(0.0, 0.3)),
 }
@@ -72,8 +73,8 @@ def with_windows(cfg: Config, windows: str) -> None:
         windows: ``'none'`` removes window, jitter and drop in time, so that both views
             are of the whole recording; ``'same'`` draws one window for both;
             ``'halves'`` gives one view the first and the other the second half;
-            ``'jitter'`` and ``'drop'`` add a view of :data:`ADDED`; ``'config'``
-            changes nothing.
+            ``'window'``, ``'jitter'`` and ``'drop'`` add a view of :data:`ADDED`;
+            ``'config'`` changes nothing.
 
     Raises:
         ValueError: If there is no ``MultiView`` of two views that ends with frames.

@@ -21,9 +21,10 @@ Axes and their choices:
     surrogate  1.0, 2.0: width of the rectangle, beyond which there is no gradient
     time       all, boundary, step, flat, mean: slices that the loss compares, instead
                of those of its config; of ctl, boundary is btl and flat is flat
-    windows    config, none, same, halves, jitter, drop: views in time, of recordings of
-               events only; none has no view in time, same one window for both views,
-               halves a different half for each, jitter and drop add to the config's
+    windows    config, none, same, window, halves, jitter, drop: views in time, of
+               recordings of events only; none has no view in time, same one window for
+               both views, halves a different half for each; window, jitter and drop
+               add to the config's
 
 A --grid crosses its axes with each other and leaves the others at the method's
 defaults; without --grid, loss=flat,btl,ctl x neuron is crossed, the other axes are

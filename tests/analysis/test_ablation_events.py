@@ -50,7 +50,7 @@ def views_of(config_of):
         recording = made_recording(4000)
         np.random.seed(0)
         pair = Compose(pipeline)(dict(recording=recording))["img"]
-        frames = Compose([cfg.eval_pipeline[1]])(dict(recording=recording))["img"]
+        frames = Compose([cfg.eval_pipeline[-2]])(dict(recording=recording))["img"]
         return *pair, frames
 
     return views
@@ -93,7 +93,7 @@ def test_time_steps_are_those_of_the_frames(config_of, steps):
     cfg, (_, last) = config_of(steps=steps), Cell(steps=steps).time_steps
     frames = [cfg.train_dataloader.dataset.pipeline[1].transforms[0][-1]]
     for name in ("eval_train_dataloader", "eval_test_dataloader"):
-        frames.append(cfg[name].dataset.pipeline[1])
+        frames.append(cfg[name].dataset.pipeline[-2])
     assert [one.time_steps for one in frames] == [last] * 3
 
 
