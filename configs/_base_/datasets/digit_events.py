@@ -11,8 +11,8 @@ pack = dict(type='PackInputs')
 view = [
     denoise,
     dict(type='snnssl_mm.EventRotation', rotation=0.25),
-    dict(type='snnssl_mm.EventResizedCrop', scale=(0.55, 1.8)),
-    dict(type='snnssl_mm.EventShift', shift=0.1),
+    dict(type='snnssl_mm.EventResizedCrop', scale=(0.45, 1.0)),
+    dict(type='snnssl_mm.EventShift', shift=0.2),
     frames,
 ]
 two_views = dict(type='MultiView', num_views=2, transforms=[view])
