@@ -20,8 +20,7 @@ from mmengine.runner import Runner
 from snnssl_mm.analysis.event_pictures import colored, recording_of
 from snnssl_mm.analysis.plots.label_places import Box, place_labels
 from snnssl_mm.analysis.plots.plot_style import QUIET, SMALL, WIDTH, styled_figure
-from snnssl_mm.checkpoints.preprocessing import first_pipeline, nested_steps
-from snnssl_mm.checkpoints.stored_config import type_name
+from snnssl_mm.checkpoints.preprocessing import transforms_named
 from snnssl_mm.datasets.events.frames import EventFrames
 from snnssl_mm.datasets.loading import read_image
 from snnssl_mm.probing import load_trained_model
@@ -103,8 +102,7 @@ def require_task(cfg: Config) -> None:
 
 def reads_recordings(cfg: Config) -> bool:
     """Tell whether the test pipeline loads recordings of an event camera."""
-    steps = nested_steps(first_pipeline(cfg.test_dataloader))
-    return any(type_name(step["type"]) == "LoadEvents" for step in steps)
+    return bool(transforms_named(cfg.test_dataloader, "LoadEvents"))
 
 
 def counts_of(dataset: Any, index: int) -> np.ndarray:

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
 from snnssl_mm.analysis.plots.plot_style import BLUE, styled_figure
-from snnssl_mm.checkpoints.preprocessing import first_pipeline, nested_steps
-from snnssl_mm.checkpoints.stored_config import type_name
+from snnssl_mm.checkpoints.preprocessing import transforms_named
 from snnssl_mm.probing import Loaders, prepared_inputs
 from snnssl_mm.probing.labelled_images import EVAL_LOADERS
 from snnssl_mm.recording.machine import is_busy
@@ -31,7 +30,6 @@ ENERGIES = {
     "non_spiking": "non-spiking",
 }
 """Keys of a row's energy, and their titles."""
-
 
 FRAMES = ("EventFrames", "PhotometricFrames")
 """Transforms that make clips; their ``time_steps`` is T."""
@@ -51,18 +49,16 @@ def config_at(cfg: Config, steps: int) -> Config:
 def set_frames(cfg: Config, loaders: Iterable[str], steps: int) -> None:
     """Set T of the transforms that make clips in the pipelines of loaders."""
     for name in loaders:
-        for transform in nested_steps(first_pipeline(cfg.get(name))):
-            if type_name(transform["type"]) in FRAMES:
-                transform["time_steps"] = steps  # type: ignore[index]
+        for transform in transforms_named(cfg.get(name), *FRAMES):
+            transform["time_steps"] = steps
 
 
 def clip_steps(cfg: Config) -> int | None:
-    """Return T that the test pipeline sets for clips; None without."""
+    """Return T that the test pipeline sets for clips; None without clips."""
     for name in ("test_dataloader", "eval_test_dataloader"):
-        for transform in nested_steps(first_pipeline(cfg.get(name))):
-            if type_name(transform["type"]) in FRAMES:
-                found: int | None = transform.get("time_steps")
-                return found
+        for transform in transforms_named(cfg.get(name), *FRAMES):
+            found: int | None = transform.get("time_steps")
+            return found
     return None
 
 

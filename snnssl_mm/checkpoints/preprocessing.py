@@ -150,6 +150,16 @@ def nested_steps(steps: Any) -> Iterator[Mapping[str, Any]]:
             yield from nested_steps(step)
 
 
+def transforms_named(loader: Any, *names: str) -> list[Any]:
+    """List the transforms of a loader that have one of ``names``, nested ones too.
+
+    Returns:
+        The config's own dicts, not copies.
+    """
+    steps = nested_steps(first_pipeline(loader))
+    return [step for step in steps if type_name(step["type"]) in names]
+
+
 def preprocessing_differences(
     cfg: Mapping[str, Any], trained: Mapping[str, Any]
 ) -> list[str]:
