@@ -104,7 +104,8 @@ class Cell(NamedTuple):
         """Whether the cell is defined and not equivalent to another one."""
         one_step = 1 in self.time_steps
         needs_two = self.loss == "predict" or self.structure == "boundary"
-        two_views = (self.views, self.jitter) != (Cell().views, Cell().jitter)
+        of_views = ("views", "jitter", "windows")
+        two_views = any(getattr(self, a) != getattr(Cell(), a) for a in of_views)
         return not (
             (self.time_steps == (1, 1) and self.pairs != "all")
             or (self.time_steps == (1, 1) and self.time != "default")

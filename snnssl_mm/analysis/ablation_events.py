@@ -1,4 +1,4 @@
-"""Ablation of views in time: what a cell changes in a pipeline of recordings."""
+"""Data of an ablation: T of the frames, and views in time of event recordings."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from snnssl_mm.analysis.ablation_cells import Cell
+from snnssl_mm.analysis.ablation_cells import WIDTH, Cell
 from snnssl_mm.analysis.time_steps import set_frames
-from snnssl_mm.checkpoints.preprocessing import first_pipeline, innermost, nested_steps
+from snnssl_mm.checkpoints.preprocessing import innermost, transforms_named
 from snnssl_mm.checkpoints.stored_config import type_name
 from snnssl_mm.probing.labelled_images import EVAL_LOADERS
 
@@ -21,48 +21,57 @@ ADDED: dict[str, dict[str, Any]] = {
     "jitter": dict(type="snnssl_mm.EventTimeJitter", std=(0.0, 20_000.0)),
     "drop": dict(type="snnssl_mm.EventDrop", by="time", share=(0.0, 0.3)),
 }
-"""Views that a choice of ``windows`` puts in front of the frames. 20 ms are a quarter
-of one of four frames of N-MNIST and of digit events."""
+"""Views that a choice of ``windows`` puts before the frames. 20 ms are a quarter of
+one of the four frames of N-MNIST and of digit events."""
 
 
 def reads_events(cfg: Config) -> bool:
     """Tell whether a config's training integrates events into frames."""
-    steps = nested_steps(first_pipeline(cfg.get(LOADER)))
-    return any(type_name(step["type"]) == "EventFrames" for step in steps)
+    return bool(transforms_named(cfg.get(LOADER), "EventFrames"))
 
 
-def require_data_axes(cfg: Config, cells: Iterable[Cell]) -> None:
-    """Refuse cells whose axes the config's data do not have.
+def absent_axes(cfg: Config) -> dict[str, str]:
+    """Return the axes that do not fit a config, and why."""
+    absent = {}
+    if not transforms_named(cfg.get(LOADER), "RandomAffineScene"):
+        reason = f"it rewrites views of digit scenes, which {LOADER} does not have"
+        absent = {"views": reason, "jitter": reason}
+    if not reads_events(cfg):
+        absent["windows"] = (
+            f"it changes views in time, but {LOADER} has no EventFrames, such as "
+            "configs/selfsup/spikformer_ctl_events.py has"
+        )
+    width = (cfg.model.get("neck") or {}).get("out_channels")
+    if width != WIDTH:
+        absent["width"] = (
+            f"it keeps lambda D of a projector with {WIDTH} outputs (neck.out_channels)"
+            f", but this one has {width}"
+        )
+    return absent
+
+
+def require_axes(cfg: Config, cells: Iterable[Cell]) -> None:
+    """Refuse cells that vary an axis which does not fit the config.
 
     Raises:
-        ValueError: If views in time are asked of images, other views or a jitter of
-            brightness of recordings, or the pipeline has no fitting ``MultiView``.
+        ValueError: If an axis is among :func:`absent_axes`, or views in time are asked
+            of a pipeline without a fitting ``MultiView``.
     """
-    events, default = reads_events(cfg), Cell()
+    absent, default = absent_axes(cfg), Cell()
     for cell in cells:
-        for axis in ("views", "jitter") if events else ("windows",):
-            if getattr(cell, axis) == getattr(default, axis):
-                continue
-            if events:
+        for axis, reason in absent.items():
+            if getattr(cell, axis) != getattr(default, axis):
                 raise ValueError(
-                    f"the axis {axis} changes views of images, but {LOADER} reads "
-                    f"recordings of events; leave {axis} at {getattr(default, axis)!r}"
-                    ", or vary the axis windows"
+                    f"the axis {axis} does not fit {cfg.filename}: {reason}; leave it "
+                    f"at {getattr(default, axis)!r}"
                 )
-            raise ValueError(
-                f"the axis windows changes views in time, but {LOADER} has no "
-                "EventFrames; take a config of events, such as "
-                "configs/selfsup/spikformer_ctl_events.py"
-            )
-        if events:
-            with_windows(copy.deepcopy(cfg), cell.windows)
+        with_windows(copy.deepcopy(cfg), cell.windows)
 
 
 def apply_data_axes(cfg: Config, cell: Cell) -> None:
     """Set T in the pipelines that make frames, and the views in time; in place."""
     set_frames(cfg, (LOADER, *EVAL_LOADERS), cell.time_steps[1])
-    if cell.windows != Cell().windows:
-        with_windows(cfg, cell.windows)
+    with_windows(cfg, cell.windows)
 
 
 def with_windows(cfg: Config, windows: str) -> None:
@@ -77,7 +86,7 @@ def with_windows(cfg: Config, windows: str) -> None:
             ``'config'`` changes nothing.
 
     Raises:
-        ValueError: If there is no ``MultiView`` of two views that ends with frames.
+        ValueError: If there is no ``MultiView`` of two views, or it loads recordings.
     """
     if windows == "config":
         return
@@ -93,8 +102,8 @@ def with_windows(cfg: Config, windows: str) -> None:
             f"{'in front' if loaded else 'inside'}; see "
             "configs/_base_/datasets/digit_events.py"
         )
-    pair = [view for view, count in zip(views, counts, strict=True)
-            for _ in range(count)]  # fmt: skip
+    repeated = [[view] * count for view, count in zip(views, counts, strict=True)]
+    pair = [view for copies in repeated for view in copies]
     drawn = [one for one in pair[0] if named(one, "EventTimeWindow")] or [WINDOW]
     if windows in ADDED:
         pair = [[*view[:-1], ADDED[windows], view[-1]] for view in pair]
@@ -139,6 +148,6 @@ def in_time(step: Mapping[str, Any]) -> bool:
 
 
 def default_grids_for(cfg: Config, grids: Sequence[str]) -> list[str]:
-    """Leave out the grids of single axes that the config's data do not have."""
-    absent = ("views", "jitter") if reads_events(cfg) else ("windows",)
+    """Leave out the grids of single axes that do not fit a config."""
+    absent = absent_axes(cfg)
     return [grid for grid in grids if grid not in absent]

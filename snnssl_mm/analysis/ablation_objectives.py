@@ -8,6 +8,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from snnssl_mm.checkpoints.preprocessing import transforms_named
+
 MAIN_JOB = "configs/selfsup/spikformer_ctl.py"
 """Config from which those of all objectives inherit."""
 SLICES = ("all", "boundary", "step", "flat", "mean")
@@ -57,7 +59,8 @@ def apply_objective(cfg: Config, objective: str, find: Callable[[str], str]) -> 
     """Change a config of pretraining, in place, as an objective's changes the main job.
 
     So its predictor, teacher and learning rate stand in one place, and the network,
-    images and length of training are those of ``cfg``.
+    images, views and length of training are those of ``cfg``; objectives of one view
+    get the first of its views.
 
     Args:
         cfg: Config of pretraining with a loss of the method's.
@@ -66,8 +69,12 @@ def apply_objective(cfg: Config, objective: str, find: Callable[[str], str]) -> 
     """
     before = Config.fromfile(find(MAIN_JOB))
     after = Config.fromfile(find(config_name(objective)))
+    after.train_dataloader = before.train_dataloader
     apply_changes(cfg, before, after)
     cfg.model.head.loss.type = after.model.head.loss.type  # if cfg has another
+    if objective in ONE_VIEW:
+        for step in transforms_named(cfg.train_dataloader, "MultiView"):
+            step.update(num_views=1, transforms=step["transforms"][:1])
 
 
 def apply_changes(own: Any, before: Any, after: Any) -> None:

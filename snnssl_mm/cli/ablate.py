@@ -13,9 +13,10 @@ Axes and their choices:
     steps      T, or 2-4 (two time steps first, four later)
     switch     share of the training before neuron or steps change (0.5)
     projector  joint, per_view: batch statistics of the projector
-    views      2, 4, "2+2 small"
-    width      D of the embeddings, at constant lambda D
-    jitter     none, frames: other brightness and contrast in each time step
+    views      2, 4, "2+2 small", of digit scenes only
+    width      D of the embeddings, at constant lambda D, from a projector of 512
+    jitter     none, frames: other brightness and contrast in each time step, of digit
+               scenes only
     attention  fixed, auto: scale of the attention
     threshold  1.0, 0.5: firing threshold
     surrogate  1.0, 2.0: width of the rectangle, beyond which there is no gradient
@@ -28,9 +29,9 @@ Axes and their choices:
 
 A --grid crosses its axes with each other and leaves the others at the method's
 defaults; without --grid, loss=flat,btl,ctl x neuron is crossed, the other axes are
-varied one by one, and the neuron once more in the recipe of the digits. On events, T is
-that of the frames, and views and jitter are not varied. Every run is evaluated twice,
-with BatchNorm statistics as trained and recalibrated on the spiking path.
+varied one by one if they fit the config, and the neuron once more in the recipe of the
+digits. On events, T is that of the frames. Every run is evaluated twice, with BatchNorm
+statistics as trained and recalibrated on the spiking path.
 
 Runs are executed in parallel, one per core. Results are appended to the file when a
 run ends; run the same command again to continue an interrupted grid.
@@ -99,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
     """Run the grid, or evaluate one of its runs."""
     from snnssl_mm.analysis.ablation import ablation_table, plot_ablation
     from snnssl_mm.analysis.ablation_cells import DEFAULT_GRIDS, Cell, cells_of
-    from snnssl_mm.analysis.ablation_events import default_grids_for, require_data_axes
+    from snnssl_mm.analysis.ablation_events import default_grids_for, require_axes
     from snnssl_mm.analysis.ablation_runs import evaluate
     from snnssl_mm.recording.results_file import ResultsFile
 
@@ -111,7 +112,7 @@ def run(args: argparse.Namespace) -> None:
         require_writable(out, args.work_dir / "any")
         cfg = read_config(args.config)
         cells = cells_of(args.grid or default_grids_for(cfg, DEFAULT_GRIDS))
-        require_data_axes(cfg, cells)
+        require_axes(cfg, cells)
         results = ResultsFile(out, "ablation", (*KEY, *Cell._fields))
     tasks = [(cell, seed) for seed in args.seeds for cell in cells]
     run_all(args, tasks, results)

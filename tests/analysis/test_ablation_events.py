@@ -10,12 +10,13 @@ from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
 from snnssl_mm.analysis.ablation_cells import CHOICES, DEFAULT_GRIDS, Cell, cells_of
-from snnssl_mm.analysis.ablation_events import default_grids_for, require_data_axes
+from snnssl_mm.analysis.ablation_events import default_grids_for, require_axes
 from snnssl_mm.analysis.ablation_runs import write_config
 from snnssl_mm.cli.shared.config_files import find_config
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "selfsup"
 EVENTS, IMAGES = CONFIGS / "spikformer_ctl_events.py", CONFIGS / "spikformer_ctl.py"
+PHOTOGRAPHS = CONFIGS / "spikformer-4-384_ctl_cifar10.py"
 
 
 @pytest.fixture
@@ -81,11 +82,22 @@ def test_halves_share_no_event(views_of):
     assert sum(pair) <= total(frames)
 
 
-def test_jitter_and_drop_keep_the_window(views_of):
-    first, _, _ = views_of(windows="jitter")
-    assert 1500 < total(first) < 2500
+def test_jitter_and_drop_add_to_the_window(views_of):
+    """The seed draws the same window first."""
+    window, _, _ = views_of()
+    jittered, _, _ = views_of(windows="jitter")
+    assert total(jittered) == total(window)
+    assert not np.array_equal(jittered, window)
     dropped, _, _ = views_of(windows="drop")
-    assert total(dropped) < 2500
+    assert 0.65 * total(window) < total(dropped) < total(window)
+
+
+def test_one_view_of_events_is_what_masked_autoencoding_sees(config_of):
+    views, own = (config_of(loss=loss).train_dataloader for loss in ("mae", "ctl"))
+    assert views.dataset.pipeline[0] == own.dataset.pipeline[0]
+    one, two = views.dataset.pipeline[1], own.dataset.pipeline[1]
+    assert (one.num_views, two.num_views) == (1, 2)
+    assert one.transforms == two.transforms
 
 
 @pytest.mark.parametrize("steps", [2, 8, "2-4"])
@@ -103,24 +115,26 @@ def test_time_steps_are_those_of_the_frames(config_of, steps):
         (EVENTS, dict(views="4")),
         (EVENTS, dict(jitter="frames")),
         (IMAGES, dict(windows="none")),
+        (PHOTOGRAPHS, dict(views="4")),
+        (PHOTOGRAPHS, dict(width=2048)),
     ],
 )
-def test_axes_that_the_data_do_not_have_are_refused(file, axes):
+def test_axes_that_do_not_fit_the_config_are_refused(file, axes):
     cfg = Config.fromfile(file)
     with pytest.raises(ValueError, match=next(iter(axes))):
-        require_data_axes(cfg, [Cell(**axes)])
-    require_data_axes(cfg, cells_of(default_grids_for(cfg, DEFAULT_GRIDS)))
+        require_axes(cfg, [Cell(**axes)])
+    require_axes(cfg, cells_of(default_grids_for(cfg, DEFAULT_GRIDS)))
 
 
 def test_pipelines_without_two_views_are_refused():
     cfg = Config.fromfile(EVENTS)
     cells = [Cell(windows=windows) for windows in CHOICES["windows"]]
-    require_data_axes(cfg, cells)
+    require_axes(cfg, cells)
     pipeline = cfg.train_dataloader.dataset.pipeline
     load = pipeline.pop(0)
     pipeline[0].transforms[0].insert(0, load)
     with pytest.raises(ValueError, match="LoadEvents"):
-        require_data_axes(cfg, cells)
+        require_axes(cfg, cells)
     pipeline.pop(0)
     with pytest.raises(ValueError, match="EventFrames"):
-        require_data_axes(cfg, cells)
+        require_axes(cfg, cells)
