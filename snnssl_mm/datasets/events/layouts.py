@@ -106,11 +106,12 @@ def split_by_class(samples: Samples, split: str) -> Samples:
     use; other splits are not comparable with it.
 
     Args:
-        samples: Samples sorted by class and file.
+        samples: Samples sorted by folder and file; a folder is a class, also where
+            samples have no labels.
         split: ``'train'`` or ``'test'``.
     """
     kept: Samples = []
-    for _, group in groupby(samples, key=lambda sample: sample["gt_label"]):
+    for _, group in groupby(samples, lambda s: Path(s["recording_path"]).parent):
         one_class = list(group)
         cut = math.ceil(len(one_class) * TRAIN_SHARE)
         kept += one_class[:cut] if split == "train" else one_class[cut:]

@@ -174,6 +174,10 @@ def test_parts_of_a_dataset_without_any_are_those_of_spikingjelly(tmp_path):
         paths = [dataset[index]["recording_path"] for index in range(len(dataset))]
         assert paths == [whole[index]["recording_path"] for index in part.indices]
         assert set(labels(dataset)) == {CIFAR10.index("cat"), CIFAR10.index("dog")}
+        plain = EventFolder(
+            tmp_path, layout="cifar10-dvs", split=split, with_label=False
+        )
+        assert [plain[i]["recording_path"] for i in range(len(plain))] == paths
 
 
 @pytest.fixture
