@@ -34,6 +34,8 @@ class FeatureDistillationLoss(PredictionLoss):
         torch.Size([])
     """
 
+    needs_teacher = True
+
     def __init__(self, distance: str = "cosine", time: str = "step") -> None:
         if distance not in DISTANCES:
             raise ValueError(f"distance must be one of {DISTANCES}, got {distance!r}")

@@ -31,6 +31,7 @@ class PredictionLoss(SliceLoss):
     """
 
     takes_targets = True
+    needs_teacher = False
     min_samples = 1
 
     def parts(
@@ -44,8 +45,13 @@ class PredictionLoss(SliceLoss):
 
         Raises:
             ValueError: See :func:`snnssl_mm.losses.slices.require_views`; also if the
-                targets have another number or shape.
+                targets have another number or shape, or are missing and needed.
         """
+        if targets is None and self.needs_teacher:
+            raise ValueError(
+                f"{type(self).__name__} needs targets, a teacher's features of each "
+                "view, got none"
+            )
         targets = views if targets is None else tuple(targets)
         self.require(views)
         shapes = [[tuple(z.shape) for z in zs] for zs in (views, targets)]

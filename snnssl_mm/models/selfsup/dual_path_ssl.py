@@ -116,7 +116,16 @@ class DualPathSSL(SpikingSSL):
         self.has_targets = getattr(loss, "takes_targets", False)
         embedded = neck.get("out_channels")
         if teacher and frozen_teacher:
-            raise ValueError("a teacher is an average of past weights, or frozen: one")
+            raise ValueError(
+                "give teacher (an average of past weights) or frozen_teacher (trained "
+                "weights), not both"
+            )
+        if getattr(loss, "needs_teacher", False) and not (teacher or frozen_teacher):
+            raise ValueError(
+                f"{type(loss).__name__} compares each slice with a teacher's features, "
+                "and with its own, without a teacher, it learns nothing; set "
+                "frozen_teacher"
+            )
         if (predictor or teacher or frozen_teacher) and not self.has_targets:
             raise ValueError(
                 "a predictor and a teacher are for losses that compare predictions "

@@ -128,6 +128,8 @@ def test_errors_name_the_value_and_the_remedy(relu_file):
         FrozenTeacher(RELU, relu_file, mean=[0.0])
     with pytest.raises(ValueError, match="targets"):
         build(relu_file, loss=dict(type="snnssl_mm.CrossTemporalLoss"))
+    with pytest.raises(ValueError, match="frozen_teacher"):
+        MODELS.build(config(loss=dict(type="snnssl_mm.FeatureDistillationLoss")))
     model = build(f"{relu_file}.missing")
     with pytest.raises(FileNotFoundError):
         model(two_views(), mode="loss")
