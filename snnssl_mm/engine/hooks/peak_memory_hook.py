@@ -36,7 +36,7 @@ class PeakMemoryHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Read the peak at the interval."""
-        due = self.every_n_inner_iters(batch_idx, self.interval)
+        due = self.every_n_train_iters(runner, self.interval)  # over short epochs
         if due and not torch.cuda.is_available():
             with contextlib.suppress(OSError):
                 peak = peak_resident() / 2**20
