@@ -167,11 +167,11 @@ def measure_layers(
     layers = []
     for layer in counter.layers:
         counts = layer.name.startswith(tuple(f"{part}." for part in parts))
-        single = layer.macs / (steps if counts else 1)
+        macs = layer.macs / (steps if counts else 1)
         if counts and layer.name.startswith(f"{BACKBONE}."):
             # A layer that works between time steps is missing.
-            single = once.found.get(layer.name, LayerOperations(layer.name)).macs
-        layers.append(layer_entry(layer, counts, single, images))
+            macs = once.found.get(layer.name, LayerOperations(layer.name)).macs
+        layers.append(layer_entry(layer, counts, macs, images))
     return layers, steps
 
 
