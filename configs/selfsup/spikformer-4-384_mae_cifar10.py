@@ -1,5 +1,5 @@
 # Spikformer-4-384 on CIFAR-10 by masked autoencoding, batch 256, 300 epochs; not run yet
-# One view of each image, cropped and flipped, of which half of the 4 x 4 patches hide.
+# One view of each image, cropped and flipped; half of its patches (4 x 4 pixels) are hidden.
 _base_ = [
     '../_base_/models/spikformer_mae.py',
     '../_base_/datasets/cifar10_32.py',

@@ -120,7 +120,7 @@ class Cell(NamedTuple):
         )
 
     def config_options(self) -> dict[str, Any]:
-        """Return the settings of this cell, beside those of its objective."""
+        """Return the settings of this cell on top of those of its objective."""
         paths, steps = NEURONS[self.neuron], self.time_steps
         options: dict[str, Any] = {
             "model.train_path": paths[1],

@@ -114,10 +114,9 @@ def repeated_fraction(
 
     So an epoch has as many iterations as with all samples, and trainings with few and
     with many labelled images differ in the images only. Samples with one class each are
-    drawn as by :func:`labelled_fraction`; others (boxes, masks, label maps) from all:
-    max(1, round(fraction n)) of n, after the dataset's own filter, or an integer
-    above 1. Each drawn sample
-    occurs floor(n / kept) times or once more.
+    drawn as by :func:`labelled_fraction`; others (boxes, masks, label maps) from all n
+    that pass the dataset's own filter: max(1, round(fraction n)), or as many as an
+    integer above 1 says. Each occurs floor(n / kept) times or once more.
 
     Args:
         dataset: Config of a dataset of mmpretrain, mmdet or mmseg.

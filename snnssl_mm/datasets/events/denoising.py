@@ -1,4 +1,4 @@
-"""Removal of noise events, which come alone; those of edges come in company."""
+"""Noise filter: drops events that no event of an adjacent pixel shortly precedes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from snnssl_mm.registry import TRANSFORMS
 
 @njit(cache=True, nogil=True)
 def supported(events: np.ndarray, height: int, width: int, window: int) -> np.ndarray:
-    """Tell which events follow one of an adjacent pixel within a window.
+    """Tell which events follow an event of an adjacent pixel within a window.
 
     Args:
         events: Sorted by time.
@@ -39,14 +39,14 @@ def supported(events: np.ndarray, height: int, width: int, window: int) -> np.nd
 
 @TRANSFORMS.register_module()
 class EventDenoise(EventView):
-    """Drop the events that no event of an adjacent pixel precedes closely.
+    """Drop noise: events that no event of an adjacent pixel shortly precedes.
 
-    An edge that moves triggers neighbouring pixels one after the other; noise triggers
-    single ones. The event is kept if one of the eight pixels around it, of either
-    polarity, had one at most ``window`` before: the background activity filter of
-    Delbruck (Int. Symp. on Secure-Life Electronics 2008). Noise of r events per pixel
-    and second is dropped with probability ``exp(-8 r window)`` far from edges. Nothing
-    is random unless ``prob`` is below 1, so evaluation pipelines take it too.
+    A moving edge triggers adjacent pixels one after the other; noise triggers single
+    ones. An event is kept if one of the eight pixels around it had an event of either
+    polarity at most ``window`` before: the background activity filter of Delbruck (Int.
+    Symp. on Secure-Life Electronics 2008). Noise of r events per pixel and second is
+    dropped with probability ``exp(-8 r window)`` far from edges (window in seconds).
+    Nothing is random unless ``prob`` is below 1, so it suits evaluation too.
 
     Args:
         window: Longest time from the earlier event, in microseconds.

@@ -19,11 +19,11 @@ from snnssl_mm.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class EventResizedCrop(EventView):
-    """Cut out a random part of the sensor and enlarge it to the sensor's size.
+    """Cut out a random part of the sensor and scale it to the sensor's size.
 
-    The events of an enlarged pixel are spread at random over the pixels it covers. An
-    area above 1 is larger than the sensor, which it contains at a random place: the
-    recording shrinks.
+    The events of an enlarged pixel are spread at random over the pixels it covers. With
+    an area above 1 the recording shrinks to a random place. Its ``ratio`` may still
+    leave one side of the part shorter than the sensor's: that axis is cut and enlarged.
 
     Args:
         scale: Range of the part's area, in areas of the sensor.
@@ -43,7 +43,7 @@ class EventResizedCrop(EventView):
         self.ratio = range_within("ratio", ratio, 1e-2, 1e2)
 
     def change(self, recording: Recording) -> Recording:
-        """Return the part; in one inside the sensor, sides are cut to the sensor's."""
+        """Return the part; up to an area of 1, its sides are at most the sensor's."""
         area, (right, down) = uniform(self.scale), uniform((0, 1), 2)
         stretch = math.exp(uniform((math.log(self.ratio[0]), math.log(self.ratio[1]))))
         longest = 1.0 if area <= 1 else math.inf

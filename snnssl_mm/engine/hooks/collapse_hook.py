@@ -20,8 +20,9 @@ from snnssl_mm.registry import HOOKS
 class CollapseHook(Hook):
     """Warn, and optionally stop, if the embeddings collapse to one point.
 
-    The measure is ``embedding_std`` of TemporalLossHead, which is computed in every
-    iteration: near 1 for embeddings that spread over the sphere, 0 if all are equal.
+    The measure is ``embedding_std``, which TemporalLossHead and MaskedSSL compute in
+    every iteration: near 1 for embeddings that spread over the sphere, 0 if all are
+    equal.
     Its mean over ``window`` iterations is compared with ``levels``, on a GPU at the
     logging interval, for each iteration since the last time. The hook warns once
     per level; with ``stop=True``, the lowest level ends training. Embeddings that
@@ -117,8 +118,8 @@ class CollapseHook(Hook):
             f"the representation collapses: at iteration {iteration} the mean "
             f"embedding_std of {len(self.values)} iterations is {spread:.3f}, below "
             f"{self.levels[passed - 1]:g} (1: spread out, 0: equal for all images). "
-            "Lower optim_wrapper.optimizer.lr, raise the loss's lambd, or check the "
-            "views with `snnssl browse`"
+            "Lower optim_wrapper.optimizer.lr, check the views with `snnssl browse`, "
+            "or raise lambd of CTL or BTL"
         )
         runner.logger.warning(message)
         if self.stop and passed == len(self.levels):

@@ -58,7 +58,8 @@ class FrozenTeacher(nn.Module):
             )
         if (mean is None) != (std is None):
             raise ValueError(
-                f"a teacher's images need mean and std, or neither, got {mean}, {std}"
+                "a frozen teacher's images need both mean and std, or neither; got "
+                f"mean={mean} and std={std}"
             )
         self.network: Any = MODELS.build(dict(backbone))
         self.initialised = bool(backbone.get("init_cfg"))

@@ -148,9 +148,8 @@ class MaskedSSL(SpikingSSL):
         images = torch.cat([self.with_train_time_steps(view) for view in views], -4)
         patches = patches or self.draw_patches(images)
         maps = self.encode(images, patches)
-        spread = embedding_std(
-            maps.mean((-2, -1))
-        )  # hidden ones are 0, as many in each
+        # Hidden positions are 0, and as many in each image.
+        spread = embedding_std(maps.mean((-2, -1)))
         frames = images.unsqueeze(0) if images.dim() == 4 else images
         if self.time_readout == "none":
             frames = frames.expand(len(maps), *frames.shape[1:])

@@ -17,10 +17,10 @@ class Teacher(nn.Module):
     Their embeddings are the targets of a prediction loss. Grill et al., "Bootstrap Your
     Own Latent", NeurIPS 2020, arXiv 2006.07733.
 
-    In training mode batch norms use the statistics of the batch, as there. The copies
-    are not trained and no part of the result: a pretrained backbone is the student's.
-    Not a BaseModule, so that initialisation does not descend into it: it is a copy
-    again afterwards.
+    In training mode batch norms use the statistics of the batch, as in BYOL. The copies
+    are not trained and not part of the result: a pretrained backbone is the student's.
+    Not a BaseModule: mmengine would initialise it apart from the student, whose copy it
+    is to be.
 
     Args:
         student: Module with ``backbone`` and ``neck``.

@@ -155,7 +155,7 @@ def test_decoder_reads_visible_features_and_knows_places():
     assert torch.equal(predicted, decoder(maps + noise, visible))
     hidden = predicted[0, ~visible[0].flatten()]
     assert len(hidden.round(decimals=9).unique(dim=0)) == 3
-    # Places are a row's part and a column's part: differences along rows are equal.
+    # Without features, rows differ by their places only.
     places = torch.stack([decoder(0 * maps, 0 * visible == 1)[0]]).view(2, 3, -1)
     assert not torch.allclose(places[0], places[1])
 
