@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
-from torch import Tensor
 from torch.utils.data import DataLoader, SequentialSampler, Subset
 
 from snnssl_mm.checks.data import check_data, silent
-from snnssl_mm.recording.progress import progress
 
 TEST_LOADERS = ("test_dataloader", "eval_test_dataloader")
 """Loaders of test images: of downstream tasks, and of pretraining."""
@@ -56,15 +52,3 @@ def unseen_images(cfg: Config, images: int) -> DataLoader:
     settings.pop("batch_sampler", None)
     loader: DataLoader = Runner.build_dataloader(settings, seed=0)
     return loader
-
-
-def network_inputs(model: Any, loader: DataLoader, text: str) -> Iterator[Tensor]:
-    """Yield the network's inputs ``[N, 3, H, W]``, normalised, on the device.
-
-    Args:
-        model: The model; its data preprocessor is used.
-        loader: Loader of :func:`unseen_images`.
-        text: Text of the progress bar.
-    """
-    for batch in progress(loader, text):
-        yield model.data_preprocessor(batch, False)["inputs"]

@@ -19,7 +19,6 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-SUFFIX = ".safetensors"
 META, DIGEST = "snnssl_mm", "snnssl_mm.sha256"
 LENGTH = 8
 """Bytes of the header's length; the header is padded to a multiple of it."""
