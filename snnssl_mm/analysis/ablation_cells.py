@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any, NamedTuple
@@ -242,11 +243,13 @@ def parse_choice(axis: str, text: str) -> Any:
 def parse_grid(text: str) -> dict[str, tuple[Any, ...]]:
     """Parse a grid such as ``'loss=ctl,btl neuron'``: axes with or without choices.
 
+    Choices with a space are quoted: ``'views=2,"2+2 small"'``.
+
     Raises:
         ValueError: If an axis or a choice is unknown.
     """
     grid: dict[str, tuple[Any, ...]] = {}
-    for part in text.split():
+    for part in shlex.split(text):
         axis, _, values = part.partition("=")
         if axis not in CHOICES:
             raise ValueError(f"unknown axis {axis!r}; expected one of {list(CHOICES)}")

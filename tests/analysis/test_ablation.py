@@ -167,6 +167,11 @@ def test_other_numbers_than_the_listed_ones():
     }
 
 
+def test_choices_with_a_space_are_quoted():
+    found = parse_grid('views=2,"2+2 small" neuron=lif')
+    assert found == {"views": ("2", "2+2 small"), "neuron": ("lif",)}
+
+
 def test_a_switch_of_path_and_steps_is_a_schedule():
     cell = Cell(neuron="analog-mixed", steps="1-4", switch=0.25)
     options = cell.config_options()
