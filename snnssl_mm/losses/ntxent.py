@@ -28,7 +28,7 @@ class NTXentLoss(SliceLoss):
 
     with s the cosine similarity divided by the temperature. The negatives of a pair are
     the other samples of its own two slices, so that another time step of the same image
-    is never one; ``'flat'`` is the exception, and shows what this matters. At T = 1 it
+    is never one; ``'flat'`` is the exception, and shows why this matters. At T = 1 it
     is NT-Xent (Chen et al., "A Simple Framework for Contrastive Learning of Visual
     Representations", ICML 2020, arXiv 2002.05709).
 
