@@ -32,7 +32,7 @@ def reads_events(cfg: Config) -> bool:
 
 def absent_axes(cfg: Config) -> dict[str, str]:
     """Return the axes that do not fit a config, and why."""
-    absent = {}
+    absent: dict[str, str] = {}
     if not transforms_named(cfg.get(LOADER), "RandomAffineScene"):
         reason = f"it rewrites views of digit scenes, which {LOADER} does not have"
         absent = {"views": reason, "jitter": reason}

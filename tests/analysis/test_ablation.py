@@ -153,6 +153,7 @@ def test_time_structures_of_ctl_have_one_name_each():
         "loss=lejepa pairs=cross-view",
         "loss=simclr width=2048",
         "loss=mae views=4",
+        "loss=mae windows=halves",
     ],
 )
 def test_a_grid_without_a_possible_cell_is_refused(grid):
