@@ -255,7 +255,7 @@ def renderers() -> dict[str, Callable[[dict[str, Any]], list[str]]]:
     from training_cost_table import training_cost_table
     from training_plan import plan_table, step_times_table
 
-    from snnssl_mm.analysis.ablation import ablation_table
+    from snnssl_mm.ablation.results import ablation_table
     from snnssl_mm.analysis.time_steps import time_steps_table
     from snnssl_mm.analysis.transfer_table import transfer_tables
     from snnssl_mm.probing.probe_table import probe_table

@@ -59,7 +59,7 @@ from snnssl_mm.cli.shared.user_errors import errors_as_messages
 from snnssl_mm.recording.command import command_line
 
 if TYPE_CHECKING:
-    from snnssl_mm.analysis.ablation_cells import Cell
+    from snnssl_mm.ablation.cells import Cell
     from snnssl_mm.recording.results_file import ResultsFile, Row
 
 RESUME_OPTION = ""
@@ -98,10 +98,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the grid, or evaluate one of its runs."""
-    from snnssl_mm.analysis.ablation import ablation_table, plot_ablation
-    from snnssl_mm.analysis.ablation_cells import DEFAULT_GRIDS, Cell, cells_of
-    from snnssl_mm.analysis.ablation_events import default_grids_for, require_axes
-    from snnssl_mm.analysis.ablation_runs import evaluate
+    from snnssl_mm.ablation.cells import Cell
+    from snnssl_mm.ablation.data_axes import default_grids_for, require_axes
+    from snnssl_mm.ablation.grids import DEFAULT_GRIDS, cells_of
+    from snnssl_mm.ablation.results import ablation_table, plot_ablation
+    from snnssl_mm.ablation.runs import evaluate
     from snnssl_mm.recording.results_file import ResultsFile
 
     if args.evaluate:  # in a child process of the grid
@@ -125,7 +126,8 @@ def run_all(
     args: argparse.Namespace, tasks: list[tuple[Cell, int]], results: ResultsFile
 ) -> None:
     """Compute the missing rows, ``args.jobs`` at a time."""
-    from snnssl_mm.analysis.ablation_cells import cell_labels, cell_of
+    from snnssl_mm.ablation.cells import cell_of
+    from snnssl_mm.ablation.labels import cell_labels
 
     done = {
         (row["seed"], cell_of(row))
@@ -150,7 +152,7 @@ def run_all(
 
 def compute(args: argparse.Namespace, cell: Cell, seed: int, place: Place) -> Row:
     """Pretrain and evaluate one cell with one seed; return its row."""
-    from snnssl_mm.analysis.ablation_runs import row_of, write_config
+    from snnssl_mm.ablation.runs import row_of, write_config
 
     folder = args.work_dir / Path(args.config).stem / f"{cell}_seed{seed}"
     start = time.monotonic()

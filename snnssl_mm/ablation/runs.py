@@ -10,10 +10,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from snnssl_mm.analysis.ablation import STATISTICS
-from snnssl_mm.analysis.ablation_cells import Cell
-from snnssl_mm.analysis.ablation_events import apply_data_axes
-from snnssl_mm.analysis.ablation_objectives import apply_objective
+from snnssl_mm.ablation.cells import Cell
+from snnssl_mm.ablation.data_axes import apply_data_axes
+from snnssl_mm.ablation.objectives import apply_objective
+from snnssl_mm.ablation.results import STATISTICS
 from snnssl_mm.checkpoints.resuming import recorded_checkpoint
 from snnssl_mm.probing import (
     eval_loaders,

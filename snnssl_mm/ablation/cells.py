@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Iterable, Mapping
-from itertools import product
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from snnssl_mm.analysis.ablation_objectives import (
+from snnssl_mm.ablation.objectives import (
     OBJECTIVES,
     ONE_VIEW,
     PAIRED,
     REDUNDANCY,
     SLICES,
-    TITLES,
 )
 
 NEURONS = {
@@ -39,7 +35,7 @@ class Cell(NamedTuple):
     """One choice on every axis; the defaults are those of the method.
 
     Attributes:
-        loss: A key of :data:`~snnssl_mm.analysis.ablation_objectives.OBJECTIVES`.
+        loss: A key of :data:`~snnssl_mm.ablation.objectives.OBJECTIVES`.
         neuron: A key of :data:`NEURONS`.
         bn: Batch statistics of the backbone, ``'joint'`` or ``'per_view'``.
         pairs: ``'all'`` pairs of slices, or ``'cross-view'`` without those of two
@@ -56,7 +52,7 @@ class Cell(NamedTuple):
         time: Slices that the loss compares, such as ``'step'``; ``'default'`` for
             those of its config.
         windows: Views of recordings in time, see
-            :mod:`snnssl_mm.analysis.ablation_events`.
+            :mod:`snnssl_mm.ablation.data_axes`.
     """
 
     loss: str = "ctl"
@@ -200,128 +196,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "time": SLICES,
     "windows": ("config", "none", "same", "window", "halves", "jitter", "drop"),
 }
-NUMBERS = {
-    "steps": int,
-    "switch": float,
-    "width": int,
-    "threshold": float,
-    "surrogate": float,
-}
-"""Axes whose choices may be other numbers than those of :data:`CHOICES`."""
-RECIPE = "bn=per_view projector=per_view steps=2-4 switch=0.8"
-"""What the digits' recipe sets beside its neuron, ``analog-mixed``."""
-DEFAULT_GRIDS = (
-    "loss=flat,btl,ctl neuron=lif,mixed,analog",
-    *list(CHOICES)[2:],
-    f"neuron {RECIPE}",
-)
-"""Loss and neuron are crossed; the other axes are varied one at a time, and the neuron
-once more in the digits' recipe."""
-
-
-def parse_choice(axis: str, text: str) -> Any:
-    """Parse one choice of an axis.
-
-    Raises:
-        ValueError: If there is no such choice.
-    """
-    known = {str(choice): choice for choice in CHOICES[axis]}
-    if text in known:
-        return known[text]
-    if axis == "steps" and re.fullmatch(r"[1-9]\d*-[1-9]\d*", text):
-        return text
-    try:
-        value = NUMBERS[axis](text)
-    except (KeyError, ValueError):
-        value = 0
-    if not 0 < value < (1 if axis == "switch" else float("inf")):
-        expected = "numbers above 0, or " if axis in NUMBERS else ""
-        raise ValueError(f"{axis} cannot be {text!r}; expected {expected}{list(known)}")
-    return value
-
-
-def parse_grid(text: str) -> dict[str, tuple[Any, ...]]:
-    """Parse a grid such as ``'loss=ctl,btl neuron'``: axes with or without choices.
-
-    Choices with a space are quoted: ``'views=2,"2+2 small"'``.
-
-    Raises:
-        ValueError: If an axis or a choice is unknown.
-    """
-    grid: dict[str, tuple[Any, ...]] = {}
-    for part in shlex.split(text):
-        axis, _, values = part.partition("=")
-        if axis not in CHOICES:
-            raise ValueError(f"unknown axis {axis!r}; expected one of {list(CHOICES)}")
-        chosen = (parse_choice(axis, value) for value in values.split(","))
-        grid[axis] = tuple(chosen) if values else CHOICES[axis]
-    return grid
-
-
-def cells_of(grids: Iterable[str]) -> list[Cell]:
-    """Return the cells of all grids, each a cross product around the default cell.
-
-    Raises:
-        ValueError: If no cell of a grid is possible, or an axis or choice is unknown.
-    """
-    cells: dict[Cell, None] = {}
-    for text in grids:
-        grid = parse_grid(text)
-        found = [
-            Cell()._replace(**dict(zip(grid, values, strict=True))).canonical
-            for values in product(*grid.values())
-        ]
-        possible = [cell for cell in found if cell.possible]
-        if not possible:
-            raise ValueError(
-                f"the grid {text!r} has no possible cell; the time structures of the "
-                f"losses are {OBJECTIVES}"
-            )
-        cells.update(dict.fromkeys(possible))
-    return list(cells)
 
 
 def cell_of(row: Mapping[str, Any]) -> Cell:
     """Return the cell of a row; axes that older rows lack have their defaults."""
     return Cell(**{axis: row[axis] for axis in Cell._fields if axis in row})
-
-
-NEURON_TITLES = {
-    "lif": "LIF, both views",
-    "mixed": "MixedLIF",
-    "analog": "analog, both",
-    "analog-mixed": "analog, then MixedLIF",
-    "analog-lif": "analog, then LIF",
-    "lif-mixed": "LIF, then MixedLIF",
-}
-FURTHER = {
-    "time": "time: {}",
-    "bn": "BN per view",
-    "pairs": "cross-view pairs only",
-    "steps": "T = {}",
-    "switch": "switch at {}",
-    "projector": "projector BN per view",
-    "views": "{} views",
-    "width": "D = {}",
-    "jitter": "jitter per step",
-    "attention": "attention scale {}",
-    "threshold": "threshold {}",
-    "surrogate": "surrogate width {}",
-    "windows": "windows: {}",
-}
-"""Axes besides loss and neuron, and how a choice other than the default is named."""
-
-
-def cell_labels(cell: Cell) -> list[str]:
-    """Name a cell by its loss, its neuron and what differs from the default."""
-    title = TITLES.get(cell.loss, cell.loss)
-    return [title, NEURON_TITLES[cell.neuron], *further_labels(cell, FURTHER)]
-
-
-def further_labels(cell: Cell, axes: Iterable[str]) -> list[str]:
-    """Name the choices of a cell on ``axes`` that differ from the default."""
-    return [
-        FURTHER[axis].format(getattr(cell, axis))
-        for axis in axes
-        if getattr(cell, axis) != getattr(Cell(), axis)
-    ]

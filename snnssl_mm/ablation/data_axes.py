@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from snnssl_mm.analysis.ablation_cells import WIDTH, Cell
+from snnssl_mm.ablation.cells import WIDTH, Cell
 from snnssl_mm.analysis.time_steps import set_frames
 from snnssl_mm.checkpoints.preprocessing import innermost, transforms_named
 from snnssl_mm.checkpoints.stored_config import type_name

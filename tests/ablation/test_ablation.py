@@ -9,18 +9,11 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
-from snnssl_mm.analysis.ablation import ablation_table, cells_in, summarise_cell
-from snnssl_mm.analysis.ablation_cells import (
-    CHOICES,
-    DEFAULT_GRIDS,
-    NEURONS,
-    Cell,
-    cell_labels,
-    cell_of,
-    cells_of,
-    parse_grid,
-)
-from snnssl_mm.analysis.ablation_runs import write_config
+from snnssl_mm.ablation.cells import CHOICES, NEURONS, Cell, cell_of
+from snnssl_mm.ablation.grids import DEFAULT_GRIDS, cells_of, parse_grid
+from snnssl_mm.ablation.labels import cell_labels
+from snnssl_mm.ablation.results import ablation_table, cells_in, summarise_cell
+from snnssl_mm.ablation.runs import write_config
 from snnssl_mm.cli.shared.config_files import find_config
 from snnssl_mm.engine import PathScheduleHook
 from snnssl_mm.neurons import MixedLIF

@@ -7,16 +7,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from snnssl_mm.analysis.ablation_cells import (
-    CHOICES,
+from snnssl_mm.ablation.cells import CHOICES, Cell, cell_of
+from snnssl_mm.ablation.labels import (
     FURTHER,
     NEURON_TITLES,
-    Cell,
     cell_labels,
-    cell_of,
     further_labels,
 )
-from snnssl_mm.analysis.ablation_objectives import (
+from snnssl_mm.ablation.objectives import (
     OBJECTIVES,
     REDUNDANCY,
     SLICES,

@@ -58,9 +58,9 @@ def config_name(objective: str) -> str:
 def apply_objective(cfg: Config, objective: str, find: Callable[[str], str]) -> None:
     """Change a config of pretraining, in place, as an objective's changes the main job.
 
-    So its predictor, teacher and learning rate stand in one place, and the network,
-    images, views and length of training are those of ``cfg``; objectives of one view
-    get the first of its views.
+    So its predictor, teacher and learning rate, in units of the main job's, stand in
+    one place, and the network, images, views and length of training are those of
+    ``cfg``; objectives of one view get the first of its views.
 
     Args:
         cfg: Config of pretraining with a loss of the method's.
@@ -70,6 +70,8 @@ def apply_objective(cfg: Config, objective: str, find: Callable[[str], str]) -> 
     before = Config.fromfile(find(MAIN_JOB))
     after = Config.fromfile(find(config_name(objective)))
     after.train_dataloader = before.train_dataloader
+    own, main, other = (one.optim_wrapper.optimizer for one in (cfg, before, after))
+    main.lr, other.lr = own.lr, own.lr * (other.lr / main.lr)
     apply_changes(cfg, before, after)
     cfg.model.head.loss.type = after.model.head.loss.type  # if cfg has another
     if objective in ONE_VIEW:

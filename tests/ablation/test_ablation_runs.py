@@ -6,10 +6,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from snnssl_mm.analysis.ablation import STATISTICS
-from snnssl_mm.analysis.ablation_cells import Cell
-from snnssl_mm.analysis.ablation_objectives import OBJECTIVES, apply_changes
-from snnssl_mm.analysis.ablation_runs import evaluate, row_of, write_config
+from snnssl_mm.ablation.cells import Cell
+from snnssl_mm.ablation.objectives import OBJECTIVES, apply_changes
+from snnssl_mm.ablation.results import STATISTICS
+from snnssl_mm.ablation.runs import evaluate, row_of, write_config
 from snnssl_mm.cli.shared.config_files import find_config
 from snnssl_mm.probing import build_eval_model
 

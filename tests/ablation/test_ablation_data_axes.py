@@ -9,9 +9,10 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
-from snnssl_mm.analysis.ablation_cells import CHOICES, DEFAULT_GRIDS, Cell, cells_of
-from snnssl_mm.analysis.ablation_events import default_grids_for, require_axes
-from snnssl_mm.analysis.ablation_runs import write_config
+from snnssl_mm.ablation.cells import CHOICES, Cell
+from snnssl_mm.ablation.data_axes import default_grids_for, require_axes
+from snnssl_mm.ablation.grids import DEFAULT_GRIDS, cells_of
+from snnssl_mm.ablation.runs import write_config
 from snnssl_mm.cli.shared.config_files import find_config
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "selfsup"
