@@ -124,6 +124,13 @@ CARDS = (
         "{ablation|flat, MixedLIF|k-NN} %",
     ),
     Card(
+        "families",
+        "Six spiking transformers",
+        "Which backbone learns most from the same images?",
+        "Linear probe of Spikformer {families|Spikformer|linear probe, %}, of SDT-V1 "
+        "{families|SDT-V1|linear probe, %} %",
+    ),
+    Card(
         "training_cost",
         "Training cost",
         "What does each loss cost, and what would ImageNet cost?",
