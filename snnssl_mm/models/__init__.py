@@ -47,7 +47,7 @@ from snnssl_mm.models.heads import (
     SpikingLinearClsHead,
     TemporalLossHead,
 )
-from snnssl_mm.models.init import BackboneInit
+from snnssl_mm.models.init import BackboneInit, ZeroResidualInit
 from snnssl_mm.models.masking import VisiblePatches, only_visible
 from snnssl_mm.models.membrane_shortcut.e_spike_former import ESpikeFormer
 from snnssl_mm.models.membrane_shortcut.max_former import MaxFormer
@@ -147,4 +147,5 @@ __all__ = [
     "load_backbone",
     "load_full_model",
     "only_visible",
+    "ZeroResidualInit",
 ]

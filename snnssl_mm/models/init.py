@@ -1,4 +1,4 @@
-"""Initialiser that loads a pretrained backbone from mmengine's ``init_cfg``."""
+"""Initialisers of a backbone, for mmengine's ``init_cfg``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from typing import Any
 from torch import nn
 
 from snnssl_mm.checkpoints.loading import load_backbone
+from snnssl_mm.models.membrane_shortcut.attention import (
+    MembraneSelfAttention,
+    SpikeDrivenAttention,
+)
+from snnssl_mm.models.membrane_shortcut.mixers import (
+    ChannelMixer,
+    DepthwiseMixer,
+    SeparableMixer,
+)
+from snnssl_mm.models.residual import CurrentBlock, MembraneBlock
 from snnssl_mm.registry import WEIGHT_INITIALIZERS
 
 
@@ -38,3 +48,48 @@ class BackboneInit:
             if hasattr(child, "init_weights") and not getattr(child, "is_init", False):
                 child.init_weights()
         load_backbone(module, self.checkpoint, self.strict)
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class ZeroResidualInit:
+    """Initialiser ``init_cfg=dict(type='snnssl_mm.ZeroResidualInit')``: identity first.
+
+    The last batch norm of each residual branch gets the weight 0, so that every block
+    begins as its shortcut. Behind a batch norm, a spiking unit multiplies gradients by
+    about two, and by more in each branch: in deep networks the first layers then get
+    gradients many orders of magnitude larger than the last ones, which say nothing.
+    Goyal et al., arXiv 1706.02677, do it in ResNets. For networks whose branches end
+    with a batch norm: the membrane-shortcut transformers, and SpikingResNet with
+    ``block='ms'`` or ``'spiking'``. A branch that ends with a neuron would be dead.
+
+    Raises:
+        ValueError: If no branch ends with a batch norm.
+    """
+
+    def __call__(self, module: nn.Module) -> None:
+        """Set the weights in ``module``."""
+        norms = [norm for child in module.modules() for norm in branch_ends(child)]
+        if not norms:
+            raise ValueError(
+                f"{type(module).__name__} has no residual branch that ends with a batch "
+                "norm; take another backbone, or leave ZeroResidualInit out"
+            )
+        for norm in norms:
+            nn.init.zeros_(norm.weight)
+
+
+def branch_ends(block: Any) -> list[Any]:
+    """Return the batch norms with which residual branches of ``block`` itself end."""
+    if isinstance(block, (MembraneBlock, CurrentBlock)):
+        return [block.unit(block.depth)[1]]
+    if isinstance(block, ChannelMixer):
+        ends = [block.expand, block.reduce] if block.inner_residual else [block.reduce]
+    elif isinstance(block, SeparableMixer):
+        ends = [block.reduce]
+    elif isinstance(block, DepthwiseMixer):
+        ends = [block.depthwise]
+    elif isinstance(block, (SpikeDrivenAttention, MembraneSelfAttention)):
+        ends = [block.projection]
+    else:
+        ends = []
+    return [end.bn for end in ends]
