@@ -12,6 +12,8 @@ from snnssl_mm.models.layers import NeuronConfig, build_neuron, halve
 from snnssl_mm.neurons.expansion import hold_mean
 
 OUTPUTS = ("membrane", "spikes")
+IDENTITY = "snnssl_mm.ZeroResidualInit"
+"""Initialisation by default: every block begins as its shortcut."""
 Run = Callable[..., Tensor]
 
 
@@ -68,6 +70,7 @@ class MembraneBackbone(SpikingBackbone):
             on; ``'spikes'``: each returned map passes one more neuron, as the next
             stage would begin.
         neuron: Options of every neuron.
+        init_cfg: Initialisation, :data:`IDENTITY` by default.
         **options: See :class:`SpikingBackbone`.
 
     Attributes:
@@ -78,8 +81,11 @@ class MembraneBackbone(SpikingBackbone):
 
     spike_steps = 1
 
-    def __init__(self, output: str, neuron: NeuronConfig, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(
+        self, output: str, neuron: NeuronConfig, init_cfg: Any, **options: Any
+    ) -> None:
+        init_cfg = dict(type=IDENTITY) if init_cfg is None else init_cfg
+        super().__init__(init_cfg=init_cfg, **options)
         if output not in OUTPUTS:
             raise ValueError(f"output must be one of {OUTPUTS}, got {output!r}")
         self.output = output

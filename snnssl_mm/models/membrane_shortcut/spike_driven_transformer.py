@@ -115,7 +115,8 @@ class SpikeDrivenTransformer(MembraneBackbone):
         norm_eval: Whether batch norms stay in eval mode while training.
         with_cp: Whether each stage of the stem and each block stores its input only
             and recomputes the rest in the backward pass: less memory, more time.
-        init_cfg: Initialisation, see mmengine.
+        init_cfg: Initialisation, see mmengine; None for :class:`.ZeroResidualInit`,
+            every block begins as its shortcut.
 
     Shape:
         - Input: ``[N, C, H, W]`` (still images) or ``[T, N, C, H, W]``; H and W are
