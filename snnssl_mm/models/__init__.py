@@ -144,8 +144,8 @@ __all__ = [
     "TwoViewDataPreprocessor",
     "VICRegLoss",
     "VisiblePatches",
+    "ZeroResidualInit",
     "load_backbone",
     "load_full_model",
     "only_visible",
-    "ZeroResidualInit",
 ]

@@ -60,7 +60,7 @@ class ZeroResidualInit:
     gradients many orders of magnitude larger than the last ones, which say nothing.
     Goyal et al., arXiv 1706.02677, do it in ResNets. For networks whose branches end
     with a batch norm: the membrane-shortcut transformers, and SpikingResNet with
-    ``block='ms'`` or ``'spiking'``. A branch that ends with a neuron would be dead.
+    ``shortcut='ms'`` or ``'spiking'``. A branch that ends with a neuron would be dead.
 
     Raises:
         ValueError: If no branch ends with a batch norm.
@@ -71,8 +71,9 @@ class ZeroResidualInit:
         norms = [norm for child in module.modules() for norm in branch_ends(child)]
         if not norms:
             raise ValueError(
-                f"{type(module).__name__} has no residual branch that ends with a batch "
-                "norm; take another backbone, or leave ZeroResidualInit out"
+                "expected residual branches that end with a batch norm, and "
+                f"{type(module).__name__} has none; take another backbone, or leave "
+                "ZeroResidualInit out"
             )
         for norm in norms:
             nn.init.zeros_(norm.weight)
@@ -82,6 +83,7 @@ def branch_ends(block: Any) -> list[Any]:
     """Return the batch norms with which residual branches of ``block`` itself end."""
     if isinstance(block, (MembraneBlock, CurrentBlock)):
         return [block.unit(block.depth)[1]]
+    ends: list[Any] = []
     if isinstance(block, ChannelMixer):
         ends = [block.expand, block.reduce] if block.inner_residual else [block.reduce]
     elif isinstance(block, SeparableMixer):
@@ -90,6 +92,4 @@ def branch_ends(block: Any) -> list[Any]:
         ends = [block.depthwise]
     elif isinstance(block, (SpikeDrivenAttention, MembraneSelfAttention)):
         ends = [block.projection]
-    else:
-        ends = []
     return [end.bn for end in ends]

@@ -60,8 +60,8 @@ def test_gradients_of_deep_networks_do_not_explode():
 
 
 def test_spiking_resnets_take_it_where_branches_end_with_a_norm():
-    for block in ("ms", "spiking"):
-        network = SpikingResNet(18, **RESNET, block=block, init_cfg=ZERO)
+    for shortcut in ("ms", "spiking"):
+        network = SpikingResNet(18, **RESNET, shortcut=shortcut, init_cfg=ZERO)
         network.init_weights()
         ends = [norm for child in network.modules() for norm in branch_ends(child)]
         assert len(ends) == 4
@@ -75,10 +75,10 @@ RESNET = dict(base_channels=8, num_stages=2, stem="cifar")
     "network",
     [
         lambda: Spikformer(**SMALL["Spikformer"], init_cfg=ZERO),
-        lambda: SpikingResNet(18, **RESNET, block="sew", init_cfg=ZERO),
+        lambda: SpikingResNet(18, **RESNET, shortcut="sew", init_cfg=ZERO),
     ],
     ids=["Spikformer", "SEW-ResNet"],
 )
 def test_branches_that_end_with_a_neuron_are_refused(network):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=type(network()).__name__):
         network().init_weights()
