@@ -69,9 +69,9 @@ CARDS = (
         "events",
         "Events",
         "What is measured on recordings of event cameras?",
-        "A first pretraining on simulated digits, not tuned: k-NN "
-        "{probes_events|knn|pretrained, %} %, on raw frames "
-        "{probes_events|knn|raw pixels, %} %",
+        "Linear probe on simulated digits {probes_events|linear|pretrained, %} %, on raw "
+        "frames {probes_events|linear|raw pixels, %} %; k-NN "
+        "{probes_events|knn|pretrained, %} and {probes_events|knn|raw pixels, %} %",
     ),
     Card(
         "probes",
