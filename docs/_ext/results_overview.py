@@ -69,8 +69,8 @@ CARDS = (
         "events",
         "Events",
         "What is measured on recordings of event cameras?",
-        "Linear probe on simulated digits {probes_events|linear|pretrained, %} %, on raw "
-        "frames {probes_events|linear|raw pixels, %} %; k-NN "
+        "Linear probe on simulated digits {probes_events|linear|pretrained, %} %, on "
+        "raw frames {probes_events|linear|raw pixels, %} %; k-NN "
         "{probes_events|knn|pretrained, %} and {probes_events|knn|raw pixels, %} %",
     ),
     Card(
