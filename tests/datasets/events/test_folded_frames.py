@@ -98,7 +98,7 @@ def test_stock_data_preprocessors_and_models_take_them(name, tmp_path):
     losses = runner.model(**inputs, mode="loss")
     total = sum(sum(v) if isinstance(v, list) else v for v in losses.values())
     assert torch.isfinite(total)
-    frames = copy.deepcopy(loader.dataset.pipeline[:2])
+    frames = copy.deepcopy(loader.dataset.pipeline[:3])  # up to EventFrames
     settings = {**loader.dataset, "pipeline": frames}
     expected = runner.build_dataloader({**loader, "dataset": settings}, seed=0)
     for index, sample in enumerate(expected.dataset):
