@@ -1,13 +1,5 @@
 # Spikformer-4-384 on ImageNet-1K with BYOL in place of CTL, an analog teacher; not run yet
-# Momentum and the predictor as wide as the projector are those of BYOL's 300 epochs.
-_base_ = 'spikformer-4-384_ctl_in1k.py'
+_base_ = ['spikformer-4-384_ctl_in1k.py', '../_base_/objectives/byol.py']
 model = dict(
-    predictor=dict(
-        type='NonLinearNeck',
-        hid_channels=2048,
-        with_avg_pool=False,
-        with_last_bn=False,
-        with_last_bias=True,
-        norm_cfg=dict(type='BN1d')),
-    teacher=dict(momentum=0.99, path='analog'),
-    head=dict(loss=dict(_delete_=True, type='snnssl_mm.NegativeCosineLoss')))
+    _base_.byol,
+    predictor=dict(_base_.byol.predictor, hid_channels=2048))  # as wide as the projector's
