@@ -55,9 +55,9 @@ class ZeroResidualInit:
     """Initialiser ``init_cfg=dict(type='snnssl_mm.ZeroResidualInit')``: identity first.
 
     The last batch norm of each residual branch gets the weight 0, so that every block
-    begins as its shortcut. Behind a batch norm, a spiking unit multiplies gradients by
-    about two, and by more in each branch: in deep networks the first layers then get
-    gradients many orders of magnitude larger than the last ones, which say nothing.
+    begins as its shortcut. A spiking unit behind a batch norm enlarges gradients, and a
+    branch of several enlarges them more: in deep networks the first layers then get
+    gradients orders of magnitude larger than the last ones.
     Goyal et al., arXiv 1706.02677, do it in ResNets. For networks whose branches end
     with a batch norm: the membrane-shortcut transformers, and SpikingResNet with
     ``shortcut='ms'`` or ``'spiking'``. A branch that ends with a neuron would be dead.
