@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -411,20 +411,22 @@ def shortened(svg: str) -> str:
     return re.sub(r">\s+<", "><", svg).replace("\n", " ") + "\n"
 
 
-def main(names: list[str]) -> None:
-    """Write the pictures of these names, or all."""
+def write_pictures(
+    pictures: Mapping[str, Callable[[], Figure]], folder: Path, names: list[str]
+) -> None:
+    """Write the pictures of these names into the folder, or all."""
     mpl.use("svg")
     settings: Any = STYLE
     with plt.rc_context(settings):
-        for name in names or PICTURES:
-            figure = PICTURES[name]()
+        for name in names or pictures:
+            figure = pictures[name]()
             if figure.axes[0].axison:
                 figure.tight_layout(pad=1.2)
             text = io.StringIO()
             figure.savefig(text, format="svg", metadata={"Date": None})
             plt.close(figure)
-            (HERE / f"{name}.svg").write_text(shortened(text.getvalue()))
+            (folder / f"{name}.svg").write_text(shortened(text.getvalue()))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    write_pictures(PICTURES, HERE, sys.argv[1:])
