@@ -83,6 +83,10 @@ def at_data(data, monkeypatch):
 def shrink_images(pipeline):
     """Limit the outputs of the transforms to 96 pixels, in place."""
     for transform in pipeline:
+        for branch in transform.get("transforms", ()):  # of RandomChoice
+            shrink_images(branch if isinstance(branch, list) else [branch])
+        if "scales" in transform:  # of RandomChoiceResize
+            transform.scales = [(96, SIZE)]
         for key in {"scale", "crop_size"} & transform.keys():
             sides = transform[key]
             if isinstance(sides, int):
@@ -92,7 +96,7 @@ def shrink_images(pipeline):
 
 
 def shrink_model(model):
-    """Keep the channels; take fewer time steps, blocks and boxes."""
+    """Keep the channels; take fewer time steps, blocks, boxes and queries."""
     backbone = model.backbone
     archs, shallow = SHALLOW.get(backbone.type.removeprefix("snnssl_mm."), ({}, {}))
     if "arch" in backbone:  # a ResNet's depth is its channels
@@ -104,6 +108,8 @@ def shrink_model(model):
     size = model.get("data_preprocessor", {}).get("size")
     if size and max(size) > 96:
         model.data_preprocessor.size = (SIZE, SIZE)
+    if "num_queries" in model:
+        model.num_queries = 20
     if "roi_head" in model:
         stages = model.train_cfg.rcnn
         for stage in stages if isinstance(stages, list) else [stages]:
