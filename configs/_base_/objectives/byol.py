@@ -1,6 +1,8 @@
 # BYOL in place of CTL: a predictor, an analog teacher, and the momentum of 300 epochs
 # Configs use it by model = dict(_base_.byol, predictor=dict(_base_.byol.predictor, ...)).
 byol = dict(
+    # Without a batch norm there the digits' networks learn nothing.
+    neck=dict(with_last_bn=True, with_last_bn_affine=False),
     predictor=dict(
         type='NonLinearNeck',
         with_avg_pool=False,
