@@ -6,7 +6,8 @@ usage: python benchmarks/pretrainings.py NAME=CONFIG ... --out FILE
 
 The features are those that the configs' own monitors evaluate after the last epoch,
 k-NN and a linear probe, next to random weights and raw pixels. A run is continued from
-the last checkpoint in DIR/NAME/seedN; rows that the file contains are not run again.
+the last checkpoint in DIR/NAME/seedN; rows that the file contains are not run again,
+and a continued run has no duration.
 --energy adds the operations and the energy of each backbone.
 """
 
@@ -71,9 +72,10 @@ def pretrain(args: argparse.Namespace, run: Run, place: Place) -> Row:
     command = ["train", config, "--work-dir", str(folder), "--resume"]
     command += ["--amp"] * args.amp
     command += ["--cfg-options", f"randomness.seed={seed}"]
+    resumed = any(folder.glob("*.pth"))
     start = time.monotonic()
     start_child(command, folder / "output.txt", place)
-    seconds = round(time.monotonic() - start)
+    seconds = None if resumed else round(time.monotonic() - start)
     rows = read_report(folder / "probes.json", "probes")["rows"]
     return {
         "name": name,
@@ -138,12 +140,18 @@ def costs_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     names: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         names.setdefault(row["name"], []).append(row)
+
+    def minutes(found: Sequence[Mapping[str, Any]]) -> str:
+        """Summarise the durations of the runs that were not resumed."""
+        known = [row["seconds"] / 60 for row in found if row["seconds"] is not None]
+        return str(Summary.of(known)) if known else "-"
+
     lines = [
         [
             name,
             f"{found[0]['parameters'] / 1e6:.3f}",
             str(found[0]["time_steps"]),
-            str(Summary.of([row["seconds"] / 60 for row in found])),
+            minutes(found),
             *(
                 f"{mean(row['energy_pj'][way] for row in found) / MICROJOULE:.1f}"
                 for way in ACCOUNTINGS

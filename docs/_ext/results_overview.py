@@ -68,10 +68,9 @@ CARDS = (
     Card(
         "events",
         "Events",
-        "What is measured on recordings of event cameras?",
-        "Linear probe on simulated digits {probes_events|linear|pretrained, %} %, on "
-        "raw frames {probes_events|linear|raw pixels, %} %; k-NN "
-        "{probes_events|knn|pretrained, %} and {probes_events|knn|raw pixels, %} %",
+        "Does it help on recordings of event cameras?",
+        "Box AP on simulated digits {events|detection|pretrained} from pretrained, "
+        "{events|detection|random} from random weights",
     ),
     Card(
         "probes",

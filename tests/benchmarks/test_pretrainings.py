@@ -59,3 +59,5 @@ def test_costs_are_means_over_seeds():
 
     lines = costs_table([row(0, 60, 1e6), row(1, 120, 3e6)]).rows
     assert lines == [["ours", "0.112", "4", "1.5 ± 0.7", "2.0", "2.0", "4.0"]]
+    (line,) = costs_table([row(0, 60, 1e6), row(1, None, 3e6)]).rows  # continued
+    assert line == ["ours", "0.112", "4", "1.0", "2.0", "2.0", "4.0"]
