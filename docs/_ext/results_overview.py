@@ -123,6 +123,15 @@ CARDS = (
         "{ablation|flat, MixedLIF|k-NN} %",
     ),
     Card(
+        "objectives",
+        "Objectives",
+        "Is it the loss or the neuron?",
+        "Linear probe after five epochs, spikes on both views: CTL "
+        "{ablation_objectives|CTL|linear probe} %, VICReg "
+        "{ablation_objectives|VICReg|linear probe} %, NT-Xent "
+        "{ablation_objectives|NT-Xent|linear probe} %",
+    ),
+    Card(
         "families",
         "Six spiking transformers",
         "Which backbone learns most from the same images?",
