@@ -182,7 +182,7 @@ def byol() -> Figure:
     networks = (STUDENT, "teacher: backbone,\nprojector")
     figure, ax = comparison(name, networks, SLICES, predictor=True)
     arrow(ax, (LEFT + 10.25, 26.4), (RIGHT - 10.25, 26.4), color=GREY)
-    ax.text(RIGHT - 1, 18.6, "its weights follow\nslowly", ha="right", va="center")
+    ax.text(RIGHT + 1, 18.6, "its weights\nfollow slowly", va="center")
     return figure
 
 
