@@ -135,17 +135,17 @@ def pretrainings_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     )
 
 
+def minutes(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Summarise the durations of the runs that were not continued."""
+    known = [row["seconds"] / 60 for row in rows if row["seconds"] is not None]
+    return str(Summary.of(known)) if known else "-"
+
+
 def costs_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Make the table of sizes, durations and energies, means over the seeds."""
     names: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         names.setdefault(row["name"], []).append(row)
-
-    def minutes(found: Sequence[Mapping[str, Any]]) -> str:
-        """Summarise the durations of the runs that were not resumed."""
-        known = [row["seconds"] / 60 for row in found if row["seconds"] is not None]
-        return str(Summary.of(known)) if known else "-"
-
     lines = [
         [
             name,

@@ -1,7 +1,7 @@
 # BYOL in place of CTL: a predictor, an analog teacher, and the momentum of 300 epochs
 # Configs use it by model = dict(_base_.byol, predictor=dict(_base_.byol.predictor, ...)).
 byol = dict(
-    # Without a batch norm there the digits' networks learn nothing.
+    # In short trials on the digits nothing was learned without a batch norm at the end.
     neck=dict(with_last_bn=True, with_last_bn_affine=False),
     predictor=dict(
         type='NonLinearNeck',
