@@ -3,11 +3,15 @@
 Each task is trained and evaluated for every checkpoint and for random weights, with
 the same schedule, seeds and labelled images. The suites of the package:
 
-    digits    embedded digit scenes: k-NN, linear, few labels, fine-tuning, Mask R-CNN,
-              Semantic FPN (no download, the default)
-    cifar     CIFAR-10 (--data): k-NN, linear, few labels, fine-tuning
-    cells     boxes of a folder in COCO format (--data), by RetinaNet
-    coco_ade  COCO, ADE20K and ImageNet, for a Spikformer-8-512
+    digits          embedded digit scenes: k-NN, linear, few labels, fine-tuning, Mask
+                    R-CNN, Semantic FPN (no download, the default)
+    digits_spiking  the same scenes: ordinary necks and heads against spiking ones
+    events          simulated recordings of digits: k-NN, linear, few labels, Mask
+                    R-CNN, Semantic FPN (no download)
+    nmnist          N-MNIST (--data): k-NN, linear, with few labels
+    cifar           CIFAR-10 (--data): k-NN, linear, few labels, fine-tuning
+    cells           boxes of a folder in COCO format (--data), by RetinaNet
+    coco_ade        COCO, ADE20K and ImageNet, for a Spikformer-8-512
 
 A suite is a short config; your own is given by its path and adds a task by naming its
 config, see configs/transfer/digits.py.

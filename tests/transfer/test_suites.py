@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from snnssl_mm.cli import transfer
 from snnssl_mm.transfer.entries import read_entries
 from snnssl_mm.transfer.suites import Metric, SuiteError, read_suite
 
@@ -15,6 +16,13 @@ TASK = dict(config="a.py", metrics={"AP": "coco/bbox_mAP"})
 
 def read(**settings):
     return read_suite(settings, FILE)
+
+
+def test_help_lists_the_package_s_suites():
+    listed = transfer.__doc__.partition("The suites of the package:")[2]
+    listed = listed.partition("A suite is")[0]
+    names = {line.split()[0] for line in listed.splitlines() if line[4:5].strip()}
+    assert names == {file.stem for file in (ROOT / "configs/transfer").glob("*.py")}
 
 
 def test_defaults_and_scales():
