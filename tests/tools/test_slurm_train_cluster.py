@@ -98,7 +98,8 @@ def test_two_tasks_train_as_one_group(submit):
 def test_a_preempted_job_resumes_until_it_is_cancelled(cluster, submit):
     job = submit(1000)
     job.wait_for_epoch(1)
-    cluster.run("sbatch", "--partition=urgent", "--ntasks=4", "--wrap=true")
+    urgent = "--partition=urgent --ntasks=4 --output=/dev/null --wrap=true"
+    cluster.run("sbatch", *urgent.split())
     job.wait_for(Restarts="1", JobState="RUNNING")
     job.wait_for_epoch(job.last_epoch() + 1)
     assert job.output.count("Training starts") == 2

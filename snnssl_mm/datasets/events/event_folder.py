@@ -106,6 +106,7 @@ class EventFolder(CheckedFolder):
                 number = len(self.layout.folders or ())
                 samples = list_trials(folder, self.split, number)
             else:
+                self.layout.require_classes_only(folder)
                 samples = super().load_data_list()
             if self.layout.classes:
                 self._metainfo["classes"] = self.layout.classes

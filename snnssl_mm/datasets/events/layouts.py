@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from snnssl_mm.datasets.data_error import DataError
+from snnssl_mm.datasets.image_files import list_folders
 from snnssl_mm.datasets.label_file import read_lines
 
 Samples = list[dict[str, Any]]
@@ -91,6 +92,19 @@ class Layout:
             f"spikingjelly's events_np. Download the dataset from {self.page}, unpack "
             "it there, and set data_root to the folder"
         )
+
+    def require_classes_only(self, folder: Path) -> None:
+        """Refuse sub-folders that are no classes, also where samples get no labels.
+
+        Raises:
+            ValueError: If there are any.
+        """
+        strange = sorted(set(list_folders(folder)) - set(self.folders or ()))
+        if self.folders and strange:
+            raise ValueError(
+                f"{folder} has the folders {', '.join(strange[:5])}, which are no "
+                f"classes of {self.title}: move them out of it"
+            )
 
     def settings(self, place: Place) -> dict[str, Any]:
         """Return the arguments of read_events for the files of a place."""

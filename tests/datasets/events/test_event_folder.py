@@ -180,6 +180,14 @@ def test_parts_of_a_dataset_without_any_are_those_of_spikingjelly(tmp_path):
         assert [plain[i]["recording_path"] for i in range(len(plain))] == paths
 
 
+@pytest.mark.parametrize("with_label", [True, False])
+def test_a_folder_beside_the_classes_is_refused(with_label, tmp_path):
+    names = ["cat/0.aedat", "events_np/cat/0.aedat"]
+    write_recordings(tmp_path, names, number=1, height=128, width=128)
+    with pytest.raises(ValueError, match="events_np"):
+        EventFolder(tmp_path, layout="cifar10-dvs", with_label=with_label)
+
+
 @pytest.fixture
 def gestures(tmp_path):
     """A recording of a second for training and one for tests, with two gestures."""
