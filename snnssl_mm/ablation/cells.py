@@ -101,7 +101,7 @@ class Cell(NamedTuple):
         """Whether the cell is defined and not equivalent to another one."""
         one_step = 1 in self.time_steps
         needs_two = self.loss == "predict" or self.structure == "boundary"
-        of_views = ("views", "jitter", "windows")
+        of_views = ("views", "jitter", "windows", "bn", "projector")
         two_views = any(getattr(self, a) != getattr(Cell(), a) for a in of_views)
         return not (
             (self.time_steps == (1, 1) and self.pairs != "all")
@@ -117,7 +117,11 @@ class Cell(NamedTuple):
         )
 
     def config_options(self) -> dict[str, Any]:
-        """Return the settings of this cell on top of those of its objective."""
+        """Return the settings of this cell on top of those of its objective.
+
+        Those of the data are in :mod:`snnssl_mm.ablation.data_axes`. An axis at its
+        default leaves threshold, surrogate, attention and width to the config.
+        """
         paths, steps = NEURONS[self.neuron], self.time_steps
         options: dict[str, Any] = {
             "model.train_path": paths[1],
@@ -144,29 +148,14 @@ class Cell(NamedTuple):
             options["model.head.loss.lambd_dims"] = WIDTH
         if self.attention == "auto":
             options["model.backbone.attention_scale"] = "auto"
-        rectangle = dict(type="rectangle", width=self.surrogate)
-        neuron = dict(v_threshold=self.threshold, surrogate=rectangle)
-        if (self.threshold, self.surrogate) != (Cell().threshold, Cell().surrogate):
+        neuron: dict[str, Any] = {}
+        if self.threshold != Cell().threshold:
+            neuron["v_threshold"] = self.threshold
+        if self.surrogate != Cell().surrogate:
+            neuron["surrogate"] = dict(type="rectangle", width=self.surrogate)
+        if neuron:
             options["model.backbone.neuron"] = neuron
-        return options | self._data_options()
-
-    def _data_options(self) -> dict[str, Any]:
-        """Return the settings of the views."""
-        if self.views == Cell().views and self.jitter == Cell().jitter:
-            return {}
-        view: list[dict[str, Any]] = [dict(type="snnssl_mm.RandomAffineScene")]
-        kinds: list[list[dict[str, Any]]] = [view]
-        numbers = [4 if self.views == "4" else 2]
-        if self.views == "2+2 small":
-            kinds.append([*view, dict(type="Resize", scale=(8, 8))])
-            numbers.append(2)
-        if self.jitter == "frames":
-            frames = dict(
-                type="snnssl_mm.PhotometricFrames", time_steps=self.time_steps[1]
-            )
-            kinds = [[*kind, frames] for kind in kinds]
-        views = dict(type="MultiView", num_views=numbers, transforms=kinds)
-        return {"train_dataloader.dataset.pipeline": [views, dict(type="PackInputs")]}
+        return options
 
     def __str__(self) -> str:
         """Return the name of the cell, usable as a folder name."""

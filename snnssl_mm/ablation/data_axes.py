@@ -1,4 +1,4 @@
-"""Data of an ablation: T of the frames, and views in time of event recordings."""
+"""Which axes fit a config, and what an ablation changes in its data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from snnssl_mm.ablation.cells import WIDTH, Cell
 from snnssl_mm.analysis.time_steps import set_frames
 from snnssl_mm.checkpoints.preprocessing import innermost, transforms_named
 from snnssl_mm.checkpoints.stored_config import type_name
-from snnssl_mm.probing.labelled_images import EVAL_LOADERS
+from snnssl_mm.probing.labelled_images import EVAL_LOADERS, has_labelled_images
 
 LOADER = "train_dataloader"
 WINDOW = dict(type="snnssl_mm.EventTimeWindow")
@@ -41,6 +41,16 @@ def absent_axes(cfg: Config) -> dict[str, str]:
             f"it changes views in time, but {LOADER} has no EventFrames, such as "
             "configs/selfsup/spikformer_ctl_events.py has"
         )
+    backbone = cfg.model.backbone
+    neuron = backbone.get("neuron") or {}
+    own = {
+        "threshold": neuron.get("v_threshold"),
+        "surrogate": neuron.get("surrogate"),
+        "attention": backbone.get("attention_scale"),
+    }
+    for axis, value in own.items():
+        if value is not None:
+            absent[axis] = f"its backbone sets {value}"
     width = (cfg.model.get("neck") or {}).get("out_channels")
     if width != WIDTH:
         absent["width"] = (
@@ -51,12 +61,17 @@ def absent_axes(cfg: Config) -> dict[str, str]:
 
 
 def require_axes(cfg: Config, cells: Iterable[Cell]) -> None:
-    """Refuse cells that vary an axis which does not fit the config.
+    """Refuse cells that do not fit the config, and configs that cannot be evaluated.
 
     Raises:
-        ValueError: If an axis is among :func:`absent_axes`, or views in time are asked
-            of a pipeline without a fitting ``MultiView``.
+        ValueError: If an axis is among :func:`absent_axes`, views are asked of a
+            pipeline without a fitting ``MultiView``, or there are no labelled images.
     """
+    if not has_labelled_images(cfg):
+        raise ValueError(
+            f"{cfg.filename} has no labelled images, on which every run is evaluated; "
+            f"set {' and '.join(EVAL_LOADERS)}"
+        )
     absent, default = absent_axes(cfg), Cell()
     for cell in cells:
         for axis, reason in absent.items():
@@ -65,13 +80,42 @@ def require_axes(cfg: Config, cells: Iterable[Cell]) -> None:
                     f"the axis {axis} does not fit {cfg.filename}: {reason}; leave it "
                     f"at {getattr(default, axis)!r}"
                 )
-        with_windows(copy.deepcopy(cfg), cell.windows)
+        apply_data_axes(copy.deepcopy(cfg), cell)
 
 
 def apply_data_axes(cfg: Config, cell: Cell) -> None:
-    """Set T in the pipelines that make frames, and the views in time; in place."""
+    """Set T in the pipelines that make frames, and the views; in place."""
     set_frames(cfg, (LOADER, *EVAL_LOADERS), cell.time_steps[1])
     with_windows(cfg, cell.windows)
+    with_views(cfg, cell)
+
+
+def with_views(cfg: Config, cell: Cell) -> None:
+    """Change number, size and photometry of the views of digit scenes, in place.
+
+    Raises:
+        ValueError: If the config's views are not two of one kind.
+    """
+    if (cell.views, cell.jitter) == (Cell().views, Cell().jitter):
+        return
+    pipeline, place = find_views(cfg)
+    step = pipeline[place]
+    if step["num_views"] not in (2, [2]) or len(step["transforms"]) != 1:
+        raise ValueError(
+            "the axes views and jitter need a MultiView of two views of one kind, got "
+            f"num_views={step['num_views']}; see "
+            "configs/_base_/datasets/digit_scenes.py"
+        )
+    kinds, numbers = [list(step["transforms"][0])], [4 if cell.views == "4" else 2]
+    if cell.views == "2+2 small":
+        (dataset,) = innermost(cfg.get(LOADER))
+        half = (dataset["size"] // 2, dataset["size"] // 2)
+        kinds.append([*kinds[0], dict(type="Resize", scale=half)])
+        numbers.append(2)
+    if cell.jitter == "frames":
+        frames = dict(type="snnssl_mm.PhotometricFrames", time_steps=cell.time_steps[1])
+        kinds = [[*kind, frames] for kind in kinds]
+    step["num_views"], step["transforms"] = numbers, kinds
 
 
 def with_windows(cfg: Config, windows: str) -> None:
@@ -131,8 +175,8 @@ def find_views(cfg: Config) -> tuple[list[Any], int]:
             if named(step, "MultiView"):
                 return pipeline, place
     raise ValueError(
-        f"the axis windows changes the views of {LOADER}, which has no MultiView; see "
-        "configs/_base_/datasets/digit_events.py"
+        f"the cell changes the views of {LOADER}, which has no MultiView; see "
+        "configs/_base_/datasets/digit_scenes.py and digit_events.py"
     )
 
 

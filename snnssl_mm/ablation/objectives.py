@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
@@ -67,8 +68,10 @@ def apply_objective(cfg: Config, objective: str, find: Callable[[str], str]) -> 
         objective: A key of :data:`OBJECTIVES`.
         find: Finds a config of the package by its name, such as ``configs/a.py``.
     """
-    before = Config.fromfile(find(MAIN_JOB))
-    after = Config.fromfile(find(config_name(objective)))
+    before, after = (
+        copy.deepcopy(read_once(find(name)))
+        for name in (MAIN_JOB, config_name(objective))
+    )
     after.train_dataloader = before.train_dataloader
     own, main, other = (one.optim_wrapper.optimizer for one in (cfg, before, after))
     main.lr, other.lr = own.lr, own.lr * (other.lr / main.lr)
@@ -77,6 +80,12 @@ def apply_objective(cfg: Config, objective: str, find: Callable[[str], str]) -> 
     if objective in ONE_VIEW:
         for step in transforms_named(cfg.train_dataloader, "MultiView"):
             step.update(num_views=1, transforms=step["transforms"][:1])
+
+
+@functools.cache
+def read_once(file: str) -> Config:
+    """Read a config of the package; a grid needs it for each of its runs."""
+    return Config.fromfile(file)
 
 
 def apply_changes(own: Any, before: Any, after: Any) -> None:

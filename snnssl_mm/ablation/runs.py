@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -26,32 +27,29 @@ from snnssl_mm.recording.probe_names import FROZEN
 from snnssl_mm.recording.results_file import Row
 from snnssl_mm.recording.run_log import read_scalars
 
-PROBED = "probes.json"
+PROBED = "ablation_probes.json"  # beside those of the monitors
 
 
-def write_config(
-    config: str, cell: Cell, seed: int, folder: Path, find: Callable[[str], str]
-) -> Path:
-    """Write the config of a run; ``snnssl train`` accepts it, too.
+def run_config(
+    own: Config, cell: Cell, seed: int, find: Callable[[str], str]
+) -> Config:
+    """Return the config of a run; ``snnssl train`` accepts it, too.
 
     Args:
-        config: Config of pretraining with a loss of the method's.
+        own: Config of pretraining with a loss of the method's; it is not changed.
         cell: What is changed in it.
         seed: Seed of the run.
-        folder: Work directory of the run.
         find: Finds a config of the package, see :func:`apply_objective`.
     """
-    cfg = Config.fromfile(config)
+    cfg = copy.deepcopy(own)
     apply_objective(cfg, cell.loss, find)
     hooks = cfg.setdefault("default_hooks", {})
     hooks.pop("path_schedule", None)  # the cell has its own
+    cfg.model.pop("train_time_steps", None)
     hooks["peak_memory"] = dict(type="snnssl_mm.PeakMemoryHook")
     cfg.merge_from_dict({**cell.config_options(), "randomness.seed": seed})
     apply_data_axes(cfg, cell)
-    file = folder / "config.py"
-    folder.mkdir(parents=True, exist_ok=True)
-    cfg.dump(file)
-    return file
+    return cfg
 
 
 def evaluate(folder: Path) -> dict[str, Any]:
@@ -72,9 +70,11 @@ def row_of(folder: Path) -> Row:
     """Return what a finished run adds to its row: accuracies, health, length, cost.
 
     ``step_ms`` is the mean time of an iteration, data included and without the first
-    logged ones, and ``memory`` the peak in MiB: of torch on a GPU, else resident.
+    logged ones, and ``memory`` the peak in MiB: of torch on a GPU, else resident. Both
+    are of the last start of the run that trained.
     """
-    logged = [row for row in read_scalars(folder)[-1] if "loss" in row]
+    starts = [[row for row in rows if "loss" in row] for rows in read_scalars(folder)]
+    logged = [rows for rows in starts if rows][-1]
     last, times = logged[-1], [row["time"] for row in logged[1:] if "time" in row]
     # If both views train on the analog path, there are no spikes and no firing rate.
     health = {name: last.get(name) for name in ("embedding_std", "firing_rate")}

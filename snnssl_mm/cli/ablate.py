@@ -34,15 +34,17 @@ digits. On events, T is that of the frames. Every run is evaluated twice, with B
 statistics as trained and recalibrated on the spiking path.
 
 Runs are executed in parallel, one per core. Results are appended to the file when a
-run ends; run the same command again to continue an interrupted grid.
+run ends; run the same command again to continue an interrupted grid. Runs whose
+settings changed are repeated.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from snnssl_mm.checkpoints.writable import require_writable
 from snnssl_mm.cli.shared.arguments import positive, seed_number
@@ -59,12 +61,14 @@ from snnssl_mm.cli.shared.user_errors import errors_as_messages
 from snnssl_mm.recording.command import command_line
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
+
     from snnssl_mm.ablation.cells import Cell
     from snnssl_mm.recording.results_file import ResultsFile, Row
 
 RESUME_OPTION = ""
 CONFIG = "configs/selfsup/spikformer_ctl_5e.py"
-KEY = ("config", "seed")
+KEY = ("config", "amp", "seed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
     from snnssl_mm.ablation.data_axes import default_grids_for, require_axes
     from snnssl_mm.ablation.grids import DEFAULT_GRIDS, cells_of
     from snnssl_mm.ablation.results import ablation_table, plot_ablation
-    from snnssl_mm.ablation.runs import evaluate
+    from snnssl_mm.ablation.runs import evaluate, run_config
     from snnssl_mm.recording.results_file import ResultsFile
 
     if args.evaluate:  # in a child process of the grid
@@ -115,58 +119,108 @@ def run(args: argparse.Namespace) -> None:
         cells = cells_of(args.grid or default_grids_for(cfg, DEFAULT_GRIDS))
         require_axes(cfg, cells)
         results = ResultsFile(out, "ablation", (*KEY, *Cell._fields))
-    tasks = [(cell, seed) for seed in args.seeds for cell in cells]
+        tasks = [
+            Task(
+                args.config,
+                args.amp,
+                cell,
+                seed,
+                run_config(cfg, cell, seed, find_config),
+            )
+            for seed in args.seeds
+            for cell in cells
+        ]
     run_all(args, tasks, results)
-    rows = [row for row in results.rows if row["config"] == args.config]
+    rows = [row for row in results.rows if is_of(row, args.config, args.amp)]
     ablation_table(rows).print()
     print(f"wrote {out} and {plot_ablation(rows, out.with_suffix('.png'))}")
 
 
-def run_all(
-    args: argparse.Namespace, tasks: list[tuple[Cell, int]], results: ResultsFile
-) -> None:
+class Task(NamedTuple):
+    """A cell to pretrain and evaluate with a seed.
+
+    Attributes:
+        config: Config of the grid, as given.
+        amp: Whether it trains in mixed precision.
+        cell: The cell.
+        seed: The seed.
+        cfg: Config of this run.
+    """
+
+    config: str
+    amp: bool
+    cell: Cell
+    seed: int
+    cfg: Config
+
+    @property
+    def digest(self) -> str:
+        """Digest of all settings."""
+        from snnssl_mm.probing.digests import settings_digest
+
+        return settings_digest(self.cfg.to_dict(), self.amp)
+
+    def accepts(self, row: Row) -> bool:
+        """Whether a row is of this task and these settings; old rows have no digest."""
+        from snnssl_mm.ablation.cells import cell_of
+
+        return (
+            is_of(row, self.config, self.amp)
+            and (row["seed"], cell_of(row)) == (self.seed, self.cell)
+            and row.get("digest", self.digest) == self.digest
+        )
+
+
+def is_of(row: Row, config: str, amp: bool) -> bool:
+    """Whether a row is of this config and precision."""
+    return (row["config"], row.get("amp", False)) == (config, amp)
+
+
+def run_all(args: argparse.Namespace, tasks: list[Task], results: ResultsFile) -> None:
     """Compute the missing rows, ``args.jobs`` at a time."""
-    from snnssl_mm.ablation.cells import cell_of
     from snnssl_mm.ablation.labels import cell_labels
 
-    done = {
-        (row["seed"], cell_of(row))
-        for row in results.rows
-        if row["config"] == args.config
-    }
-    missing = [(cell, seed) for cell, seed in tasks if (seed, cell) not in done]
+    missing = [task for task in tasks if not any(map(task.accepts, results.rows))]
     bar = RunsBar(len(tasks), len(tasks) - len(missing), missing)
 
-    def report(task: tuple[Cell, int], row: Row) -> str:
+    def report(task: Task, row: Row) -> str:
         results.append(row)
-        name = ", ".join(cell_labels(task[0]))
+        name = ", ".join(cell_labels(task.cell))
         accuracy = 100 * row["recalibrated"]["linear"]
-        return f"{name}, seed {task[1]}: linear {accuracy:.1f} % in {row['seconds']} s"
-
-    def compute_at(task: tuple[Cell, int], place: Place) -> Row:
-        return compute(args, *task, place)
+        duration = f" in {row['seconds']} s" if row["seconds"] else ""
+        return f"{name}, seed {task.seed}: linear {accuracy:.1f} %{duration}"
 
     with bar:
-        run_parallel(missing, compute_at, report, places(args.jobs), bar)
+        run_parallel(
+            missing, partial(compute, args.work_dir), report, places(args.jobs), bar
+        )
 
 
-def compute(args: argparse.Namespace, cell: Cell, seed: int, place: Place) -> Row:
-    """Pretrain and evaluate one cell with one seed; return its row."""
-    from snnssl_mm.ablation.runs import row_of, write_config
+def compute(work_dir: Path, task: Task, place: Place) -> Row:
+    """Pretrain and evaluate one cell with one seed; return its row.
 
-    folder = args.work_dir / Path(args.config).stem / f"{cell}_seed{seed}"
+    The folder contains the digest, so that other settings do not resume its training.
+    """
+    from snnssl_mm.ablation.runs import row_of
+
+    name = f"{task.cell}_seed{task.seed}"
+    folder = work_dir / Path(task.config).stem / name / task.digest
+    folder.mkdir(parents=True, exist_ok=True)
+    continued = any(folder.glob("*.pth"))
     start = time.monotonic()
-    config = write_config(args.config, cell, seed, folder, find_config)
-    log = folder / "output.txt"
+    config, log = folder / "config.py", folder / "output.txt"
+    task.cfg.dump(config)
     command = ["train", str(config), "--work-dir", str(folder), "--resume"]
-    start_child(command + ["--amp"] * args.amp, log, place)
+    start_child(command + ["--amp"] * task.amp, log, place)
     start_child(["ablate", "--evaluate", str(folder)], log, place)
     return {
-        "config": args.config,
-        "seed": seed,
-        **cell._asdict(),
+        "config": task.config,
+        "amp": task.amp,
+        "seed": task.seed,
+        "digest": task.digest,
+        **task.cell._asdict(),
         **row_of(folder),
-        "seconds": round(time.monotonic() - start),
+        "seconds": None if continued else round(time.monotonic() - start),
         "threads": place.threads,
         "command": command_line(),
     }

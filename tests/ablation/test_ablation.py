@@ -13,7 +13,7 @@ from snnssl_mm.ablation.cells import CHOICES, NEURONS, Cell, cell_of
 from snnssl_mm.ablation.grids import DEFAULT_GRIDS, cells_of, parse_grid
 from snnssl_mm.ablation.labels import cell_labels
 from snnssl_mm.ablation.results import ablation_table, cells_in, summarise_cell
-from snnssl_mm.ablation.runs import write_config
+from snnssl_mm.ablation.runs import run_config
 from snnssl_mm.cli.shared.config_files import find_config
 from snnssl_mm.engine import PathScheduleHook
 from snnssl_mm.neurons import MixedLIF
@@ -83,8 +83,8 @@ def test_wrong_grids_are_refused(text, message):
     ),
     ids=str,
 )
-def test_every_cell_builds_what_it_says(cell, tiny_config, tmp_path):
-    cfg = Config.fromfile(write_config(tiny_config, cell, 0, tmp_path, find_config))
+def test_every_cell_builds_what_it_says(cell, tiny_config):
+    cfg = run_config(Config.fromfile(tiny_config), cell, 0, find_config)
     init_default_scope("mmpretrain")
     model = MODELS.build(cfg.model).train()
     names = {"flat": "TimeFlattened", "btl": "BoundaryTemporal", "ctl": "CrossTemporal"}
@@ -107,8 +107,8 @@ COMPARISON = "loss=ctl,vicreg,simclr,lejepa,simsiam,byol,predict,mae time"
     [*cells_of([COMPARISON]), *cells_of(["loss=simclr,mae neuron=lif,analog"])],
     ids=str,
 )
-def test_objectives_compute_a_loss_in_their_time_structure(cell, tiny_config, tmp_path):
-    cfg = Config.fromfile(write_config(tiny_config, cell, 0, tmp_path, find_config))
+def test_objectives_compute_a_loss_in_their_time_structure(cell, tiny_config):
+    cfg = run_config(Config.fromfile(tiny_config), cell, 0, find_config)
     init_default_scope("mmpretrain")
     torch.manual_seed(0)
     model = MODELS.build(cfg.model).train()
@@ -147,6 +147,8 @@ def test_time_structures_of_ctl_have_one_name_each():
         "loss=simclr width=2048",
         "loss=mae views=4",
         "loss=mae windows=halves",
+        "loss=mae bn=per_view",
+        "loss=mae projector=per_view",
     ],
 )
 def test_a_grid_without_a_possible_cell_is_refused(grid):
@@ -178,13 +180,22 @@ def test_a_switch_of_path_and_steps_is_a_schedule():
 
 @pytest.mark.parametrize("cell", cells_of(["views jitter"]), ids=str)
 def test_views_of_a_cell_are_those_that_it_says(cell, tiny_config):
-    cfg = Config.fromfile(tiny_config)
-    cfg.merge_from_dict(cell.config_options())
+    cfg = run_config(Config.fromfile(tiny_config), cell, 0, find_config)
     loader = Runner.build_dataloader({**cfg.train_dataloader, "batch_size": 2})
     shapes = [tuple(view.shape) for view in next(iter(loader))["inputs"]]
     time = (4,) if cell.jitter == "frames" else ()
     sides = {"2": [16, 16], "4": [16] * 4, "2+2 small": [16, 16, 8, 8]}[cell.views]
     assert shapes == [(2, *time, 3, side, side) for side in sides]
+
+
+def test_more_views_are_the_config_s_own(tiny_config):
+    cfg = Config.fromfile(tiny_config)
+    own = dict(type="snnssl_mm.RandomAffineScene", rotation=0.5)
+    cfg.train_dataloader.dataset.pipeline[0].transforms = [[own]]
+    cfg.train_dataloader.dataset.size = 32
+    cell = Cell(views="2+2 small")
+    step = run_config(cfg, cell, 0, find_config).train_dataloader.dataset.pipeline[0]
+    assert step.transforms == [[own], [own, dict(type="Resize", scale=(16, 16))]]
 
 
 def test_older_rows_have_the_defaults_of_newer_axes():

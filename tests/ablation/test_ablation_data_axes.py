@@ -12,16 +12,17 @@ from mmengine.registry import init_default_scope
 from snnssl_mm.ablation.cells import CHOICES, Cell
 from snnssl_mm.ablation.data_axes import default_grids_for, require_axes
 from snnssl_mm.ablation.grids import DEFAULT_GRIDS, cells_of
-from snnssl_mm.ablation.runs import write_config
+from snnssl_mm.ablation.runs import run_config
 from snnssl_mm.cli.shared.config_files import find_config
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "selfsup"
 EVENTS, IMAGES = CONFIGS / "spikformer_ctl_events.py", CONFIGS / "spikformer_ctl.py"
 PHOTOGRAPHS = CONFIGS / "spikformer-4-384_ctl_cifar10.py"
+LOW_THRESHOLD = CONFIGS / "spiking-resnet-18_ctl_folder32_cpu.py"
 
 
 @pytest.fixture
-def config_of(tmp_path):
+def config_of():
     """Return a function: the config of a cell, whose views change time only."""
 
     def write(**axes):
@@ -33,10 +34,7 @@ def config_of(tmp_path):
                 dict(type="snnssl_mm.EventFrames", time_steps=4, size=(8, 8)),
             ]
         ]
-        file = tmp_path / "events.py"
-        cfg.dump(file)
-        made = write_config(str(file), Cell(**axes), 0, tmp_path / "run", find_config)
-        return Config.fromfile(made)
+        return run_config(cfg, Cell(**axes), 0, find_config)
 
     return write
 
@@ -118,6 +116,7 @@ def test_time_steps_are_those_of_the_frames(config_of, steps):
         (IMAGES, dict(windows="none")),
         (PHOTOGRAPHS, dict(views="4")),
         (PHOTOGRAPHS, dict(width=2048)),
+        (LOW_THRESHOLD, dict(threshold=0.75)),
     ],
 )
 def test_axes_that_do_not_fit_the_config_are_refused(file, axes):
@@ -139,3 +138,27 @@ def test_pipelines_without_two_views_are_refused():
     pipeline.pop(0)
     with pytest.raises(ValueError, match="EventFrames"):
         require_axes(cfg, cells)
+
+
+def test_settings_of_the_config_keep_their_axis():
+    cfg = Config.fromfile(IMAGES)
+    cfg.model.backbone.attention_scale = "auto"
+    cfg.model.backbone.neuron = dict(surrogate=dict(type="atan"))
+    require_axes(cfg, [Cell(), Cell(threshold=0.5)])
+    for axes in (dict(attention="auto"), dict(surrogate=2.0)):
+        with pytest.raises(ValueError, match=next(iter(axes))):
+            require_axes(cfg, [Cell(**axes)])
+
+
+def test_views_of_several_kinds_are_refused():
+    cfg = Config.fromfile(IMAGES)
+    cfg.train_dataloader.dataset.pipeline[0].num_views = 3
+    with pytest.raises(ValueError, match="views"):
+        require_axes(cfg, [Cell(views="4")])
+
+
+def test_a_config_without_labelled_images_is_refused():
+    cfg = Config.fromfile(IMAGES)
+    cfg.eval_test_dataloader = None
+    with pytest.raises(ValueError, match="eval_test_dataloader"):
+        require_axes(cfg, [Cell()])

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from snnssl_mm.ablation.cells import Cell
 from snnssl_mm.ablation.objectives import OBJECTIVES, apply_changes
 from snnssl_mm.ablation.results import STATISTICS
-from snnssl_mm.ablation.runs import evaluate, row_of, write_config
+from snnssl_mm.ablation.runs import evaluate, row_of, run_config
 from snnssl_mm.cli.shared.config_files import find_config
 from snnssl_mm.probing import build_eval_model
 
@@ -17,7 +17,11 @@ SWITCHING = Cell(neuron="analog-mixed")
 
 
 def written(config, cell, folder, seed=0):
-    return Config.fromfile(write_config(config, cell, seed, folder, find_config))
+    """The config of a run, written and read again."""
+    cfg = run_config(Config.fromfile(config), cell, seed, find_config)
+    folder.mkdir(exist_ok=True)
+    cfg.dump(folder / "config.py")
+    return Config.fromfile(folder / "config.py")
 
 
 def test_a_run_has_the_settings_of_its_cell_and_seed(tiny_config, tmp_path):
@@ -79,6 +83,17 @@ def test_a_cell_without_a_switch_has_no_schedule(tiny_config, tmp_path):
     assert "path_schedule" not in cfg.default_hooks
 
 
+def test_a_cell_sets_threshold_surrogate_and_time_steps_alone(tiny_config):
+    own = Config.fromfile(tiny_config)
+    own.model.backbone.neuron = dict(v_threshold=0.75)
+    own.model.train_time_steps = 2
+    model = run_config(own, Cell(surrogate=2.0), 0, find_config).model
+    assert model.backbone.neuron.v_threshold == 0.75
+    assert model.backbone.neuron.surrogate.width == 2.0
+    assert "train_time_steps" not in model
+    assert own.model.train_time_steps == 2, "the grid's config is not changed"
+
+
 @pytest.mark.slow
 def test_a_row_holds_accuracies_and_the_last_iteration(tiny_config, tmp_path):
     torch.manual_seed(0)
@@ -94,6 +109,9 @@ def test_a_row_holds_accuracies_and_the_last_iteration(tiny_config, tmp_path):
     ]
     steps.append(dict(accuracy=0.5, step=1))
     log.write_text("".join(json.dumps(step) + "\n" for step in steps))
+    evaluated = tmp_path / "20260101_000001" / "vis_data" / "scalars.json"
+    evaluated.parent.mkdir(parents=True)
+    evaluated.write_text(json.dumps(dict(accuracy=0.5, step=1)) + "\n")
     judged = evaluate(tmp_path)
     row = row_of(tmp_path)
     assert {kind: row[kind] for kind in STATISTICS} == judged

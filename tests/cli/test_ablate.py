@@ -1,9 +1,13 @@
 """snnssl ablate: every kind of run gives a row, and rows are not computed again."""
 
+import copy
 import json
 
 import pytest
+from mmengine.config import Config
 
+from snnssl_mm.ablation.cells import Cell
+from snnssl_mm.cli.ablate import Task
 from snnssl_mm.cli.shared import children
 
 
@@ -43,6 +47,19 @@ def test_a_grid_that_goes_on(ablate, started, tmp_path, capsys):
         for statistics in ("recalibrated", "trained"):
             assert all(0 <= value <= 1 for value in row[statistics].values())
     assert (tmp_path / "runs" / "ablation.png").exists()
+
+
+def test_rows_are_of_one_precision_and_of_their_settings(tiny_config):
+    cfg = Config.fromfile(tiny_config)
+    task = Task("a.py", False, Cell(), 0, cfg)
+    row = {"config": "a.py", "amp": False, "seed": 0, **Cell()._asdict()}
+    assert task.accepts(row), "older rows have no digest"
+    assert task.accepts({**row, "digest": task.digest})
+    assert not task._replace(amp=True).accepts(row)
+    assert not task._replace(seed=1).accepts(row)
+    changed = copy.deepcopy(cfg)
+    changed.optim_wrapper.optimizer.lr *= 2
+    assert not task._replace(cfg=changed).accepts({**row, "digest": task.digest})
 
 
 @pytest.mark.slow
