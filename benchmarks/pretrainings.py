@@ -6,8 +6,8 @@ usage: python benchmarks/pretrainings.py NAME=CONFIG ... --out FILE
 
 The features are those that the configs' own monitors evaluate after the last epoch,
 k-NN and a linear probe, next to random weights and raw pixels. A run is continued from
-the last checkpoint in DIR/NAME/seedN; rows that the file contains are not run again,
-and a continued run has no duration.
+the last checkpoint of its settings below DIR/NAME/seedN, and has no duration then; rows
+of these settings that the file contains are not run again.
 --energy adds the operations and the energy of each backbone.
 """
 
@@ -19,7 +19,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
 
 from snnssl_mm.analysis.seed_statistics import Summary
 from snnssl_mm.checkpoints.resuming import recorded_checkpoint
@@ -35,6 +37,8 @@ from snnssl_mm.cli.shared.parallel import (
     start_child,
 )
 from snnssl_mm.cli.shared.user_errors import run_tool
+from snnssl_mm.probing.digests import settings_digest
+from snnssl_mm.probing.labelled_images import has_labelled_images
 from snnssl_mm.recording.command import command_line
 from snnssl_mm.recording.energy import ACCOUNTINGS, MICROJOULE
 from snnssl_mm.recording.probe_names import FROZEN, STARTS
@@ -43,10 +47,26 @@ from snnssl_mm.recording.table import Table
 
 WHAT = "pretrainings"
 KEY = ("name", "seed")
+MONITORS = ("knn", "linear_probe")
+"""Hooks that evaluate the features."""
 E_MAC = 4.6
 """Energy of a MAC in pJ of the energies in a row; that of an addition is 0.9."""
-Run = tuple[str, str, int]
-"""Name, config and seed of a pretraining."""
+
+
+class Run(NamedTuple):
+    """A pretraining.
+
+    Attributes:
+        name: Its name.
+        config: Its config.
+        seed: Its seed.
+        digest: Digest of its settings.
+    """
+
+    name: str
+    config: str
+    seed: int
+    digest: str
 
 
 def named(text: str) -> tuple[str, str]:
@@ -55,6 +75,37 @@ def named(text: str) -> tuple[str, str]:
     if not (name and found and config):
         raise argparse.ArgumentTypeError(f"expected NAME=CONFIG, got {text!r}")
     return name, config
+
+
+def probed_config(file: str) -> Config:
+    """Read a config that evaluates its features itself.
+
+    Raises:
+        ValueError: If it has no labelled images, or lacks a monitor.
+    """
+    cfg = read_config(file)
+    hooks = cfg.get("default_hooks", {})
+    absent = [name for name in MONITORS if not hooks.get(name)]
+    if absent or not has_labelled_images(cfg):
+        lacks = f"default_hooks lacks {absent}" if absent else "no labelled images"
+        raise ValueError(
+            f"{file}: {lacks}; expected a config that evaluates its features by "
+            f"{' and '.join(MONITORS)}, such as configs/selfsup/spikformer_ctl.py"
+        )
+    return cfg
+
+
+def has_row(rows: Sequence[Mapping[str, Any]], run: Run, energy: bool) -> bool:
+    """Whether there is a row of these settings, with energy if that is asked for.
+
+    Older rows have no digest.
+    """
+    return any(
+        (row["name"], row["config"], row["seed"]) == run[:3]
+        and row.get("digest", run.digest) == run.digest
+        and ("energy_pj" in row or not energy)
+        for row in rows
+    )
 
 
 def accuracies(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
@@ -67,8 +118,8 @@ def accuracies(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]
 
 def pretrain(args: argparse.Namespace, run: Run, place: Place) -> Row:
     """Train one config with one seed; return its row."""
-    name, config, seed = run
-    folder = args.work_dir / name / f"seed{seed}"
+    name, config, seed, digest = run
+    folder = args.work_dir / name / f"seed{seed}" / digest
     command = ["train", config, "--work-dir", str(folder), "--resume"]
     command += ["--amp"] * args.amp
     command += ["--cfg-options", f"randomness.seed={seed}"]
@@ -81,6 +132,7 @@ def pretrain(args: argparse.Namespace, run: Run, place: Place) -> Row:
         "name": name,
         "config": config,
         "seed": seed,
+        "digest": digest,
         **accuracies(rows),
         "train_images": rows[0]["train_images"],
         "test_images": rows[0]["test_images"],
@@ -188,16 +240,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="results as JSON")
     args = parser.parse_args()
     require_writable(args.out, args.work_dir / "any")
-    for _, config in args.configs:
-        read_config(config)
     file = ResultsFile(args.out, WHAT, KEY)
-    runs = [(*one, seed) for seed in args.seeds for one in args.configs]
-    missing = [run for run in runs if not file.find(name=run[0], seed=run[2])]
+    runs = [
+        Run(*one, seed, settings_digest(probed_config(one[1]).to_dict(), args.amp))
+        for seed in args.seeds
+        for one in args.configs
+    ]
+    missing = [run for run in runs if not has_row(file.rows, run, args.energy)]
 
     def report(run: Run, row: Row) -> str:
         file.append(row)
         accuracy = 100 * row["linear"]["pretrained"]
-        return f"{run[0]}, seed {run[2]}: linear {accuracy:.1f} %"
+        return f"{run.name}, seed {run.seed}: linear {accuracy:.1f} %"
 
     with RunsBar(len(runs), len(runs) - len(missing), missing) as bar:
         run_parallel(missing, partial(pretrain, args), report, places(args.jobs), bar)

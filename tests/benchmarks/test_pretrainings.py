@@ -3,7 +3,16 @@
 import argparse
 
 import pytest
-from pretrainings import accuracies, costs_table, named, pretrainings_table
+from mmengine.config import Config
+from pretrainings import (
+    Run,
+    accuracies,
+    costs_table,
+    has_row,
+    named,
+    pretrainings_table,
+    probed_config,
+)
 
 from snnssl_mm.recording.energy import ACCOUNTINGS
 
@@ -61,3 +70,32 @@ def test_costs_are_means_over_seeds():
     assert lines == [["ours", "0.112", "4", "1.5 ± 0.7", "2.0", "2.0", "4.0"]]
     (line,) = costs_table([row(0, 60, 1e6), row(1, None, 3e6)]).rows  # continued
     assert line == ["ours", "0.112", "4", "1.0", "2.0", "2.0", "4.0"]
+
+
+def test_a_row_is_of_its_config_settings_and_measurements():
+    run = Run("ours", "a.py", 0, "123")
+    older = {"name": "ours", "config": "a.py", "seed": 0}
+    row = {**older, "digest": "123"}
+    assert has_row([older], run, energy=False)
+    assert has_row([row], run, energy=False)
+    assert not has_row([row], run, energy=True)
+    assert has_row([{**row, "energy_pj": {}}], run, energy=True)
+    assert not has_row([row], run._replace(digest="456"), energy=False)
+    assert not has_row([row], run._replace(config="b.py"), energy=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [dict(default_hooks=dict(knn=None)), dict(eval_test_dataloader=None)],
+    ids=str,
+)
+def test_a_config_that_evaluates_nothing_is_refused(change, tiny_config, tmp_path):
+    cfg = Config.fromfile(tiny_config)
+    cfg.default_hooks.update(knn=dict(), linear_probe=dict())
+    file = tmp_path / "own.py"
+    cfg.dump(file)
+    probed_config(str(file))
+    cfg.merge_from_dict(change)
+    cfg.dump(file)
+    with pytest.raises(ValueError, match=r"knn|images"):
+        probed_config(str(file))
