@@ -42,7 +42,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/val.json')
 test_evaluator = val_evaluator
 
-# 5 epochs of 51 iterations, one learning rate for all layers; levels share convolutions
+# 5 epochs of 52 iterations, one learning rate for all layers; levels share convolutions
 optim_wrapper = dict(
     optimizer=dict(lr=2e-3),
     paramwise_cfg=dict(layer_decay_rate=1.0, bypass_duplicate=True))
