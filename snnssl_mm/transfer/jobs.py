@@ -13,7 +13,7 @@ from mmengine.config import Config
 from snnssl_mm.checkpoints.atomic_files import write_atomically
 from snnssl_mm.probing.digests import settings_digest
 from snnssl_mm.recording.probe_names import labels_title
-from snnssl_mm.recording.results_file import ResultsFile, Row
+from snnssl_mm.recording.results_file import ResultsFile, Row, as_read
 from snnssl_mm.transfer.entries import Entry, Weights
 from snnssl_mm.transfer.suites import Suite, SuiteTask
 from snnssl_mm.transfer.task_configs import job_config, random_start
@@ -88,15 +88,21 @@ class Job(NamedTuple):
         return Path(work_dir, *map(folder_name, names), seed)
 
     def find(self, results: ResultsFile) -> Row | None:
-        """Return the job's row; None if it is missing, outdated or lacks a metric."""
+        """Return the job's row; None if it is missing or :meth:`accepts` does not."""
         row = results.find(**self.key)
         return row if row and self.accepts(row) else None
 
     def accepts(self, row: Row) -> bool:
-        """Whether a row is of this job, and has all its metrics."""
+        """Whether a row is of this job, and has all its metrics.
+
+        Rows of earlier versions do not say from which values theirs were read.
+        """
+        wanted = as_read(self.task.metrics)
+        read = row.get("metric_keys", wanted)
         return (
             row.get("digest") == self.digest
-            and set(self.task.metrics) <= set(row.get("metrics", ()))
+            and set(wanted) <= set(row.get("metrics", ()))
+            and all(read.get(column) == pair for column, pair in wanted.items())
             and all(row.get(name) == value for name, value in self.key.items())
         )
 
@@ -121,12 +127,13 @@ class Job(NamedTuple):
         """
         folder = self.folder(work_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ROW).unlink(missing_ok=True)  # it lacks a metric of the suite
+        (folder / ROW).unlink(missing_ok=True)  # its metrics are not the suite's
         self.cfg.dump(folder / CONFIG)
         about = {
             **self.key,
             "checkpoint": self.weights.checkpoint if self.weights else None,
             "sha256": self.weights.sha256 if self.weights else None,
+            "metric_keys": self.task.metrics,
             "config": config_name(self.task.config),
             "digest": self.digest,
             "threads": threads,

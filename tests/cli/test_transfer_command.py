@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mmengine.runner import IterBasedTrainLoop
 
 from snnssl_mm.cli.shared import children, parallel
 from snnssl_mm.recording.file_lock import single_writer
@@ -233,6 +234,25 @@ def test_probes_and_a_training_end_to_end(transfer, trained, checkpoint, task):
     limit = ("--tasks", "seg", "--seeds", 3, "--cfg-options", "seg:resume=False")
     with pytest.raises(SystemExit, match="segmentor"):  # trained with labels
         transfer("ctl=seg.pth", *limit)
+
+
+def test_metrics_under_another_name_cost_no_training(
+    transfer, trained, task, weights, suite, monkeypatch
+):
+    text = f"{suite.read_text()}baselines = []\n"
+    suite.write_text(text)
+    words = (f"ctl={weights(task('segmentation').config)}", "--tasks", "seg")
+    words += ("--seeds", 3, "--fractions", 1)
+    first = transfer(*words)
+    suite.write_text(text.replace("'mIoU': 'mIoU'", "'mIoU': 'aAcc'"))
+    monkeypatch.delattr(IterBasedTrainLoop, "run_iter")  # a step would fail
+    second = transfer(*words)
+    assert len(second) == 1
+    for key, row in second.items():
+        assert row["metric_keys"] == {"mIoU": ["aAcc", 0.01]}
+        assert row["metrics"] != first[key]["metrics"]
+        same = ("digest", "seconds", "labelled_images")
+        assert [row[name] for name in same] == [first[key][name] for name in same]
 
 
 def test_a_training_has_a_curve(transfer, trained, task, weights):

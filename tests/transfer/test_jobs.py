@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from snnssl_mm.recording.results_file import ResultsFile
 from snnssl_mm.transfer.entries import Entry, Weights
-from snnssl_mm.transfer.jobs import KEY, ROW, expand, longest_first
+from snnssl_mm.transfer.jobs import JOB, KEY, ROW, expand, longest_first
 
 METRICS = {"AP": "coco/bbox_mAP"}
 CTL = Entry("ctl", (Weights("a.pth", "aaa"), Weights("b.pth", "bbb")))
@@ -80,6 +80,34 @@ def test_a_row_counts_while_its_digest_and_metrics_do(jobs_of, results):
     results.append(row(outdated))
     assert len(results.rows) == 1
     assert job.find(results) is None
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "counts"),
+    [
+        ("coco/bbox_mAP", "coco/bbox_mAP", True),
+        ("coco/bbox_mAP", ("coco/bbox_mAP", 1), True),
+        ("coco/bbox_mAP", "coco/bbox_mAP_50", False),
+        ("mIoU", ("mIoU", 1.0), False),
+    ],
+)
+def test_a_row_counts_while_its_metrics_are_read_alike(
+    jobs_of, results, tmp_path, then, now, counts
+):
+    old, new = (
+        next(job for job in jobs_of(metrics={"AP": value}) if job.task.name == "boxes")
+        for value in (then, now)
+    )
+    folder = old.write(tmp_path, 2, "snnssl transfer")
+    assert folder == new.folder(tmp_path), "the training is kept"
+    left = {**json.loads((folder / JOB).read_text())["row"], "metrics": {"AP": 0.5}}
+    (folder / ROW).write_text(json.dumps(left))
+    results.append(left)
+    for job, expected in ((old, True), (new, counts)):
+        assert (job.find(results) is not None) == expected
+        assert (job.finished(tmp_path) is not None) == expected
+    del left["metric_keys"]  # as in earlier versions
+    assert new.accepts(left)
 
 
 def test_a_row_in_the_folder_counts_if_it_is_the_jobs(jobs_of, tmp_path):
