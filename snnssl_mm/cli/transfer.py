@@ -63,7 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="[NAME=]CKPT",
         help="pretrained checkpoints, and their names in the tables; those of one name "
-        "are seeds of one method: the i-th seed uses the i-th of them",
+        "are seeds of one method: the i-th seed uses the i-th of them, so that there "
+        "are as many as seeds; a single one is used by all",
     )
     parser.add_argument(
         "--suite", default="digits", help="name or config file of the suite (digits)"

@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 
     Attributes:
         name: Its name.
-        weights: Its checkpoints, one for each seed of the pretraining; none for
+        weights: Its checkpoint, or one for each seed of the pretraining; none for
             random weights and raw pixels.
     """
 
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     weights: tuple[Weights, ...] = ()
 
     def of_seed(self, index: int) -> Weights | None:
-        """Return the checkpoint of the seed with this index, cyclically."""
+        """Return the checkpoint of the seed with this index."""
         return self.weights[index % len(self.weights)] if self.weights else None
 
 

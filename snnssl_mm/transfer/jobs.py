@@ -15,7 +15,7 @@ from snnssl_mm.probing.digests import settings_digest
 from snnssl_mm.recording.probe_names import labels_title
 from snnssl_mm.recording.results_file import ResultsFile, Row, as_read
 from snnssl_mm.transfer.entries import Entry, Weights
-from snnssl_mm.transfer.suites import Suite, SuiteTask
+from snnssl_mm.transfer.suites import Suite, SuiteError, SuiteTask
 from snnssl_mm.transfer.task_configs import job_config, random_start
 
 KEY = ("suite", "task", "entry", "seed", "fraction")
@@ -179,11 +179,23 @@ def expand(
 
     Args:
         suite: The suite.
-        entries: The entries; the i-th seed uses their i-th checkpoint, cyclically.
-        seeds: The seeds.
+        entries: The entries; each with one checkpoint for all seeds, or one for each
+            seed in their order.
+        seeds: The seeds; a repeated one counts once.
         configs: Config of each task by its name, from
             :func:`snnssl_mm.transfer.task_configs.task_config`.
+
+    Raises:
+        SuiteError: If an entry has another number of checkpoints.
     """
+    seeds = tuple(dict.fromkeys(seeds))
+    for name, given in entries:
+        if len(given) > 1 and len(given) != len(seeds):
+            raise SuiteError(
+                f"{name} has {len(given)} checkpoints for the seeds "
+                f"{', '.join(map(str, seeds))}; give one for all seeds, or one for "
+                "each in the order of --seeds"
+            )
     jobs = []
     for task in suite.tasks:
         own = configs[task.name]

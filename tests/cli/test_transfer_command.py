@@ -159,6 +159,7 @@ def test_a_job_that_fails_does_not_stop_the_others(transfer, executed, checkpoin
         (["--cfg-options", "box:lr=1"], "box"),
         (["--cfg-options", "modell.lr=1"], "model"),
         (["ctl=/nowhere/a.pth"], "/nowhere/a"),
+        (["ctl=b.pth", "--seeds", "1"], "2 checkpoints"),
         (["--data", "/nowhere", "--tasks", "knn"], "data_root"),
         (["--data", "box=/nowhere"], "box"),
         (["--slurm", "time=soon", "--tasks", "knn"], "submitit|sbatch|soon"),
@@ -169,6 +170,7 @@ def test_a_job_that_fails_does_not_stop_the_others(transfer, executed, checkpoin
 def test_bad_input_is_refused_before_any_job(
     transfer, executed, checkpoint, words, named
 ):
+    shutil.copy(checkpoint, "b.pth")
     with pytest.raises(SystemExit, match=named):
         transfer(f"ctl={checkpoint}", *words)
     assert executed == []

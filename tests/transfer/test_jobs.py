@@ -8,9 +8,11 @@ from mmengine.config import Config
 from snnssl_mm.recording.results_file import ResultsFile
 from snnssl_mm.transfer.entries import Entry, Weights
 from snnssl_mm.transfer.jobs import JOB, KEY, ROW, expand, longest_first
+from snnssl_mm.transfer.suites import SuiteError
 
 METRICS = {"AP": "coco/bbox_mAP"}
-CTL = Entry("ctl", (Weights("a.pth", "aaa"), Weights("b.pth", "bbb")))
+A, B = Weights("a.pth", "aaa"), Weights("b.pth", "bbb")
+CTL = Entry("ctl", (A, B, A))
 ENTRIES = [CTL, Entry("random"), Entry("pixels")]
 CFG = Config(dict(model=dict(backbone=dict(type="B")), lr=1.0))
 
@@ -48,6 +50,22 @@ def test_a_job_for_each_task_fraction_entry_and_seed(jobs_of):
     assert {job.cfg.randomness.seed for job in jobs} == {5, 6, 7}
     assert len({job.digest for job in jobs}) == len(jobs)
     assert len({job.folder("w") for job in jobs}) == len(jobs)
+
+
+@pytest.mark.parametrize("given", range(1, 5))
+def test_one_checkpoint_or_one_for_each_seed(jobs_of, given):
+    made = tuple(Weights(f"{index}.pth", f"{index}") for index in range(given))
+    entries = [Entry("ctl", made), Entry("btl", (A,)), Entry("random")]
+    seeds = (5, 6, 5, 7)  # three
+    if given not in (1, 3):
+        with pytest.raises(SuiteError, match="ctl"):
+            jobs_of(entries, seeds=seeds)
+        return
+    jobs = jobs_of(entries, seeds=seeds)
+    assert len({tuple(job.key.values()) for job in jobs}) == len(jobs)
+    used = {job.weights for job in jobs if job.entry == "ctl"}
+    assert used == set(made), "none is left out"
+    assert {job.seed for job in jobs if job.weights == A} == {5, 6, 7}
 
 
 def test_other_settings_or_weights_change_the_digest(jobs_of):
@@ -131,7 +149,7 @@ def test_probes_that_share_features_are_one_process(jobs_of, results):
 
 
 def test_the_longest_come_first(jobs_of, results):
-    jobs = jobs_of(seeds=[0])
+    jobs = jobs_of(entries=ENTRIES[1:], seeds=[0])
     assert longest_first(jobs, results)[0][0].task.name == "boxes"
     for job in jobs:
         results.append(row(job, seconds=100 if job.task.name == "knn" else 1))
