@@ -31,7 +31,7 @@ def execute(folder: Path) -> Row:
 
     Raises:
         FolderInUse: If another process executes it.
-        SuiteError: If the evaluation has no metric of a name that the task wants.
+        SuiteError: If there was no evaluation, or it lacks a metric of the task.
     """
     job = json.loads((folder / JOB).read_text())
     cfg = Config.fromfile(folder / CONFIG)
@@ -45,17 +45,25 @@ def execute(folder: Path) -> Row:
 
 
 def train(job: Mapping[str, Any], cfg: Config, folder: Path) -> Row:
-    """Train a task's config; return what a row says about it."""
+    """Train a task's config; return what a row says about it.
+
+    Raises:
+        SuiteError: If the training was never evaluated.
+    """
     launch.adjust(cfg, str(folder), resume="auto", pretrained=job["row"]["checkpoint"])
     launch.add_hook(cfg, "CurveHook")
     runner = launch.train(cfg)
     curve = read_curve(folder)
-    last = curve[-1] if curve else {"metrics": {}, "seconds": 0.0}
+    if not curve:
+        raise SuiteError(
+            "the training ended without an evaluation, so that it has no metrics; "
+            "lower train_cfg.val_begin or val_interval"
+        )
     return {
         "labelled_images": distinct_samples(runner.train_dataloader.dataset),
-        "metrics": last["metrics"],
+        "metrics": curve[-1]["metrics"],
         "curve": curve,
-        "seconds": last["seconds"],
+        "seconds": curve[-1]["seconds"],
     }
 
 

@@ -148,3 +148,12 @@ def evaluation_faults(task: SuiteTask, cfg: Config) -> Iterator[str]:
             f"the config has no {', '.join(absent)}; a task trains and is evaluated "
             "on validation images"
         )
+        return
+    loop = cfg.train_cfg
+    length = loop.get("max_epochs") or loop.get("max_iters")
+    begin = loop.get("val_begin", 1)
+    if length and begin > length:  # the last epoch is always evaluated otherwise
+        yield (
+            f"train_cfg.val_begin is {begin}, but the training ends at {length}, so "
+            f"that it is never evaluated; lower it to {length} or less"
+        )

@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from mmengine.config import Config
+from mmengine_state import forget_runs
 
 from snnssl_mm.engine.hooks.curve_hook import read_curve
-from snnssl_mm.transfer.execution import scaled
+from snnssl_mm.transfer.execution import scaled, train
 from snnssl_mm.transfer.suites import Metric, SuiteError
 
 METRICS = {"AP": Metric("coco/bbox_mAP", 1.0), "mIoU": Metric("mIoU", 0.01)}
@@ -22,6 +24,16 @@ def test_metrics_by_column_from_zero_to_one():
 def test_metrics_that_are_not_there_or_in_percent(found):
     with pytest.raises(SuiteError, match=next(iter(found))):
         scaled(found, {"AP": METRICS["AP"]})
+
+
+def test_a_training_without_an_evaluation_has_no_metrics(task, weights, tmp_path):
+    cfg = Config.fromfile(task("segmentation").config)
+    cfg.train_cfg.val_begin = cfg.train_cfg.max_iters + 1
+    forget_runs()
+    about = {"row": {"checkpoint": str(weights(cfg.filename))}}
+    with pytest.raises(SuiteError):
+        train(about, cfg, tmp_path)
+    assert (tmp_path / "last_checkpoint").exists(), "it was trained"
 
 
 def test_evaluations_that_a_resumed_run_repeated_count_once(tmp_path):

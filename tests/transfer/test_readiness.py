@@ -31,7 +31,7 @@ def check(task, suite_of, tiny_config):
 def test_what_fits_passes(check, weights, entries_of, task):
     file = weights(task("segmentation").config)
     check(entries_of(ctl=file), seg__seed=0)
-    check(entries_of(), seg__seed=0, probe__seed=0)
+    check(entries_of(), seg__train_cfg__val_begin=2, probe__seed=0)
 
 
 def test_a_checkpoint_of_another_architecture(check, weights, entries_of, task):
@@ -45,6 +45,7 @@ def test_a_checkpoint_of_another_architecture(check, weights, entries_of, task):
     [
         (dict(seg__train_dataloader__dataset__data_root="/nowhere"), "/nowhere"),
         (dict(seg__val_evaluator=None), "val_evaluator"),
+        (dict(seg__train_cfg__val_begin=3), "val_begin"),
         (dict(seg__model__backbone__time_steps=0), "time_steps"),
         (dict(seg__model__type="EncoderDecoderr"), "EncoderDecoder"),
         (dict(seg__model__neck__in_channels=[4, 8, 16, 17]), "neck"),
