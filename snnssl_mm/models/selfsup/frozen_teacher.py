@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from snnssl_mm.checkpoints.given_weights import given_weights
 from snnssl_mm.checkpoints.loading import load_backbone
 from snnssl_mm.checkpoints.random_states import random_states_kept
 from snnssl_mm.registry import MODELS
 
-OWN_WEIGHTS = ("init_cfg", "pretrained", "checkpoint_path")
-"""Settings by which networks load weights themselves, such as TIMMBackbone."""
+OWN_WEIGHTS = ("pretrained", "checkpoint_path")
+"""Settings by which networks are built with weights, such as TIMMBackbone."""
 
 
 class FrozenTeacher(nn.Module):
@@ -27,8 +28,9 @@ class FrozenTeacher(nn.Module):
     Args:
         backbone: Config of any backbone: mmpretrain's, timm's
             (``mmpretrain.TIMMBackbone``), or one of this package with ReLUNeurons.
-        checkpoint: File, URL, or name of the zoo, loaded strictly; None if the
-            backbone's own settings name its weights (``init_cfg``, ``pretrained``).
+        checkpoint: File, URL, or name of the zoo, loaded strictly, whatever the prefix
+            of its names; None if the backbone is built with weights, as timm's are by
+            ``pretrained`` or ``checkpoint_path``.
         mean: Mean of each channel, for pixels of 0 to 255, by which the teacher's
             images were normalised; None for the student's normalised images.
         std: Standard deviation of each channel, likewise.
@@ -37,8 +39,8 @@ class FrozenTeacher(nn.Module):
         size: Side to which images are resized for it; None for that of the student.
 
     Raises:
-        ValueError: If nothing names its weights, or of ``mean`` and ``std`` only one is
-            given.
+        ValueError: If nothing names its weights, or an ``init_cfg`` does, which is not
+            loaded strictly, or of ``mean`` and ``std`` only one is given.
     """
 
     def __init__(
@@ -62,7 +64,12 @@ class FrozenTeacher(nn.Module):
                 f"mean={mean} and std={std}"
             )
         self.network: Any = MODELS.build(dict(backbone))
-        self.initialised = bool(backbone.get("init_cfg"))
+        if given := given_weights({}, self.network):
+            raise ValueError(
+                "a frozen teacher's weights must be loaded strictly, but an init_cfg, "
+                "or pretrained= of stock backbones, takes what fits; remove it and set "
+                f"frozen_teacher.checkpoint={given[0].path!r}"
+            )
         self.checkpoint = checkpoint
         self.statistics = None if mean is None or std is None else (mean, std)
         self.flip_channels = flip_channels
@@ -73,8 +80,6 @@ class FrozenTeacher(nn.Module):
     def load(self) -> None:
         """Load the weights; the random states stay."""
         with random_states_kept():
-            if self.initialised:
-                self.network.init_weights()
             if self.checkpoint is not None:
                 load_backbone(self.network, self.checkpoint)
         self.requires_grad_(False).eval()

@@ -107,6 +107,33 @@ def test_any_backbone_any_size_and_clips(tmp_path):
     torch.testing.assert_close(teacher(clip, None), expected)
 
 
+NOT_STRICT = {
+    "no prefix": lambda file: dict(init_cfg=dict(type="Pretrained", checkpoint=file)),
+    "ours": lambda file: dict(
+        init_cfg=[dict(type="snnssl_mm.BackboneInit", checkpoint=file)]
+    ),
+    "stock": lambda file: dict(type="mmdet.ResNet", pretrained=file),
+    "random": lambda file: dict(init_cfg=dict(type="Kaiming", layer="Conv2d")),
+}
+
+
+@pytest.mark.parametrize("way", NOT_STRICT)
+def test_weights_that_are_not_loaded_strictly_are_refused(tmp_path, way):
+    """mmengine would load no tensor named ``backbone.*``, and leave all random."""
+    file, whole = str(tmp_path / "resnet.pth"), networks(RESNET).state_dict()
+    torch.save({f"backbone.{name}": tensor for name, tensor in whole.items()}, file)
+    backbone = {**RESNET, **NOT_STRICT[way](file)}
+    with pytest.raises(ValueError, match="checkpoint"):
+        FrozenTeacher(backbone)
+    if way != "random":
+        with pytest.raises(ValueError, match="checkpoint"):
+            FrozenTeacher(backbone, file)
+    teacher = FrozenTeacher(RESNET, file)
+    teacher.load()
+    for name, tensor in teacher.network.state_dict().items():
+        assert torch.equal(tensor, whole[name])
+
+
 class Tokens(torch.nn.Module):
     def forward(self, x):
         return x.flatten(2).transpose(1, 2)  # [N, L, C], as timm's transformers
