@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
 from snnssl_mm.checks.config import check_config
 from snnssl_mm.checks.config.schedule import check_schedule
@@ -252,3 +253,25 @@ def test_missing_files_count_only_if_asked_for():
     problems = found(load(COCO), data=True)
     assert {"train_dataloader.dataset", "val_dataloader.dataset"} <= problems.keys()
     assert not found(load(SSL), data=True), "it makes its data"
+
+
+class Pixels(torch.nn.Module):
+    """A teacher that gets its weights as it is built, as timm's networks do."""
+
+    def __init__(self, pretrained=False):
+        super().__init__()
+
+    def forward(self, images):
+        return images
+
+
+def test_frozen_teacher_keeps_its_weights_in_the_trial_run(tiny_config):
+    MODELS.register_module("Pixels", module=Pixels, force=True)
+    cfg = Config.fromfile(tiny_config)
+    cfg.model.neck.out_channels = 3
+    cfg.model.head.loss = dict(type="snnssl_mm.FeatureDistillationLoss")
+    network = dict(type="mmengine.Pixels", pretrained=True)
+    cfg.model.frozen_teacher = dict(backbone=network)
+    assert not found(cfg, data=True)
+    cfg.model.frozen_teacher.backbone.pretrained = False
+    assert "model" in found(cfg)

@@ -105,9 +105,10 @@ def check_first_batch(cfg: Config) -> list[Problem]:
 
 
 def without_weights(model: Any) -> None:
-    """Remove the checkpoints of a model's parts from its settings."""
-    for part in model.values() if isinstance(model, dict) else model:
-        if isinstance(part, (dict, list)):
+    """Remove the checkpoints of a model's parts, except those of a frozen teacher."""
+    named = model.items() if isinstance(model, dict) else enumerate(model)
+    for name, part in named:
+        if isinstance(part, (dict, list)) and name != "frozen_teacher":
             without_weights(part)
     if isinstance(model, dict):
         model.pop("pretrained", None)
