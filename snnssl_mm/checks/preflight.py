@@ -164,6 +164,8 @@ def last_batch(loader: DataLoader) -> int:
 def require_finite_loss(runner: Any, model: BaseModel) -> None:
     """Require a finite loss of a batch, and of the smaller one that ends an epoch.
 
+    If hooks change the model over training, it must be finite in each of their stages.
+
     Raises:
         PreflightError: If the loss fails or is not finite; names the images.
     """
@@ -174,31 +176,63 @@ def require_finite_loss(runner: Any, model: BaseModel) -> None:
     twin: Any = copy_of(model)
     if twin is None:
         return
-    twin.train()
     full, last = process_batch_size(loader), last_batch(loader)
-    sizes = {min(full, TRAINED, len(loader.dataset)): "a batch"}
-    if 0 < last < min(full, TRAINED):
-        sizes[last] = "the last batch of an epoch (left out by drop_last=True)"
+    sizes = {run_size(min(full, len(loader.dataset))): "a batch"}
+    if last:
+        name = "the last batch of an epoch (left out by drop_last=True)"
+        sizes.setdefault(run_size(last), name)
     for size, name in sizes.items():
         indices = spread(len(loader.dataset), size)
         batch = batch_of(loader, indices, "train_dataloader")
         require_labels_in_range(batch, *classes_of(model))
         images = f"{name} of {size} training image{'s' * (size > 1)}"
         of = f"{images} ({shortened(image_names(loader.dataset, indices), 2)})"
-        with step(f"train_dataloader: the loss of {of}", PreflightError, twin):
-            with autocast_context(runner.optim_wrapper, twin):
-                data = twin.data_preprocessor(batch, True)
-                if isinstance(getattr(twin, "backbone", None), SpikingBackbone):
-                    require_time_first(twin.data_preprocessor, data["inputs"], size)
-                losses = twin._run_forward(data, mode="loss")
-            if bad := [name for name, value in losses.items() if not finite(value)]:
-                raise PreflightError(
-                    f"train_dataloader: {' and '.join(bad)} of {of} is not finite "
-                    "before the first step; check these images, their annotations and "
-                    "the initial weights"
-                )
-            total, _ = twin.parse_losses(losses)
-        say(f"{images}: transforms, model and loss pass, loss {total.item():.4g}")
+        for stage in stages_of(runner, model):
+            for setting, value in stage.items():
+                setattr(twin, setting, value)
+            twin.train()
+            during = "".join(f", {key}={value!r}" for key, value in stage.items())
+            with step(
+                f"train_dataloader: the loss of {of}{during}", PreflightError, twin
+            ):
+                loss = finite_loss(runner, twin, batch, size, f"{of}{during}")
+            say(f"{images}{during}: transforms, model and loss pass, loss {loss:.4g}")
+
+
+def run_size(size: int) -> int:
+    """Return how many samples of a batch are run: odd if ``size`` is, for halves."""
+    return min(size, TRAINED - size % 2)
+
+
+def finite_loss(runner: Any, twin: Any, batch: Any, size: int, of: str) -> float:
+    """Compute the loss of a batch of ``size`` images in training mode.
+
+    Raises:
+        PreflightError: If it is not finite; names what it is the loss ``of``.
+    """
+    with autocast_context(runner.optim_wrapper, twin):
+        data = twin.data_preprocessor(batch, True)
+        if isinstance(getattr(twin, "backbone", None), SpikingBackbone):
+            require_time_first(twin.data_preprocessor, data["inputs"], size)
+        losses = twin._run_forward(data, mode="loss")
+    if bad := [name for name, value in losses.items() if not finite(value)]:
+        raise PreflightError(
+            f"train_dataloader: {' and '.join(bad)} of {of} is not finite before the "
+            "first step; check these images, their annotations and the initial weights"
+        )
+    total, _ = twin.parse_losses(losses)
+    return float(total.item())
+
+
+def stages_of(runner: Any, model: BaseModel) -> list[dict[str, Any]]:
+    """Return the model's settings over training, each once; no settings if they stay.
+
+    Hooks that change them, such as PathScheduleHook, list them as ``model_stages``.
+    """
+    stages = [s for hook in runner.hooks for s in getattr(hook, "model_stages", ())]
+    own = {name: getattr(model, name, None) for stage in stages for name in stage}
+    complete = [{**own, **stage} for stage in stages or [own]]
+    return [stage for i, stage in enumerate(complete) if stage not in complete[:i]]
 
 
 def copy_of(model: BaseModel) -> BaseModel | None:

@@ -311,6 +311,27 @@ def test_classifiers_of_clips_need_the_time_axis_first(tmp_path):
     run_preflight(built(cfg, tmp_path))
 
 
+def test_later_stages_of_the_schedule_are_run(tmp_path, lines):
+    """T must divide the 4 frames; dual needs two halves, also in the last batch."""
+    cfg = Config.fromfile(write_events_config(tmp_path / "events.py", ROOT))
+
+    def staged(*later):
+        stages = [dict(train_path="analog", train_time_steps=2), *later]
+        schedule = dict(type="snnssl_mm.PathScheduleHook", stages=stages)
+        cfg.default_hooks.path_schedule = schedule
+        runner = built(cfg, tmp_path)
+        lines.clear()
+        run_preflight(runner)
+        return [line for line in lines if "loss" in line]
+
+    with pytest.raises(PreflightError, match="train_time_steps=3 must divide"):
+        staged(dict(begin=0.8, train_time_steps=3))
+    same = dict(begin=0.2, train_path="analog")
+    longer = dict(begin=0.8, train_time_steps=4)
+    assert len(staged()) == len(staged(same)) == 1
+    assert len(staged(same, longer)) == 2
+
+
 def test_loss_that_is_not_finite_before_the_first_step(job, tmp_path):
     runner = built(job("classification"), tmp_path)
     with torch.no_grad():

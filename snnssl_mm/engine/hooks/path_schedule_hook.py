@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from snnssl_mm.checkpoints.loading import unwrapped
+from snnssl_mm.neurons.paths import PATHS
 from snnssl_mm.registry import HOOKS
 
 SETTINGS = ("train_path", "train_time_steps")
@@ -31,6 +32,13 @@ class PathScheduleHook(Hook):
         stages: Settings of DualPathSSL, ``train_path`` and ``train_time_steps``, and
             where they ``begin``, a share of the iterations from 0 to 1, ascending; 0
             in the first stage. Settings that a stage omits stay.
+
+    Attributes:
+        model_stages: The model's settings in each stage; the pre-flight runs a batch
+            in each of them.
+
+    Raises:
+        ValueError: If a stage has other settings or other values.
     """
 
     def __init__(self, stages: Sequence[Mapping[str, Any]]) -> None:
@@ -42,11 +50,12 @@ class PathScheduleHook(Hook):
                 f"PathScheduleHook expects stages of {SETTINGS} whose begin ascends "
                 f"from 0 and stays below 1, got {list(stages)}"
             )
-        self.settings: list[dict[str, Any]] = []
+        self.model_stages: list[dict[str, Any]] = []
         for stage in stages:
-            before = self.settings[-1] if self.settings else {}
+            before = self.model_stages[-1] if self.model_stages else {}
             own = {key: value for key, value in stage.items() if key != "begin"}
-            self.settings.append({**before, **own})
+            require_known_values(own)
+            self.model_stages.append({**before, **own})
         self.current: int | None = None
 
     def before_train(self, runner: Any) -> None:
@@ -73,8 +82,27 @@ class PathScheduleHook(Hook):
             return
         self.current = stage
         model = unwrapped(runner.model)
-        for name, value in self.settings[stage].items():
+        for name, value in self.model_stages[stage].items():
             setattr(model, name, value)
         model.train()
-        listed = ", ".join(f"{k}={v!r}" for k, v in self.settings[stage].items())
+        listed = ", ".join(f"{k}={v!r}" for k, v in self.model_stages[stage].items())
         runner.logger.info(f"iteration {runner.iter + 1}: {listed}")
+
+
+def require_known_values(stage: Mapping[str, Any]) -> None:
+    """Require a path of neurons, and a number of time steps or None.
+
+    Raises:
+        ValueError: If a value is another one.
+    """
+    path, steps = stage.get("train_path", PATHS[0]), stage.get("train_time_steps")
+    if path not in PATHS:
+        raise ValueError(
+            f"PathScheduleHook got a stage of train_path={path!r}, expected one of "
+            f"{PATHS}"
+        )
+    if steps is not None and (type(steps) is not int or steps < 1):
+        raise ValueError(
+            f"PathScheduleHook got a stage of train_time_steps={steps!r}, expected an "
+            "int of at least 1, or None for the backbone's"
+        )

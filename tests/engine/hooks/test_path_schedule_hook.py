@@ -82,6 +82,10 @@ def test_evaluation_spikes_for_all_time_steps_of_the_backbone():
         [dict(), dict(begin=0.5), dict(begin=0.2)],
         [dict(), dict(begin=1.0)],
         [dict(path="dual")],
+        [dict(), dict(begin=0.8, train_path="duall")],
+        [dict(), dict(begin=0.8, train_time_steps=0)],
+        [dict(), dict(begin=0.8, train_time_steps=2.0)],
+        [dict(), dict(begin=0.8, train_time_steps=True)],
     ],
 )
 def test_wrong_stages_are_refused(stages):

@@ -11,6 +11,7 @@ from small_backbones import BACKBONES, SMALL
 from torch.utils.data import Dataset
 from toy_runs import toy_run
 
+from snnssl_mm.datasets.data_error import PreflightError
 from snnssl_mm.engine import PathScheduleHook
 from snnssl_mm.models import MaskedPatchDecoder, load_backbone
 from snnssl_mm.models.selfsup.masked_patches import cut_patches
@@ -244,14 +245,31 @@ class Images(Dataset):
         return {"inputs": [image + 0.1 * torch.rand(1)], "data_samples": {}}
 
 
-def test_resumed_training_draws_the_same_masks(tmp_path):
-    loader = dict(
+def loader(batch_size):
+    return dict(
         dataset=Images(),
-        batch_size=4,
+        batch_size=batch_size,
         num_workers=0,
         sampler=dict(type="DefaultSampler", shuffle=True),
         collate_fn=dict(type="default_collate"),
     )
+
+
+def test_later_stage_that_halves_an_odd_batch_stops_before_step_1(tmp_path):
+    stages = [dict(train_path="spike"), dict(begin=0.9, train_path="dual")]
+    checked = dict(type="snnssl_mm.DataCheckHook", files=False)
+    with pytest.raises(PreflightError, match="train_path='dual'"):
+        toy_run(
+            tmp_path,
+            loader(3),
+            dict(by_epoch=True, max_epochs=2),
+            dict(interval=1),
+            hooks=[checked, dict(type="snnssl_mm.PathScheduleHook", stages=stages)],
+            model=build().float(),
+        )
+
+
+def test_resumed_training_draws_the_same_masks(tmp_path):
     weights = []
     for name, more in (
         ("whole", {}),
@@ -259,7 +277,7 @@ def test_resumed_training_draws_the_same_masks(tmp_path):
     ):
         runner = toy_run(
             tmp_path / name,
-            loader,
+            loader(4),
             dict(by_epoch=True, max_epochs=2),
             dict(interval=1),
             hooks=[dict(type="snnssl_mm.EpochSeedHook")],
