@@ -7,7 +7,9 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
+from snnssl_mm.checkpoints.loading import unwrapped
 from snnssl_mm.checkpoints.random_states import random_states_kept
+from snnssl_mm.models import DualPathSSL
 from snnssl_mm.probing.probe_models import build_eval_model
 from snnssl_mm.recording.health_features import estimate_statistics
 from snnssl_mm.recording.two_views import two_view_batches
@@ -37,9 +39,23 @@ class SpikingStatisticsHook(Hook):
             )
         self.num_images = num_images
 
+    def before_train(self, runner: Any) -> None:
+        """Refuse another algorithm, whose last checkpoint would fail.
+
+        Raises:
+            TypeError: If the model is no DualPathSSL, which has two views.
+        """
+        model = unwrapped(runner.model)
+        if not isinstance(model, DualPathSSL):
+            raise TypeError(
+                "SpikingStatisticsHook needs the two views of a DualPathSSL, but the "
+                f"model is a {type(model).__name__}; remove the hook"
+            )
+
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Replace the statistics in the checkpoint that ends training."""
-        if runner.iter < runner.max_iters or not is_main_process():
+        # Checkpoints by iterations are written before runner.iter counts the last one.
+        if checkpoint["meta"]["iter"] < runner.max_iters or not is_main_process():
             return
         device = next(runner.model.parameters()).device
         with random_states_kept():
