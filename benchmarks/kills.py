@@ -52,6 +52,7 @@ train_dataloader = dict(
 eval_train_dataloader = dict(dataset=scenes)
 eval_test_dataloader = dict(dataset=scenes)
 default_hooks = dict(
+    checkpoint=dict(interval=1),
     logger=dict(interval=1), health=dict(interval=1), knn=dict(interval=1))
 custom_hooks = [dict(type='EMAHook', momentum=0.1)]
 """
