@@ -98,8 +98,8 @@ def with_views(cfg: Config, cell: Cell) -> None:
     """
     if (cell.views, cell.jitter) == (Cell().views, Cell().jitter):
         return
-    pipeline, place = find_views(cfg)
-    step = pipeline[place]
+    dataset, place = find_views(cfg)
+    step = dataset["pipeline"][place]
     if step["num_views"] not in (2, [2]) or len(step["transforms"]) != 1:
         raise ValueError(
             "the axes views and jitter need a MultiView of two views of one kind, got "
@@ -108,9 +108,8 @@ def with_views(cfg: Config, cell: Cell) -> None:
         )
     kinds, numbers = [list(step["transforms"][0])], [4 if cell.views == "4" else 2]
     if cell.views == "2+2 small":
-        (dataset,) = innermost(cfg.get(LOADER))
-        half = (dataset["size"] // 2, dataset["size"] // 2)
-        kinds.append([*kinds[0], dict(type="Resize", scale=half)])
+        half = dataset.get("size", 16) // 2  # as DigitScenes has it
+        kinds.append([*kinds[0], dict(type="Resize", scale=(half, half))])
         numbers.append(2)
     if cell.jitter == "frames":
         frames = dict(type="snnssl_mm.PhotometricFrames", time_steps=cell.time_steps[1])
@@ -134,7 +133,8 @@ def with_windows(cfg: Config, windows: str) -> None:
     """
     if windows == "config":
         return
-    pipeline, place = find_views(cfg)
+    dataset, place = find_views(cfg)
+    pipeline = dataset["pipeline"]
     step = pipeline[place]
     numbers, views = step["num_views"], [list(view) for view in step["transforms"]]
     loaded = not any(named(one, "LoadEvents") for view in views for one in view)
@@ -163,8 +163,8 @@ def with_windows(cfg: Config, windows: str) -> None:
         pipeline[place:place] = drawn[:1]
 
 
-def find_views(cfg: Config) -> tuple[list[Any], int]:
-    """Return the training pipeline that has a ``MultiView``, and its place there.
+def find_views(cfg: Config) -> tuple[Any, int]:
+    """Return the training dataset that has a ``MultiView``, and its place there.
 
     Raises:
         ValueError: If there is none.
@@ -173,7 +173,7 @@ def find_views(cfg: Config) -> tuple[list[Any], int]:
         pipeline = dataset.get("pipeline") or []
         for place, step in enumerate(pipeline):
             if named(step, "MultiView"):
-                return pipeline, place
+                return dataset, place
     raise ValueError(
         f"the cell changes the views of {LOADER}, which has no MultiView; see "
         "configs/_base_/datasets/digit_scenes.py and digit_events.py"
