@@ -14,7 +14,7 @@ from snnssl_mm.analysis.event_pictures import (
     recording_picture,
 )
 from snnssl_mm.analysis.plots.plot_style import SMALL, styled_figure
-from snnssl_mm.checks.preflight import image_names
+from snnssl_mm.checks.batches import image_names
 from snnssl_mm.datasets.data_error import DataError, described
 from snnssl_mm.datasets.loading import read_image
 

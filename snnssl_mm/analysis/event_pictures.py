@@ -11,7 +11,7 @@ from PIL import Image
 
 from snnssl_mm.analysis.plots.plot_style import BLUE, RED
 from snnssl_mm.checkpoints.atomic_files import open_atomically
-from snnssl_mm.checks.preflight import info_of, inner_datasets
+from snnssl_mm.checks.batches import info_of, inner_datasets
 from snnssl_mm.datasets.events.frames import EventFrames
 from snnssl_mm.datasets.events.recording import Recording
 

@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 import run_state
 from kill_phases import PHASES
+from kills import config_text
+from mmengine.config import Config
 
 ROOT = Path(__file__).parents[2]
+
+
+def test_every_epoch_has_a_checkpoint_to_resume_from(tmp_path):
+    file = tmp_path / "tiny.py"
+    file.write_text(config_text(tmp_path, 5))
+    assert Config.fromfile(file).default_hooks.checkpoint.interval == 1
 
 
 @pytest.fixture(scope="module")
