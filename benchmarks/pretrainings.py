@@ -249,6 +249,9 @@ def main() -> None:
     missing = [run for run in runs if not has_row(file.rows, run, args.energy)]
 
     def report(run: Run, row: Row) -> str:
+        old = file.find(name=run.name, seed=run.seed, digest=run.digest)
+        if old and row["seconds"] is None:  # its energy was missing
+            row["seconds"] = old["seconds"]
         file.append(row)
         accuracy = 100 * row["linear"]["pretrained"]
         return f"{run.name}, seed {run.seed}: linear {accuracy:.1f} %"
