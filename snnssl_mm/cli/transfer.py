@@ -48,7 +48,7 @@ from snnssl_mm.cli.shared.user_errors import errors_as_messages
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from snnssl_mm.recording.results_file import ResultsFile, Row
+    from snnssl_mm.recording.results_file import ResultsFile
     from snnssl_mm.transfer.jobs import Job
     from snnssl_mm.transfer.suites import Suite
 
@@ -151,22 +151,24 @@ def run(args: argparse.Namespace) -> None:
         try:
             run_missing(args, jobs, results)
         finally:
-            show(results, [job.key for job in jobs], out)
+            show(results, jobs, out)
 
 
-def show(results: ResultsFile, keys: Sequence[Row], out: Path) -> None:
-    """Print the tables of the jobs' rows, and write the leaderboard of all rows."""
+def show(results: ResultsFile, jobs: Sequence[Job], out: Path) -> None:
+    """Print the tables of the jobs, and write the leaderboard of comparable rows."""
     from snnssl_mm.analysis.transfer_leaderboard import leaderboard
     from snnssl_mm.analysis.transfer_table import transfer_tables
+    from snnssl_mm.transfer.jobs import comparable_rows
 
-    rows = [row for key in keys if (row := results.find(**key))]
+    rows, others = comparable_rows(jobs, results)
     for table in transfer_tables(rows):
         table.print()
     if rows:
-        others = [row for row in results.rows if row not in rows]
         report = {"machine": results.machine, "rows": [*rows, *others]}
         page = leaderboard(report, out.with_suffix(".html"))
         print(f"rows: {out}\nleaderboard: {page}")
+    if hidden := len(results.rows) - len(rows) - len(others):
+        print(f"{hidden} rows of other settings or weights are left out")
 
 
 def fraction(text: str) -> float:

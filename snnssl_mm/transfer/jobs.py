@@ -37,6 +37,8 @@ class Job(NamedTuple):
         fraction: Fraction of the labelled training images, or labels a class (> 1).
         cfg: Complete config.
         digest: Digest of the complete config and the checkpoint's SHA-256.
+        settings: Digest of what all jobs of the task have in common: its config and
+            metrics, without seed, fraction and weights.
     """
 
     suite: str
@@ -47,6 +49,7 @@ class Job(NamedTuple):
     fraction: float
     cfg: Config
     digest: str
+    settings: str
 
     def __str__(self) -> str:
         """Name the job for the terminal."""
@@ -136,6 +139,7 @@ class Job(NamedTuple):
             "metric_keys": self.task.metrics,
             "config": config_name(self.task.config),
             "digest": self.digest,
+            "settings": self.settings,
             "threads": threads,
             "command": command,
         }
@@ -199,6 +203,7 @@ def expand(
     jobs = []
     for task in suite.tasks:
         own = configs[task.name]
+        settings = settings_digest(own.to_dict(), task.probe, task.metrics)
         for fraction in task.fractions:
             for index, seed in enumerate(seeds):
                 cfg = job_config(task, own, seed, fraction)
@@ -213,10 +218,30 @@ def expand(
                     jobs.append(
                         Job(
                             *(suite.name, task, entry.name, weights, seed),
-                            *(fraction, used, digest),
+                            *(fraction, used, digest, settings),
                         )
                     )
     return jobs
+
+
+def comparable_rows(
+    jobs: Sequence[Job], results: ResultsFile
+) -> tuple[list[Row], list[Row]]:
+    """Return the rows of the jobs, and others that can be compared with them.
+
+    Others are those of other entries, seeds, fractions and tasks, unless their task was
+    run with other settings. Rows of earlier versions do not say theirs.
+    """
+    found = [row for job in jobs if (row := job.find(results))]
+    keys = [job.key for job in jobs]
+    settings = {(job.suite, job.task.name): job.settings for job in jobs}
+    others = []
+    for row in results.rows:
+        wanted = settings.get((row["suite"], row["task"]))
+        same = wanted is None or row.get("settings", wanted) == wanted
+        if same and {name: row[name] for name in KEY} not in keys:
+            others.append(row)
+    return found, others
 
 
 def longest_first(jobs: Sequence[Job], results: ResultsFile) -> list[list[Job]]:

@@ -7,7 +7,14 @@ from mmengine.config import Config
 
 from snnssl_mm.recording.results_file import ResultsFile
 from snnssl_mm.transfer.entries import Entry, Weights
-from snnssl_mm.transfer.jobs import JOB, KEY, ROW, expand, longest_first
+from snnssl_mm.transfer.jobs import (
+    JOB,
+    KEY,
+    ROW,
+    comparable_rows,
+    expand,
+    longest_first,
+)
 from snnssl_mm.transfer.suites import SuiteError
 
 METRICS = {"AP": "coco/bbox_mAP"}
@@ -126,6 +133,26 @@ def test_a_row_counts_while_its_metrics_are_read_alike(
         assert (job.finished(tmp_path) is not None) == expected
     del left["metric_keys"]  # as in earlier versions
     assert new.accepts(left)
+
+
+def test_rows_of_other_settings_are_not_compared(jobs_of, results):
+    jobs = [job for job in jobs_of() if job.task.name == "boxes"]
+    former = [job for job in jobs_of(lr=2.0) if job.task.name == "boxes"]
+    kept = [
+        row(jobs[0], entry="btl", settings=jobs[0].settings),
+        row(jobs[0], seed=8, settings=jobs[0].settings),
+        row(jobs[0], entry="of an earlier version"),
+        row(jobs[0], task="not run now", settings="other"),
+    ]
+    left_out = [
+        row(jobs[0], entry="sim", settings=former[0].settings),
+        row(former[1], settings=former[1].settings),  # its job is still to be done
+    ]
+    for one in (row(jobs[0], settings=jobs[0].settings), *kept, *left_out):
+        results.append(one)
+    found, others = comparable_rows(jobs, results)
+    assert [one["entry"] for one in found] == [jobs[0].entry]
+    assert others == kept
 
 
 def test_a_row_in_the_folder_counts_if_it_is_the_jobs(jobs_of, tmp_path):
