@@ -26,6 +26,7 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -150,10 +151,19 @@ def show(result: dict[str, Any]) -> None:
                 f"{ratio['median']:.3g}" if ratio else "",
                 quartiles(ratio, ".3g") if ratio else "",
                 f"{side['peak_mib']:,.0f}" if "peak_mib" in side else "",
-                ", ".join(f"{key} {value}" for key, value in more.items()),
+                ", ".join(details_of(more)),
             ]
         )
     Table(heads, rows, f"{result['case']}: {result['compared']}").print()
+
+
+def details_of(entries: dict[str, Any]) -> Iterator[str]:
+    """Yield what else was measured of a side as texts; its parts without braces."""
+    for key, value in entries.items():
+        if isinstance(value, dict):
+            yield from details_of(value)
+        else:
+            yield f"{key.replace('_', ' ')} {value:g}"
 
 
 def quartiles(values: dict[str, Any], digits: str) -> str:

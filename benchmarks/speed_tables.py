@@ -17,6 +17,16 @@ def duration(seconds: float) -> str:
     return f"{seconds / 1e-6:.3g} µs"
 
 
+def rate_text(rate: float) -> str:
+    """Format a rate: three digits below 100, none after the point above.
+
+    Example:
+        >>> rate_text(0.4257), rate_text(3373.2)
+        ('0.426', '3,373')
+    """
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+
+
 SPEED_HEADS = (
     "case",
     "ours",
@@ -94,7 +104,7 @@ def speed_lines(case: dict[str, Any]) -> list[list[str]]:
     own = device_time(ours)
     if not others:
         rate = ours.get("per_second")
-        own += f" ({rate:,.0f} {case['items']}/s)" if rate else ""
+        own += f" ({rate_text(rate)} {case['items']}/s)" if rate else ""
         return [[case["case"], own, *["-"] * 3, host_time(ours), *["-"] * 3]]
     lines = []
     for name, side in others:

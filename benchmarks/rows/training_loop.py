@@ -170,7 +170,7 @@ def case_of_loop(name: str, size: Size) -> Case:
     """The loop compared with plain steps."""
     sides = {"mmengine's loop": looped, "plain steps": plain}
     return Case(
-        f"{name}, {size.iterations} steps",
+        f"{name}, {steps_text(size)}",
         {label: Side(side, memory=False) for label, side in sides.items()},
         size,
         budget_s=8,
@@ -188,13 +188,18 @@ def case_of_amp(name: str, size: Size) -> Case:
         return Side(changed, compared=False, memory=False)
 
     return Case(
-        f"{name}, {size.iterations} steps",
-        {"float32": of(None), "--amp bfloat16": of("bfloat16")},
+        f"{name}, {steps_text(size)}",
+        {"--amp bfloat16": of("bfloat16"), "float32": of(None)},
         size,
         budget_s=8,
         rounds=(2, 10),
         items=(size.iterations * size.images, "images"),
     )
+
+
+def steps_text(size: Size) -> str:
+    """How many steps a run has."""
+    return "1 step" if size.iterations == 1 else f"{size.iterations} steps"
 
 
 def _looped_with(amp: str | None, size: Size) -> Run:
