@@ -9,7 +9,8 @@ from mmpretrain.apis import ModelHub
 from modelindex.models.Model import Model
 
 from snnssl_mm.checkpoints import zoo
-from snnssl_mm.checkpoints.preprocessing import loads_file, read_as_files
+from snnssl_mm.checkpoints.preprocessing import loads_file, read_as_files, source_of
+from snnssl_mm.probing.evaluation_pipeline import evaluation_pipeline
 
 FOLDERS = ("selfsup", "classification")
 """Config folders with models that mmpretrain can build."""
@@ -41,21 +42,26 @@ def add_image_pipeline(cfg: Config) -> None:
     """Set the ``test_dataloader`` of a config, which mmpretrain's inferencers read.
 
     Its transforms turn a loaded image (BGR) into the model's input. Pretraining configs
-    have no ``test_dataloader``; theirs is made of ``eval_test_dataloader``. If the
-    config's images are in memory (RGB), its ``file_loading`` comes first and the data
-    preprocessor exchanges the channels. Call this right after reading the config,
-    before its model is built.
+    have no ``test_dataloader``; theirs is made of ``eval_test_dataloader``, or of
+    :func:`~snnssl_mm.probing.evaluation_pipeline.evaluation_pipeline` if they have no
+    labelled images, but a folder to train on. If the config's images are in memory
+    (RGB), its ``file_loading`` comes first and the data preprocessor exchanges the
+    channels. Call this right after reading the config, before its model is built.
 
     Raises:
         ValueError: If the config does not define how an image is prepared.
     """
     loader = cfg.get("test_dataloader") or cfg.get("eval_test_dataloader")
-    if not loader:
-        raise ValueError(
-            "the config has neither test_dataloader nor eval_test_dataloader; set one, "
-            "whose pipeline prepares an image"
-        )
-    steps = list(loader.dataset.pipeline)
+    if loader:
+        kind, steps = loader.dataset.type, list(loader.dataset.pipeline)
+    else:
+        training = source_of(cfg.get("train_dataloader"))
+        if not training.get("pipeline") or not loads_file(training["pipeline"][0]):
+            raise ValueError(
+                "the config has neither test_dataloader nor eval_test_dataloader, and "
+                "trains on no image files; set one, whose pipeline prepares an image"
+            )
+        kind, steps = training["type"], evaluation_pipeline(cfg)
     if not loads_file(steps[0]):
         if not cfg.get("file_loading"):
             raise ValueError(
@@ -65,10 +71,10 @@ def add_image_pipeline(cfg: Config) -> None:
             )
         steps = [*cfg.file_loading, *steps]
         read_as_files(cfg)
-        files = dict(type=loader.dataset.type, pipeline=steps)
+        files = dict(type=kind, pipeline=steps)
         cfg.train_dataloader = dict(dataset=files)  # images are BGR from now on
     pipeline = [step for step in steps if not loads_file(step)]
-    dataset = dict(type=loader.dataset.type, pipeline=pipeline)
+    dataset = dict(type=kind, pipeline=pipeline)
     cfg.test_dataloader = dict(dataset=dataset)
 
 

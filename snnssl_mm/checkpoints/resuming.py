@@ -51,6 +51,20 @@ def newest_first(folder: Path) -> list[Path]:
     return [file for *_, file in sorted(dated, reverse=True)]
 
 
+def is_later(file: Path, other: Path) -> bool:
+    """Tell whether a checkpoint was written after another, by its time and number.
+
+    Copies may have any times, and a folder may have files of an earlier run, whose
+    numbers are higher. Numbers of epochs and iterations are not compared.
+    """
+    (kind, number), (other_kind, other_number) = (
+        OWN_NAME.fullmatch(f.name).groups()  # type: ignore[union-attr]
+        for f in (file, other)
+    )
+    newer = file.stat().st_mtime_ns > other.stat().st_mtime_ns
+    return newer and (kind != other_kind or int(number) > int(other_number))
+
+
 def recorded_checkpoint(work_dir: str | Path) -> str:
     """Read the checkpoint that ``last_checkpoint`` names; empty if there is none."""
     note = Path(work_dir, LAST_CHECKPOINT)
@@ -65,9 +79,9 @@ def newest_intact(folder: Path) -> Path | None:
 def last_intact_checkpoint(work_dir: str) -> str | None:
     """Find the checkpoint that ``--resume`` without a path continues from.
 
-    It is the newest intact one of the work directory. The one that the file
-    ``last_checkpoint`` names is used if none is newer; otherwise a warning says why
-    it was not.
+    It is the one that the file ``last_checkpoint`` names, also if the folder was moved,
+    unless a later one was written after it; else the newest intact one of the work
+    directory, and a warning says why.
 
     Returns:
         A path; None if there is no checkpoint at all.
@@ -80,17 +94,23 @@ def last_intact_checkpoint(work_dir: str) -> str | None:
     if "://" in named or (named and Path(named).is_dir()):  # remote, or DeepSpeed's
         return named
     files = newest_first(Path(work_dir))
-    reasons = []
+    given, reasons = Path(named), []
+    if named and not given.is_file():  # the folder was moved
+        given = Path(work_dir, given.name)
     if not note.is_file():
         reasons.append(f"{note} does not exist")
     elif not named:
         reasons.append(f"{note} is empty")
-    elif not Path(named).is_file():
+    elif not given.is_file():
         reasons.append(f"{note} names {named}, which does not exist")
-    elif not any(file.samefile(named) for file in files):
-        files.insert(0, Path(named))  # CheckpointHook has another out_dir or name
-    elif not files[0].samefile(named):
-        reasons.append(f"{note} names {named}, which is older")
+    elif own := next((file for file in files if file.samefile(given)), None):
+        later = [file for file in files if is_later(file, own)]
+        if later:
+            reasons.append(f"{note} names {named}, which is older")
+        others = [file for file in files if file not in (*later, own)]
+        files = [*later, own, *others]
+    else:
+        files.insert(0, given)  # CheckpointHook has another out_dir or name
     if not files:
         text = f"no checkpoint in {work_dir}: training starts from the beginning"
         print_log(text, "current")

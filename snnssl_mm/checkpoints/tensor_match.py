@@ -20,7 +20,8 @@ class TensorMatch(NamedTuple):
     Attributes:
         loadable: Tensors of the state dict that the module loads.
         names: All tensor names of the module.
-        problems: A phrase for each of them that is missing or has another shape.
+        problems: A phrase for each of them that is missing, has another shape, or
+            values that are not finite.
         left_over: Names in the state dict that the module does not have.
     """
 
@@ -84,7 +85,7 @@ def first(phrases: list[str]) -> str:
 
 
 def match_tensors(module: nn.Module, offered: Mapping[str, Any]) -> TensorMatch:
-    """Find what a module would load, by name, shape and its own conversions.
+    """Find what a module would load, by name, shape, values and its own conversions.
 
     The modules' own loading code runs on a copy on the meta device, so tensors that
     they convert (names of earlier versions, position embeddings of another size) count
@@ -100,6 +101,10 @@ def match_tensors(module: nn.Module, offered: Mapping[str, Any]) -> TensorMatch:
         tensors._metadata = offered._metadata  # type: ignore[attr-defined]
     unfilled = unfilled_copy(module)
     problems: dict[str, str] = {}
+    for name in wanted.keys() & tensors.keys():
+        if not is_finite(tensors[name]) and is_finite(wanted[name]):
+            problems[name] = f"{name} has values that are NaN or infinite"
+            del tensors[name]
     try:
         missing, left_over = load_unfilled(unfilled, tensors)
     except RuntimeError:  # other shapes, which the module does not convert
@@ -113,6 +118,13 @@ def match_tensors(module: nn.Module, offered: Mapping[str, Any]) -> TensorMatch:
         problems.setdefault(name, f"{name} is missing")
     ordered = {name: problems[name] for name in wanted if name in problems}
     return TensorMatch(tensors, frozenset(wanted), ordered, left_over)
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no value is NaN or infinite; true on the meta device."""
+    if tensor.is_meta or not tensor.is_floating_point():
+        return True
+    return bool(torch.isfinite(tensor).all())
 
 
 def unfilled_copy(module: nn.Module) -> nn.Module:

@@ -40,13 +40,17 @@ def run(args: argparse.Namespace) -> None:
     from mmengine.registry import DATASETS, init_default_scope
 
     from snnssl_mm.analysis.dataset_pictures import draw_rows, read_rows
+    from snnssl_mm.checkpoints.preprocessing import (
+        exchanges_channels,
+        preprocessor_settings,
+    )
 
     config = load_config(args)
     file = Path(args.config)
     init_default_scope(config.get("default_scope", "mmpretrain"))
     np.random.seed(args.seed)  # noqa: NPY002  (mmcv's transforms use the global one)
     torch.manual_seed(args.seed)
-    bgr = bool(config.get("data_preprocessor", {}).get("to_rgb", False))
+    bgr = exchanges_channels(preprocessor_settings(config))
     loaders = {
         key.removesuffix("_dataloader").replace("_", " "): config[key]
         for key in LOADERS

@@ -1,9 +1,10 @@
 """Write a report about a pretrained checkpoint as one HTML page and as Markdown.
 
 Other commands measure probes, time steps, firing rates, energy and representation
-health; their results are kept in OUT, so that running the same command again continues
-an interrupted report. Pictures show spikes, maps and features. The page needs no other
-file. With --downstream it also shows what detectors and segmentors find.
+health; their results are kept in OUT/measured, in a folder for each config and images,
+so that running the same command again continues an interrupted report. Pictures show
+spikes, maps and features. The page needs no other file. With --downstream it also shows
+what detectors and segmentors find.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ def measure(args: argparse.Namespace) -> Rows:
     files = measurements(args)
     for number, (name, jobs) in enumerate(files.items(), start=1):
         Console().rule(f"{number} of {len(files) + 1}: {name.replace('_', ' ')}")
-        file = args.out / f"{name}.json"
+        file = args.measured / f"{name}.json"
         rows[name] = []
         for job in jobs:
             children.run_child([*job.command, "--out", str(file)])
@@ -245,6 +246,7 @@ def run(args: argparse.Namespace) -> None:
     from snnssl_mm.analysis.report.report_about import about_table
     from snnssl_mm.checkpoints import zoo
     from snnssl_mm.probing import eval_loaders, load_trained_model
+    from snnssl_mm.probing.digests import inputs_digest
     from snnssl_mm.recording.provenance import require_local
 
     page, text = args.out / "report.html", args.out / "report.md"
@@ -267,7 +269,8 @@ def run(args: argparse.Namespace) -> None:
             args.config = str(args.out / "config.py")
             cfg.dump(args.config)
         model = load_trained_model(cfg, args.checkpoint)
-        eval_loaders(cfg)
+        images = (loader.dataset for loader in eval_loaders(cfg, all_test_images=True))
+        args.measured = args.out / "measured" / inputs_digest(cfg, *images)
     rows = measure(args)
     Console().rule("pictures")
     table = about_table(cfg, args.checkpoint, model, rows["probes"][0])

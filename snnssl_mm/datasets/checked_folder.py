@@ -120,13 +120,15 @@ class CheckedFolder(CustomDataset):
         classes = list(self.metainfo.get("classes") or names)
         if set(names) <= set(classes):
             numbers = {name: number for number, name in enumerate(classes)}
-        elif len(names) == len(classes):  # other names for the sorted folders
+        elif len(names) == len(classes) and not set(names) & set(classes):
+            # Other names for the sorted folders; some equal ones are a mistake.
             numbers = {name: number for number, name in enumerate(names)}
         else:
             raise ValueError(
                 f"{folder} has {len(names)} class folders, but metainfo['classes'] of "
                 f"the dataset has {len(classes)} names, without "
-                f"{sorted(set(names) - set(classes))[:5]}: correct one of them"
+                f"{sorted(set(names) - set(classes))[:5]}: correct one of them (names "
+                "of which none is a folder's rename as many folders, in sorted order)"
             )
         if empty := set(names) - {file.split("/")[0] for file in files}:
             log_once(

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from torch import nn
+from torch.utils.data import Subset
 
 from snnssl_mm.datasets.data_error import file_of
 
@@ -33,6 +35,18 @@ def weights_digest(module: nn.Module) -> str:
     return digest.hexdigest()[:LENGTH]
 
 
+def inputs_digest(cfg: Config, *datasets: Any) -> str:
+    """Hash what a measurement depends on beside the weights: config and images."""
+    return settings_digest(cfg.to_dict(), *map(samples_digest, datasets))
+
+
+def info_of(dataset: Any, index: int) -> Any:
+    """Return what a dataset, or a subset of one, knows about a sample."""
+    if isinstance(dataset, Subset):
+        return info_of(dataset.dataset, dataset.indices[index])
+    return dataset.get_data_info(index)
+
+
 def samples_digest(dataset: Any) -> str:
     """Hash a dataset's images or recordings, and labels.
 
@@ -40,12 +54,12 @@ def samples_digest(dataset: Any) -> str:
     size and the time of the last change for at most 10,000 of them.
 
     Args:
-        dataset: An mmengine dataset.
+        dataset: An mmengine dataset, or a subset of one.
     """
     digest = hashlib.sha256()
     every = max(1, -(-len(dataset) // MAX_FILES))  # rounded up
     for index in range(len(dataset)):
-        sample = dataset.get_data_info(index)
+        sample = info_of(dataset, index)
         digest.update(str(sample.get("gt_label")).encode())
         recording = sample.get("recording")
         pixels = sample.get("img") if recording is None else recording.events

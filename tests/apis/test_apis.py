@@ -9,6 +9,7 @@ import mmpretrain
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from PIL import Image
 
 from snnssl_mm import apis
@@ -279,3 +280,22 @@ def test_what_cannot_be_loaded_or_read_is_named(model, tmp_path):
         apis.extract_features(model, io.BytesIO(b"no image"))
     with pytest.raises(ValueError, match="got 2"):
         apis.record_spikes(model, [np.zeros((4, 4), np.uint8)] * 2)
+
+
+def test_a_pretraining_without_labelled_images_prepares_images(tiny_config, tmp_path):
+    cfg = Config.fromfile(tiny_config)
+    file = tmp_path / "weights.pth"
+    torch.save(probe_models.build_eval_model(cfg).state_dict(), file)
+    cfg.eval_train_dataloader = cfg.eval_test_dataloader = None
+    cfg.dump(tiny_config)
+    with pytest.raises(ValueError, match="eval_test_dataloader"):
+        apis.load_model(tiny_config, file)  # it trains on images in memory
+    crop = dict(type="RandomResizedCrop", scale=16)
+    steps = [dict(type="LoadImageFromFile"), crop, dict(type="PackInputs")]
+    cfg.train_dataloader.dataset = dict(type="snnssl_mm.ImageFolder", pipeline=steps)
+    cfg.data_preprocessor.to_rgb = True
+    cfg.pop("file_loading")
+    cfg.dump(tiny_config)
+    image = np.full((40, 20, 3), 99, np.uint8)
+    found = apis.extract_features(apis.load_model(tiny_config, file), image)
+    assert np.isfinite(found).all()

@@ -71,6 +71,27 @@ def test_a_wrong_last_checkpoint_file_is_reported(folder, logged, case, monkeypa
     assert named in warning
 
 
+def test_a_copied_folder_resumes_from_the_same_checkpoint(folder, logged, tmp_path):
+    """Copying loses the times and changes the path that last_checkpoint has."""
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for time, name in enumerate(("epoch_10.pth", "epoch_8.pth", "epoch_9.pth")):
+        (folder / name).rename(copy / name)
+        os.utime(copy / name, (time, time))
+    (folder / "last_checkpoint").rename(copy / "last_checkpoint")
+    assert last_intact_checkpoint(str(copy)) == str(copy / "epoch_10.pth")
+    cut_off(copy / "epoch_10.pth")
+    assert last_intact_checkpoint(str(copy)) == str(copy / "epoch_9.pth")
+
+
+def test_files_of_an_earlier_run_are_not_later(folder, logged):
+    new = folder / "epoch_1.pth"
+    torch.save({"state_dict": {}, **STATE}, new)  # now: newer than the others
+    (folder / "last_checkpoint").write_text(str(new))
+    assert last_intact_checkpoint(str(folder)) == str(new)
+    assert logged == []
+
+
 @pytest.mark.parametrize("damage", [cut_off, flip_a_bit, lambda f: f.write_bytes(b"")])
 def test_a_damaged_checkpoint_is_skipped_and_reported(folder, logged, damage):
     damage(folder / "epoch_10.pth")

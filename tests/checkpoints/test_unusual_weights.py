@@ -1,6 +1,7 @@
 """Unusual weight files and networks: loaded if they fit, refused by name otherwise."""
 
 import argparse
+import re
 import urllib.error
 from pathlib import Path
 
@@ -159,3 +160,35 @@ def test_a_failed_download_names_the_address(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     with pytest.raises(OSError, match=r"https://nowhere/a\.pth.*no route"):
         reading.load_url("https://nowhere/a.pth", str(tmp_path))
+
+
+def test_files_of_the_same_name_are_downloaded_apart(tmp_path, monkeypatch):
+    asked = []
+
+    def download(url, file, **_):
+        asked.append(url)
+        torch.save({"state_dict": {"w": torch.full((2,), float(len(asked)))}}, file)
+
+    def weight(url):
+        return reading.load_url(url, str(tmp_path))["state_dict"]["w"].tolist()
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    urls = [f"https://nowhere/{run}/epoch_10.pth" for run in "ab"]
+    assert [weight(url) for url in (*urls, *urls)] == [[1, 1], [2, 2]] * 2
+    mirrors = [f"https://{name}.org/resnet50-11ad3fa6.pth" for name in "ab"]
+    assert weight(mirrors[0]) == weight(mirrors[1]), "its name is that of its content"
+    assert asked == [*urls, mirrors[0]]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_do_not_fit(tmp_path, value):
+    state = Spikformer(ARCH).state_dict()
+    name = next(name for name in state if name.endswith("running_var"))
+    state[name][0] = value
+    torch.save(state, tmp_path / "a.pth")
+    backbone = Spikformer(ARCH)
+    with pytest.raises(ValueError, match=re.escape(name)):
+        load_backbone(backbone, tmp_path / "a.pth")
+    text = load_backbone(backbone, tmp_path / "a.pth", strict=False)
+    assert f"{len(state) - 1}/{len(state)}" in text
+    assert backbone.state_dict()[name].isfinite().all()

@@ -1,5 +1,7 @@
 """Random weights, and commands whose child commands run in the test's process."""
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -29,3 +31,15 @@ def checkpoint(tiny_config, tmp_path):
     file = tmp_path / "tiny.pth"
     torch.save({"state_dict": model.state_dict()}, file)
     return file
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """Images of two classes that any network can separate."""
+    for split in ("train", "test"):
+        for index in range(8):
+            folder = tmp_path / "pets" / split / ("cat", "dog")[index % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            image = np.full((16, 16, 3), 250 * (index % 2) + index // 2, np.uint8)
+            cv2.imwrite(str(folder / f"{index}.png"), image)
+    return tmp_path / "pets"

@@ -8,6 +8,7 @@ import pytest
 import torch
 from matplotlib.image import imread
 
+from snnssl_mm.analysis import dataset_pictures
 from snnssl_mm.analysis.dataset_pictures import inputs_of, to_picture
 from snnssl_mm.datasets.data_error import DataError
 
@@ -41,6 +42,23 @@ def test_digit_scenes_are_drawn(run_tool, tmp_path, monkeypatch, capsys):
     picture = imread(tmp_path / out)[..., :3]
     assert (picture < 0.1).mean() > 0.3, "five rows of dark scenes"
     assert (picture > 0.9).mean() > 0.1, "and a light frame"
+
+
+@pytest.mark.parametrize("name", ["classification", "detection", "segmentation"])
+def test_files_are_drawn_as_the_preprocessor_sees_them(
+    run_tool, task, name, tmp_path, monkeypatch
+):
+    seen = []
+    read = dataset_pictures.read_rows
+    monkeypatch.setattr(
+        dataset_pictures,
+        "read_rows",
+        lambda *args: seen.append(args[-1]) or read(*args),
+    )
+    monkeypatch.chdir(tmp_path)
+    run_tool("browse", task(name).config, "--num", 1)
+    assert seen
+    assert all(bgr is True for bgr in seen)
 
 
 def test_an_image_that_cannot_be_shown_is_named():

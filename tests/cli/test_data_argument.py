@@ -1,9 +1,8 @@
 """--data: labelled images for a pretraining whose config has none."""
 
 import json
+import shutil
 
-import cv2
-import numpy as np
 import pytest
 from mmengine.config import Config
 
@@ -16,18 +15,6 @@ def unlabelled(tiny_config):
     cfg.eval_train_dataloader = cfg.eval_test_dataloader = None
     cfg.dump(tiny_config)
     return tiny_config
-
-
-@pytest.fixture
-def pets(tmp_path):
-    """Images of two classes that any network can separate."""
-    for split in ("train", "test"):
-        for index in range(8):
-            folder = tmp_path / "pets" / split / ("cat", "dog")[index % 2]
-            folder.mkdir(parents=True, exist_ok=True)
-            image = np.full((16, 16, 3), 250 * (index % 2) + index // 2, np.uint8)
-            cv2.imwrite(str(folder / f"{index}.png"), image)
-    return tmp_path / "pets"
 
 
 def test_a_pretraining_is_evaluated_on_them(
@@ -54,7 +41,16 @@ def test_a_report_passes_them_to_its_commands(
         raise SystemExit("failed")
 
     monkeypatch.setattr(children, "run_child", run_child)
-    with pytest.raises(SystemExit, match="failed"):
-        run_tool("report", checkpoint, "--data", pets, "--out", tmp_path / "r")
-    cfg = Config.fromfile(started[0][1])
+
+    def command():
+        with pytest.raises(SystemExit, match="failed"):
+            run_tool("report", checkpoint, "--data", pets, "--out", tmp_path / "r")
+        return started.pop()
+
+    first = command()
+    cfg = Config.fromfile(first[1])
     assert cfg.eval_train_dataloader.dataset.data_root == str(pets)
+    assert command() == first
+    images = sorted(pets.rglob("test/*/*.png"))
+    shutil.copyfile(images[0], images[-1])
+    assert command()[-1] != first[-1], "numbers of other images are not mixed in"

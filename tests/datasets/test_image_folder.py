@@ -176,6 +176,8 @@ def test_given_classes_number_the_folders_by_their_names(folder):
     assert renamed.get_gt_labels().tolist() == [0] * 3 + [1] * 3
     with pytest.raises(ValueError, match=r"\['b'\]"):
         ImageFolder(folder, metainfo=dict(classes=["a"]))
+    with pytest.raises(ValueError, match=r"\['b'\]"):
+        ImageFolder(folder, metainfo=dict(classes=["B", "a"]))  # would exchange them
 
 
 @pytest.mark.parametrize("verify", ["decode", "header"])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.cli.measure.known import known_row
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_measuring_arguments
 from snnssl_mm.cli.shared.user_errors import errors_as_messages
@@ -96,9 +97,9 @@ def print_energy(row: dict[str, Any]) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure, unless the row is present already; print, write and draw."""
-    from snnssl_mm.analysis.energy_measurement import count_images
     from snnssl_mm.analysis.plots.energy_plot import plot_energy
     from snnssl_mm.analysis.unseen_images import unseen_images
+    from snnssl_mm.probing.digests import inputs_digest
     from snnssl_mm.recording.energy_tables import energy_markdown, write_csv
     from snnssl_mm.recording.provenance import provenance
     from snnssl_mm.recording.results_file import ResultsFile
@@ -111,8 +112,8 @@ def run(args: argparse.Namespace) -> None:
         about = provenance(args.config, args.checkpoint, cfg)
         about["options"] = args.cfg_options
         about["expanded"] = args.expand or None
-    key = {name: about[name] for name in KEY}
-    row = results.find(**key, images=count_images(loader))
+        about["digest"] = inputs_digest(cfg, loader.dataset)
+    row = known_row(results, about)
     if row is None:
         row = results.append(about | measure(cfg, args, loader))
     print_energy(row)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.cli.measure.known import known_row
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_measuring_arguments
 from snnssl_mm.cli.shared.user_errors import errors_as_messages
@@ -33,23 +34,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def measure(args: argparse.Namespace, cfg: Config, row: Row) -> Row:
-    """Measure the firing rates; return ``row`` with the results."""
+def measure(args: argparse.Namespace, cfg: Config, loader: Any) -> Row:
+    """Measure the firing rates on the images."""
     from snnssl_mm.analysis.energy_measurement import prediction
-    from snnssl_mm.analysis.unseen_images import unseen_images
     from snnssl_mm.apis.loaded_models import load_pictured_model
     from snnssl_mm.recording.firing_rates import firing_rates
     from snnssl_mm.recording.progress import progress
 
     with errors_as_messages():
-        loader = unseen_images(cfg, args.images)
         model = load_pictured_model(cfg, args.checkpoint)
     start = time.perf_counter()
     with errors_as_messages():
         batches = progress(loader, "counting spikes", len(loader))
         layers = firing_rates(model, batches, prediction(model, cfg))
-    return row | {
-        "images_used": len(loader.dataset),  # type: ignore[arg-type]
+    return {
+        "images_used": len(loader.dataset),
         "seconds": round(time.perf_counter() - start, 1),
         "layers": [layer._asdict() for layer in layers],
     }
@@ -58,6 +57,8 @@ def measure(args: argparse.Namespace, cfg: Config, row: Row) -> Row:
 def run(args: argparse.Namespace) -> None:
     """Measure, unless the row is present already; print and draw."""
     from snnssl_mm.analysis.plots.firing_rates_plot import plot_firing_rates
+    from snnssl_mm.analysis.unseen_images import unseen_images
+    from snnssl_mm.probing.digests import inputs_digest
     from snnssl_mm.recording.firing_rates import firing_rates_table
     from snnssl_mm.recording.provenance import provenance
     from snnssl_mm.recording.results_file import ResultsFile
@@ -66,10 +67,13 @@ def run(args: argparse.Namespace) -> None:
     with errors_as_messages():
         require_writable(args.out, args.plot)
         results = ResultsFile(args.out, "firing_rates", KEY)
-        row = provenance(args.config, args.checkpoint, cfg)
-    row |= {"options": args.cfg_options or {}, "images": args.images}
-    wanted = {name: row[name] for name in (*KEY, "images")}
-    found = results.find(**wanted) or results.append(measure(args, cfg, row))
+        loader = unseen_images(cfg, args.images)
+        about = provenance(args.config, args.checkpoint, cfg)
+        about["digest"] = inputs_digest(cfg, loader.dataset)
+    about |= {"options": args.cfg_options or {}, "images": args.images}
+    found = known_row(results, about)
+    if found is None:
+        found = results.append(about | measure(args, cfg, loader))
     firing_rates_table(found).print()
     if args.plot:
         name = f"{Path(found['config']).stem}, {Path(found['checkpoint']).name}"

@@ -11,9 +11,10 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from snnssl_mm.checkpoints.writable import require_writable
+from snnssl_mm.cli.measure.known import known_row
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_measuring_arguments
 from snnssl_mm.cli.shared.user_errors import errors_as_messages
@@ -39,15 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def measure(args: argparse.Namespace, cfg: Config) -> Row:
+def measure(args: argparse.Namespace, cfg: Config, views: Views) -> Row:
     """Measure the checkpoint and a random network on the same views."""
-    from snnssl_mm.analysis.unseen_views import unseen_views
     from snnssl_mm.probing import load_trained_model, random_init_model
     from snnssl_mm.recording.health_features import estimate_statistics
     from snnssl_mm.recording.representation_health import representation_health, rounded
 
     with errors_as_messages():
-        views = unseen_views(cfg)
         model = load_trained_model(cfg, args.checkpoint)
     start = time.perf_counter()
     images = min(args.images, len(views.dataset))
@@ -78,6 +77,8 @@ def batches(views: Views, images: int, text: str) -> Iterator[Batch]:
 def run(args: argparse.Namespace) -> None:
     """Measure, unless the row is present already; print and draw."""
     from snnssl_mm.analysis.plots.representation_health_plot import plot_health
+    from snnssl_mm.analysis.unseen_views import unseen_views
+    from snnssl_mm.probing.digests import inputs_digest
     from snnssl_mm.recording.provenance import provenance
     from snnssl_mm.recording.representation_health import (
         health_table,
@@ -89,10 +90,13 @@ def run(args: argparse.Namespace) -> None:
     with errors_as_messages():
         require_writable(args.out, args.plot)
         results = ResultsFile(args.out, "representation_health", KEY)
-        row: dict[str, Any] = provenance(args.config, args.checkpoint, cfg)
-    row |= {"options": args.cfg_options or {}, "images": args.images}
-    wanted = {name: row[name] for name in KEY}
-    found = results.find(**wanted) or results.append(row | measure(args, cfg))
+        views = unseen_views(cfg)
+        about = provenance(args.config, args.checkpoint, cfg)
+        about["digest"] = inputs_digest(cfg, views.dataset)
+    about |= {"options": args.cfg_options or {}, "images": args.images}
+    found = known_row(results, about)
+    if found is None:
+        found = results.append(about | measure(args, cfg, views))
     health_table(found).print()
     for sign in signs_of_collapse(found["pretrained"]):
         print(f"looks collapsed: {sign}")

@@ -134,6 +134,7 @@ def run(args: argparse.Namespace) -> None:
     from snnssl_mm.analysis.unseen_images import is_pretraining
     from snnssl_mm.apis.loaded_models import load_pictured_model
     from snnssl_mm.probing import eval_loaders, fit_linear, labelled_features
+    from snnssl_mm.probing.digests import inputs_digest
     from snnssl_mm.recording.progress import progress
     from snnssl_mm.recording.provenance import provenance
     from snnssl_mm.recording.results_file import ResultsFile
@@ -158,7 +159,8 @@ def run(args: argparse.Namespace) -> None:
             first_input(trained, eval_loaders(config_at(cfg, other)), other)
     source = provenance(args.config, args.checkpoint, cfg)
     source["options"] = args.cfg_options or {}
-    same = {name: source[name] for name in KEY[:-1]}
+    source["digest"] = inputs_digest(cfg, *(loader.dataset for loader in loaders))
+    same = {name: source[name] for name in (*KEY[:-1], "digest")}
     source["trained_at"] = (
         len(given) if given.dim() == 5 else trained.backbone.time_steps
     )

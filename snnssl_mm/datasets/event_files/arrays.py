@@ -30,6 +30,8 @@ NAMES = {
 }
 """Names of a column in files, by our name."""
 SIZE = ("height", "width")
+LONGEST_S = 10_000.0
+"""Seconds; floating-point times that span more must be of another unit."""
 
 
 def find_columns(names: Any) -> dict[str, str]:
@@ -118,8 +120,23 @@ def read_hdf5(path: Path) -> Decoded:
         if "t_offset" in file:  # DSEC: times are relative to the first sweep
             columns["t"] = columns["t"] + np.int64(file["t_offset"][()])
     if columns["t"].dtype.kind == "f":
-        columns["t"] = np.rint(columns["t"].astype(np.float64) * 1e6).astype(np.int64)
+        columns["t"] = microseconds(columns["t"])
     return Decoded(pack_events(**columns), *(size or (None, None)))
+
+
+def microseconds(seconds: np.ndarray) -> np.ndarray:
+    """Convert floating-point times.
+
+    Raises:
+        ValueError: If they are no seconds: the recording would take hours.
+    """
+    span = np.ptp(seconds) if len(seconds) else 0.0
+    if span > LONGEST_S:
+        raise ValueError(
+            f"its times are floating-point numbers, which are seconds, but span "
+            f"{span:,.0f}; write microseconds as integers"
+        )
+    return np.rint(seconds.astype(np.float64) * 1e6).astype(np.int64)
 
 
 def read_compound(dataset: Any) -> np.ndarray:

@@ -72,6 +72,15 @@ def test_hdf5_of_seconds(recording, tmp_path):
     assert np.array_equal(found.events["t"] - 1.5e15, recording.events["t"])
 
 
+def test_hdf5_of_floating_point_microseconds_is_refused(recording, tmp_path):
+    with h5py.File(tmp_path / "some.hdf5", "w") as file:
+        for name in "xyp":
+            file[f"events/{name}s"] = recording.events[name]
+        file["events/ts"] = recording.events["t"].astype(np.float64)
+    with pytest.raises(ValueError, match="integers"):
+        read_events(tmp_path / "some.hdf5", **SIZE)
+
+
 @pytest.mark.parametrize("name", ["events", "CD/events"])
 def test_hdf5_of_structs_as_prophesee(name, recording, tmp_path):
     fields = np.dtype([("x", "<u2"), ("y", "<u2"), ("p", "<i2"), ("t", "<i8")])
