@@ -225,7 +225,7 @@ def compose(
             ),
             report_sections.probes_section(probes),
             report_sections.time_steps_section(
-                steps, args.out / "time_steps.png", probes
+                steps, args.measured / "time_steps.png", probes
             ),
             report_sections.firing_rates_section(firing, args.out / "firing_rates.png"),
             report_sections.energy_section(energy, args.out / "energy.png"),
