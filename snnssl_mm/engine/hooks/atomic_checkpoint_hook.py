@@ -83,7 +83,8 @@ class AtomicCheckpointHook(CheckpointHook):
                 "training by epochs only at the beginning of an epoch. Resume from an "
                 "epoch_<n>.pth; to write such files, set default_hooks.checkpoint."
                 "by_epoch=True, or train by iterations "
-                "(train_cfg.type='IterBasedTrainLoop')"
+                "(train_cfg.type='IterBasedTrainLoop', "
+                "default_hooks.seeds.type='snnssl_mm.IterationSeedHook')"
             )
         if by_epoch and not self.by_epoch:
             runner.logger.warning(

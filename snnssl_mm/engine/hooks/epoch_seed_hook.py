@@ -38,7 +38,18 @@ class EpochSeedHook(Hook):
                 "persistent ones; set train_dataloader.persistent_workers=False, or "
                 "use snnssl_mm.IterationSeedHook"
             )
-        entropy = np.random.SeedSequence((runner.seed, runner.epoch, get_rank()))
+        set_random_seed(self.seed_workers(runner, runner.epoch, get_rank()))
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Seed the workers that start next, if mmengine restarts the loader here."""
+        self.seed_workers(runner, runner.epoch, get_rank(), runner.iter + 1)
+
+    def seed_workers(self, runner: Any, *numbers: int) -> int:
+        """Let new workers begin with a seed; return another one for this process."""
+        entropy = np.random.SeedSequence((runner.seed, *numbers))
         own, workers = (int(s) // 2 for s in entropy.generate_state(2))
-        loader.worker_init_fn = functools.partial(seed_worker, seed=workers)
-        set_random_seed(own)
+        seed = functools.partial(seed_worker, seed=workers)
+        runner.train_dataloader.worker_init_fn = seed
+        return own

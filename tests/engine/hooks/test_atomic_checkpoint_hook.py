@@ -130,6 +130,7 @@ CASES = {
         SEEDS,
         False,
     ),
+    "iterations, passes": (loader(2), ITERATIONS, SEEDS, False),
 }
 
 

@@ -36,6 +36,20 @@ def test_random_numbers_depend_on_epoch_and_seed_only():
     assert len({number for _, workers in draws for number in workers}) == 6
 
 
+def test_workers_that_mmengine_starts_within_an_epoch_have_numbers_of_their_own():
+    """Training by iterations is one epoch, and a finite sampler ends in it."""
+    loader = SimpleNamespace(persistent_workers=False)
+    runner = SimpleNamespace(train_dataloader=loader, epoch=0, seed=0, iter=0)
+    hook, drawn = EpochSeedHook(), []
+    hook.before_train_epoch(runner)
+    for runner.iter in range(3):
+        for worker in range(2):
+            loader.worker_init_fn(worker)
+            drawn += [random.random(), np.random.rand(), torch.rand(1).item()]
+        hook.after_train_iter(runner, runner.iter)
+    assert len(set(drawn)) == len(drawn) == 18
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.gpu
 def test_cuda_generator_is_seeded_too():
