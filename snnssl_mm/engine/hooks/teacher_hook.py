@@ -55,10 +55,11 @@ class TeacherHook(Hook):
         self.schedule = schedule
 
     def before_train(self, runner: Any) -> None:
-        """Refuse a model whose weights are split over processes.
+        """Refuse a model whose average would be wrong.
 
         Raises:
-            ValueError: If the teacher's weights and the student's have other shapes.
+            ValueError: If the weights are split over processes, so that the teacher's
+                and the student's have other shapes, or have half precision.
         """
         model = unwrapped(runner.model)
         teacher = getattr(model, "teacher", None)
@@ -71,6 +72,14 @@ class TeacherHook(Hook):
                     "the teacher is an average of whole weights, but the model's are "
                     "split over processes; train with DDP instead of FSDP or DeepSpeed"
                 )
+            for weight in (*own.parameters(), *of_student.parameters()):
+                if weight.is_floating_point() and weight.element_size() < 4:
+                    raise ValueError(
+                        "the teacher is an average that moves by small steps, such as "
+                        f"0.4 %, which {weight.dtype} rounds off; expected weights in "
+                        "float32. Build the model in float32, and compute in half "
+                        "precision by --amp bfloat16 or --amp, which keep them so"
+                    )
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None

@@ -80,3 +80,14 @@ def test_split_weights_are_refused():
     model.neck.weight = nn.Parameter(torch.zeros(2))
     with pytest.raises(ValueError, match="DDP"):
         TeacherHook().before_train(run_of(model))
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("part", ["neck", "teacher"])
+def test_an_average_of_half_precision_is_refused(kind, part):
+    """Whose weights would hardly follow: with m = 0.996 a step is 0.4 % of the way."""
+    model = Student()
+    model.get_submodule(part).to(kind)
+    with pytest.raises(ValueError, match=str(kind)):
+        TeacherHook().before_train(run_of(model))
+    TeacherHook().before_train(run_of(Student().double()))
