@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Self
 
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -56,6 +57,7 @@ def circumstances(module: nn.Module) -> AbstractContextManager[None]:
     return restored()
 
 
+@torch.compiler.disable  # cannot trace a checkpoint that replaces buffers
 def run_checkpointed(
     module: nn.Module, *inputs: Any, function: Callable[..., Any] | None = None
 ) -> Any:
@@ -65,7 +67,7 @@ def run_checkpointed(
     those of a plain call; parameters get gradients also if no input requires one. The
     recomputation starts from the buffers as they were, so that BatchNorm's running
     statistics, which it must not update again, are the same wherever they are used; and
-    it sees the same patches of masked images.
+    it sees the same patches of masked images. ``torch.compile`` runs it uncompiled.
 
     Args:
         module: Module whose buffers a recomputation must not change.
@@ -87,7 +89,23 @@ def run_plainly(
     return (function or module)(*inputs)
 
 
-class SpikingBackbone(BaseModule):
+class Checkpointed:
+    """Base class of modules that recompute activations of their parts, or store them.
+
+    Attributes:
+        with_cp: Whether they are recomputed in the backward pass (gradient
+            checkpointing); it can be changed at any time.
+    """
+
+    with_cp = False
+
+    @property
+    def run(self) -> Callable[..., Any]:
+        """Return the function that calls a part: ``self.run(part, *inputs)``."""
+        return run_checkpointed if self.with_cp else run_plainly
+
+
+class SpikingBackbone(Checkpointed, BaseModule):
     """Base class of the backbones: a stem and layers on top of it.
 
     A subclass builds its modules, sets :attr:`layer_names`, :attr:`channels` and
@@ -155,7 +173,7 @@ class SpikingBackbone(BaseModule):
         self.out_indices = tuple(out_indices)
         self.time_readout = time_readout
         self.norm_eval = norm_eval
-        self.run = run_checkpointed if with_cp else run_plainly
+        self.with_cp = with_cp
         self.structure: dict[str, Any] = {}
 
     def extract_maps(self, x: Tensor) -> Sequence[Tensor]:

@@ -303,6 +303,14 @@ def test_a_cpu_needs_eager_steps():
     assert len(list(obstacles(runner, "cpu"))) == 1
 
 
+def test_recomputed_activations_are_an_obstacle():
+    hook, runner = GraphedStepHook(backend=TapeBackend()), run_with()
+    runner.model.backbone.with_cp = True
+    assert len(list(obstacles(runner, "cpu"))) == 1
+    hook.before_train(runner)
+    assert runner.model.graphed_step is None
+
+
 def test_a_hook_that_reads_every_gradient_is_an_obstacle():
     for interval, number in ((1, 1), (4, 0)):
         runner = run_with(NonFiniteHook(interval))

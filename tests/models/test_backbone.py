@@ -71,6 +71,20 @@ def test_checkpointing_keeps_the_buffers_that_others_hold():
     assert before == {n: buffer.data_ptr() for n, buffer in model.named_buffers()}
 
 
+def test_a_compiled_backbone_checkpoints_too():
+    model = tiny(with_cp=True)
+    assert model.with_cp
+    compiled = torch.compile(copy.deepcopy(model), backend="aot_eager")
+    x = torch.rand(2, 3, 16, 16)
+    expected, gradients = step(model, x)
+    outputs, found = step(compiled, x)
+    assert all(torch.equal(a, b) for a, b in zip(outputs, expected, strict=True))
+    for name, gradient in gradients.items():
+        assert torch.equal(found[f"_orig_mod.{name}"], gradient), name
+    for a, b in zip(model.buffers(), compiled.buffers(), strict=True):
+        assert torch.equal(a, b)
+
+
 def test_checkpointing_stores_less():
     def stored(with_cp):
         saved = {}

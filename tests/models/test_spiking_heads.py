@@ -181,6 +181,7 @@ def test_samples_do_not_mix_in_evaluation(name):
 def test_checkpointing_changes_nothing(name):
     plain = build(name)
     saving = build(name, with_cp=True)
+    assert (plain.with_cp, saving.with_cp) == (False, True)
     saving.load_state_dict(plain.state_dict())
     x = inputs_of(name)
     for head in (plain, saving):

@@ -9,7 +9,7 @@ from typing import Any, Self
 from mmengine.model import BaseModule
 from torch import nn
 
-from snnssl_mm.models.backbone import run_checkpointed, run_plainly
+from snnssl_mm.models.backbone import Checkpointed
 from snnssl_mm.models.dense_prediction.firing import (
     NormNeuron,
     Places,
@@ -18,12 +18,11 @@ from snnssl_mm.models.dense_prediction.firing import (
 from snnssl_mm.models.layers import NeuronConfig
 
 
-class SpikingModule(BaseModule):
+class SpikingModule(Checkpointed, BaseModule):
     """Base class of what has neurons inside stock layers.
 
     Attributes:
         norm_eval: Whether the norms of neurons stay in eval mode while training.
-        run: Function that runs a stock module, with gradient checkpointing or without.
     """
 
     norm_eval = False
@@ -41,7 +40,7 @@ class SpikingModule(BaseModule):
         """Put neurons into a stock module, which may be this one."""
         insert_neurons(module, neuron or {}, norm, places, levels)
         self.norm_eval = norm_eval
-        self.run = run_checkpointed if with_cp else run_plainly
+        self.with_cp = with_cp
 
     def init_weights(self) -> None:
         """Initialise the layers as the stock class does."""
