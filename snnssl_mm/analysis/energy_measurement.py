@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from snnssl_mm.analysis.unseen_images import is_pretraining
-from snnssl_mm.models.clips import reads_events, unfold_frames
+from snnssl_mm.models.clips import frames_of_clips, reads_events, unfold_frames
 from snnssl_mm.neurons import MixedNeuron, expand_to_spikes
 from snnssl_mm.recording.energy import (
     ACCOUNTINGS,
@@ -155,7 +155,7 @@ def measure_layers(
             predict(batch)
         for (x,) in calls if spiking else ():
             channels = getattr(backbone, "in_channels", 3)
-            x = unfold_frames(x, backbone.time_steps, channels)
+            x = unfold_frames(x, frames_of_clips(backbone), channels)
             clip = x.dim() == 5  # [T, N, C, H, W]
             frames = x.shape[0] * getattr(backbone, "spike_steps", 1)
             steps = frames if clip else backbone.time_steps

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.checkpoint import checkpoint
 
-from snnssl_mm.models.clips import unfold_frames
+from snnssl_mm.models.clips import frames_of_clips, unfold_frames
 from snnssl_mm.models.layers import channels_last
 from snnssl_mm.models.masking import hide, only_visible, visible_patches
 
@@ -191,7 +191,7 @@ class SpikingBackbone(Checkpointed, BaseModule):
             x: ``[N, C, H, W]``, ``[T, N, C, H, W]``, or a clip that passed a stock
                 pipeline as an image, see :func:`unfold_frames`.
         """
-        x = unfold_frames(x, self.time_steps, self.in_channels)
+        x = unfold_frames(x, frames_of_clips(self), self.in_channels)
         self._check_input(x)
         maps = self.extract_maps(channels_last(x))
         outputs = (hide(maps[i]) for i in self.out_indices)
@@ -205,8 +205,8 @@ class SpikingBackbone(Checkpointed, BaseModule):
         if x.dim() not in (4, 5) or x.shape[-3] != channels:
             raise ValueError(
                 f"{name} expects [N, {channels}, H, W] or [T, N, {channels}, H, W], or "
-                f"frames folded into {self.time_steps} x {channels} channels as its "
-                f"time_steps and in_channels say, got {tuple(x.shape)}"
+                f"frames folded into {frames_of_clips(self)} x {channels} channels as "
+                f"its time_steps and in_channels say, got {tuple(x.shape)}"
             )
         height, width = x.shape[-2:]
         divisor = 1 if self.any_size else self.stride

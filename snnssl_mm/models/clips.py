@@ -71,6 +71,12 @@ def unfold_frames(x: Tensor, time_steps: int, in_channels: int) -> Tensor:
     return time_first(x.unflatten(1, (time_steps, in_channels)))
 
 
+def frames_of_clips(backbone: Any) -> int:
+    """Return the frames of a folded clip: T of a backbone, also if it is expanded."""
+    steps: int = backbone.time_steps // getattr(backbone, "spike_steps", 1)
+    return steps
+
+
 def reads_events(backbone: Any) -> bool:
     """Tell whether a backbone reads frames of events: OFF and ON, two channels."""
     return getattr(backbone, "in_channels", None) == 2

@@ -121,14 +121,16 @@ class Features(nn.Module):
         return self.backbone(x)
 
 
-@pytest.mark.parametrize("clip", [False, True])
-def test_binary_network_has_the_operations_of_the_integer_one(clip):
+@pytest.mark.parametrize("form", ["images", "clips", "folded clips"])
+def test_binary_network_has_the_operations_of_the_integer_one(form):
     """D times the steps, each integer as so many spikes; nothing but pixels is real."""
     torch.manual_seed(0)
     arch = dict(embed_dims=(8, 8, 16, 24), depths=(1, 1))
     model = Features(randomize_norms(ESpikeFormer(arch, time_steps=2))).eval()
     images = torch.rand(2, 3, 32, 32)
-    x = torch.stack([images, images.flip(-1)]) if clip else images
+    frames = [images, images.flip(-1)]
+    forms = {"clips": torch.stack(frames), "folded clips": torch.cat(frames, dim=1)}
+    x = forms.get(form, images)
     layers, steps = measure_layers(model, [x], model, 2)
     single = copy.deepcopy(model.backbone)
     expand_to_spikes(model)

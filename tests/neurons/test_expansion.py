@@ -61,6 +61,21 @@ def test_binary_network_has_the_features_of_the_integer_one(name, steps, clip):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("channels", [2, 3])
+def test_clips_whose_frames_are_folded_into_channels(channels):
+    options = dict(time_steps=2, in_channels=channels)
+    model = integer_network("ESpikeFormer", **options)
+    clip = torch.rand(2, 3, channels, 32, 32, dtype=torch.float64)  # [T, N, C, H, W]
+    folded = clip.transpose(0, 1).flatten(1, 2)
+    with torch.no_grad():
+        (expected,) = model(folded)
+        expand_to_spikes(model)
+        for x in (folded, clip):
+            torch.testing.assert_close(model(x)[0], expected, rtol=0, atol=1e-9)
+    with pytest.raises(ValueError, match=f"2 x {channels} "):
+        model(clip[0].repeat(1, 8, 1, 1))  # T D frames
+
+
 def test_e_spike_former_on_digit_scenes_is_binary_and_has_the_same_features():
     """float32, in which the integer network runs the fused kernels."""
     scenes = [scene / 255 for scene, _ in iter_digit_scenes("test", 4, size=64)]
