@@ -17,7 +17,7 @@ BYTE_ORDER_MARKS = {  # in this order: UTF-32-LE's mark begins with UTF-16-LE's
 
 
 def read_lines(file: Path) -> list[str]:
-    """Read the stripped lines of a text file, without empty lines at its end.
+    """Read the lines of a text file, without blanks and empty lines at their end.
 
     The file is UTF-8, or has the byte order mark of UTF-8, UTF-16 or UTF-32, with line
     endings of Unix, Windows or old Macs.
@@ -40,7 +40,7 @@ def read_lines(file: Path) -> list[str]:
     if "\0" in text:  # UTF-16 without a mark, or binary data
         raise ValueError(f"{file} is not UTF-8 text, it has zero bytes; {cure}")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return [line.strip() for line in text.rstrip().split("\n")]
+    return [line.rstrip() for line in text.rstrip().split("\n")]
 
 
 def read_label_file(file: Path) -> list[str]:
@@ -55,7 +55,7 @@ def read_label_file(file: Path) -> list[str]:
             f"The label file {file.absolute()} does not exist: set label_file of the "
             "dataset to a text file with one class per line"
         )
-    names = read_lines(file)
+    names = [line.strip() for line in read_lines(file)]
     if "" in names:
         raise ValueError(
             f"Line {names.index('') + 1} of the label file {file} is empty: write the "
@@ -74,6 +74,8 @@ def sorted_classes(names: Iterable[str]) -> list[str]:
 def read_annotation_file(file: Path, with_label: bool) -> list[dict[str, Any]]:
     """Read ``img_path``, and ``gt_label`` with labels, from each line of a file.
 
+    Blanks at the start of a line belong to the path.
+
     Raises:
         ValueError: If it is not text, or a line is not ``PATH`` or ``PATH NUMBER``.
     """
@@ -87,7 +89,7 @@ def read_annotation_file(file: Path, with_label: bool) -> list[dict[str, Any]]:
                 f"Line {line_number} of the annotation file {file} is {line!r}; "
                 f"expected {expected}"
             )
-        samples.append({"img_path": path.strip()})
+        samples.append({"img_path": path.rstrip()})
         if with_label:
             samples[-1]["gt_label"] = int(label)
     return samples

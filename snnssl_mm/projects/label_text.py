@@ -39,7 +39,7 @@ def label_file(file: Path, images: list[Path], root: Path) -> dict[Path, str]:
     Raises:
         ValueError: If the lines do not fit the images.
     """
-    lines = [line for line in read_lines(file) if line]
+    lines = [line.strip() for line in read_lines(file) if line]
     rows = split_into_cells(lines)
     names = names_of(images, root)
 

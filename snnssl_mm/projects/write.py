@@ -56,8 +56,12 @@ class Data:
             self.write_masks(mine.masks, theirs.masks)
 
     def write_list(self, name: str, files: list[Path], labels: Any = None) -> None:
-        """Write the paths of images, each with its label if labels are given."""
-        lines = [file.relative_to(self.root).as_posix() for file in files]
+        """Write the paths of images, each with its label if labels are given.
+
+        Raises:
+            ValueError: If the name of a file cannot be in a line of text.
+        """
+        lines = [line_of(file, self.root) for file in files]
         if labels is not None:
             lines = [f"{a} {labels[b]}" for a, b in zip(lines, files, strict=True)]
         text = "".join(f"{line}\n" for line in lines)
@@ -149,6 +153,28 @@ class Data:
     def is_drawn(masks: dict[Path, Mask]) -> bool:
         """Tell whether the masks are drawn from the objects of a COCO file."""
         return isinstance(next(iter(masks.values())), tuple)
+
+
+def line_of(file: Path, root: Path) -> str:
+    """Return the path of a file relative to ``root`` as it stands in a list of files.
+
+    Readers of other packages strip lines, so a blank at the start follows ``./``.
+
+    Raises:
+        ValueError: If the path has a line break, or bytes that are not UTF-8.
+    """
+    path = file.relative_to(root).as_posix()
+    fault = "a line break" if set("\n\r") & set(path) else None
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # Python keeps other bytes as lone surrogates
+        fault = "bytes that are not UTF-8"
+    if fault:
+        raise ValueError(
+            f"the path {str(file)!r} has {fault}; expected a path that fits on a line "
+            "of UTF-8 text: rename the file or folder"
+        )
+    return path if path == path.lstrip() else f"./{path}"
 
 
 def name_of(value: Value) -> str:

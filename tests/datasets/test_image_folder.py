@@ -286,3 +286,16 @@ def test_an_annotation_file_names_images_and_their_classes(folder, tmp_path):
         ImageFolder(**options)
     file.write_text("a/0.jpg\n")
     assert len(ImageFolder(with_label=False, **options)) == 1
+
+
+@pytest.mark.parametrize("with_label", [False, True])
+def test_blanks_at_the_start_of_a_path_belong_to_it(folder, tmp_path, with_label):
+    (folder / "a" / "0.jpg").rename(folder / " 0.jpg")
+    lines = [" 0.jpg", "b/1.jpg"]
+    if with_label:
+        lines = [f"{line} 0 " for line in lines]
+    (tmp_path / "train.txt").write_text("\r\n".join(lines))
+    options = dict(data_root=str(tmp_path), ann_file="train.txt", data_prefix="train")
+    dataset = ImageFolder(with_label=with_label, **options)
+    paths = [Path(dataset.get_data_info(i)["img_path"]) for i in range(2)]
+    assert paths == [folder / " 0.jpg", folder / "b" / "1.jpg"]
