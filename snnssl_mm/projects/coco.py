@@ -15,7 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from snnssl_mm.checks.coco_structure import require_valid_entries
 from snnssl_mm.datasets.loading import decode_file
+from snnssl_mm.projects.coco_rows import fill_annotations
 from snnssl_mm.projects.sizes import shown_size
 
 OBJECT_MARGIN = 1.2  # side of the cropped square, in longer sides of the box
@@ -48,8 +50,7 @@ class Coco:
     def objects(self) -> Iterator[dict[str, Any]]:
         """Yield the annotations of single objects (no crowds) with non-empty boxes."""
         for row in self.content["annotations"]:
-            box = row.get("bbox") or [0, 0, 0, 0]
-            if not row.get("iscrowd") and min(box[2:]) >= 1:
+            if not row["iscrowd"] and min(row["bbox"][2:]) >= 1:
                 yield row
 
     def has_masks(self) -> bool:
@@ -75,19 +76,12 @@ class Coco:
         return f"{kind}: {', '.join(most)}{more}"
 
     def write(self, file: Path, root: Path) -> None:
-        """Write the annotations with paths relative to ``root``.
-
-        Adds ``iscrowd`` and ``area``, which readers require and some exporters omit.
-        """
+        """Write the annotations with paths relative to ``root``."""
         images = [
             {**row, "file_name": self.files[row["id"]].relative_to(root).as_posix()}
             for row in self.content["images"]
         ]
-        rows = []
-        for row in self.content["annotations"]:
-            box = row.get("bbox") or [0, 0, 0, 0]
-            rows.append({"iscrowd": 0, "area": box[2] * box[3], **row})
-        content = {**self.content, "images": images, "annotations": rows}
+        content = {**self.content, "images": images}
         file.write_text(json.dumps(content) + "\n")
 
     def write_crops(self, folder: Path, side: int) -> int:
@@ -152,7 +146,7 @@ def crop_square(image: np.ndarray, box: list[float], side: int) -> np.ndarray:
 
 
 def read_coco_file(file: Path, images: list[Path], root: Path) -> Coco:
-    """Read a COCO file and find its images.
+    """Read a COCO file, find its images, and fill what exporters omit.
 
     Args:
         file: The annotation file.
@@ -160,7 +154,8 @@ def read_coco_file(file: Path, images: list[Path], root: Path) -> Coco:
         root: Their folder.
 
     Raises:
-        ValueError: If it is not a COCO file, has no annotations, or images are missing.
+        ValueError: If it is not a COCO file, has no annotations or an invalid entry, or
+            images are missing or ambiguous.
     """
     try:
         content = json.loads(file.read_bytes())
@@ -168,6 +163,8 @@ def read_coco_file(file: Path, images: list[Path], root: Path) -> Coco:
         names = {row["id"]: str(row["file_name"]) for row in rows}
         known = {row["id"] for row in content["categories"]}
         used = {row["category_id"] for row in content["annotations"]}
+        for row in content["annotations"]:
+            hash((row.get("id"), row.get("image_id")))  # lists cannot be ids
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{file} is not a COCO annotation file ({type(error).__name__}: {error}); "
@@ -191,8 +188,10 @@ def read_coco_file(file: Path, images: list[Path], root: Path) -> Coco:
         )
     present = {number: path for number, path in files.items() if path}
     for row in rows:
-        if not {"width", "height"} <= set(row):
+        if not (row.get("width") and row.get("height")):
             row["width"], row["height"] = shown_size(present[row["id"]])
+    fill_annotations(content)
+    require_valid_entries(content, str(file))
     return Coco(content, present)
 
 
@@ -203,6 +202,9 @@ def find_image(
 
     Among several candidates, prefers the exact path, then a folder whose name is part
     of the annotation file's name (``train2017``), then the nearest to that file.
+
+    Raises:
+        ValueError: If two different files are equally good.
     """
     name = name.replace("\\", "/")
     candidates = endings.get(name.rpartition("/")[2], [])
@@ -215,4 +217,13 @@ def find_image(
         shared = len(Path(os.path.commonpath([path, source])).parts)
         return exact, ending, named, shared, -len(path.parts)
 
-    return max(candidates, key=nearness, default=None)
+    if not candidates:
+        return None
+    best = max(map(nearness, candidates))
+    first, *others = (path for path in candidates if nearness(path) == best)
+    if other := next((path for path in others if not path.samefile(first)), None):
+        raise ValueError(
+            f"the image {name} of {source} may be {first} or {other}; expected one "
+            "image: write its folder into file_name, or give the folder of one of them"
+        )
+    return first
