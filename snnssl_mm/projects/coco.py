@@ -53,6 +53,22 @@ class Coco:
             if not row["iscrowd"] and min(row["bbox"][2:]) >= 1:
                 yield row
 
+    def images_with_objects(self) -> set[Path]:
+        """Return the images with at least one of :meth:`objects`."""
+        return {self.files[row["image_id"]] for row in self.objects()}
+
+    def annotated(self) -> int:
+        """Count the images that mmdet keeps with ``filter_empty_gt``."""
+        return len({row["image_id"] for row in self.content["annotations"]})
+
+    def without_outlines(self) -> Coco:
+        """Return the annotations without ``segmentation``."""
+        rows = [
+            {key: value for key, value in row.items() if key != "segmentation"}
+            for row in self.content["annotations"]
+        ]
+        return Coco({**self.content, "annotations": rows}, self.files)
+
     def has_masks(self) -> bool:
         """Tell whether all objects have outlines or masks."""
         found = [bool(row.get("segmentation")) for row in self.objects()]

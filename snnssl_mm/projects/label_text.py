@@ -51,7 +51,8 @@ def label_file(file: Path, images: list[Path], root: Path) -> dict[Path, str]:
     fits = [sum(bool(image_of(row[index])) for row in rows) for index in range(width)]
     if width < 2 or not max(fits):
         if len(lines) == len(images):
-            return dict(zip(images, lines, strict=True))
+            ordered = sorted(images, key=lambda file: file.relative_to(root).as_posix())
+            return dict(zip(ordered, lines, strict=True))
         cells = [row[0] for row in rows] or ["nothing"]
         strange = next((cell for cell in cells if is_named_as_image(cell)), cells[0])
         raise ValueError(misfit(file, images, root, len(lines), strange))

@@ -29,16 +29,28 @@ class Labels:
         classes: Class of each image by path; may be empty.
         coco: Annotated objects.
         masks: Mask of each image by path.
+        unclear: Images without a mask, since the one of their name fits another image.
     """
 
     classes: dict[Path, str] = field(default_factory=dict)
     coco: Coco | None = None
     masks: dict[Path, Mask] = field(default_factory=dict)
+    unclear: list[Path] = field(default_factory=list)
 
     def images(self) -> set[Path]:
         """Return the labelled images."""
         objects = set(self.coco.files.values()) if self.coco else set()
         return set(self.classes) | set(self.masks) | objects
+
+    def part(self, files: set[Path]) -> Labels:
+        """Return the labels of some of the images."""
+        coco = self.coco and self.coco.part(files)
+        return Labels(
+            {file: name for file, name in self.classes.items() if file in files},
+            coco if coco and coco.files else None,
+            {file: mask for file, mask in self.masks.items() if file in files},
+            [file for file in self.unclear if file in files],
+        )
 
 
 def has_name_part(pattern: str, name: str) -> bool:
@@ -68,7 +80,8 @@ def labels_from(source: Path, images: list[Path], root: Path) -> Labels:
         ValueError: If it is another kind of file, or does not fit the images.
     """
     if source.is_dir():
-        return Labels(masks=pair_masks(images, root, source))
+        masks, unclear = pair_masks(images, root, source)
+        return Labels(masks=masks, unclear=unclear)
     if source.suffix == ".json":
         return Labels(coco=read_coco_file(source, images, root))
     if source.suffix.lower() in (".txt", ".csv", ".tsv"):
@@ -135,6 +148,28 @@ def left_out_files(files: list[Path]) -> dict[str, Path]:
 def is_for_masks(name: str) -> bool:
     """Tell whether a folder is named as folders of masks usually are."""
     return re.fullmatch(MASKS, name, re.IGNORECASE) is not None
+
+
+def folders_apart(images: list[Path], labelled: set[Path], root: Path) -> set[Path]:
+    """Return the folders whose images are not for training, by their names.
+
+    They are named as held out splits or masks (or are below such a folder), and none of
+    the labelled images for training is in them.
+
+    Args:
+        images: Images below ``root``.
+        labelled: Those with labels for training.
+        root: Folder of the images; its own name does not count.
+    """
+    used = {root, *(folder for file in labelled for folder in file.parents)}
+
+    def is_apart(folder: Path) -> bool:
+        if folder in used:
+            return False
+        named = is_for_masks(folder.name) or has_name_part(HELD_OUT, folder.name)
+        return named or is_apart(folder.parent)
+
+    return {folder for folder in {file.parent for file in images} if is_apart(folder)}
 
 
 def find_masks(root: Path, images: list[Path]) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,38 +22,74 @@ Mask = Path | tuple[Coco, int]
 """A mask: a file, or the COCO content and image id from which it is drawn."""
 
 
-def pair_masks(images: list[Path], root: Path, folder: Path) -> dict[Path, Mask]:
+def pair_masks(
+    images: list[Path], root: Path, folder: Path
+) -> tuple[dict[Path, Mask], list[Path]]:
     """Find the mask of each image by path or name, ignoring the suffix.
 
-    Endings such as ``_mask`` or ``-label`` are ignored, too. Images without a mask are
-    left out.
+    Endings such as ``_mask`` or ``-label`` are ignored, too. A mask that several images
+    could have is that of the image with its path, then of the one whose path ends with
+    its path, then of the nearest.
+
+    Returns:
+        The mask of each image that has one, and the images that have none because their
+        mask is another image's, or could be.
 
     Raises:
         ValueError: If no image has a mask.
     """
-    masks = sorted(path for path in folder.rglob("*") if is_mask(path, folder))
-    by_path = {
-        mask.relative_to(folder).with_suffix("").as_posix(): mask for mask in masks
-    }
-    by_name: dict[str, list[Path]] = {}
-    for mask in masks:
-        for name in {mask.stem, image_stem(mask.stem)}:
-            by_name.setdefault(name, []).append(mask)
     found: dict[Path, Mask] = {}
+    claimed: list[Path] = []
+    for mask, claims in claims_of_masks(images, root, folder).items():
+        claimed += claims
+        best = max(claims.values())
+        winners = [image for image, closeness in claims.items() if closeness == best]
+        if len(winners) == 1:
+            found[winners[0]] = mask
+    if found:
+        return found, [image for image in claimed if image not in found]
+    expected = "files of the same names in a lossless format such as .png (not .jpg)"
+    if claimed:
+        expected = (
+            f"one image for each mask, but the name of {claimed[0]} is that of several "
+            "images: name the folders of the masks as those of the images"
+        )
+    raise ValueError(
+        f"none of the {len(images)} images in {root} has a mask in {folder}; expected "
+        f"{expected}"
+    )
+
+
+def claims_of_masks(
+    images: list[Path], root: Path, folder: Path
+) -> dict[Path, dict[Path, tuple[bool, bool, int]]]:
+    """Find the images that each mask could belong to, and how close they are.
+
+    Returns:
+        For each mask: whether the paths of image and mask are equal, whether the
+        image's ends with the mask's, and the number of folders that both are in.
+    """
+    by_path: dict[str, Path] = {}
+    by_name: dict[str, set[Path]] = {}
+    masks = sorted(path for path in folder.rglob("*") if is_mask(path, folder))
+    for shorten in (str, image_stem):  # a mask of exactly the image's name goes first
+        for mask in masks:
+            name = shorten(mask.stem)
+            path = (mask.relative_to(folder).parent / name).as_posix()
+            by_path.setdefault(path, mask)
+            by_name.setdefault(name, set()).add(mask)
+    claims: dict[Path, dict[Path, tuple[bool, bool, int]]] = {}
     for image in images:
         parts = image.relative_to(root).with_suffix("").parts
-        paths = ("/".join(parts[start:]) for start in range(len(parts)))
+        paths = ["/".join(parts[start:]) for start in range(len(parts))]
         same = next((by_path[path] for path in paths if path in by_path), None)
-        candidates = by_name.get(image.stem, [])
-        if same or len(candidates) == 1:
-            found[image] = same or candidates[0]
-    if not found:
-        raise ValueError(
-            f"none of the {len(images)} images in {root} has a mask in {folder}; "
-            "expected files of the same names in a lossless format such as .png (not "
-            ".jpg)"
-        )
-    return found
+        candidates = {same} if same else by_name.get(image.stem, set())
+        if len(candidates) == 1:
+            (mask,) = candidates
+            shared = len(Path(os.path.commonpath([image, mask])).parts)
+            closeness = paths[0] in by_path, same is not None, shared
+            claims.setdefault(mask, {})[image] = closeness
+    return claims
 
 
 def is_mask(path: Path, folder: Path) -> bool:

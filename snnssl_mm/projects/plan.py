@@ -185,7 +185,7 @@ def first_plan(survey: Survey, machine: Machine, size: int | None = None) -> Pla
     batches["segment"] = batches["detect"]
     labelled = {"pretrain": count}
     if survey.labels.coco:
-        labelled["detect"] = len(survey.labels.coco.files)
+        labelled["detect"] = survey.labels.coco.annotated()
     labelled["segment"] = len(survey.labels.masks)
     return Plan(
         arch=arch,

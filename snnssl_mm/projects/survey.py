@@ -17,10 +17,12 @@ from snnssl_mm.projects.labels import (
     enter_single_folders,
     find_coco,
     find_masks,
+    folders_apart,
     labels_from,
     outside,
     split_folders,
 )
+from snnssl_mm.projects.objects import use_common_objects
 from snnssl_mm.projects.sizes import shown_size
 
 HEADERS = 300  # number of images whose size is read
@@ -155,19 +157,20 @@ def survey(
         labels, val_labels = found.get("train"), val_labels or found.get("held out")
         labels = labels or find_masks(root, images)
     images = outside(labels, images)
-    held_root, held_images = root, images
+    held_root, held_images, rest = root, images, list[Path]()
     if val_images:
-        held_root = val_images.expanduser().absolute()
+        held_root = Path(os.path.abspath(val_images.expanduser()))
         listings.append(listing_below(held_root))
         held_images = [held_root / name for name in listings[1].images]
     elif folders and (labels is None or val_labels is None):
         train_root, held_root = folders
         held_images = [file for file in images if file.is_relative_to(held_root)]
         mine = [file for file in images if file.is_relative_to(train_root)]
-        if rest := len(images) - len(mine) - len(held_images):
+        split_up = {*mine, *held_images}
+        if rest := [file for file in images if file not in split_up]:
             notes.append(
-                f"{rest} images neither in {train_root.name} nor in {held_root.name} "
-                "are left out."
+                f"{len(rest)} images neither in {train_root.name} nor in "
+                f"{held_root.name} are left out."
             )
         images = mine
         if labels is None:
@@ -181,7 +184,7 @@ def survey(
     for listing in listings:
         log_passed_over(listing, {*found.values(), *filter(None, (labels, val_labels))})
     return read_and_split(
-        root, images, held_root, held_images, labels, val_labels, found, notes
+        root, images, held_root, held_images, rest, labels, val_labels, found, notes
     )
 
 
@@ -190,68 +193,46 @@ def read_and_split(
     images: list[Path],
     held_root: Path,
     held_images: list[Path],
+    rest: list[Path],
     labels: Path | None,
     val_labels: Path | None,
     found: dict[str, Path],
     notes: list[str],
 ) -> Survey:
     """Read the labels, and split the images if they have no splits yet."""
-    separate = held_images is not images
-    inside = held_root.is_relative_to(root)  # then paths are relative to root
-    source = val_labels
-    if labels and labels.is_dir() and separate and not inside:
-        source = source or labels
-    common = bool(labels and separate and inside and not source)
-    theirs = Labels()
-    if not labels:
-        mine = Labels(class_folders(root, images))
-        theirs.classes = class_folders(held_root, held_images) if separate else {}
-        if mine.classes and (stray := set(images) - set(mine.classes)):
-            notes.append(
-                f"{len(stray)} images outside of the class folders are left out, such "
-                f"as {min(stray)}."
-            )
-    elif common:  # one file or folder has both splits
-        every = labels_from(labels, [*images, *held_images], root)
-        others = set(held_images)
-        mine, theirs = part_of(every, others, False), part_of(every, others, True)
-        if others and mine.images() and not theirs.images():
-            separate = False  # a part of the labelled images is held out instead
-            notes.append(
-                f"The {len(others)} images of {held_root.name} are left out: they are "
-                f"for validation, but {labels.name} has no labels for them; give those "
-                "by --val-labels."
-            )
-    else:
-        mine = labels_from(labels, images, root)
-    if source:
-        theirs = labels_from(source, held_images, root if inside else held_root)
-    if separate or source:
-        held = sorted(theirs.images()) if source else held_images
-        left_out = set(held)
+    mine, theirs, separate = read_labels(
+        root, images, held_root, held_images, rest, labels, val_labels, notes
+    )
+    others = set(held_images) if held_images is not images else set()
+    labelled, held, left_out = mine.images(), list[Path](), others
+    if labels and not labelled:
+        notes.append(f"{labels.name} has no labels for training images.")
+    if separate or val_labels:
+        held = sorted(theirs.images()) if val_labels else held_images
+        left_out = others | set(held)
         for name, file in found.items():
             if name.startswith("left out"):
                 unused = labels_from(file, held_images, held_root).images()
                 notes.append(f"The {len(unused)} images of {file.name} are left out.")
                 left_out |= unused
-        parents = {file.parent for file in mine.images() or images}
-        train = [f for f in images if f.parent in parents and f not in left_out]
-    elif mine.images():
-        labelled = sorted(mine.images())
-        if mine.classes:
-            parts = split_by_class(mine.classes)
-        else:
-            parts = split_labelled(labelled)
-        _, held = parts
-        mine, theirs = part_of(mine, set(held), False), part_of(mine, set(held), True)
-        parents = {file.parent for file in labelled}
-        train = [f for f in images if f.parent in parents and f not in set(held)]
+        if twice := labelled & left_out:
+            notes.append(
+                f"{len(twice)} images with labels for training are held out or left "
+                f"out, too, such as {min(twice)}; they are not trained on."
+            )
+        labelled -= left_out
+    elif labelled:
+        held = draw_held_out(mine)
+        theirs, left_out = mine.part(set(held)), others | set(held)
         notes.append(
             f"{len(held)} of {len(labelled)} labelled images, drawn with a fixed seed, "
             "are for validation; choose others by --val-labels."
         )
-    else:
-        train, held = images, []
+    mine = mine.part(labelled - left_out)
+    used = images if labels or not mine.classes else sorted(labelled)
+    train = [file for file in used if file not in left_out]
+    train = without_folders_apart(train, labelled, root, notes)
+    notes += use_common_objects(mine, theirs)
     if not train:
         raise ValueError(
             f"all images of {root} are for validation; expected others for training: "
@@ -260,29 +241,92 @@ def read_and_split(
     return make_survey(root, train, held, mine, theirs, notes)
 
 
-def split_labelled(images: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Split labelled images without classes into training and validation.
+def read_labels(
+    root: Path,
+    images: list[Path],
+    held_root: Path,
+    held_images: list[Path],
+    rest: list[Path],
+    labels: Path | None,
+    val_labels: Path | None,
+    notes: list[str],
+) -> tuple[Labels, Labels, bool]:
+    """Read the labels for training and for validation.
+
+    Returns:
+        Both labels, and whether ``held_images`` are the validation; if not, a part of
+        the labelled images is to be held out.
+    """
+    separate = held_images is not images
+    inside = held_root.is_relative_to(root)  # then paths are relative to root
+    others = set(held_images) if separate else set()
+    theirs = Labels()
+    if not labels:
+        mine = Labels(class_folders(root, [f for f in images if f not in others]))
+        theirs.classes = class_folders(held_root, held_images) if separate else {}
+        if mine.classes and (stray := set(images) - others - set(mine.classes)):
+            notes.append(
+                f"{len(stray)} images outside of the class folders are left out, such "
+                f"as {min(stray)}."
+            )
+    elif separate and not val_labels and (inside or labels.is_dir()):
+        # One file or folder has both splits, and perhaps others.
+        every = list(dict.fromkeys([*images, *held_images, *rest]))
+        read = labels_from(labels, every, Path(os.path.commonpath([root, held_root])))
+        mine, theirs = read.part(set(images) - others), read.part(others)
+        if mine.images() and not theirs.images():
+            separate = False  # a part of the labelled images is held out instead
+            notes.append(
+                f"The {len(others)} images of {held_root.name} are left out: they are "
+                f"for validation, but {labels.name} has no labels for them; give those "
+                "by --val-labels."
+            )
+    else:
+        mine = labels_from(labels, images, root)
+    if val_labels:
+        theirs = labels_from(val_labels, held_images, root if inside else held_root)
+    if unclear := [*mine.unclear, *theirs.unclear]:
+        notes.append(
+            f"{len(unclear)} images have no mask, such as {unclear[0]}: the one of "
+            "their name is or could be another image's; name the folders of the masks "
+            "as those of the images."
+        )
+    return mine, theirs, separate
+
+
+def draw_held_out(labels: Labels) -> list[Path]:
+    """Draw labelled images for validation, in proportion of classes, or of objects.
 
     Raises:
-        ValueError: If there are fewer than two.
+        ValueError: If a class has one image only, or there are fewer than two images.
     """
+    if labels.classes:
+        return split_by_class(labels.classes)[1]
+    images = labels.images()
     if len(images) < 2:
         raise ValueError(
             f"found {len(images)} labelled images; expected at least 2, for training "
             "and validation: add labelled images"
         )
-    return split(images)
+    full = labels.coco.images_with_objects() if labels.coco else images
+    parts = [list(part) for part in (full, images - full) if len(part) > 1]
+    return sorted(file for part in parts or [list(images)] for file in split(part)[1])
 
 
-def part_of(labels: Labels, held_out: set[Path], wanted: bool) -> Labels:
-    """Return the labels of the held out images (if ``wanted``), or of the others."""
-    files = {file for file in labels.images() if (file in held_out) == wanted}
-    coco = labels.coco and labels.coco.part(files)
-    return Labels(
-        {f: name for f, name in labels.classes.items() if (f in held_out) == wanted},
-        coco if coco and coco.files else None,
-        {f: mask for f, mask in labels.masks.items() if (f in held_out) == wanted},
-    )
+def without_folders_apart(
+    images: list[Path], labelled: set[Path], root: Path, notes: list[str]
+) -> list[Path]:
+    """Leave out the images in :func:`folders_apart`, and note their number."""
+    apart = folders_apart(images, labelled, root) if labelled else set()
+    kept = [file for file in images if file.parent not in apart]
+    if number := len(images) - len(kept):
+        names = ", ".join(sorted(str(path.relative_to(root)) for path in apart)[:3])
+        notes.append(
+            f"{number} images without labels are left out, since their folders are "
+            f"named as those of validation or masks ({names}); rename the folders if "
+            "the images are for pretraining."
+        )
+    return kept
 
 
 def make_survey(

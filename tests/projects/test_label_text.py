@@ -67,3 +67,39 @@ def test_label_files_of_other_images_are_refused(photos, tmp_path):
     (tmp_path / "labels.txt").write_text("a.png,cat\nb.png,dog\n")
     with pytest.raises(ValueError, match=r"'a\.png'"):
         survey(photos(), tmp_path / "labels.txt")
+
+
+def test_lines_of_classes_follow_the_sorted_paths_of_all_splits(photos, tmp_path):
+    """Test images are before those of training; others count, but are not used."""
+    for name in ("train", "test", "other"):
+        root = photos(folder=name, count=4)
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
+    (tmp_path / "labels.txt").write_text(
+        "\n".join(path.replace("/", "-") for path in files)
+    )
+    found = survey(root, tmp_path / "labels.txt")
+    for labels, name in ((found.labels, "train"), (found.held_out_labels, "test")):
+        assert len(labels.classes) == 4
+        for file, pet in labels.classes.items():
+            assert pet == file.relative_to(root).as_posix().replace("/", "-")
+            assert file.parent.name == name
+
+
+def test_lines_of_classes_follow_paths_as_text(photos, tmp_path):
+    """``a-b/`` is before ``a/``, as in datasets, whatever the order of folders."""
+    for name in ("a", "a-b"):
+        root = photos(folder=name, count=4)
+    (tmp_path / "labels.txt").write_text("\n".join(["a-b"] * 4 + ["a"] * 4))
+    found = survey(root, tmp_path / "labels.txt")
+    every = found.labels.classes | found.held_out_labels.classes
+    assert all(file.parent.name == pet for file, pet in every.items())
+
+
+def test_unlabelled_images_beside_a_table_are_pretrained_on(photos, tmp_path):
+    for name in ("a", "b"):
+        root = photos(folder=name, count=10)
+    lines = [f"a/{i:02d}.png,{'xy'[i % 2]}" for i in range(10)]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    found = survey(root, tmp_path / "labels.csv")
+    assert len(found.train) == 18
+    assert not set(found.train) & set(found.held_out)

@@ -291,3 +291,24 @@ def test_missing_operators_are_named_and_nothing_else_stops(
     new_project(root, tmp_path / "out", coco_file(root), say=said.append)
     assert any("python -m snnssl_mm.setup_mmcv" in line for line in said)
     assert (tmp_path / "out" / "detect.py").exists()
+
+
+def test_iterations_are_those_of_images_with_objects(project, photos, coco_file):
+    """mmdet leaves out the others: 3 of 60 images have objects for training."""
+    root = photos(count=60)
+    content = json.loads(coco_file(root, count=60).read_text())
+    rows = [row for row in content["annotations"] if row["image_id"] % 15 == 0]
+    cfg = project(root, coco_file(root, count=60, annotations=rows))["detect"]
+    loader = measure.train_loader(cfg)
+    assert len(loader.dataset) == 3 * cfg.train_dataloader.dataset.times
+    assert len(loader) >= 20
+    planned = max(schedule.end for schedule in cfg.param_scheduler)
+    assert planned == len(loader) * cfg.train_cfg.max_epochs
+
+
+def test_annotations_without_objects_leave_pretraining(project, photos, coco_file):
+    root = photos()
+    content = json.loads(coco_file(root).read_text())
+    rows = [row | dict(bbox=[0, 0, 0, 0]) for row in content["annotations"]]
+    configs = project(root, coco_file(root, annotations=rows))
+    assert set(configs) == {"common", "pretrain"}

@@ -2,11 +2,9 @@
 
 import json
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from snnssl_mm.projects.masks import number_classes, read_mask, values_of, write_masks
 from snnssl_mm.projects.survey import images_below, shown_size, split, survey
 
 
@@ -76,6 +74,16 @@ def test_a_stray_image_does_not_undo_the_classes_and_is_counted(photos):
     assert any(str(root / "00.png") in note for note in found.notes)
 
 
+def test_validation_inside_of_the_class_folders_is_not_trained_on(photos):
+    for folder in ("cat", "dog", "held/cat", "held/dog"):
+        root = photos(folder=folder, count=6)
+    found = survey(root, val_images=root / "held")
+    assert found.labels.classes == {f: f.parent.name for f in found.train}
+    assert {file.parent.name for file in found.train} == {"cat", "dog"}
+    assert len(found.train) == len(found.held_out) == 12
+    assert not set(found.train) & set(found.held_out)
+
+
 @pytest.mark.parametrize("names", [("with_mask", "no_mask"), ("mask", "face")])
 def test_classes_about_masks_are_no_masks(photos, names):
     for start, name in enumerate(names):
@@ -127,6 +135,44 @@ def test_images_of_other_coco_files_are_left_out(photos, coco_file):
     found = survey(root)
     assert found.train == parts["train"]
     assert found.held_out == parts["val"]
+
+
+@pytest.mark.parametrize("folder", ["unlabelled", "test_site", "masks"])
+def test_images_without_labels_are_pretrained_on_but_not_of_other_splits(
+    photos, coco_file, folder
+):
+    """Folders of masks and of held out images are told by their names, and noted."""
+    photos(folder="labelled", count=10)
+    root = photos(folder=f"{folder}/north", count=90)
+    for file in (root / folder / "north").iterdir():
+        file.rename(file.with_name(f"new{file.name}"))
+    found = survey(root, coco_file(root / "labelled", count=10))
+    new = [file for file in found.train if "north" in file.parts]
+    assert len(found.train) - len(new) == 8
+    assert len(new) == (90 if folder == "unlabelled" else 0)
+    assert any("90 images" in note for note in found.notes) == (not new)
+
+
+def test_folders_with_labelled_images_are_used_whatever_their_names(photos, coco_file):
+    for name in ("north", "south"):
+        root = photos(folder=f"test site/{name}", count=12)
+    for file in (root / "test site" / "south").iterdir():
+        file.rename(file.with_name(f"new{file.name}"))
+    photos(folder="more", count=1)
+    found = survey(root, coco_file(root / "test site" / "north"))
+    assert len(found.train) == 10 + 12 + 1
+
+
+def test_images_that_are_held_out_and_labelled_for_training_are_held_out(
+    photos, coco_file
+):
+    root = photos()
+    files = sorted(root.iterdir())
+    every = coco_file(root)
+    found = survey(root, every, val_labels=coco_file(root, "val.json", count=4))
+    assert found.held_out == files[:4]
+    assert found.train == sorted(found.labels.images()) == files[4:]
+    assert any("4 images" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
@@ -210,107 +256,6 @@ def test_coco_files_beside_the_images_count_if_they_are_about_them(photos, coco_
     assert not survey(root).labels.images()
 
 
-def save_masks(folder, pixels, palette=False, count=12, ending="", suffix="png"):
-    folder.mkdir(parents=True)
-    for index in range(count):
-        mask = Image.fromarray(pixels, "P" if palette else None)
-        if palette:
-            mask.putpalette([200, 0, 0, 0, 200, 0, 0, 0, 200])
-        mask.save(folder / f"{index:02d}{ending}.{suffix}")
-
-
-@pytest.mark.parametrize("ending", ["", "_mask", "-label"])
-def test_masks_beside_the_images_are_found(photos, tmp_path, ending):
-    root = photos(folder="images")
-    save_masks(root / "masks", np.zeros((32, 40), np.uint8), count=8, ending=ending)
-    found = survey(root)
-    every = found.labels.masks | found.held_out_labels.masks
-    assert {file.stem for file in every} == {f"{i:02d}" for i in range(8)}
-    assert len(found.train) + len(found.held_out) == 12
-    assert all("masks" not in file.parts for file in found.train)
-
-
-@pytest.mark.parametrize(
-    ("images", "masks", "suffix"),
-    [
-        ("images", "mask", "png"),
-        ("images", "Masks", "bmp"),
-        ("JPEGImages", "SegmentationClass", "png"),
-        ("train", "train_masks", "gif"),
-    ],
-)
-def test_folders_of_masks_have_many_names(photos, images, masks, suffix):
-    root = photos(folder=images)
-    save_masks(root / masks, np.zeros((32, 40), np.uint8), suffix=suffix)
-    found = survey(root)
-    assert len(found.labels.masks) + len(found.held_out_labels.masks) == 12
-    assert not found.labels.classes
-
-
-def test_masks_within_each_split_are_found(photos):
-    for part in ("train", "val"):
-        root = photos(folder=f"{part}/images", count=4)
-        save_masks(root / part / "masks", np.zeros((32, 40), np.uint8), count=4)
-    found = survey(root)
-    assert len(found.labels.masks) == len(found.held_out_labels.masks) == 4
-    assert len(found.train) == len(found.held_out) == 4
-
-
-def test_masks_that_lose_values_are_refused(photos):
-    root = photos(folder="images")
-    save_masks(root / "masks", np.zeros((32, 40), np.uint8), suffix="jpg")
-    with pytest.raises(ValueError, match="masks"):
-        survey(root)
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([0, 255], [0, 1]),
-        ([0, 1, 2], [0, 1, 2]),
-        ([0, 1, 255], [0, 1, 255]),
-        ([3, 7, 200], [0, 1, 2]),
-        ([(0, 0, 0), (255, 255, 255), (0, 9, 9)], [0, 2, 1]),
-    ],
-)
-def test_masks_of_any_values_become_class_numbers(tmp_path, photos, values, expected):
-    root = photos(count=1, size=(len(values), 2))
-    save_masks(tmp_path / "masks", np.array([values] * 2, np.uint8), count=1)
-    image, mask = root / "00.png", tmp_path / "masks" / "00.png"
-    table = number_classes(values_of([mask]))
-    write_masks({image: mask}, table, root, tmp_path / "out")
-    assert read_mask(tmp_path / "out" / "00.png.png").tolist() == [expected] * 2
-
-
-def test_palettes_are_numbers(tmp_path):
-    pixels = np.array([[0, 1, 2]], np.uint8)
-    save_masks(tmp_path / "masks", pixels, palette=True, count=1)
-    assert set(values_of([tmp_path / "masks" / "00.png"])) == {0, 1, 2}
-
-
-def test_masks_of_another_size_are_refused(tmp_path, photos):
-    root = photos(count=1)
-    save_masks(tmp_path / "masks", np.zeros((16, 20), np.uint8), count=1)
-    masks = {root / "00.png": tmp_path / "masks" / "00.png"}
-    with pytest.raises(ValueError, match=r"20x16.*40x32"):
-        write_masks(masks, {0: 0}, root, tmp_path / "out")
-
-
-def test_masks_of_turned_photographs_have_the_size_that_is_shown(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (40, 20)).save(tmp_path / "a.jpg", exif=exif)
-    Image.new("L", (20, 40)).save(tmp_path / "a.png")
-    masks = {tmp_path / "a.jpg": tmp_path / "a.png"}
-    write_masks(masks, {0: 0}, tmp_path, tmp_path / "out")
-    assert read_mask(tmp_path / "out" / "a.jpg.png").shape == (40, 20)
-
-
-def test_photographs_are_no_masks(tmp_path, photos):
-    with pytest.raises(ValueError, match=r"\b250\b"):
-        values_of(sorted(photos(count=1, size=(40, 40)).iterdir()))
-
-
 def test_a_folder_without_images_is_refused(tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(FileNotFoundError):
@@ -347,18 +292,3 @@ def test_coco_files_inside_of_the_splits_folders_are_told_apart(photos, coco_fil
     found = survey(root)
     assert {file.parent.name for file in found.train} == {"train"}
     assert {file.parent.name for file in found.held_out} == {"valid"}
-
-
-def test_masks_of_split_folders_are_paired_within_them(photos):
-    for name in ("training", "validation"):
-        root = photos(folder=f"images/{name}", count=4)
-        (root / "annotations").mkdir(exist_ok=True)
-        save_masks(root / "annotations" / name, np.zeros((32, 40), np.uint8), count=4)
-    found = survey(root)
-    for labels, name in (
-        (found.labels, "training"),
-        (found.held_out_labels, "validation"),
-    ):
-        assert len(labels.masks) == 4
-        assert {mask.parent.name for mask in labels.masks.values()} == {name}
-        assert {image.parent.name for image in labels.masks} == {name}
