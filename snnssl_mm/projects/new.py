@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from snnssl_mm import compat
 from snnssl_mm.projects.plan import (
     FEW_ITERATIONS,
     Machine,
@@ -93,6 +94,7 @@ def new_project(
         ValueError: If labels do not fit the images, no training can use them, or
             ``out`` is inside of the images.
     """
+    compat.apply()
     if not minutes > 0:
         raise ValueError(f"--minutes must be above 0, got {minutes:g}")
     require_folder(out, images, labels, val_images, val_labels)

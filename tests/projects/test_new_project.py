@@ -1,6 +1,8 @@
 """Projects: configs that compose, whatever the labels, and fit the time."""
 
 import json
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -312,3 +314,22 @@ def test_annotations_without_objects_leave_pretraining(project, photos, coco_fil
     rows = [row | dict(bbox=[0, 0, 0, 0]) for row in content["annotations"]]
     configs = project(root, coco_file(root, annotations=rows))
     assert set(configs) == {"common", "pretrain"}
+
+
+CALL = """
+import sys
+from pathlib import Path
+from snnssl_mm.projects import measure, new_project
+
+measure.step_seconds = lambda file: 0.5
+new_project(Path(sys.argv[1]), Path(sys.argv[2]), minutes=1)
+"""
+
+
+def test_python_needs_no_preparation(photos, tmp_path):
+    """Everything that the command line prepares is prepared in a fresh process."""
+    out = tmp_path / "project"
+    command = [sys.executable, "-W", "ignore", "-c", CALL, str(photos()), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (out / "pretrain.py").exists()
