@@ -147,7 +147,10 @@ def survey(
             raise FileNotFoundError(f"{given} does not exist; check the path")
     listings = [listing_below(root)]
     images, notes = [root / name for name in listings[0].images], []
-    labels, val_labels = (p and p.expanduser().absolute() for p in (labels, val_labels))
+    labels, val_labels = (
+        path and Path(os.path.abspath(path.expanduser()))
+        for path in (labels, val_labels)
+    )
     looked_for = labels is None
     root = enter_single_folders(root) if looked_for else root
     folders = None if val_images else split_folders(root)
@@ -156,7 +159,7 @@ def survey(
         found = find_coco(root, images)
         labels, val_labels = found.get("train"), val_labels or found.get("held out")
         labels = labels or find_masks(root, images)
-    images = outside(labels, images)
+    images = outside(val_labels, outside(labels, images))
     held_root, held_images, rest = root, images, list[Path]()
     if val_images:
         held_root = Path(os.path.abspath(val_images.expanduser()))
@@ -260,11 +263,12 @@ def read_labels(
     separate = held_images is not images
     inside = held_root.is_relative_to(root)  # then paths are relative to root
     others = set(held_images) if separate else set()
+    own = [file for file in images if file not in others]
     theirs = Labels()
     if not labels:
-        mine = Labels(class_folders(root, [f for f in images if f not in others]))
+        mine = Labels(class_folders(root, own))
         theirs.classes = class_folders(held_root, held_images) if separate else {}
-        if mine.classes and (stray := set(images) - others - set(mine.classes)):
+        if mine.classes and (stray := set(own) - set(mine.classes)):
             notes.append(
                 f"{len(stray)} images outside of the class folders are left out, such "
                 f"as {min(stray)}."
@@ -273,7 +277,7 @@ def read_labels(
         # One file or folder has both splits, and perhaps others.
         every = list(dict.fromkeys([*images, *held_images, *rest]))
         read = labels_from(labels, every, Path(os.path.commonpath([root, held_root])))
-        mine, theirs = read.part(set(images) - others), read.part(others)
+        mine, theirs = read.part(set(own)), read.part(others)
         if mine.images() and not theirs.images():
             separate = False  # a part of the labelled images is held out instead
             notes.append(
@@ -282,7 +286,8 @@ def read_labels(
                 "by --val-labels."
             )
     else:
-        mine = labels_from(labels, images, root)
+        # Held out images compete for masks, but tables may have lines for them.
+        mine = labels_from(labels, own if labels.is_dir() else images, root)
     if val_labels:
         theirs = labels_from(val_labels, held_images, root if inside else held_root)
     if unclear := [*mine.unclear, *theirs.unclear]:

@@ -182,3 +182,16 @@ def test_masks_that_could_be_of_any_image_are_refused(photos, tmp_path):
     save_masks(tmp_path / "masks", np.zeros((32, 40), np.uint8), count=4)
     with pytest.raises(ValueError, match=r"a/00\.png"):
         survey(root, tmp_path / "masks")
+
+
+def test_given_masks_of_both_splits_are_no_images(photos, tmp_path):
+    root = photos(folder="left", count=6)
+    held = photos(folder="right", count=6) / "right"
+    flat = np.zeros((32, 40), np.uint8)
+    given = {"labels": root / "drawn", "val_labels": root / "left" / ".." / "traced"}
+    for folder in given.values():
+        save_masks(folder, flat, count=6)
+    found = survey(root, val_images=held, **given)
+    assert {file.parent.name for file in found.train} == {"left"}
+    assert {file.parent.name for file in found.held_out} == {"right"}
+    assert len(found.labels.masks) == len(found.held_out_labels.masks) == 6
