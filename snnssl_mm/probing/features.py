@@ -16,7 +16,7 @@ from snnssl_mm.datasets.labelled_fraction import draw_fraction
 from snnssl_mm.models.clips import samples_first
 from snnssl_mm.probing.labelled_images import Loaders
 from snnssl_mm.probing.probe_models import Model
-from snnssl_mm.recording.bn_statistics import norms_of, reestimated
+from snnssl_mm.recording.bn_statistics import reestimated
 from snnssl_mm.recording.progress import progress as shown_progress
 
 RAW_SIDE = 32
@@ -86,15 +86,12 @@ def recalibrate(model: Model, loader: Iterable[Any], progress: str = "") -> None
 
     In training the statistics average over the spiking and the analog path, but
     evaluation runs the spiking path only. The new statistics are averages over all
-    batches of ``loader``.
+    batches of ``loader``; frozen layers keep theirs.
     """
-    model.eval()
-    model.backbone.train()  # batch statistics, while the neurons stay on path 'spike'
-    thawed = [norm for norm in norms_of(model.backbone) if norm.training]
-    with reestimated(thawed):
+    model.eval()  # neurons are on path 'spike'
+    with reestimated(model.backbone):
         for inputs, _ in prepared_inputs(model, loader, progress):
             model.extract_feat(inputs)
-    model.eval()
 
 
 def pooled_features(model: Model, loader: Iterable[Any], progress: str = "") -> Arrays:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from snnssl_mm.checkpoints.random_states import random_states_kept
 from snnssl_mm.neurons import set_path
-from snnssl_mm.recording.bn_statistics import norms_of, reestimated
+from snnssl_mm.recording.bn_statistics import reestimated
 from snnssl_mm.recording.two_views import Batch
 
 FEATURES = ("backbone", "embedding")
@@ -79,12 +79,13 @@ def pool_and_project(model: Any, inputs: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def estimate_statistics(model: Any, views: Iterable[Batch]) -> None:
-    """Estimate all BatchNorm statistics of a random model on the spiking path.
+    """Estimate the BatchNorm statistics of backbone and projector on the spiking path.
 
-    With the initial statistics (0 and 1) the deep layers of a random network stay
-    silent, which would make it useless as a baseline.
+    Frozen layers keep theirs, and so do a predictor and a teacher, which do not run. A
+    random model needs this to be a baseline: with the initial statistics (0 and 1) its
+    deep layers stay silent.
     """
-    with evaluating(model), random_states_kept(), reestimated(norms_of(model)):
+    with evaluating(model), random_states_kept(), reestimated(model):
         set_path(model.backbone, "spike")
         for batch in views:
             data = model.data_preprocessor(batch, training=False)

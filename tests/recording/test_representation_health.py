@@ -49,6 +49,34 @@ def model(cfg, views):
     return model
 
 
+def test_estimation_leaves_frozen_parts_and_those_that_do_not_run_alone(cfg, views):
+    cfg.model.backbone.frozen_stages = 0
+    width = cfg.model.neck.out_channels
+    cfg.model.predictor = dict(cfg.model.neck, in_channels=width, with_avg_pool=False)
+    cfg.model.head.loss = dict(type="snnssl_mm.NegativeCosineLoss")
+    cfg.model.teacher = dict(momentum=0.9)
+    model = random_init_model(cfg)
+    before = {}
+    for index, (name, buffer) in enumerate(model.named_buffers()):
+        if "running" in name:
+            buffer.fill_(1 + index)
+        before[name] = buffer.clone()
+    estimate_statistics(model, batches(views))
+    changed = {
+        name
+        for name, buffer in model.named_buffers()
+        if not torch.equal(buffer, before[name])
+    }
+    assert any(name.startswith("predictor.") for name in before)
+    assert any(name.startswith("backbone.stem.") for name in before)
+    learnt = {
+        name
+        for name in before
+        if name.startswith(("backbone.", "neck.")) and ".stem." not in name
+    }
+    assert changed == learnt
+
+
 def inputs_of(model, views):
     (batch,) = batches(views)
     return model.data_preprocessor(batch)["inputs"]

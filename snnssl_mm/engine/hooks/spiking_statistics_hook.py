@@ -23,8 +23,8 @@ class SpikingStatisticsHook(Hook):
     In training the running statistics average over the spiking and the analog path,
     but everything that uses the checkpoint spikes. The hook replaces them in the
     checkpoint at the end of training by averages over augmented training images on the
-    spiking path; ``--pretrained`` takes those. Weights, the running model and earlier
-    checkpoints keep what they have.
+    spiking path; ``--pretrained`` takes those. Weights, frozen layers, a predictor, a
+    teacher, the running model and earlier checkpoints keep what they have.
 
     Args:
         num_images: Training images to estimate from, evenly spread, two views each.
