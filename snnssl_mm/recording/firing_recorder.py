@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -123,11 +126,25 @@ def pad_mask(mask: Tensor, shape: tuple[int, ...]) -> Tensor:
     return larger
 
 
+@contextmanager
+def eager() -> Iterator[None]:
+    """Run what ``torch.compile`` compiled as it is written, so that hooks are called.
+
+    Compiled code calls only the hooks that a module had when it was compiled.
+    """
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and importing is slow
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
 class FiringRecorder:
     """Context manager that counts the spikes of every MixedLIF in a model.
 
     A second ``with`` block adds to the counts. The hooks are forward hooks, since
     forward pre-hooks on the neurons would keep the kernels from fusing the batch norm.
+    While it counts, compiled code runs eagerly.
 
     Args:
         model: Any module with MixedLIF neurons.
@@ -156,9 +173,11 @@ class FiringRecorder:
             )
         self.counters = {name: FiringCounter() for name in self.neurons}
         self.handles: list[Any] = []
+        self.eagerness = ExitStack()
 
     def start(self) -> None:
         """Count from the next forward pass on."""
+        self.eagerness.enter_context(eager())
         self.handles = [
             module.register_forward_hook(self.counters[name])
             for name, module in self.neurons.items()
@@ -169,6 +188,7 @@ class FiringRecorder:
         for handle in self.handles:
             handle.remove()
         self.handles = []
+        self.eagerness.close()
 
     def __enter__(self) -> Self:
         self.start()

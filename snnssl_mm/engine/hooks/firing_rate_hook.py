@@ -36,13 +36,17 @@ class FiringRateHook(Hook):
     iterations counts as one epoch. Under DDP, rank 0 measures its own batches and
     writes. Without a MixedLIF the hook is off, and says so.
 
+    Measured iterations of a compiled model (``compile=True`` in the config) run
+    eagerly, since compiled code does not call the hooks that count.
+
     Args:
         interval: Iterations between two measurements; the logger's interval by
             default. The other iterations are not slowed down.
-        stop: Whether a dead layer ends training, after the epoch's checkpoint.
+        stop: Whether a dead layer ends training, after the epoch's checkpoint and
+            validation.
     """
 
-    priority = "NORMAL"
+    priority = "NORMAL"  # before the logger, which writes the rate of the iteration
 
     def __init__(self, interval: int | None = None, stop: bool = False) -> None:
         self.interval = interval
@@ -51,6 +55,7 @@ class FiringRateHook(Hook):
         self.recorder: FiringRecorder | None = None
         self.before = (0.0, 0)  # totals of the recorder before the iteration
         self.results: ResultsFile | None = None
+        self.fault: str | None = None  # that ends training
 
     def before_train(self, runner: Any) -> None:
         """Take the logger's interval by default; open the results file."""
@@ -65,7 +70,8 @@ class FiringRateHook(Hook):
             self.results = open_epoch_results(runner, "firing_rates.json", what)
 
     def before_train_epoch(self, runner: Any) -> None:
-        """Start a new count."""
+        """Stop because of the last epoch, or start a new count."""
+        self.stop_if_asked(runner)
         if self.is_on:
             self.recorder = FiringRecorder(unwrapped(runner.model))
 
@@ -97,8 +103,19 @@ class FiringRateHook(Hook):
         dead, saturated = self.publish(runner) if self.results is not None else ([], [])
         for warning in dead + saturated:
             runner.logger.warning(warning)
+        self.fault = dead[0] if dead else None
+
+    def after_train(self, runner: Any) -> None:
+        """Stop because of the last epoch."""
+        self.stop_if_asked(runner)
+
+    def stop_if_asked(self, runner: Any) -> None:
+        """Stop all processes if a layer was dead in the last epoch.
+
+        Not at its end: the checkpoint is written after this hook.
+        """
         if self.stop:
-            stop_everywhere(runner, dead[0] if dead else None)
+            stop_everywhere(runner, self.fault)
 
     def publish(self, runner: Any) -> tuple[list[str], list[str]]:
         """Log and write the rates; return warnings of dead and of saturated layers."""

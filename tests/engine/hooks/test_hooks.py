@@ -183,8 +183,10 @@ def test_dead_layer_stops_if_asked_and_of_the_dual_path_the_spiking_half_counts(
         return (torch.cat([0 * x[:, :1], x[:, 1:]], dim=1),)
 
     runner.model.two.register_forward_pre_hook(no_spikes_in_view_a)
-    with pytest.raises(TrainingStopped, match="layer two"):
-        train_an_epoch(hook, runner)
+    train_an_epoch(hook, runner)
+    for stage in (hook.before_train_epoch, hook.after_train):
+        with pytest.raises(TrainingStopped, match="layer two"):
+            stage(runner)
 
 
 def test_counts_start_at_0_in_every_epoch_and_repeated_epochs_are_dropped(tmp_path):
