@@ -24,7 +24,7 @@ from snnssl_mm.checks.config.build import build_unfilled
 from snnssl_mm.checks.config.keys import missing
 from snnssl_mm.checks.config.names import check_names
 from snnssl_mm.checks.config.problem import ConfigError, Problem
-from snnssl_mm.checks.config.schedule import check_iterations
+from snnssl_mm.checks.config.schedule import batches_per_update, check_iterations
 from snnssl_mm.checks.config.weights import check_weights
 from snnssl_mm.checks.data import check_data
 from snnssl_mm.checks.preflight import build_loops, require_training_batches
@@ -270,9 +270,32 @@ def build_runner(cfg: Config, launcher: str = "none", local_rank: int = 0) -> An
         cfg.model_wrapper_cfg = compat.cpu_model_wrapper_cfg()
     if "runner_type" not in cfg:
         with quiet_runner():
-            return Runner.from_cfg(cfg)
+            runner = Runner.from_cfg(cfg)
+            scale_lr_per_update(runner, "auto_scale_lr", cfg)
+        return runner
     strategies.fit_strategy(cfg)
     with quiet_runner():
         runner = RUNNERS.build(cfg)
+        scale_lr_per_update(runner.strategy, "_auto_scale_lr", cfg)
         strategies.build_model(runner, cfg)
     return runner
+
+
+def scale_lr_per_update(owner: Any, name: str, cfg: Config) -> None:
+    """Let mmengine's learning-rate scaling count the batches of an update.
+
+    It scales by ``processes * batch_size / base_batch_size``, whether gradients are
+    accumulated or not; with n batches an update the base is that of one of them. The
+    config keeps its own, since it may be trained again from the work directory.
+
+    Args:
+        owner: The runner or strategy that scales.
+        name: Its attribute, ``auto_scale_lr`` of the config.
+        cfg: The config.
+    """
+    scaling, number = cfg.get("auto_scale_lr") or {}, batches_per_update(cfg)
+    base = scaling.get("base_batch_size")
+    if base and scaling.get("enable") and number > 1:
+        setattr(owner, name, {**scaling, "base_batch_size": base / number})
+        text = f"an update averages {number} batches: base_batch_size is {base} / "
+        print_log(f"{text}{number} images of each", logger="current")

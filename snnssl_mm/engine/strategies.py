@@ -50,7 +50,8 @@ def fit_strategy(cfg: Config) -> None:
 
     Raises:
         StrategyError: If DeepSpeed is configured but not installed, has no launcher,
-            or has another optimizer wrapper than its own.
+            has another optimizer wrapper than its own, or is to scale the learning
+            rate.
     """
     name = (cfg.get("strategy") or {}).get("type", "SingleDeviceStrategy")
     if name == "DeepSpeedStrategy":
@@ -65,6 +66,12 @@ def fit_strategy(cfg: Config) -> None:
                 f"'DeepSpeedOptimWrapper', got {cfg.optim_wrapper.type!r}; precision "
                 "and accumulation are set in the strategy (bf16, "
                 "gradient_accumulation_steps), not by --amp"
+            )
+        if (cfg.get("auto_scale_lr") or {}).get("enable"):
+            raise StrategyError(
+                "DeepSpeedStrategy does not scale the learning rate, so that "
+                "--auto-scale-lr (auto_scale_lr.enable) would have no effect; leave it "
+                "out, and set optim_wrapper.optimizer.lr for your global batch size"
             )
         if cfg.launcher == "none":
             raise StrategyError(

@@ -8,7 +8,11 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from snnssl_mm.checks.config import check_config
-from snnssl_mm.checks.config.schedule import check_schedule
+from snnssl_mm.checks.config.schedule import (
+    batches,
+    batches_per_update,
+    check_schedule,
+)
 from snnssl_mm.probing import build_eval_model
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +120,26 @@ def test_schedule_that_does_not_fit_is_named(key, value, level, text, monkeypatc
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     problems = found(load(SSL, **{key: value}), level)
     assert any(text in problem for problem in problems.values()), problems
+
+
+@pytest.mark.parametrize(
+    ("settings", "number"),
+    [
+        ({}, 1),
+        (dict(optim_wrapper=None, strategy=None), 1),
+        (dict(optim_wrapper=dict(accumulative_counts=4)), 4),
+        (dict(strategy=dict(gradient_accumulation_steps=3)), 3),
+        (dict(strategy=dict(gradient_accumulation_steps=None)), 1),
+    ],
+    ids=["none", "unset", "mmengine", "deepspeed", "default"],
+)
+def test_global_batch_is_that_of_an_update(settings, number, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert batches_per_update(settings) == number
+    for base in (2 * 8 * number, 2 * 8 * number + 1):
+        cfg = dict(settings, train_dataloader=dict(batch_size=8))
+        cfg["auto_scale_lr"] = dict(base_batch_size=base)
+        assert bool([*batches(cfg)]) == (base % 2 == 1)
 
 
 def scheduled(loop, **last):

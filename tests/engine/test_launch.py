@@ -1,11 +1,17 @@
 """Options of the training command, and errors that stop training before it starts."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
+from monitors import without_monitors
 
 from snnssl_mm.checks.config.problem import ConfigError
 from snnssl_mm.engine import launch
+
+ROOT = Path(__file__).parents[2]
+ACCUMULATING = "spikformer-16-512_ctl_in1k_accumulate"
 
 
 @pytest.fixture
@@ -46,6 +52,65 @@ def test_scaling_the_learning_rate_needs_the_batch_size_it_is_made_for(cfg):
         launch.adjust(cfg, auto_scale_lr=True)
     cfg.auto_scale_lr = dict(base_batch_size=64)
     assert launch.adjust(cfg, auto_scale_lr=True).auto_scale_lr.enable
+
+
+def scaled_lr(cfg, folder, processes):
+    """Return the largest learning rate of a training; biases may have a smaller one."""
+    cfg.work_dir, cfg.experiment_name = str(folder), folder.name
+    runner = launch.build_runner(launch.adjust(cfg, auto_scale_lr=True))
+    runner._world_size = processes
+    wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.scale_lr(wrapper, runner.auto_scale_lr)
+    rate = max(wrapper.get_lr()["lr"])
+    return rate
+
+
+@pytest.mark.parametrize("accumulated", [None, 1, 3])
+@pytest.mark.parametrize("processes", [1, 4])
+def test_the_learning_rate_is_scaled_by_the_images_of_an_update(
+    cfg, accumulated, processes, tmp_path
+):
+    cfg.train_dataloader.batch_size = 8
+    cfg.auto_scale_lr = dict(base_batch_size=16)
+    cfg.optim_wrapper.optimizer = dict(type="SGD", lr=0.5, weight_decay=0.0)
+    if accumulated:
+        cfg.optim_wrapper.accumulative_counts = accumulated
+    expected = 0.5 * (processes * 8 * (accumulated or 1)) / 16
+    assert scaled_lr(cfg, tmp_path, processes) == pytest.approx(expected)
+    assert cfg.auto_scale_lr.base_batch_size == 16
+
+
+@pytest.mark.parametrize("processes", [1, 8])
+def test_the_shipped_config_that_accumulates_is_scaled_likewise(
+    cfg, processes, tmp_path
+):
+    shipped = Config.fromfile(ROOT / f"configs/selfsup/{ACCUMULATING}.py")
+    rate = shipped.optim_wrapper.optimizer.lr
+    shipped.model = cfg.model
+    found = scaled_lr(shipped, tmp_path, processes)
+    assert found == pytest.approx(rate * processes / 8)
+
+
+def test_a_flexible_runner_scales_likewise(cfg, tmp_path):
+    cfg.merge_from_dict(
+        dict(
+            runner_type="FlexibleRunner",
+            strategy=dict(type="SingleDeviceStrategy"),
+            auto_scale_lr=dict(base_batch_size=16),
+            train_cfg=dict(
+                _delete_=True, type="IterBasedTrainLoop", max_iters=1, val_interval=9
+            ),
+        )
+    )
+    without_monitors(cfg)
+    cfg.param_scheduler, cfg.default_hooks.checkpoint = None, None
+    cfg.optim_wrapper.accumulative_counts = 3
+    cfg.optim_wrapper.optimizer = dict(type="SGD", lr=0.5, weight_decay=0.0)
+    size = cfg.train_dataloader.batch_size
+    launch.adjust(cfg, work_dir=str(tmp_path / "run"), auto_scale_lr=True)
+    runner = launch.train(cfg, preflight=False)
+    (rate,) = set(runner.optim_wrapper.get_lr()["lr"])
+    assert rate == pytest.approx(0.5 * 3 * size / 16)
 
 
 @pytest.mark.parametrize("section", ["model", "train_dataloader", "optim_wrapper"])

@@ -49,6 +49,10 @@ def test_requirements_of_deepspeed_are_named(deepspeed, monkeypatch):
     with pytest.raises(strategies.StrategyError, match="'AmpOptimWrapper'"):
         strategies.fit_strategy(deepspeed)
     deepspeed.optim_wrapper.type = "DeepSpeedOptimWrapper"
+    deepspeed.auto_scale_lr.enable = True
+    with pytest.raises(strategies.StrategyError, match="learning rate"):
+        strategies.fit_strategy(deepspeed)
+    deepspeed.auto_scale_lr.enable = False
     deepspeed.launcher = "none"
     with pytest.raises(strategies.StrategyError, match="torchrun"):
         strategies.fit_strategy(deepspeed)

@@ -126,6 +126,17 @@ def ending(
     yield warning(f"{key}.{setting}", text)
 
 
+def batches_per_update(cfg: Mapping[str, Any]) -> int:
+    """Return how many batches' gradients are averaged for an update of the weights.
+
+    OptimWrapper accumulates ``accumulative_counts`` of them, DeepSpeed
+    ``gradient_accumulation_steps``.
+    """
+    wrapper, strategy = cfg.get("optim_wrapper") or {}, cfg.get("strategy") or {}
+    own = wrapper.get("accumulative_counts") or 1
+    return int(own * (strategy.get("gradient_accumulation_steps") or 1))
+
+
 def batches(cfg: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the problems of the global batch size and its learning rate."""
     loader = cfg.get("train_dataloader") or {}
@@ -135,8 +146,7 @@ def batches(cfg: Mapping[str, Any]) -> Iterator[Problem]:
     processes = int(os.environ.get("WORLD_SIZE", 1))
     scaling = cfg.get("auto_scale_lr") or {}
     base = scaling.get("base_batch_size")
-    optimizer = cfg.get("optim_wrapper") or {}
-    total = size * processes * optimizer.get("accumulative_counts", 1)
+    total = size * processes * batches_per_update(cfg)
     if base and total != base and not scaling.get("enable"):
         text = (
             f"{counted(processes, 'process', 'processes')} with {size} give a global "
