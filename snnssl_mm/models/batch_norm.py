@@ -41,7 +41,8 @@ class PerViewBatchNorm2d(_NormBase):
         num_features: Channels C.
 
     Attributes:
-        views: 2 for the batches of DualPathSSL in training mode, which sets it; else 1.
+        views: 2 in training mode for the batches of DualPathSSL, and of MaskedSSL on
+            path ``'dual'``, which set it; else 1.
 
     Shape:
         - Input and output: ``[T, N, C, H, W]``.

@@ -46,7 +46,8 @@ class MaskedSSL(SpikingSSL):
             Of clips the target is the mean of the frames, or with ``'none'`` each
             step's own frame.
         train_path: Path of the neurons in training mode: ``'spike'``, ``'analog'``, or
-            ``'dual'``, half of the images each. PathScheduleHook changes it.
+            ``'dual'``, half of the images each, which ``bn='per_view'`` of the backbone
+            normalises apart. PathScheduleHook changes it.
         train_time_steps: See :class:`SpikingSSL`.
         data_preprocessor: Config; a TwoViewDataPreprocessor by default.
         init_cfg: Initialisation, see mmengine.

@@ -29,7 +29,8 @@ class SpikingSSL(BaseSelfSupervisor):
             each other as needed are averaged.
         data_preprocessor: Config; a TwoViewDataPreprocessor by default.
         init_cfg: Initialisation, see mmengine.
-        views: Parts of a training batch whose statistics ``bn='per_view'`` keeps apart.
+        views: Parts of a training batch whose statistics ``bn='per_view'`` keeps apart;
+            None for the halves of path ``'dual'``, and else for the batch as a whole.
 
     Raises:
         ValueError: If the backbone has neither neurons with paths nor ReLUNeurons.
@@ -48,7 +49,7 @@ class SpikingSSL(BaseSelfSupervisor):
         train_time_steps: int | None = None,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: Any = None,
-        views: int = 1,
+        views: int | None = None,
     ) -> None:
         data_preprocessor = dict(data_preprocessor or {})
         data_preprocessor.setdefault("type", "snnssl_mm.TwoViewDataPreprocessor")
@@ -83,7 +84,8 @@ class SpikingSSL(BaseSelfSupervisor):
         for backbone, path in self.backbones():
             backbone.time_steps = steps or self.time_steps
             set_path(backbone, path if mode else "spike")
-            set_views(backbone, self.views if mode else 1)
+            views = self.views or (2 if path == "dual" else 1)
+            set_views(backbone, views if mode else 1)
         return self
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:

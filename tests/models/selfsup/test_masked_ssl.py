@@ -14,6 +14,7 @@ from toy_runs import toy_run
 from snnssl_mm.datasets.data_error import PreflightError
 from snnssl_mm.engine import PathScheduleHook
 from snnssl_mm.models import MaskedPatchDecoder, load_backbone
+from snnssl_mm.models.masking import VisiblePatches
 from snnssl_mm.models.selfsup.masked_patches import cut_patches
 from snnssl_mm.neurons import MixedNeuron
 from snnssl_mm.testing.subject import LIVELY, randomize_norms
@@ -21,9 +22,9 @@ from snnssl_mm.testing.subject import LIVELY, randomize_norms
 LOSS = dict(type="mmpretrain.PixelReconstructionLoss", criterion="L2")
 
 
-def config(name="Spikformer", norm_pix=True, in_channels=3, **options):
+def config(name="Spikformer", norm_pix=True, in_channels=3, bn="joint", **options):
     backbone = dict(type=f"snnssl_mm.{name}", time_steps=2, in_channels=in_channels)
-    backbone |= SMALL[name]
+    backbone |= SMALL[name] | dict(bn=bn)
     channels = MODELS.build(backbone).channels[-1]
     neck = dict(type="snnssl_mm.MaskedPatchDecoder", in_channels=channels)
     neck |= dict(embed_dims=8, depth=1, num_heads=2)
@@ -43,6 +44,17 @@ def build(*args, **options):
 def images_of(model, rows=2, columns=3, samples=2, channels=3):
     sides = (rows * model.patch_size, columns * model.patch_size)
     return torch.randn(samples, channels, *sides, dtype=torch.float64)
+
+
+def on_path(model, path):
+    """Copy a model, and train it on another path."""
+    alone = copy.deepcopy(model)
+    alone.train_path = path
+    return alone.train()
+
+
+def part_of(patches, samples):
+    return VisiblePatches(patches.visible[samples], patches.number)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +157,41 @@ def test_hidden_pixels_are_targets_only(path):
     assert torch.equal(*seen)
     losses = [model.loss(x, patches=patches)["loss"] for x in (images, changed)]
     assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_with_per_view_norms_the_spiking_half_is_a_batch_of_its_own(name, dtype):
+    dual = build(name, bn="per_view", train_path="dual").to(dtype)
+    alone = on_path(dual, "spike")
+    images = images_of(dual, samples=4).to(dtype)
+    patches = dual.draw_patches(images)
+    maps = dual.encode(images, patches)
+    expected = alone.encode(images[:2], part_of(patches, slice(2)))
+    assert expected.any()
+    torch.testing.assert_close(maps[:, :2], expected)
+    for key, statistics in alone.named_buffers():  # evaluation spikes
+        torch.testing.assert_close(dual.get_buffer(key), statistics)
+
+
+def test_with_per_view_norms_the_analog_half_is_a_batch_of_its_own():
+    dual = build(bn="per_view", train_path="dual")
+    alone = on_path(dual, "analog")
+    images = images_of(dual, samples=4)
+    patches = dual.draw_patches(images)
+    maps = dual.encode(images, patches)
+    expected = alone.encode(images[2:], part_of(patches, slice(2, 4)))
+    torch.testing.assert_close(maps[:, 2:], expected)
+
+
+@pytest.mark.parametrize("path", ["spike", "analog"])
+def test_on_one_path_per_view_norms_are_joint_ones(path):
+    maps = []
+    for bn in ("joint", "per_view"):
+        model = build(bn=bn, train_path=path)
+        images = images_of(model, samples=3)  # no halves
+        maps.append(model.encode(images, model.draw_patches(images)))
+    torch.testing.assert_close(*maps)
 
 
 def test_decoder_reads_visible_features_and_knows_places():
