@@ -61,8 +61,7 @@ def scaled_lr(cfg, folder, processes):
     runner._world_size = processes
     wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.scale_lr(wrapper, runner.auto_scale_lr)
-    rate = max(wrapper.get_lr()["lr"])
-    return rate
+    return max(wrapper.get_lr()["lr"])
 
 
 @pytest.mark.parametrize("accumulated", [None, 1, 3])

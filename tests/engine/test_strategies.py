@@ -50,7 +50,7 @@ def test_requirements_of_deepspeed_are_named(deepspeed, monkeypatch):
         strategies.fit_strategy(deepspeed)
     deepspeed.optim_wrapper.type = "DeepSpeedOptimWrapper"
     deepspeed.auto_scale_lr.enable = True
-    with pytest.raises(strategies.StrategyError, match="learning rate"):
+    with pytest.raises(strategies.StrategyError, match="auto_scale_lr"):
         strategies.fit_strategy(deepspeed)
     deepspeed.auto_scale_lr.enable = False
     deepspeed.launcher = "none"
