@@ -90,7 +90,10 @@ def require_valid_entries(content: Mapping[str, Any], file: str) -> None:
             raise DataError(
                 f"{file}: annotations[{index}] has image_id "
                 f"{annotation['image_id']!r}, which is not in the list of images"
-                + other_kind(annotation["image_id"], images)
+                + (
+                    other_kind(annotation["image_id"], images)
+                    or "; add the image, or remove the annotation"
+                )
             )
 
 
