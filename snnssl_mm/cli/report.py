@@ -1,10 +1,10 @@
 """Write a report about a pretrained checkpoint as one HTML page and as Markdown.
 
 Other commands measure probes, time steps, firing rates, energy and representation
-health; their results are kept in OUT/measured, in a folder for each config and images,
-so that running the same command again continues an interrupted report. Pictures show
-spikes, maps and features. The page needs no other file. With --downstream it also shows
-what detectors and segmentors find.
+health; their results are kept in OUT, so that running the same command again continues
+an interrupted report; numbers of another config or other images are measured again.
+Pictures show spikes, maps and features. The page needs no other file. With --downstream
+it also shows what detectors and segmentors find.
 """
 
 from __future__ import annotations
@@ -138,20 +138,39 @@ def measurements(args: argparse.Namespace) -> dict[str, list[Job]]:
     return jobs
 
 
-def measure(args: argparse.Namespace) -> Rows:
+def measure(args: argparse.Namespace, cfg: Config) -> Rows:
     """Run the other commands; return the checkpoint's rows, by results file."""
     from rich.console import Console
+
+    from snnssl_mm.probing.plan import data_root
 
     rows: Rows = {}
     files = measurements(args)
     for number, (name, jobs) in enumerate(files.items(), start=1):
         Console().rule(f"{number} of {len(files) + 1}: {name.replace('_', ' ')}")
-        file = args.measured / f"{name}.json"
+        file = args.out / f"{name}.json"
         rows[name] = []
         for job in jobs:
             children.run_child([*job.command, "--out", str(file)])
             rows[name] += rows_of(job, file)
-    return rows
+    return current_rows(rows, args.time_steps, data_root(cfg))
+
+
+def current_rows(rows: Rows, time_steps: list[int], data: str) -> Rows:
+    """Leave out rows of other images, which earlier reports left in the files.
+
+    Args:
+        rows: Rows by results file; of a kind with one row only it is measured.
+        time_steps: The measured T; rows of other T count if their images are the same.
+        data: The labelled images, as rows of probes name them.
+    """
+    steps = rows["time_steps"]
+    digests = {row["digest"] for row in steps if row["time_steps"] in time_steps}
+    return {
+        **rows,
+        "probes": [row for row in rows["probes"] if row["data"] == data],
+        "time_steps": [row for row in steps if row.get("digest") in digests],
+    }
 
 
 def rows_of(job: Job, file: Path) -> list[dict[str, Any]]:
@@ -225,7 +244,7 @@ def compose(
             ),
             report_sections.probes_section(probes),
             report_sections.time_steps_section(
-                steps, args.measured / "time_steps.png", probes
+                steps, args.out / "time_steps.png", probes
             ),
             report_sections.firing_rates_section(firing, args.out / "firing_rates.png"),
             report_sections.energy_section(energy, args.out / "energy.png"),
@@ -246,7 +265,6 @@ def run(args: argparse.Namespace) -> None:
     from snnssl_mm.analysis.report.report_about import about_table
     from snnssl_mm.checkpoints import zoo
     from snnssl_mm.probing import eval_loaders, load_trained_model
-    from snnssl_mm.probing.digests import inputs_digest
     from snnssl_mm.recording.provenance import require_local
 
     page, text = args.out / "report.html", args.out / "report.md"
@@ -269,9 +287,8 @@ def run(args: argparse.Namespace) -> None:
             args.config = str(args.out / "config.py")
             cfg.dump(args.config)
         model = load_trained_model(cfg, args.checkpoint)
-        images = (loader.dataset for loader in eval_loaders(cfg, all_test_images=True))
-        args.measured = args.out / "measured" / inputs_digest(cfg, *images)
-    rows = measure(args)
+        eval_loaders(cfg)
+    rows = measure(args, cfg)
     Console().rule("pictures")
     table = about_table(cfg, args.checkpoint, model, rows["probes"][0])
     shown = pictures(args, cfg, model) + downstream(args, models, rows)
