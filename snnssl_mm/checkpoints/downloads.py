@@ -1,18 +1,23 @@
-"""Downloads into the cache: complete and verified, or absent."""
+"""Downloads into a cache: complete and verified, or absent."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import sys
 import time
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
+
+import torch
+from mmengine.logging import print_log
 
 from snnssl_mm.checkpoints.atomic_files import open_atomically
-from snnssl_mm.checkpoints.reading import foreign_start
+from snnssl_mm.checkpoints.reading import foreign_start, load
 
 STALE_SECONDS = 3600.0
 """Age after which an unfinished download counts as abandoned."""
@@ -98,3 +103,57 @@ def remove_stale_downloads(file: Path) -> None:
     for part in file.parent.glob(f".{file.name}.*.part"):
         if time.time() - part.stat().st_mtime > STALE_SECONDS:
             part.unlink(missing_ok=True)
+
+
+def cached_name(url: str) -> str:
+    """Name the file of a URL in the download cache.
+
+    Example:
+        >>> cached_name("https://a.org/resnet50-11ad3fa6.pth")
+        'resnet50-11ad3fa6.pth'
+        >>> cached_name("https://a.org/b/epoch_10.pth")
+        'epoch_10-urla5fe7df9.pth'
+    """
+    name = Path(urlparse(url).path)
+    if re.search(r"[-_][0-9a-f]{8,}\.", name.name):
+        return name.name
+    return f"{name.stem}-url{hashlib.sha256(url.encode()).hexdigest()[:8]}{name.suffix}"
+
+
+def load_url(
+    url: str,
+    model_dir: str | None = None,
+    map_location: Any = None,
+    progress: bool = True,
+) -> Any:
+    """Read a ``torch.save`` file from a URL, or from torch's download cache.
+
+    A name with a part of the file's SHA-256, such as ``resnet50-11ad3fa6.pth``, is that
+    of the cached file. Others, such as ``epoch_10.pth``, are those of many files, so
+    that a digest of the URL is added.
+
+    Args:
+        url: Its address.
+        model_dir: The cache; by default ``checkpoints`` in torch's folder.
+        map_location: As for ``torch.load``.
+        progress: Whether to show a progress bar for the download.
+
+    Raises:
+        OSError: If it cannot be downloaded.
+        UnsafeCheckpointError: If it would execute code.
+        ValueError: If it is corrupt or not a checkpoint.
+    """
+    folder = Path(model_dir or Path(torch.hub.get_dir(), "checkpoints"))
+    file = folder / cached_name(url)
+    if file.exists():
+        print_log(f"{url} was downloaded before, as {file}", "current")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(file), progress=progress)
+        except OSError as error:
+            raise OSError(
+                f"cannot download {url}: {error}; download it manually and pass the "
+                "file instead"
+            ) from error
+    return load(str(file), map_location)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
-import hashlib
 import os
 import pathlib
 import re
@@ -22,14 +21,11 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
-from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
-from urllib.parse import urlparse
 
 import numpy as np
 import torch
-from mmengine.logging import print_log
 
 from snnssl_mm.checkpoints import read_once, safetensors_files
 from snnssl_mm.checkpoints.read_once import file_identity
@@ -300,57 +296,3 @@ def without_executable_config(content: Any, name: str) -> Any:
             stacklevel=3,
         )
     return content
-
-
-def cached_name(url: str) -> str:
-    """Name the file of a URL in the download cache.
-
-    Example:
-        >>> cached_name("https://a.org/resnet50-11ad3fa6.pth")
-        'resnet50-11ad3fa6.pth'
-        >>> cached_name("https://a.org/b/epoch_10.pth")
-        'epoch_10-urla5fe7df9.pth'
-    """
-    name = Path(urlparse(url).path)
-    if re.search(r"[-_][0-9a-f]{8,}\.", name.name):
-        return name.name
-    return f"{name.stem}-url{hashlib.sha256(url.encode()).hexdigest()[:8]}{name.suffix}"
-
-
-def load_url(
-    url: str,
-    model_dir: str | None = None,
-    map_location: Any = None,
-    progress: bool = True,
-) -> Any:
-    """Read a ``torch.save`` file from a URL, or from torch's download cache.
-
-    A name with a part of the file's SHA-256, such as ``resnet50-11ad3fa6.pth``, is that
-    of the cached file. Others, such as ``epoch_10.pth``, are those of many files, so
-    that a digest of the URL is added.
-
-    Args:
-        url: Its address.
-        model_dir: The cache; by default ``checkpoints`` in torch's folder.
-        map_location: As for ``torch.load``.
-        progress: Whether to show a progress bar for the download.
-
-    Raises:
-        OSError: If it cannot be downloaded.
-        UnsafeCheckpointError: If it would execute code.
-        ValueError: If it is corrupt or not a checkpoint.
-    """
-    folder = Path(model_dir or Path(torch.hub.get_dir(), "checkpoints"))
-    file = folder / cached_name(url)
-    if file.exists():
-        print_log(f"{url} was downloaded before, as {file}", "current")
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, str(file), progress=progress)
-        except OSError as error:
-            raise OSError(
-                f"cannot download {url}: {error}; download it manually and pass the "
-                "file instead"
-            ) from error
-    return load(str(file), map_location)

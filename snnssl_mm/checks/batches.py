@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from snnssl_mm.datasets.data_error import (
     PreflightError,
     file_of,
+    sample_info,
     sampled,
     shortened,
     step,
@@ -78,7 +79,7 @@ def inner_datasets(dataset: Any) -> Iterator[Any]:
 def info_of(dataset: Any, index: int) -> Any:
     """Return a dataset's info of a sample; an empty dict if it has none."""
     try:
-        return dataset.get_data_info(index)
+        return sample_info(dataset, index)
     except Exception:  # datasets without files may raise anything
         return {}
 

@@ -71,9 +71,9 @@ def safe_checkpoints() -> Status:
     Cause: onedl-mmengine repeats an unsafe read, after a warning, if torch's safe
     unpickler refuses a file; it unpickles files from a URL unsafely at once; and
     ``Runner.resume`` executes the text ``meta['config']``.
-    :mod:`snnssl_mm.checkpoints.reading` replaces both readers. It allows mmengine's
-    own classes, which resuming needs, and verifies the checksums, which torch does
-    not.
+    ``load`` of :mod:`snnssl_mm.checkpoints.reading` and ``load_url`` of
+    :mod:`snnssl_mm.checkpoints.downloads` replace both readers. They allow mmengine's
+    own classes, which resuming needs, and verify the checksums, which torch does not.
     Removable: when mmengine's loaders raise instead of falling back, and
     ``load_url`` passes ``weights_only=True``; in onedl-mmengine 0.10.12 they do not.
     The checksums then move to :mod:`snnssl_mm.checkpoints.loading`.
@@ -81,8 +81,8 @@ def safe_checkpoints() -> Status:
     module = module_of("mmengine.runner.checkpoint")
     if module is None:
         return Status("not applicable", "mmengine is not installed")
-    from snnssl_mm.checkpoints import reading
+    from snnssl_mm.checkpoints import downloads, reading
 
     module._safe_torch_load = reading.load
-    module.load_url = reading.load_url
+    module.load_url = downloads.load_url
     return Status("cured", "checkpoints that would execute code are refused")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from torch import nn
+from torch.utils.data import Subset
 
 AVOIDABLE = " (--no-preflight starts without this check)"
 TIME_AXIS = (
@@ -30,6 +31,13 @@ class PreflightError(DataError):
 def file_of(info: Any) -> str | None:
     """Return the image or recording file of a sample's info; None if in memory."""
     return info.get("img_path") or info.get("recording_path")
+
+
+def sample_info(dataset: Any, index: int) -> Any:
+    """Return what a dataset, or a subset of one, knows about a sample."""
+    if isinstance(dataset, Subset):
+        return sample_info(dataset.dataset, dataset.indices[index])
+    return dataset.get_data_info(index)
 
 
 @contextlib.contextmanager

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from torch import nn
-from torch.utils.data import Subset
 
-from snnssl_mm.datasets.data_error import file_of
+from snnssl_mm.datasets.data_error import file_of, sample_info
 
 MAX_FILES = 10_000  # evenly spread files whose size and time are read
 LENGTH = 12  # hexadecimal digits, as in checkpoint names
@@ -40,13 +39,6 @@ def inputs_digest(cfg: Config, *datasets: Any) -> str:
     return settings_digest(cfg.to_dict(), *map(samples_digest, datasets))
 
 
-def info_of(dataset: Any, index: int) -> Any:
-    """Return what a dataset, or a subset of one, knows about a sample."""
-    if isinstance(dataset, Subset):
-        return info_of(dataset.dataset, dataset.indices[index])
-    return dataset.get_data_info(index)
-
-
 def samples_digest(dataset: Any) -> str:
     """Hash a dataset's images or recordings, and labels.
 
@@ -59,7 +51,7 @@ def samples_digest(dataset: Any) -> str:
     digest = hashlib.sha256()
     every = max(1, -(-len(dataset) // MAX_FILES))  # rounded up
     for index in range(len(dataset)):
-        sample = info_of(dataset, index)
+        sample = sample_info(dataset, index)
         digest.update(str(sample.get("gt_label")).encode())
         recording = sample.get("recording")
         pixels = sample.get("img") if recording is None else recording.events

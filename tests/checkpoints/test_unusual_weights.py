@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from snnssl_mm.checkpoints import reading
+from snnssl_mm.checkpoints import downloads
 from snnssl_mm.checkpoints.loading import load_backbone, read_checkpoint
 from snnssl_mm.checkpoints.stored_config import stored_config
 from snnssl_mm.checks.config.build import build_unfilled
@@ -159,7 +159,7 @@ def test_a_failed_download_names_the_address(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     with pytest.raises(OSError, match=r"https://nowhere/a\.pth.*no route"):
-        reading.load_url("https://nowhere/a.pth", str(tmp_path))
+        downloads.load_url("https://nowhere/a.pth", str(tmp_path))
 
 
 def test_files_of_the_same_name_are_downloaded_apart(tmp_path, monkeypatch):
@@ -170,7 +170,7 @@ def test_files_of_the_same_name_are_downloaded_apart(tmp_path, monkeypatch):
         torch.save({"state_dict": {"w": torch.full((2,), float(len(asked)))}}, file)
 
     def weight(url):
-        return reading.load_url(url, str(tmp_path))["state_dict"]["w"].tolist()
+        return downloads.load_url(url, str(tmp_path))["state_dict"]["w"].tolist()
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     urls = [f"https://nowhere/{run}/epoch_10.pth" for run in "ab"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnssl_mm.checkpoints.writable import require_writable
-from snnssl_mm.cli.measure.known import known_row
+from snnssl_mm.cli.measure.known import known_or_measured
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_measuring_arguments
 from snnssl_mm.cli.shared.user_errors import errors_as_messages
@@ -113,9 +113,7 @@ def run(args: argparse.Namespace) -> None:
         about["options"] = args.cfg_options
         about["expanded"] = args.expand or None
         about["digest"] = inputs_digest(cfg, loader.dataset)
-    row = known_row(results, about)
-    if row is None:
-        row = results.append(about | measure(cfg, args, loader))
+    row = known_or_measured(results, about, lambda: measure(cfg, args, loader))
     print_energy(row)
     for file in filter(None, (args.csv, args.markdown)):
         file.parent.mkdir(parents=True, exist_ok=True)

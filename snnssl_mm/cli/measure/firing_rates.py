@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnssl_mm.checkpoints.writable import require_writable
-from snnssl_mm.cli.measure.known import known_row
+from snnssl_mm.cli.measure.known import known_or_measured
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_measuring_arguments
 from snnssl_mm.cli.shared.user_errors import errors_as_messages
@@ -71,9 +71,7 @@ def run(args: argparse.Namespace) -> None:
         about = provenance(args.config, args.checkpoint, cfg)
         about["digest"] = inputs_digest(cfg, loader.dataset)
     about |= {"options": args.cfg_options or {}, "images": args.images}
-    found = known_row(results, about)
-    if found is None:
-        found = results.append(about | measure(args, cfg, loader))
+    found = known_or_measured(results, about, lambda: measure(args, cfg, loader))
     firing_rates_table(found).print()
     if args.plot:
         name = f"{Path(found['config']).stem}, {Path(found['checkpoint']).name}"

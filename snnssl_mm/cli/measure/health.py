@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from snnssl_mm.checkpoints.writable import require_writable
-from snnssl_mm.cli.measure.known import known_row
+from snnssl_mm.cli.measure.known import known_or_measured
 from snnssl_mm.cli.shared.config_files import load_config
 from snnssl_mm.cli.shared.options import add_measuring_arguments
 from snnssl_mm.cli.shared.user_errors import errors_as_messages
@@ -94,9 +94,7 @@ def run(args: argparse.Namespace) -> None:
         about = provenance(args.config, args.checkpoint, cfg)
         about["digest"] = inputs_digest(cfg, views.dataset)
     about |= {"options": args.cfg_options or {}, "images": args.images}
-    found = known_row(results, about)
-    if found is None:
-        found = results.append(about | measure(args, cfg, views))
+    found = known_or_measured(results, about, lambda: measure(args, cfg, views))
     health_table(found).print()
     for sign in signs_of_collapse(found["pretrained"]):
         print(f"looks collapsed: {sign}")
