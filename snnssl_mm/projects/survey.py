@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import statistics
 from collections import Counter
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from snnssl_mm.datasets.image_files import Listing, list_images
+from snnssl_mm.projects.held_out import draw_held_out
 from snnssl_mm.projects.labels import (
     Labels,
-    class_folders,
     enter_single_folders,
     find_coco,
     find_masks,
@@ -24,6 +23,7 @@ from snnssl_mm.projects.labels import (
 )
 from snnssl_mm.projects.objects import use_common_objects
 from snnssl_mm.projects.sizes import shown_size
+from snnssl_mm.projects.sources import Sources, read_labels
 
 HEADERS = 300  # number of images whose size is read
 
@@ -94,35 +94,6 @@ def from_here(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def split(images: list[Path], share: float = 0.2) -> tuple[list[Path], list[Path]]:
-    """Split images into training and validation, deterministically."""
-    shuffled = sorted(images)
-    random.Random(0).shuffle(shuffled)
-    count = min(max(1, round(share * len(images))), len(images) - 1)
-    return sorted(shuffled[count:]), sorted(shuffled[:count])
-
-
-def split_by_class(classes: dict[Path, str]) -> tuple[list[Path], list[Path]]:
-    """Split images so that both parts have the same class proportions.
-
-    Raises:
-        ValueError: If a class has only one image.
-    """
-    train, held_out = [], []
-    counts = Counter(classes.values())
-    rare = [name for name, count in counts.items() if count < 2]
-    if rare:
-        raise ValueError(
-            f"the class {rare[0]!r} has only 1 image; expected at least 2, for "
-            "training and validation: add images or remove the class"
-        )
-    for name in sorted(counts):
-        parts = split([file for file in classes if classes[file] == name])
-        train += parts[0]
-        held_out += parts[1]
-    return sorted(train), sorted(held_out)
-
-
 def survey(
     root: Path,
     labels: Path | None = None,
@@ -186,27 +157,17 @@ def survey(
         notes.append(f"Labels were found in {from_here(labels)}.")
     for listing in listings:
         log_passed_over(listing, {*found.values(), *filter(None, (labels, val_labels))})
-    return read_and_split(
-        root, images, held_root, held_images, rest, labels, val_labels, found, notes
-    )
+    sources = Sources(root, images, held_root, held_images, rest, labels, val_labels)
+    return read_and_split(sources, found, notes)
 
 
 def read_and_split(
-    root: Path,
-    images: list[Path],
-    held_root: Path,
-    held_images: list[Path],
-    rest: list[Path],
-    labels: Path | None,
-    val_labels: Path | None,
-    found: dict[str, Path],
-    notes: list[str],
+    sources: Sources, found: dict[str, Path], notes: list[str]
 ) -> Survey:
     """Read the labels, and split the images if they have no splits yet."""
-    mine, theirs, separate = read_labels(
-        root, images, held_root, held_images, rest, labels, val_labels, notes
-    )
-    others = set(held_images) if held_images is not images else set()
+    root, images, held_root, held_images, _, labels, val_labels = sources
+    mine, theirs, separate = read_labels(sources, notes)
+    others = sources.others
     labelled, held, left_out = mine.images(), list[Path](), others
     if labels and not labelled:
         notes.append(f"{labels.name} has no labels for training images.")
@@ -242,80 +203,6 @@ def read_and_split(
             "add images"
         )
     return make_survey(root, train, held, mine, theirs, notes)
-
-
-def read_labels(
-    root: Path,
-    images: list[Path],
-    held_root: Path,
-    held_images: list[Path],
-    rest: list[Path],
-    labels: Path | None,
-    val_labels: Path | None,
-    notes: list[str],
-) -> tuple[Labels, Labels, bool]:
-    """Read the labels for training and for validation.
-
-    Returns:
-        Both labels, and whether ``held_images`` are the validation; if not, a part of
-        the labelled images is to be held out.
-    """
-    separate = held_images is not images
-    inside = held_root.is_relative_to(root)  # then paths are relative to root
-    others = set(held_images) if separate else set()
-    own = [file for file in images if file not in others]
-    theirs = Labels()
-    if not labels:
-        mine = Labels(class_folders(root, own))
-        theirs.classes = class_folders(held_root, held_images) if separate else {}
-        if mine.classes and (stray := set(own) - set(mine.classes)):
-            notes.append(
-                f"{len(stray)} images outside of the class folders are left out, such "
-                f"as {min(stray)}."
-            )
-    elif separate and not val_labels and (inside or labels.is_dir()):
-        # One file or folder has both splits, and perhaps others.
-        every = list(dict.fromkeys([*images, *held_images, *rest]))
-        read = labels_from(labels, every, Path(os.path.commonpath([root, held_root])))
-        mine, theirs = read.part(set(own)), read.part(others)
-        if mine.images() and not theirs.images():
-            separate = False  # a part of the labelled images is held out instead
-            notes.append(
-                f"The {len(others)} images of {held_root.name} are left out: they are "
-                f"for validation, but {labels.name} has no labels for them; give those "
-                "by --val-labels."
-            )
-    else:
-        # Held out images compete for masks, but tables may have lines for them.
-        mine = labels_from(labels, own if labels.is_dir() else images, root)
-    if val_labels:
-        theirs = labels_from(val_labels, held_images, root if inside else held_root)
-    if unclear := [*mine.unclear, *theirs.unclear]:
-        notes.append(
-            f"{len(unclear)} images have no mask, such as {unclear[0]}: the one of "
-            "their name is or could be another image's; name the folders of the masks "
-            "as those of the images."
-        )
-    return mine, theirs, separate
-
-
-def draw_held_out(labels: Labels) -> list[Path]:
-    """Draw labelled images for validation, in proportion of classes, or of objects.
-
-    Raises:
-        ValueError: If a class has one image only, or there are fewer than two images.
-    """
-    if labels.classes:
-        return split_by_class(labels.classes)[1]
-    images = labels.images()
-    if len(images) < 2:
-        raise ValueError(
-            f"found {len(images)} labelled images; expected at least 2, for training "
-            "and validation: add labelled images"
-        )
-    full = labels.coco.images_with_objects() if labels.coco else images
-    parts = [list(part) for part in (full, images - full) if len(part) > 1]
-    return sorted(file for part in parts or [list(images)] for file in split(part)[1])
 
 
 def without_folders_apart(

@@ -5,7 +5,8 @@ import json
 import pytest
 from PIL import Image
 
-from snnssl_mm.projects.survey import images_below, shown_size, split, survey
+from snnssl_mm.projects.held_out import drawn
+from snnssl_mm.projects.survey import images_below, shown_size, survey
 
 
 def test_images_without_labels_are_all_learned_from(photos):
@@ -264,8 +265,8 @@ def test_a_folder_without_images_is_refused(tmp_path):
 
 def test_splits_are_a_fifth_and_never_everything(tmp_path):
     files = [tmp_path / str(index) for index in range(20)]
-    assert [len(part) for part in split(files)] == [16, 4]
-    assert [len(part) for part in split(files[:2])] == [1, 1]
+    assert len(drawn(files)) == 4
+    assert len(drawn(files[:2])) == 1
 
 
 def test_files_of_other_json_are_not_taken_for_labels(photos):
